@@ -1,0 +1,137 @@
+//! The datapath over byte slices: what replay and tests run instead of the TC programs.
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+use alloc::vec;
+use core::cell::Cell;
+
+use crate::counters::Counter;
+use crate::datapath::{self, Flows, Sink};
+use crate::event::{Event, EventHeader};
+use crate::ports::{self, PortBitmap};
+use crate::slot::{BUCKETS, Bucket, FlowHash, Slot, WAYS};
+use crate::wire::{Packet, Unreadable};
+
+/// One frame, from its Ethernet header on.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// The bytes at hand: fewer than `wire_len` where a capture was cut short.
+    pub bytes: &'a [u8],
+    /// Length on the wire, in bytes.
+    pub wire_len: usize,
+    /// See [`EventHeader::time_ns`].
+    pub time_ns: u64,
+    /// See [`EventHeader::ifindex`].
+    pub ifindex: u32,
+}
+
+impl<'a> Frame<'a> {
+    /// A whole frame.
+    pub const fn new(bytes: &'a [u8], time_ns: u64) -> Self {
+        Self { bytes, wire_len: bytes.len(), time_ns, ifindex: 0 }
+    }
+
+    fn array<const N: usize>(&self, offset: usize) -> Result<[u8; N], Unreadable> {
+        let bytes = self.bytes.get(offset..).and_then(|rest| rest.first_chunk()).ok_or(Unreadable)?;
+        Ok(*bytes)
+    }
+}
+
+impl Packet for Frame<'_> {
+    fn wire_len(&self) -> usize {
+        self.wire_len
+    }
+
+    fn time_ns(&self) -> u64 {
+        self.time_ns
+    }
+
+    fn ifindex(&self) -> u32 {
+        self.ifindex
+    }
+
+    fn u16_at(&self, offset: usize) -> Result<u16, Unreadable> {
+        self.array(offset).map(u16::from_be_bytes)
+    }
+
+    fn u32_at(&self, offset: usize) -> Result<u32, Unreadable> {
+        self.array(offset).map(u32::from_be_bytes)
+    }
+}
+
+/// The datapath with its slots and counters.
+pub struct Datapath {
+    table: Table,
+    counters: [u64; Counter::ALL.len()],
+}
+
+impl Datapath {
+    /// A datapath for gateways on `ports`. The same `seed` gives the same buckets.
+    pub fn new(ports: impl IntoIterator<Item = u16>, seed: u64) -> Self {
+        let bucket = [const { Cell::new(Slot(0)) }; WAYS];
+        let table = Table {
+            ports: Box::new(ports::bitmap(ports)),
+            seed,
+            buckets: vec![bucket; BUCKETS as usize].into_boxed_slice(),
+        };
+        Self { table, counters: [0; Counter::ALL.len()] }
+    }
+
+    /// What the program `client_to_gateway` does with a frame: at most one event.
+    pub fn client_to_gateway(&mut self, frame: &Frame<'_>, on_event: impl FnMut(Event<'_>)) {
+        let mut sink = Copier { frame, counters: &mut self.counters, on_event };
+        datapath::client_to_gateway(frame, &self.table, &mut sink);
+    }
+
+    /// What the program `gateway_to_client` does with a frame: at most one event.
+    pub fn gateway_to_client(&mut self, frame: &Frame<'_>, on_event: impl FnMut(Event<'_>)) {
+        let mut sink = Copier { frame, counters: &mut self.counters, on_event };
+        datapath::gateway_to_client(frame, &self.table, &mut sink);
+    }
+
+    /// How often `counter` was counted.
+    pub const fn counter(&self, counter: Counter) -> u64 {
+        self.counters[counter as usize]
+    }
+}
+
+struct Table {
+    ports: Box<PortBitmap>,
+    seed: u64,
+    buckets: Box<[[Cell<Slot>; WAYS]]>,
+}
+
+impl Flows for Table {
+    fn is_gateway_port(&self, port: u16) -> bool {
+        ports::contains(&self.ports, port)
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn bucket(&self, hash: FlowHash) -> Option<impl Bucket> {
+        self.buckets.get(hash.bucket(BUCKETS) as usize)
+    }
+}
+
+struct Copier<'a, F> {
+    frame: &'a Frame<'a>,
+    counters: &'a mut [u64; Counter::ALL.len()],
+    on_event: F,
+}
+
+impl<F: FnMut(Event<'_>)> Sink for Copier<'_, F> {
+    fn emit(&mut self, header: &EventHeader, payload_offset: usize) {
+        let data = self.frame.bytes.get(payload_offset..);
+        match data.and_then(|data| data.get(..header.data_len as usize)) {
+            Some(data) => (self.on_event)(Event { header: *header, data }),
+            None => self.count(Counter::LostCopyFailed),
+        }
+    }
+
+    fn count(&mut self, counter: Counter) {
+        self.counters[counter as usize] += 1;
+    }
+}

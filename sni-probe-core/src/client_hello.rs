@@ -1,0 +1,206 @@
+//! The ClientHello (RFC 8446, section 4.1.2; RFC 5246, section 7.4.1.2).
+//!
+//! tls-parser reads the fixed part. The extensions are walked here: tls-parser stops in silence at
+//! the first one whose lengths contradict each other, and a hello whose SNI lies behind it would read
+//! as one without.
+
+use crate::ja3;
+use crate::ja4;
+use crate::observation::{Features, HelloBody, Sni};
+use crate::parsed::Rejected;
+use crate::reader::{Reader, u16_values};
+use crate::record::MESSAGE_HEADER_LEN;
+use crate::server_name;
+use crate::vocabulary::{Feature, TlsVersion};
+
+/// The handshake type of a ClientHello (RFC 8446, section 4).
+pub const MESSAGE_TYPE: u8 = 1;
+
+/// Extension types (IANA's registry of them) that are read.
+mod extension {
+    pub(super) const SERVER_NAME: u16 = 0;
+    pub(super) const SUPPORTED_GROUPS: u16 = 10;
+    pub(super) const EC_POINT_FORMATS: u16 = 11;
+    pub(super) const SIGNATURE_ALGORITHMS: u16 = 13;
+    pub(super) const ALPN: u16 = 16;
+    pub(super) const EARLY_DATA: u16 = 42;
+    pub(super) const SUPPORTED_VERSIONS: u16 = 43;
+    pub(super) const KEY_SHARE: u16 = 51;
+    /// RFC 9849, section 5.
+    pub(super) const ENCRYPTED_CLIENT_HELLO: u16 = 0xfe0d;
+}
+
+/// Everything that a whole hello says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientHello {
+    /// What it says of the server's name.
+    pub sni: Sni,
+    /// Its content.
+    pub body: HelloBody,
+    /// The properties that its content shows (not those of its transport).
+    pub features: Features,
+}
+
+/// The lists in a hello that fingerprints are made of, in the order of the wire, GREASE included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lists {
+    /// `legacy_version`.
+    pub legacy_version: u16,
+    /// `supported_versions`; empty if absent.
+    pub versions: Vec<u16>,
+    /// Cipher suites.
+    pub ciphers: Vec<u16>,
+    /// Types of the extensions.
+    pub extensions: Vec<u16>,
+    /// `supported_groups`.
+    pub groups: Vec<u16>,
+    /// `ec_point_formats`.
+    pub point_formats: Vec<u8>,
+    /// `signature_algorithms`.
+    pub signature_algorithms: Vec<u16>,
+    /// ALPN protocol names.
+    pub alpn: Vec<Vec<u8>>,
+    /// Groups for which `key_share` has a share.
+    pub key_shares: Vec<u16>,
+}
+
+/// Reads a whole handshake message, its header included.
+///
+/// # Errors
+///
+/// [`Rejected::MessageType`] if it is no ClientHello; [`Rejected::Hello`] if its lengths contradict
+/// each other, so that nobody can say whether it has an SNI. The content of single extensions is
+/// read leniently: a gateway that does not use one does not read it either.
+pub fn parse(message: &[u8]) -> Result<ClientHello, Rejected> {
+    let (header, content) = message.split_at_checked(MESSAGE_HEADER_LEN).ok_or(Rejected::Hello)?;
+    if header[0] != MESSAGE_TYPE {
+        return Err(Rejected::MessageType);
+    }
+    if u32::from_be_bytes([0, header[1], header[2], header[3]]) as usize != content.len() {
+        return Err(Rejected::Hello);
+    }
+    let (rest, fixed) = tls_parser::parse_tls_handshake_client_hello(content).map_err(|_| Rejected::Hello)?;
+    // tls-parser takes an extension block that is longer than the message for none at all.
+    if !rest.is_empty() {
+        return Err(Rejected::Hello);
+    }
+
+    let mut lists = Lists {
+        legacy_version: fixed.version.0,
+        ciphers: fixed.ciphers.iter().map(|suite| suite.0).collect(),
+        ..Lists::default()
+    };
+    let mut sni = None;
+    let mut features = Features::default();
+    let mut extensions = Reader::new(fixed.ext.unwrap_or_default());
+    while !extensions.is_empty() {
+        let kind = extensions.u16().ok_or(Rejected::Hello)?;
+        let body = extensions.vec16().ok_or(Rejected::Hello)?;
+        lists.extensions.push(kind);
+        match kind {
+            // A second one is forbidden (RFC 8446, section 4.2); the first is what is told.
+            extension::SERVER_NAME => sni = sni.or_else(|| Some(server_name::parse(body))),
+            extension::EARLY_DATA => features.insert(Feature::EarlyData),
+            extension::ENCRYPTED_CLIENT_HELLO => features.insert(Feature::Ech),
+            _ => lists.read(kind, body),
+        }
+    }
+    if lists.groups.iter().chain(&lists.key_shares).any(|&group| is_post_quantum(group)) {
+        features.insert(Feature::PostQuantum);
+    }
+    let sni = sni.unwrap_or(Sni::Absent);
+    let body = HelloBody {
+        sslv2: false,
+        legacy_version: lists.legacy_version,
+        version: highest_version(&lists),
+        ja3: ja3::fingerprint(&lists),
+        ja4: ja4::fingerprint(&lists),
+        random: fixed.random.to_vec(),
+        offered_versions: lists.versions,
+        alpn: lists.alpn,
+    };
+    Ok(ClientHello { sni, body, features })
+}
+
+impl Lists {
+    /// Reads the body of one extension; what of it contradicts itself is left out.
+    fn read(&mut self, kind: u16, body: &[u8]) {
+        let mut body = Reader::new(body);
+        match kind {
+            extension::SUPPORTED_VERSIONS => {
+                self.versions = u16_values(body.vec8().unwrap_or_default()).collect();
+            }
+            extension::SUPPORTED_GROUPS => {
+                self.groups = u16_values(body.vec16().unwrap_or_default()).collect();
+            }
+            extension::SIGNATURE_ALGORITHMS => {
+                self.signature_algorithms = u16_values(body.vec16().unwrap_or_default()).collect();
+            }
+            extension::EC_POINT_FORMATS => {
+                self.point_formats = body.vec8().unwrap_or_default().to_vec();
+            }
+            extension::ALPN => {
+                let mut names = Reader::new(body.vec16().unwrap_or_default());
+                self.alpn = std::iter::from_fn(|| names.vec8()).map(<[u8]>::to_vec).collect();
+            }
+            extension::KEY_SHARE => {
+                let mut shares = Reader::new(body.vec16().unwrap_or_default());
+                let share = || {
+                    let group = shares.u16()?;
+                    shares.vec16().map(|_| group)
+                };
+                self.key_shares = std::iter::from_fn(share).collect();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether `value` is one of the 16 that clients offer to keep servers tolerant (RFC 8701, section 2).
+pub fn is_grease(value: u16) -> bool {
+    let [high, low] = value.to_be_bytes();
+    high == low && low & 0x0f == 0x0a
+}
+
+/// The version with this code on the wire. The drafts of TLS 1.3 count as such.
+pub fn tls_version(code: u16) -> TlsVersion {
+    match code {
+        // RFC 8446 before its final number: 0x7f00 and the number of the draft, up to 28.
+        0x0304 | 0x7f00..=0x7f1c => TlsVersion::Tls13,
+        0x0303 => TlsVersion::Tls12,
+        0x0302 => TlsVersion::Tls11,
+        0x0301 => TlsVersion::Tls10,
+        0x0300 => TlsVersion::Ssl3,
+        0x0002 => TlsVersion::Ssl2,
+        _ => TlsVersion::Unknown,
+    }
+}
+
+/// `supported_versions` has the say where it is there (RFC 8446, section 4.2.1), else `legacy_version`.
+fn highest_version(lists: &Lists) -> TlsVersion {
+    // TlsVersion orders the newest first.
+    let offered = lists.versions.iter().map(|&code| tls_version(code)).min();
+    offered.unwrap_or_else(|| tls_version(lists.legacy_version))
+}
+
+/// Whether a group (IANA's TLS Supported Groups registry) is post-quantum, alone or in a hybrid.
+fn is_post_quantum(group: u16) -> bool {
+    matches!(
+        group,
+        // CECPQ2 (BoringSSL, 2019).
+        0x4138
+        // MLKEM512, MLKEM768, MLKEM1024 (draft-ietf-tls-mlkem).
+        | 0x0200..=0x0202
+        // SecP256r1MLKEM768, X25519MLKEM768, SecP384r1MLKEM1024 (draft-ietf-tls-ecdhe-mlkem),
+        // curveSM2MLKEM768 (draft-yang-tls-hybrid-sm2-mlkem).
+        | 0x11eb..=0x11ee
+        // X25519Kyber768Draft00 (draft-tls-westerbaan-xyber768d00), SecP256r1Kyber768Draft00.
+        | 0x6399 | 0x639a
+        // X25519Kyber512Draft00, X25519Kyber768Draft00Old, P256Kyber768Draft00 (Cloudflare's and
+        // BoringSSL's, 2022).
+        | 0xfe30..=0xfe32
+    )
+}
+
+#[cfg(test)]
+mod tests;

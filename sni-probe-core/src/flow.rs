@@ -1,0 +1,77 @@
+//! Which connection, and when.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use sni_probe_common::event::EventHeader;
+
+/// A point in time, in nanoseconds since an epoch that the driver chooses: boot (`CLOCK_MONOTONIC`)
+/// for the daemon, 1970 for a replay. Only differences mean anything here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timestamp(
+    /// Nanoseconds since the driver's epoch.
+    pub u64,
+);
+
+impl Timestamp {
+    /// The time that has passed since `earlier`; zero if `earlier` is later (two CPUs may stamp
+    /// events out of order by a little).
+    pub fn since(self, earlier: Self) -> std::time::Duration {
+        std::time::Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This point plus `span`, saturating.
+    #[must_use]
+    pub fn plus(self, span: std::time::Duration) -> Self {
+        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(nanos))
+    }
+}
+
+/// The two ends of a TCP connection, by role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlowKey {
+    /// The side that opened the connection.
+    pub client: SocketAddr,
+    /// The side that listens on a gateway port.
+    pub gateway: SocketAddr,
+}
+
+impl FlowKey {
+    /// The connection that an event belongs to.
+    pub fn of(header: &EventHeader) -> Self {
+        WireKey::of(header).into()
+    }
+}
+
+/// A [`FlowKey`] in the 36 bytes of the wire instead of 64: what the flow table keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct WireKey {
+    client_addr: [u8; 16],
+    gateway_addr: [u8; 16],
+    client_port: u16,
+    gateway_port: u16,
+}
+
+impl WireKey {
+    pub(crate) fn of(header: &EventHeader) -> Self {
+        Self {
+            client_addr: header.client_addr,
+            gateway_addr: header.gateway_addr,
+            client_port: header.client_port,
+            gateway_port: header.gateway_port,
+        }
+    }
+}
+
+impl From<WireKey> for FlowKey {
+    fn from(key: WireKey) -> Self {
+        Self {
+            client: SocketAddr::new(ip(key.client_addr), key.client_port),
+            gateway: SocketAddr::new(ip(key.gateway_addr), key.gateway_port),
+        }
+    }
+}
+
+fn ip(octets: [u8; 16]) -> IpAddr {
+    Ipv6Addr::from(octets).to_canonical()
+}

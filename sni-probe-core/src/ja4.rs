@@ -1,0 +1,164 @@
+//! JA4: a fingerprint of a client that can be read in part (`technical_details/JA4.md` of its makers, `FoxIO`).
+//!
+//! `t13d1516h2_8daaf6152771_e5627efa2ab1`: TLS over TCP, version, SNI extension there (`d`) or not (`i`),
+//! number of cipher suites and of extensions, first ALPN name; hash of the sorted cipher suites; hash
+//! of the sorted extensions and the signature algorithms. GREASE is ignored everywhere.
+
+use sha2::{Digest, Sha256};
+
+use crate::client_hello::{Lists, is_grease};
+
+/// `server_name`, the extension that tells `d` from `i`.
+const SERVER_NAME: u16 = 0;
+/// `application_layer_protocol_negotiation`.
+const ALPN: u16 = 16;
+
+/// A hash of nothing is written so.
+const NO_VALUES: &str = "000000000000";
+
+/// The fingerprint: 36 ASCII characters.
+pub fn fingerprint(lists: &Lists) -> String {
+    let versions = without_grease(&lists.versions);
+    let version = versions.into_iter().max().unwrap_or(lists.legacy_version);
+    let ciphers = without_grease(&lists.ciphers);
+    let mut extensions = without_grease(&lists.extensions);
+    let sni = if extensions.contains(&SERVER_NAME) { 'd' } else { 'i' };
+    let first = format!(
+        "t{}{sni}{:02}{:02}{}",
+        version_code(version),
+        ciphers.len().min(99),
+        extensions.len().min(99),
+        alpn_code(lists.alpn.first().map_or(&[], Vec::as_slice)),
+    );
+    // Both are told in the first part, so that the last one stays the same for the same client.
+    extensions.retain(|&extension| extension != SERVER_NAME && extension != ALPN);
+    let signature_algorithms = without_grease(&lists.signature_algorithms);
+    let ciphers = sorted_hex(ciphers.iter().map(|cipher| format!("{cipher:04x}")));
+    let mut offers = sorted_hex(extensions.iter().map(|extension| format!("{extension:04x}")));
+    if !offers.is_empty() && !signature_algorithms.is_empty() {
+        let algorithms: Vec<String> =
+            signature_algorithms.iter().map(|algorithm| format!("{algorithm:04x}")).collect();
+        offers = format!("{offers}_{}", algorithms.join(","));
+    }
+    format!("{first}_{}_{}", hash(&ciphers), hash(&offers))
+}
+
+/// The fingerprint of an SSLv2-format hello: no extensions, no ALPN. Its own cipher kinds, which no
+/// TLS cipher suite has as a code, are written with their three bytes.
+pub(crate) fn of_sslv2(version: u16, ciphers: &[u32]) -> String {
+    let count = ciphers.len().min(99);
+    let ciphers = sorted_hex(ciphers.iter().map(|cipher| format!("{cipher:04x}")));
+    format!("t{}i{count:02}0000_{}_{NO_VALUES}", version_code(version), hash(&ciphers))
+}
+
+fn without_grease(values: &[u16]) -> Vec<u16> {
+    values.iter().copied().filter(|&value| !is_grease(value)).collect()
+}
+
+fn version_code(version: u16) -> &'static str {
+    match version {
+        0x0304 => "13",
+        0x0303 => "12",
+        0x0302 => "11",
+        0x0301 => "10",
+        0x0300 => "s3",
+        0x0002 => "s2",
+        _ => "00",
+    }
+}
+
+/// First and last character of a protocol name; where either is not alphanumeric, first and last
+/// digit of the name in hexadecimal.
+fn alpn_code(name: &[u8]) -> String {
+    let (Some(&first), Some(&last)) = (name.first(), name.last()) else { return "00".to_owned() };
+    if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() {
+        [char::from(first), char::from(last)].iter().collect()
+    } else {
+        format!("{:x}{:x}", first >> 4, last & 0x0f)
+    }
+}
+
+fn sorted_hex(values: impl Iterator<Item = String>) -> String {
+    let mut values: Vec<String> = values.collect();
+    values.sort_unstable();
+    values.join(",")
+}
+
+/// The first 12 hexadecimal digits of the SHA-256.
+fn hash(text: &str) -> String {
+    if text.is_empty() {
+        return NO_VALUES.to_owned();
+    }
+    let mut digits = format!("{:x}", Sha256::digest(text));
+    digits.truncate(NO_VALUES.len());
+    digits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the specification, with GREASE put in.
+    fn example() -> Lists {
+        Lists {
+            legacy_version: 0x0303,
+            versions: vec![0x6a6a, 0x0304, 0x0303],
+            ciphers: vec![
+                0xeaea, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013,
+                0xc014, 0x009c, 0x009d, 0x002f, 0x0035,
+            ],
+            extensions: vec![
+                0x3a3a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023,
+                0x0012, 0x002b, 0xff01, 0x000b, 0x000a, 0x0015,
+            ],
+            signature_algorithms: vec![0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601],
+            alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            ..Lists::default()
+        }
+    }
+
+    #[test]
+    fn known_answer() {
+        assert_eq!(fingerprint(&example()), "t13d1516h2_8daaf6152771_e5627efa2ab1");
+    }
+
+    #[test]
+    fn known_answer_without_signature_algorithms() {
+        let lists = Lists { signature_algorithms: Vec::new(), ..example() };
+        assert_eq!(fingerprint(&lists), "t13d1516h2_8daaf6152771_6d807ffa2a79");
+    }
+
+    #[test]
+    fn without_sni_extensions_and_ciphers() {
+        let lists = Lists { legacy_version: 0x0300, ..Lists::default() };
+        assert_eq!(fingerprint(&lists), "ts3i000000_000000000000_000000000000");
+    }
+
+    #[test]
+    fn only_sni_and_alpn() {
+        let lists = Lists { legacy_version: 0x0301, extensions: vec![0, 16], ..Lists::default() };
+        assert_eq!(fingerprint(&lists), "t10d000200_000000000000_000000000000");
+    }
+
+    #[test]
+    fn counts_stop_at_99() {
+        let lists = Lists { ciphers: vec![1; 120], extensions: vec![1; 200], ..Lists::default() };
+        assert!(fingerprint(&lists).starts_with("t00i999900_"));
+    }
+
+    #[test]
+    fn alpn_of_other_characters() {
+        for (name, code) in [
+            (&b""[..], "00"),
+            (b"x", "xx"),
+            (b"http/1.1", "h1"),
+            (&[0xab], "ab"),
+            (&[0xab, 0xcd], "ad"),
+            (&[0x30, 0xab], "3b"),
+            (&[0x30, 0x31, 0xab, 0xcd], "3d"),
+            (&[0x30, 0xab, 0xcd, 0x31], "01"),
+        ] {
+            assert_eq!(alpn_code(name), code, "{name:02x?}");
+        }
+    }
+}

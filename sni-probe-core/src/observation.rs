@@ -1,0 +1,222 @@
+//! What the tracker saw: the one output of the core.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::flow::{FlowKey, Timestamp};
+use crate::vocabulary::{
+    AlertDescription, AlertSender, EvictionReason, Feature, IncompleteReason, NonTls, OutcomeClass, SniClass,
+    TlsVersion,
+};
+
+/// Something worth telling. For each hello there is one [`Observation::ClientHello`] and, later,
+/// exactly one [`Observation::Handshake`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Observation {
+    /// A hello became whole, or it became certain that it never will. Counted at once, so that a
+    /// gateway that stops answering shows as hellos without outcomes.
+    ClientHello {
+        /// What it says of the server's name.
+        sni: SniClass,
+        /// The highest version that it offers.
+        version: TlsVersion,
+        /// Its properties.
+        features: Features,
+        /// Why it never became whole; `None` if it did.
+        incomplete: Option<IncompleteReason>,
+    },
+    /// A hello and what became of it.
+    Handshake(Box<Handshake>),
+    /// A connection to a gateway port whose first bytes are no TLS.
+    NonTls {
+        /// The connection.
+        flow: FlowKey,
+        /// When its first bytes were seen.
+        time: Timestamp,
+        /// What they look like.
+        protocol: NonTls,
+    },
+    /// A flow ended of which bytes were seen, but too few or the wrong ones to tell whether it spoke
+    /// TLS: its first bytes were not seen, or it sent fewer than classify it.
+    Unclassified {
+        /// How it ended.
+        reason: IncompleteReason,
+    },
+    /// The tracker gave a flow up before its outcome.
+    Evicted {
+        /// Why.
+        reason: EvictionReason,
+    },
+}
+
+/// A hello and its outcome.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Handshake {
+    /// The connection as it is on the wire.
+    pub flow: FlowKey,
+    /// Index of the interface that saw it (in a replay: of the capture's interface).
+    pub ifindex: u32,
+    /// The client and the destination according to a PROXY protocol header, if there was one with addresses.
+    pub proxied: Option<Proxied>,
+    /// When the hello was whole (its last segment was seen); of an incomplete one, when its first
+    /// segment was seen.
+    pub time: Timestamp,
+    /// The hello; what is known of it if it never became whole.
+    pub hello: Hello,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// From `time` to the outcome.
+    pub latency: Duration,
+}
+
+/// Addresses in a PROXY protocol header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proxied {
+    /// The client for whom the peer relays.
+    pub client: SocketAddr,
+    /// Where that client connected to.
+    pub destination: SocketAddr,
+}
+
+/// A ClientHello, or as much as is known of one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hello {
+    /// What it says of the server's name.
+    pub sni: Sni,
+    /// What of the hello could be read; `None` if it never became whole.
+    pub body: Option<HelloBody>,
+    /// Why it never became whole; `None` if it did.
+    pub incomplete: Option<IncompleteReason>,
+    /// Length of the handshake message with its 4-byte header, in bytes; of an SSLv2 hello, of the
+    /// record with its header. As announced, if it never became whole; 0 if not even that was seen.
+    pub length: u32,
+    /// TCP segments that carried bytes of it (duplicates not counted).
+    pub segments: u32,
+    /// TLS records that it spans.
+    pub records: u32,
+    /// Properties worth counting.
+    pub features: Features,
+}
+
+/// The content of a whole ClientHello.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HelloBody {
+    /// Whether the hello has the SSLv2 format.
+    pub sslv2: bool,
+    /// `legacy_version` (TLS) or the version offered (SSLv2), as on the wire: 0x0303 is TLS 1.2.
+    pub legacy_version: u16,
+    /// The `supported_versions` extension in order, GREASE included; empty if absent.
+    pub offered_versions: Vec<u16>,
+    /// The highest version offered.
+    pub version: TlsVersion,
+    /// ALPN protocol names in order, as bytes.
+    pub alpn: Vec<Vec<u8>>,
+    /// JA3 fingerprint: 32 lower-case hexadecimal digits (MD5). Of an SSLv2 hello too, where it is
+    /// made of version and cipher codes.
+    pub ja3: String,
+    /// JA4 fingerprint, such as `t13d1516h2_8daaf6152771_e5627efa2ab1`.
+    pub ja4: String,
+    /// The client random; of an SSLv2 hello the challenge.
+    pub random: Vec<u8>,
+}
+
+/// What a hello says of the server's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Sni {
+    /// A host name in lower case, without a trailing dot.
+    Present(String),
+    /// No extension.
+    Absent,
+    /// The extension without a name.
+    Empty,
+    /// Something that is no host name: printable ASCII as it is, all other bytes as `\xNN`.
+    Invalid(String),
+    /// The hello never became whole.
+    #[default]
+    Unknown,
+}
+
+impl Sni {
+    /// The label.
+    pub fn class(&self) -> SniClass {
+        match self {
+            Self::Present(_) => SniClass::Present,
+            Self::Absent => SniClass::Absent,
+            Self::Empty => SniClass::Empty,
+            Self::Invalid(_) => SniClass::Invalid,
+            Self::Unknown => SniClass::Unknown,
+        }
+    }
+
+    /// The name, valid or not.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Present(name) | Self::Invalid(name) => Some(name),
+            Self::Absent | Self::Empty | Self::Unknown => None,
+        }
+    }
+}
+
+/// What became of a hello. Exactly one for each, by construction: the tracker gives a hello away by value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The gateway answered with a ServerHello (that is no HelloRetryRequest).
+    ServerHello,
+    /// A TLS alert came in answer to the hello.
+    Alert {
+        /// What it says.
+        description: AlertDescription,
+        /// Who sent it.
+        sender: AlertSender,
+    },
+    /// RST of the gateway.
+    ResetByGateway,
+    /// RST of the client.
+    ResetByClient,
+    /// FIN of the gateway before any of the above.
+    ClosedByGateway,
+    /// FIN of the client before any of the above.
+    ClosedByClient,
+    /// Nothing within the handshake timeout.
+    Timeout,
+    /// The tracker gave the flow up.
+    Evicted,
+}
+
+impl Outcome {
+    /// The label.
+    pub fn class(self) -> OutcomeClass {
+        match self {
+            Self::ServerHello => OutcomeClass::ServerHello,
+            Self::Alert { .. } => OutcomeClass::Alert,
+            Self::ResetByGateway => OutcomeClass::ResetByGateway,
+            Self::ResetByClient => OutcomeClass::ResetByClient,
+            Self::ClosedByGateway => OutcomeClass::ClosedByGateway,
+            Self::ClosedByClient => OutcomeClass::ClosedByClient,
+            Self::Timeout => OutcomeClass::Timeout,
+            Self::Evicted => OutcomeClass::Evicted,
+        }
+    }
+}
+
+/// A set of [`Feature`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features(u16);
+
+impl Features {
+    /// Adds `feature`.
+    pub fn insert(&mut self, feature: Feature) {
+        self.0 |= 1 << feature as u16;
+    }
+
+    /// Whether `feature` is in the set.
+    pub fn contains(self, feature: Feature) -> bool {
+        self.0 & (1 << feature as u16) != 0
+    }
+
+    /// The features of the set, in the order of [`Feature`].
+    pub fn iter(self) -> impl Iterator<Item = Feature> {
+        use crate::vocabulary::Label;
+        Feature::ALL.iter().copied().filter(move |&feature| self.contains(feature))
+    }
+}

@@ -1,0 +1,311 @@
+//! The gateway's answer to a hello, from the first bytes of each of its segments.
+//!
+//! Only [`ANSWER_COPY`](sni_probe_common::event::ANSWER_COPY) bytes of a segment are copied: enough
+//! to tell a ServerHello, a HelloRetryRequest and an alert. Behind a record that was not copied to
+//! its end, reading goes on at the next record if that is known, else at the next segment: a gateway
+//! that has sent a HelloRetryRequest waits for the client, so its next flight starts a segment.
+
+use std::ops::Range;
+
+use crate::assembler::Assembler;
+use crate::parsed::Parsed;
+use crate::record::{self, content_type};
+use crate::sslv2;
+use crate::vocabulary::AlertDescription;
+
+/// The random that makes a ServerHello a HelloRetryRequest (RFC 8446, section 4.1.3): the SHA-256 of
+/// `HelloRetryRequest`.
+pub const HELLO_RETRY_RANDOM: [u8; 32] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2,
+    0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+];
+
+/// The handshake type of a ServerHello.
+const SERVER_HELLO: u8 = 2;
+
+/// Where the random starts in a ServerHello: behind the message's header and `legacy_version`.
+const RANDOM_AT: usize = record::MESSAGE_HEADER_LEN + 2;
+
+/// Where a ServerHello's random ends, if it is in one record: a segment of so many bytes decides by itself.
+pub const RANDOM_END: usize = record::HEADER_LEN + RANDOM_AT + HELLO_RETRY_RANDOM.len();
+
+/// The level of an alert after which the connection may go on (RFC 5246, section 7.2).
+const WARNING: u8 = 1;
+
+/// The first message of an answer, told as soon as the bytes leave no doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A ServerHello, in the format of TLS or of SSLv2.
+    ServerHello,
+    /// The gateway asks for another hello.
+    HelloRetryRequest,
+    /// An alert.
+    Alert {
+        /// Whether the handshake may go on after it: a warning (Java's and OpenSSL's servers can send
+        /// `unrecognized_name` as one) that does not close the connection.
+        may_go_on: bool,
+        /// What it says.
+        description: AlertDescription,
+    },
+    /// TLS 1.3's disguise as TLS 1.2 behind a HelloRetryRequest (RFC 8446, appendix D.4).
+    ChangeCipherSpec,
+    /// Fewer bytes than it takes to tell.
+    NeedMore,
+    /// No TLS, or nothing that may come in answer to a hello.
+    NotTls,
+}
+
+/// Reads the message at the start of `stream`, record headers included.
+pub fn message(stream: &[u8]) -> Message {
+    match *stream {
+        [] | [content_type::HANDSHAKE | content_type::ALERT | content_type::CHANGE_CIPHER_SPEC] => {
+            Message::NeedMore
+        }
+        [content_type::HANDSHAKE, ..] => handshake(stream),
+        [content_type::ALERT, 3, ref rest @ ..] => alert(rest),
+        [content_type::CHANGE_CIPHER_SPEC, 3, ..] => Message::ChangeCipherSpec,
+        [high, ..] if high & 0x80 != 0 => match stream.len() {
+            0..3 => Message::NeedMore,
+            _ if sslv2::is_server_hello(stream) => Message::ServerHello,
+            _ => Message::NotTls,
+        },
+        _ => Message::NotTls,
+    }
+}
+
+fn handshake(stream: &[u8]) -> Message {
+    let Ok(prefix) = record::message_prefix(stream, RANDOM_AT + HELLO_RETRY_RANDOM.len()) else {
+        return Message::NotTls;
+    };
+    match prefix.first() {
+        None => Message::NeedMore,
+        Some(&SERVER_HELLO) => {
+            let random = prefix.get(RANDOM_AT..).unwrap_or_default();
+            if random == HELLO_RETRY_RANDOM {
+                Message::HelloRetryRequest
+            } else if HELLO_RETRY_RANDOM.starts_with(random) {
+                Message::NeedMore
+            } else {
+                Message::ServerHello
+            }
+        }
+        Some(_) => Message::NotTls,
+    }
+}
+
+/// An alert, given what follows its record's type and major version.
+fn alert(rest: &[u8]) -> Message {
+    match *rest {
+        [_, 0, 2, level, description, ..] => {
+            let description = AlertDescription::from_code(description);
+            let may_go_on = level == WARNING && description != AlertDescription::CloseNotify;
+            Message::Alert { may_go_on, description }
+        }
+        [] | [_] | [_, 0] | [_, 0, 2] | [_, 0, 2, _] => Message::NeedMore,
+        // Alerts of other lengths are encrypted, and nothing is before a ServerHello.
+        _ => Message::NotTls,
+    }
+}
+
+/// What became of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// A ServerHello came (that is no HelloRetryRequest).
+    ServerHello,
+    /// An alert came that ends the handshake.
+    Alert(AlertDescription),
+    /// Nothing yet that decides.
+    Pending,
+}
+
+/// Follows the gateway's stream until something decides.
+#[derive(Clone, Debug, Default)]
+pub struct ReplyReader {
+    bytes: Assembler,
+    /// Where the next record starts.
+    at: usize,
+    /// The parts of segments that were not copied.
+    not_copied: Vec<Range<usize>>,
+    warning: Option<AlertDescription>,
+    is_other: bool,
+}
+
+/// Segments that were not copied to their end and are remembered. Stops a gateway that never
+/// decides from growing its flow; a reader needs the one in which its next record would start.
+const MAX_NOT_COPIED: usize = 16;
+
+impl ReplyReader {
+    /// Takes a segment of `payload_len` bytes at `offset` of the gateway's stream, of which `data`
+    /// are the first.
+    pub fn segment(&mut self, offset: i32, data: &[u8], payload_len: u32) -> Reply {
+        // A stream that cannot be followed does not decide: the connection's end will.
+        if self.is_other || self.bytes.insert(offset, data).is_err() {
+            return Reply::Pending;
+        }
+        let copied = i64::from(offset) + i64::try_from(data.len()).unwrap_or(i64::MAX);
+        let end = i64::from(offset) + i64::from(payload_len);
+        if let (Ok(copied), Ok(end)) = (usize::try_from(copied), usize::try_from(end))
+            && copied < end
+            && self.not_copied.len() < MAX_NOT_COPIED
+        {
+            self.not_copied.push(copied..end);
+        }
+        self.read()
+    }
+
+    /// The last alert that let the handshake go on, if no more came.
+    pub fn warning(&self) -> Option<AlertDescription> {
+        self.warning
+    }
+
+    /// Heap memory in use, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.heap_bytes() + self.not_copied.capacity() * size_of::<Range<usize>>()
+    }
+
+    fn read(&mut self) -> Reply {
+        loop {
+            let stream = self.bytes.bytes_at(self.at);
+            let next = match message(stream) {
+                Message::ServerHello => return Reply::ServerHello,
+                Message::Alert { may_go_on: false, description } => return Reply::Alert(description),
+                Message::Alert { may_go_on: true, description } => {
+                    self.warning = Some(description);
+                    next_record(stream)
+                }
+                Message::HelloRetryRequest | Message::ChangeCipherSpec => next_record(stream),
+                Message::NeedMore => None,
+                Message::NotTls => {
+                    self.is_other = true;
+                    return Reply::Pending;
+                }
+            };
+            let end = self.at + stream.len();
+            self.at = match (next, self.not_copied.iter().find(|hole| hole.contains(&end))) {
+                (Some(next), _) => self.at + next,
+                (None, Some(hole)) => hole.end,
+                (None, None) => return Reply::Pending,
+            };
+        }
+    }
+}
+
+/// Where the record behind the message at the start of `stream` starts; `None` before that is known.
+fn next_record(stream: &[u8]) -> Option<usize> {
+    if let Parsed::Complete(message) = record::handshake_message(stream, usize::MAX) {
+        return Some(message.next_record);
+    }
+    let &[_, _, _, high, low] = stream.first_chunk()?;
+    Some(record::HEADER_LEN + usize::from(u16::from_be_bytes([high, low])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{alert, handshake, hello_retry_request, record as record_of, server_hello};
+
+    const FATAL_NAME: Message =
+        Message::Alert { may_go_on: false, description: AlertDescription::UnrecognizedName };
+
+    /// Feeds segments of a stream in order, each cut to 256 bytes.
+    fn replies(segments: &[Vec<u8>]) -> Vec<Reply> {
+        let mut reader = ReplyReader::default();
+        let mut offset = 0;
+        let reply = |segment: &Vec<u8>| {
+            let len = u32::try_from(segment.len()).unwrap();
+            let reply = reader.segment(offset, &segment[..segment.len().min(256)], len);
+            offset += len.cast_signed();
+            reply
+        };
+        segments.iter().map(reply).collect()
+    }
+
+    #[test]
+    fn messages() {
+        assert_eq!(message(&server_hello()), Message::ServerHello);
+        assert_eq!(message(&hello_retry_request()), Message::HelloRetryRequest);
+        assert_eq!(message(&alert(2, 112)), FATAL_NAME);
+        assert_eq!(message(&record_of(20, &[1])), Message::ChangeCipherSpec);
+        assert_eq!(message(&[0x80, 0x20, 4, 0, 1, 0, 2]), Message::ServerHello);
+        assert_eq!(message(b"HTTP/1.1 400 Bad Request\r\n"), Message::NotTls);
+        assert_eq!(message(&record_of(22, &handshake(11, &[0; 40]))), Message::NotTls);
+        assert_eq!(message(&record_of(23, &[0; 40])), Message::NotTls);
+        assert_eq!(message(&record_of(21, &[0; 40])), Message::NotTls);
+        assert_eq!(message(&[0x80, 3, 0, 0, 1]), Message::NotTls);
+        let closed = AlertDescription::CloseNotify;
+        assert_eq!(message(&alert(1, 0)), Message::Alert { may_go_on: false, description: closed });
+    }
+
+    #[test]
+    fn a_server_hello_is_told_by_its_first_other_byte() {
+        let answer = server_hello();
+        for len in 0..12 {
+            assert_eq!(message(&answer[..len]), Message::NeedMore, "{len}");
+        }
+        assert_eq!(message(&answer[..12]), Message::ServerHello);
+        let retry = hello_retry_request();
+        for len in 0..RANDOM_END {
+            assert_eq!(message(&retry[..len]), Message::NeedMore, "{len}");
+        }
+        assert_eq!(message(&retry[..RANDOM_END]), Message::HelloRetryRequest);
+    }
+
+    #[test]
+    fn over_several_records() {
+        let content = server_hello().split_off(5);
+        let answer = [record_of(22, &content[..3]), record_of(22, &content[3..])].concat();
+        assert_eq!(message(&answer), Message::ServerHello);
+    }
+
+    #[test]
+    fn a_byte_each() {
+        let segments: Vec<Vec<u8>> = server_hello().iter().take(12).map(|&byte| vec![byte]).collect();
+        let replies = replies(&segments);
+        assert_eq!(replies[11], Reply::ServerHello);
+        assert!(replies[..11].iter().all(|&reply| reply == Reply::Pending));
+    }
+
+    #[test]
+    fn after_a_retry_the_real_answer_counts() {
+        let change = record_of(20, &[1]);
+        let retry = hello_retry_request();
+        let together = [retry.clone(), change.clone()].concat();
+        assert_eq!(replies(&[together, server_hello()]), [Reply::Pending, Reply::ServerHello]);
+        let name = Reply::Alert(AlertDescription::UnrecognizedName);
+        assert_eq!(replies(&[retry, change, alert(2, 112)]), [Reply::Pending, Reply::Pending, name]);
+    }
+
+    #[test]
+    fn behind_a_retry_that_was_not_copied_whole() {
+        let mut content = hello_retry_request().split_off(9);
+        for cookie in [200, 400] {
+            content.resize(content.len() + cookie, 0);
+            let retry = record_of(22, &handshake(2, &content));
+            // The change of cipher specs starts in what was not copied, or one byte before.
+            let flight = [retry.clone(), record_of(20, &[1])].concat();
+            assert_eq!(replies(&[flight, server_hello()]), [Reply::Pending, Reply::ServerHello]);
+            assert_eq!(replies(&[retry, server_hello()]), [Reply::Pending, Reply::ServerHello]);
+        }
+        for len in 250..258 {
+            let mut content = hello_retry_request().split_off(9);
+            content.resize(len - 9, 0);
+            let retry = record_of(22, &handshake(2, &content));
+            let flight = [retry, record_of(20, &[1])].concat();
+            assert_eq!(replies(&[flight, server_hello()]), [Reply::Pending, Reply::ServerHello], "{len}");
+        }
+    }
+
+    #[test]
+    fn a_warning_is_not_the_end() {
+        let mut reader = ReplyReader::default();
+        assert_eq!(reader.segment(0, &alert(1, 112), 7), Reply::Pending);
+        assert_eq!(reader.warning(), Some(AlertDescription::UnrecognizedName));
+        let answer = server_hello();
+        assert_eq!(reader.segment(7, &answer, u32::try_from(answer.len()).unwrap()), Reply::ServerHello);
+    }
+
+    #[test]
+    fn other_protocols_never_decide() {
+        assert_eq!(replies(&[b"HTTP/1.1".to_vec(), server_hello()]), [Reply::Pending; 2]);
+    }
+}

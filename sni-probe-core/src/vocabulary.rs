@@ -1,0 +1,238 @@
+//! The closed sets of words in which the results are told: labels of metrics, fields of events.
+//!
+//! Each is an enum with a [`Label`]: metrics are created for all values at the start, so that a
+//! count of zero is a zero and not an absence.
+
+use std::fmt;
+
+/// A value of a closed set, as metrics and events spell it.
+pub trait Label: Copy + Eq + 'static {
+    /// Every value, in the order in which tables show them.
+    const ALL: &'static [Self];
+
+    /// The spelling in metrics and events.
+    fn as_str(self) -> &'static str;
+}
+
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl Label for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(Label::as_str(*self))
+            }
+        }
+    };
+}
+
+label! {
+    /// What a ClientHello says in its `server_name` extension (RFC 6066, section 3).
+    SniClass {
+        /// A host name.
+        Present => "present",
+        /// No extension, or a hello format that has no extensions (SSLv2).
+        Absent => "absent",
+        /// The extension is there without a name, or with one of no bytes.
+        Empty => "empty",
+        /// A name that is no host name: an IP literal, with a port, or other bytes.
+        Invalid => "invalid",
+        /// The hello never became whole, so nobody can say.
+        Unknown => "unknown",
+    }
+}
+
+label! {
+    /// The highest protocol version that a hello offers.
+    TlsVersion {
+        /// TLS 1.3 (RFC 8446).
+        Tls13 => "1.3",
+        /// TLS 1.2 (RFC 5246).
+        Tls12 => "1.2",
+        /// TLS 1.1 (RFC 4346).
+        Tls11 => "1.1",
+        /// TLS 1.0 (RFC 2246).
+        Tls10 => "1.0",
+        /// SSL 3.0 (RFC 6101).
+        Ssl3 => "ssl3",
+        /// SSL 2.0 and nothing newer.
+        Ssl2 => "ssl2",
+        /// None that is known, or the hello never became whole.
+        Unknown => "unknown",
+    }
+}
+
+label! {
+    /// What became of a hello, without detail: the `outcome` label.
+    OutcomeClass {
+        /// The gateway answered with a ServerHello.
+        ServerHello => "server_hello",
+        /// The gateway answered with a TLS alert.
+        Alert => "alert",
+        /// The gateway sent RST.
+        ResetByGateway => "reset_by_gateway",
+        /// The client sent RST.
+        ResetByClient => "reset_by_client",
+        /// The gateway sent FIN.
+        ClosedByGateway => "closed_by_gateway",
+        /// The client sent FIN.
+        ClosedByClient => "closed_by_client",
+        /// Nothing of the above within the handshake timeout.
+        Timeout => "timeout",
+        /// The tracker had to give the flow up: see `flow_evictions_total`.
+        Evicted => "evicted",
+    }
+}
+
+label! {
+    /// Who sent a TLS alert.
+    AlertSender {
+        /// The side that accepted the connection.
+        Gateway => "gateway",
+        /// The side that opened the connection.
+        Client => "client",
+    }
+}
+
+label! {
+    /// A property of a hello worth counting.
+    Feature {
+        /// A key share or group of a post-quantum key exchange is offered (X25519MLKEM768 and kin).
+        PostQuantum => "post_quantum",
+        /// Encrypted Client Hello (extension 0xfe0d): the visible name is the outer one.
+        Ech => "ech",
+        /// The hello came in more than one TCP segment.
+        MultiSegment => "multi_segment",
+        /// The hello spans more than one TLS record.
+        MultiRecord => "multi_record",
+        /// The hello has the format of SSLv2 (RFC 5246, appendix E.2).
+        Sslv2 => "sslv2",
+        /// A PROXY protocol v1 header came first.
+        ProxyV1 => "proxy_v1",
+        /// A PROXY protocol v2 header came first.
+        ProxyV2 => "proxy_v2",
+        /// TLS 1.3 early data is announced (RFC 8446, section 4.2.10).
+        EarlyData => "early_data",
+    }
+}
+
+label! {
+    /// What else spoke first on a gateway port.
+    NonTls {
+        /// An HTTP/1 request line or an HTTP/2 preface.
+        Http => "http",
+        /// An SSH banner.
+        Ssh => "ssh",
+        /// Anything else.
+        Other => "other",
+    }
+}
+
+label! {
+    /// Why a hello never became whole.
+    IncompleteReason {
+        /// The connection was reset before the hello ended.
+        Reset => "reset",
+        /// The connection was closed before the hello ended.
+        Closed => "closed",
+        /// The rest did not come within the handshake timeout.
+        Timeout => "timeout",
+        /// The gateway answered, so it had the whole hello, but part of it was not seen here.
+        NotSeen => "not_seen",
+        /// It is longer than is followed (see `assembler::MAX_STREAM_BYTES`).
+        TooLarge => "too_large",
+        /// More holes between segments than are kept (see `assembler::MAX_GAPS`).
+        TooManyGaps => "too_many_gaps",
+        /// The record layer, the handshake header or the hello contradicts itself.
+        Malformed => "malformed",
+        /// The tracker had to give the flow up.
+        Evicted => "evicted",
+    }
+}
+
+label! {
+    /// Why the tracker gave up a flow before its outcome.
+    EvictionReason {
+        /// More flows at once than are kept: the oldest went.
+        Capacity => "capacity",
+        /// The same addresses and ports opened a new connection.
+        PortReuse => "port_reuse",
+    }
+}
+
+macro_rules! alerts {
+    ($($code:literal $variant:ident => $text:literal,)+) => {
+        label! {
+            /// The description of a TLS alert (IANA's TLS Alerts registry).
+            AlertDescription {
+                $(#[doc = concat!("Code ", stringify!($code), ".")] $variant => $text,)+
+                /// A code that the registry does not name.
+                Unassigned => "unassigned",
+            }
+        }
+
+        impl AlertDescription {
+            /// The description with this code on the wire.
+            pub fn from_code(code: u8) -> Self {
+                match code {
+                    $($code => Self::$variant,)+
+                    _ => Self::Unassigned,
+                }
+            }
+        }
+    };
+}
+
+alerts! {
+    0 CloseNotify => "close_notify",
+    10 UnexpectedMessage => "unexpected_message",
+    20 BadRecordMac => "bad_record_mac",
+    21 DecryptionFailed => "decryption_failed",
+    22 RecordOverflow => "record_overflow",
+    30 DecompressionFailure => "decompression_failure",
+    40 HandshakeFailure => "handshake_failure",
+    41 NoCertificate => "no_certificate",
+    42 BadCertificate => "bad_certificate",
+    43 UnsupportedCertificate => "unsupported_certificate",
+    44 CertificateRevoked => "certificate_revoked",
+    45 CertificateExpired => "certificate_expired",
+    46 CertificateUnknown => "certificate_unknown",
+    47 IllegalParameter => "illegal_parameter",
+    48 UnknownCa => "unknown_ca",
+    49 AccessDenied => "access_denied",
+    50 DecodeError => "decode_error",
+    51 DecryptError => "decrypt_error",
+    52 TooManyCidsRequested => "too_many_cids_requested",
+    60 ExportRestriction => "export_restriction",
+    70 ProtocolVersion => "protocol_version",
+    71 InsufficientSecurity => "insufficient_security",
+    80 InternalError => "internal_error",
+    86 InappropriateFallback => "inappropriate_fallback",
+    90 UserCanceled => "user_canceled",
+    100 NoRenegotiation => "no_renegotiation",
+    109 MissingExtension => "missing_extension",
+    110 UnsupportedExtension => "unsupported_extension",
+    111 CertificateUnobtainable => "certificate_unobtainable",
+    112 UnrecognizedName => "unrecognized_name",
+    113 BadCertificateStatusResponse => "bad_certificate_status_response",
+    114 BadCertificateHashValue => "bad_certificate_hash_value",
+    115 UnknownPskIdentity => "unknown_psk_identity",
+    116 CertificateRequired => "certificate_required",
+    117 GeneralError => "general_error",
+    120 NoApplicationProtocol => "no_application_protocol",
+    121 EchRequired => "ech_required",
+}

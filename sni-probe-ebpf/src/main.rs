@@ -1,0 +1,122 @@
+//! The TC programs: entry points and maps. What they do is [`sni_probe_common::datapath`].
+//!
+//! An observer never ends the chain and never touches a packet: one constant verdict on every path.
+#![no_std]
+#![no_main]
+#![expect(missing_docs, unreachable_pub, reason = "the classifier macro makes items of its own")]
+
+mod ring;
+mod skb;
+
+use aya_ebpf::bindings::TC_ACT_UNSPEC;
+use aya_ebpf::macros::{classifier, map};
+use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
+use aya_ebpf::programs::TcContext;
+use sni_probe_common::counters::Counter;
+use sni_probe_common::datapath::{self, Flows};
+use sni_probe_common::event::RING_BYTES;
+use sni_probe_common::ports::{PORT_WORDS, PortBitmap, word_and_bit};
+use sni_probe_common::slot::{BUCKETS, Bucket, FlowHash, Slot, WAYS};
+
+use crate::ring::Ring;
+use crate::skb::Skb;
+
+/// "No verdict": the next filter decides. The same number is `TCX_NEXT`.
+const VERDICT: i32 = TC_ACT_UNSPEC;
+
+/// The gateway's ports; written by the loader.
+#[unsafe(no_mangle)]
+static GATEWAY_PORTS: PortBitmap = [0; PORT_WORDS];
+
+/// Seed of the flow hash; written by the loader.
+#[unsafe(no_mangle)]
+static HASH_SEED: u64 = 0;
+
+/// Events for user space.
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
+
+/// Flow slots, in buckets.
+#[map]
+static SLOTS: Array<[u64; WAYS]> = Array::with_max_entries(BUCKETS, 0);
+
+/// What was passed over or lost, indexed by [`Counter`].
+#[map]
+static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::ALL.len() as u32, 0);
+
+/// Looks at packets on their way from clients to the gateway.
+#[classifier]
+pub fn client_to_gateway(ctx: TcContext) -> i32 {
+    datapath::client_to_gateway(&Skb::new(&ctx), &Maps, &mut Ring::new(&ctx));
+    VERDICT
+}
+
+/// Looks at packets on their way from the gateway to clients.
+#[classifier]
+pub fn gateway_to_client(ctx: TcContext) -> i32 {
+    datapath::gateway_to_client(&Skb::new(&ctx), &Maps, &mut Ring::new(&ctx));
+    VERDICT
+}
+
+struct Maps;
+
+impl Flows for Maps {
+    #[inline(always)]
+    fn is_gateway_port(&self, port: u16) -> bool {
+        let (word, bit) = word_and_bit(port);
+        let words = (&raw const GATEWAY_PORTS).cast::<u64>();
+        // SAFETY: a 16-bit port divided by 64 is less than PORT_WORDS. Volatile, for the loader
+        // replaces the zeros that the compiler sees.
+        let word = unsafe { words.add(word).read_volatile() };
+        word & bit != 0
+    }
+
+    #[inline(always)]
+    fn seed(&self) -> u64 {
+        // SAFETY: a live, aligned static. Volatile, for the loader replaces the zero.
+        unsafe { (&raw const HASH_SEED).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn bucket(&self, hash: FlowHash) -> Option<impl Bucket> {
+        SLOTS.get_ptr_mut(hash.bucket(BUCKETS)).map(|slots| MapBucket(slots.cast()))
+    }
+}
+
+/// A value of the array of slots. Such values live as long as the program and are aligned to 8 bytes.
+#[derive(Clone, Copy)]
+struct MapBucket(*mut Slot);
+
+impl Bucket for MapBucket {
+    #[inline(always)]
+    fn load(&self, way: usize) -> Slot {
+        // SAFETY: a value has WAYS slots, and callers stay below that (the verifier checks it).
+        unsafe { self.0.add(way).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn store(&self, way: usize, slot: Slot) {
+        // SAFETY: as in `load`.
+        unsafe { self.0.add(way).write_volatile(slot) }
+    }
+}
+
+/// Adds one to this CPU's counter.
+#[inline(always)]
+fn count(counter: Counter) {
+    if let Some(value) = COUNTERS.get_ptr_mut(counter.index()) {
+        // SAFETY: a per-CPU value, which only this CPU writes; programs are not preempted by themselves.
+        unsafe { *value += 1 };
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // The programs have no panics: one that crept in is an endless loop, which the verifier refuses.
+    loop {}
+}
+
+/// Some helpers are for GPL-compatible programs only; the licence text is what the kernel asks for.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,228 @@
+//! Attaches the programs to an interface, and detaches just what was attached.
+//!
+//! TCX where the kernel has it: such links go with the process, whatever ends it. Else legacy filters
+//! in a clsact qdisc: those stay after SIGKILL, so they have a fixed place and the programs' names, by
+//! which the next start finds them.
+
+use std::io;
+
+use aya::programs::links::LinkOrder;
+use aya::programs::tc::{
+    NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact, qdisc_detach_program,
+};
+use aya::programs::{ProgramError, SchedClassifier, TcAttachType, TcError};
+
+use super::links::{Link, delete_clsact_if_empty};
+use super::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT, Programs};
+
+/// Place of a legacy filter among others: not 1, where Cilium's stands and others fight for it.
+const FILTER_PRIORITY: u16 = 50;
+/// Explicit, so that a second copy cannot be added by mistake.
+const FILTER_HANDLE: TcHandle = TcHandle::new(0, 0x0535);
+
+/// By which interface of the kernel programs are attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// TCX links (Linux 6.6 and later), before all other programs.
+    Tcx,
+    /// Filters in a clsact qdisc.
+    Clsact,
+}
+
+/// Which modes may be tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModeChoice {
+    /// TCX, and clsact where the kernel has no TCX.
+    #[default]
+    Auto,
+    /// Only this one.
+    Only(Mode),
+}
+
+/// On which side of the gateway an interface is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orientation {
+    /// Clients are outside: their packets come in (a NIC, a pod's own interface).
+    Nic,
+    /// The gateway is outside: clients' packets go out (the host side of a pod's veth).
+    Veth,
+}
+
+impl Orientation {
+    /// The hook of each program.
+    pub const fn hooks(self) -> [(&'static str, TcAttachType); 2] {
+        match self {
+            Self::Nic => {
+                [(CLIENT_TO_GATEWAY, TcAttachType::Ingress), (GATEWAY_TO_CLIENT, TcAttachType::Egress)]
+            }
+            Self::Veth => {
+                [(CLIENT_TO_GATEWAY, TcAttachType::Egress), (GATEWAY_TO_CLIENT, TcAttachType::Ingress)]
+            }
+        }
+    }
+}
+
+/// Why programs could not be attached.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The kernel is too old for what was asked.
+    #[error("{0}: this kernel has no TCX (Linux 6.6 or later); use --attach clsact or --attach auto")]
+    NoTcx(String),
+    /// The link layer is not Ethernet, so the programs would not find the IP header.
+    #[error(
+        "{0} has no Ethernet header (link type {1}), which is not supported; name another with --interface"
+    )]
+    NotEthernet(String, String),
+    /// Anything else.
+    #[error("cannot attach to {interface}: {reason}")]
+    Other {
+        /// The interface.
+        interface: String,
+        /// The kernel's words.
+        reason: String,
+    },
+}
+
+/// The programs on one interface. They stay until [`Attachment::detach`] or the end of the process.
+#[derive(Debug)]
+pub struct Attachment {
+    /// Where.
+    pub link: Link,
+    /// How.
+    pub mode: Mode,
+    /// Which way round.
+    pub orientation: Orientation,
+    made_clsact: bool,
+    /// Keeps TCX links alive.
+    links: Vec<SchedClassifierLink>,
+}
+
+/// Attaches both programs to `link`.
+pub fn attach(
+    programs: &mut Programs,
+    link: &Link,
+    choice: ModeChoice,
+    orientation: Orientation,
+) -> Result<Attachment, AttachError> {
+    if !link.has_ethernet_header {
+        return Err(AttachError::NotEthernet(link.name.clone(), link.layer.clone()));
+    }
+    match choice {
+        ModeChoice::Only(Mode::Clsact) => attach_clsact(programs, link, orientation),
+        ModeChoice::Only(Mode::Tcx) => attach_tcx(programs, link, orientation).map_err(|error| {
+            if is_unsupported(&error) { AttachError::NoTcx(link.name.clone()) } else { other(link, &error) }
+        }),
+        ModeChoice::Auto => match attach_tcx(programs, link, orientation) {
+            Err(error) if is_unsupported(&error) => attach_clsact(programs, link, orientation),
+            result => result.map_err(|error| other(link, &error)),
+        },
+    }
+}
+
+impl Attachment {
+    /// Detaches the programs; errors are of interest to nobody but the log, for the interface may be gone.
+    pub async fn detach(self) -> Result<(), AttachError> {
+        match self.mode {
+            Mode::Tcx => drop(self.links),
+            Mode::Clsact => {
+                remove_filters(&self.link)?;
+                if self.made_clsact {
+                    delete_clsact_if_empty(self.link.index).await.map_err(|error| AttachError::Other {
+                        interface: self.link.name,
+                        reason: error.to_string(),
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn attach_tcx(
+    programs: &mut Programs,
+    link: &Link,
+    orientation: Orientation,
+) -> Result<Attachment, ProgramError> {
+    let mut links = Vec::with_capacity(2);
+    for (name, hook) in orientation.hooks() {
+        let program = programs.program(name)?;
+        let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+        let id = program.attach_with_options(&link.name, hook, options)?;
+        links.push(program.take_link(id)?);
+    }
+    Ok(Attachment { link: link.clone(), mode: Mode::Tcx, orientation, made_clsact: false, links })
+}
+
+fn attach_clsact(
+    programs: &mut Programs,
+    link: &Link,
+    orientation: Orientation,
+) -> Result<Attachment, AttachError> {
+    let made_clsact = match qdisc_add_clsact(&link.name) {
+        Ok(()) => true,
+        Err(error) if errno(&error) == Some(rustix::io::Errno::EXIST) => false,
+        Err(error) => return Err(other(link, &error)),
+    };
+    // Those of an earlier process that was killed.
+    remove_filters(link)?;
+    for (name, hook) in orientation.hooks() {
+        let result = programs.program(name).and_then(|program| attach_filter(program, link, hook));
+        if let Err(error) = result {
+            remove_filters(link)?;
+            return Err(other(link, &error));
+        }
+    }
+    Ok(Attachment { link: link.clone(), mode: Mode::Clsact, orientation, made_clsact, links: Vec::new() })
+}
+
+fn attach_filter(program: &mut SchedClassifier, link: &Link, hook: TcAttachType) -> Result<(), ProgramError> {
+    let options = NlOptions { priority: FILTER_PRIORITY, handle: FILTER_HANDLE, classid: None };
+    let id = program.attach_with_options(&link.name, hook, TcAttachOptions::Netlink(options))?;
+    // Dropping such a link removes whatever has its priority and handle by then, be it another's (a neighbour
+    // may have replaced ours). Filters are removed by name instead.
+    std::mem::forget(program.take_link(id)?);
+    Ok(())
+}
+
+/// Removes the filters with our programs' names from both hooks of `link`, if any.
+fn remove_filters(link: &Link) -> Result<(), AttachError> {
+    for hook in [TcAttachType::Ingress, TcAttachType::Egress] {
+        for name in [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT] {
+            match qdisc_detach_program(&link.name, hook, name) {
+                Ok(()) => {}
+                Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(other(link, &error)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the kernel does not know TCX: it then says EINVAL to the attach type.
+fn is_unsupported(error: &ProgramError) -> bool {
+    match error {
+        ProgramError::SyscallError(error) => {
+            matches!(
+                error.io_error.raw_os_error().map(rustix::io::Errno::from_raw_os_error),
+                Some(rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP)
+            )
+        }
+        _ => false,
+    }
+}
+
+fn errno(error: &(dyn std::error::Error + 'static)) -> Option<rustix::io::Errno> {
+    let mut current = Some(error);
+    while let Some(error) = current {
+        if let Some(io_error) = error.downcast_ref::<io::Error>() {
+            return io_error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+        }
+        current = error.source();
+    }
+    None
+}
+
+fn other(link: &Link, error: &(dyn std::error::Error + 'static)) -> AttachError {
+    let reason = errno(error).map_or_else(|| error.to_string(), |errno| io::Error::from(errno).to_string());
+    AttachError::Other { interface: link.name.clone(), reason }
+}

@@ -1,0 +1,175 @@
+//! Network interfaces by rtnetlink: which there are, which carry the default routes, when they change.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use rtnetlink::packet_route::link::{
+    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteHeader, RouteMessage};
+use rtnetlink::packet_route::tc::{TcAttribute, TcMessage};
+use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder};
+
+use super::attach::Orientation;
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Index, unique in its network namespace at a time.
+    pub index: u32,
+    /// Name.
+    pub name: String,
+    /// Whether it is administratively up.
+    pub is_up: bool,
+    /// Whether packets at its traffic control hooks begin with an Ethernet header.
+    pub has_ethernet_header: bool,
+    /// Link layer type in the kernel's words.
+    pub layer: String,
+    /// Whether it is one end of a veth pair whose other end is in another network namespace.
+    pub is_veth_to_elsewhere: bool,
+}
+
+/// The interfaces of this network namespace, and those that carry default routes.
+#[derive(Clone, Debug, Default)]
+pub struct Links {
+    /// All interfaces, in the kernel's order.
+    pub all: Vec<Link>,
+    /// Indices of the interfaces through which default routes lead, IPv4 or IPv6.
+    pub default_routes: BTreeSet<u32>,
+}
+
+impl Links {
+    /// The interface with this name.
+    pub fn by_name(&self, name: &str) -> Option<&Link> {
+        self.all.iter().find(|link| link.name == name)
+    }
+
+    /// The interfaces through which default routes lead.
+    pub fn with_default_route(&self) -> impl Iterator<Item = &Link> {
+        self.all.iter().filter(|link| self.default_routes.contains(&link.index))
+    }
+
+    /// The names of all interfaces, for messages.
+    pub fn names(&self) -> String {
+        self.all.iter().map(|link| link.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// On which side of the gateway an interface most likely is.
+    ///
+    /// A veth that leads into another namespace is taken for the host side of a pod's, unless it
+    /// carries a default route: then it is the uplink of the pod in whose namespace this process runs.
+    pub fn orientation(&self, link: &Link) -> Orientation {
+        if link.is_veth_to_elsewhere && !self.default_routes.contains(&link.index) {
+            Orientation::Veth
+        } else {
+            Orientation::Nic
+        }
+    }
+}
+
+/// A connection to rtnetlink.
+#[derive(Clone, Debug)]
+pub struct Netlink {
+    handle: Handle,
+}
+
+impl Netlink {
+    /// Connects, and returns a stream that yields whenever an interface has changed (and when notices
+    /// were lost): look again then with [`Netlink::links`]. Needs a running tokio runtime.
+    pub fn connect() -> io::Result<(Self, impl Stream<Item = ()> + Unpin)> {
+        let (connection, handle, messages) = rtnetlink::new_multicast_connection(&[MulticastGroup::Link])?;
+        tokio::spawn(connection);
+        Ok((Self { handle }, messages.map(|_| ())))
+    }
+
+    /// Asks the kernel for interfaces and default routes.
+    pub async fn links(&self) -> Result<Links, rtnetlink::Error> {
+        let messages: Vec<LinkMessage> = self.handle.link().get().execute().try_collect().await?;
+        let mut links =
+            Links { all: messages.iter().filter_map(link).collect(), default_routes: BTreeSet::new() };
+        let v4 = RouteMessageBuilder::<std::net::Ipv4Addr>::new().build();
+        let v6 = RouteMessageBuilder::<std::net::Ipv6Addr>::new().build();
+        for family in [v4, v6] {
+            let mut routes = std::pin::pin!(self.handle.route().get(family).execute());
+            // A kernel without IPv6 refuses; that family then has no routes.
+            while let Some(Ok(route)) = routes.next().await {
+                links.default_routes.extend(default_route_links(&route));
+            }
+        }
+        Ok(links)
+    }
+}
+
+fn link(message: &LinkMessage) -> Option<Link> {
+    let mut name = None;
+    let mut is_veth = false;
+    let mut is_elsewhere = false;
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(value) => name = Some(value.clone()),
+            LinkAttribute::LinkNetNsId(_) => is_elsewhere = true,
+            LinkAttribute::LinkInfo(infos) => {
+                is_veth |= infos.iter().any(|info| matches!(info, LinkInfo::Kind(InfoKind::Veth)));
+            }
+            _ => {}
+        }
+    }
+    let layer = message.header.link_layer_type;
+    Some(Link {
+        index: message.header.index,
+        name: name?,
+        is_up: message.header.flags.contains(LinkFlags::Up),
+        has_ethernet_header: matches!(layer, LinkLayerType::Ether | LinkLayerType::Loopback),
+        layer: format!("{layer:?}").to_lowercase(),
+        is_veth_to_elsewhere: is_veth && is_elsewhere,
+    })
+}
+
+/// The interfaces of a route, if it is a default route of the main table.
+fn default_route_links(route: &RouteMessage) -> Vec<u32> {
+    if route.header.destination_prefix_length != 0 || route.header.table != RouteHeader::RT_TABLE_MAIN {
+        return Vec::new();
+    }
+    let mut indices = Vec::new();
+    for attribute in &route.attributes {
+        match attribute {
+            RouteAttribute::Oif(index) => indices.push(*index),
+            RouteAttribute::MultiPath(hops) => indices.extend(hops.iter().map(|hop| hop.interface_index)),
+            _ => {}
+        }
+    }
+    indices
+}
+
+/// Deletes the clsact qdisc of an interface, unless somebody's filters are in it.
+pub(super) async fn delete_clsact_if_empty(index: u32) -> Result<(), rtnetlink::Error> {
+    let Ok(index) = i32::try_from(index) else { return Ok(()) };
+    let (connection, handle, _) =
+        rtnetlink::new_connection().map_err(|error| rtnetlink::Error::NamespaceError(error.to_string()))?;
+    let connection = tokio::spawn(connection);
+    let result = async {
+        let filters = handle.traffic_filter(index);
+        let ingress: Vec<TcMessage> = filters.clone().get().ingress().execute().try_collect().await?;
+        let egress: Vec<TcMessage> = filters.clone().get().egress().execute().try_collect().await?;
+        if !ingress.is_empty() || !egress.is_empty() {
+            return Ok(());
+        }
+        let qdiscs: Vec<TcMessage> = handle.qdisc().get().index(index).execute().try_collect().await?;
+        let Some(clsact) = qdiscs.into_iter().find(|qdisc| qdisc.header.index == index && is_clsact(qdisc))
+        else {
+            return Ok(());
+        };
+        let mut request = handle.qdisc().del(index);
+        request.message_mut().header.parent = clsact.header.parent;
+        request.message_mut().header.handle = clsact.header.handle;
+        request.execute().await
+    }
+    .await;
+    connection.abort();
+    result
+}
+
+fn is_clsact(qdisc: &TcMessage) -> bool {
+    qdisc.attributes.iter().any(|attribute| matches!(attribute, TcAttribute::Kind(kind) if kind == "clsact"))
+}

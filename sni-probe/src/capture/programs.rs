@@ -1,0 +1,228 @@
+//! Loads the TC programs into the kernel and gives access to their maps.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
+use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::programs::{ProgramError, SchedClassifier};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use sni_probe_common::counters::Counter;
+use sni_probe_common::event::Event;
+use sni_probe_common::ports;
+
+/// Name of the program that looks at packets to the gateway; also of its legacy filter.
+pub const CLIENT_TO_GATEWAY: &str = "client_to_gateway";
+/// Name of the program that looks at packets from the gateway; also of its legacy filter.
+pub const GATEWAY_TO_CLIENT: &str = "gateway_to_client";
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sni-probe-ebpf"));
+
+/// Why the programs could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The binary was built by plain `cargo build`.
+    #[error("this binary was built without its eBPF programs; build it with `cargo xtask build`")]
+    NoObject,
+    /// The kernel allows less locked memory than the maps need (kernels before 5.11).
+    #[error(
+        "the limit of locked memory is too small for the eBPF maps; raise it with `ulimit -l unlimited` \
+         (systemd: LimitMEMLOCK=infinity) or grant CAP_SYS_RESOURCE"
+    )]
+    LockedMemory,
+    /// The kernel refuses for want of a capability or by policy.
+    #[error(
+        "the kernel refuses to load eBPF programs ({0}); grant CAP_BPF, CAP_NET_ADMIN and, before Linux 6.1, \
+         CAP_PERFMON and CAP_SYS_RESOURCE, and look for a seccomp or lockdown policy that forbids bpf(2)"
+    )]
+    Refused(io::Error),
+    /// The verifier rejects a program: a defect of this program on this kernel.
+    #[error(
+        "the kernel's verifier rejects {program}: {reason}; please report this with the kernel's version"
+    )]
+    Verifier {
+        /// The program.
+        program: &'static str,
+        /// The last lines of the verifier's output.
+        reason: String,
+    },
+    /// The random seed of the flow table cannot be had.
+    #[error("no random numbers from the kernel: {0}")]
+    Random(#[from] rustix::io::Errno),
+    /// Anything else, in aya's words.
+    #[error("eBPF programs cannot be loaded: {0}")]
+    Other(String),
+}
+
+/// The loaded programs. Dropping them unloads them, once they are detached.
+pub struct Programs {
+    ebpf: Ebpf,
+}
+
+impl Programs {
+    /// Loads both programs, for gateways on `ports`.
+    pub fn load(ports: &[u16]) -> Result<Self, LoadError> {
+        if OBJECT.is_empty() {
+            return Err(LoadError::NoObject);
+        }
+        let bitmap = ports::bitmap(ports.iter().copied());
+        let seed = random_u64()?;
+        let mut ebpf = EbpfLoader::new()
+            .override_global("GATEWAY_PORTS", &bitmap, true)
+            .override_global("HASH_SEED", &seed, true)
+            .load(OBJECT)
+            .map_err(LoadError::from_object)?;
+        for name in [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT] {
+            classifier(&mut ebpf, name)
+                .and_then(SchedClassifier::load)
+                .map_err(|error| LoadError::from_program(name, &error))?;
+        }
+        Ok(Self { ebpf })
+    }
+
+    /// One of the programs.
+    pub fn program(&mut self, name: &'static str) -> Result<&mut SchedClassifier, ProgramError> {
+        classifier(&mut self.ebpf, name)
+    }
+
+    /// Takes the reader of events; there is one.
+    pub fn take_events(&mut self) -> Result<EventRing, LoadError> {
+        let map = self.ebpf.take_map("EVENTS").ok_or_else(|| LoadError::Other("no map EVENTS".to_owned()))?;
+        let ring = RingBuf::try_from(map).map_err(|error| LoadError::Other(error.to_string()))?;
+        Ok(EventRing { ring })
+    }
+
+    /// Takes the reader of counters; there is one.
+    pub fn take_counters(&mut self) -> Result<Counters, LoadError> {
+        let map =
+            self.ebpf.take_map("COUNTERS").ok_or_else(|| LoadError::Other("no map COUNTERS".to_owned()))?;
+        let array = PerCpuArray::try_from(map).map_err(|error| LoadError::Other(error.to_string()))?;
+        Ok(Counters { array, seen: [0; Counter::ALL.len()] })
+    }
+
+    /// The messages of the programs, for `aya_log`.
+    #[cfg(feature = "kernel-log")]
+    pub fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+}
+
+fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier, ProgramError> {
+    ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
+}
+
+fn random_u64() -> Result<u64, rustix::io::Errno> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+impl LoadError {
+    fn from_object(error: EbpfError) -> Self {
+        match error {
+            EbpfError::MapError(aya::maps::MapError::CreateError { io_error, .. }) => Self::from_io(io_error),
+            EbpfError::ProgramError(error) => Self::from_program("the programs", &error),
+            other => Self::Other(one_line(&other)),
+        }
+    }
+
+    fn from_program(program: &'static str, error: &ProgramError) -> Self {
+        match error {
+            // The verifier says why; a plain refusal does not come as far as to the verifier.
+            ProgramError::LoadError { io_error, verifier_log } => {
+                let log = verifier_log.to_string();
+                if log.trim().is_empty() {
+                    return Self::from_io(clone(io_error));
+                }
+                let reason = log.lines().rev().find(|line| is_complaint(line)).unwrap_or("no reason given");
+                Self::Verifier { program, reason: reason.trim().to_owned() }
+            }
+            other => Self::Other(one_line(other)),
+        }
+    }
+
+    fn from_io(error: io::Error) -> Self {
+        match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+            // Before 5.11 maps are charged to RLIMIT_MEMLOCK, and the kernel says EPERM as for a missing capability.
+            Some(rustix::io::Errno::PERM) if super::preflight::locked_memory_is_limited() => {
+                Self::LockedMemory
+            }
+            Some(rustix::io::Errno::PERM | rustix::io::Errno::ACCESS) => Self::Refused(error),
+            _ => Self::Other(one_line(&error)),
+        }
+    }
+}
+
+/// Whether a line of the verifier's output is neither a statistic nor an instruction.
+fn is_complaint(line: &str) -> bool {
+    let line = line.trim();
+    !line.is_empty()
+        && !line.starts_with("processed ")
+        && !line.starts_with("verification time")
+        && !line.starts_with("stack depth")
+}
+
+fn clone(error: &io::Error) -> io::Error {
+    error
+        .raw_os_error()
+        .map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error)
+}
+
+/// An error and its causes, in one line.
+fn one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Reads events. The kernel wakes the reader only when much has gathered: poll it as well.
+pub struct EventRing {
+    ring: RingBuf<MapData>,
+}
+
+impl EventRing {
+    /// Hands at most `max` events to `handle`, oldest first, and returns how many there were: fewer than
+    /// `max` mean that the ring is empty. A record that is no event comes as `None`.
+    pub fn drain(&mut self, max: usize, mut handle: impl FnMut(Option<Event<'_>>)) -> usize {
+        let mut count = 0;
+        while count < max {
+            let Some(record) = self.ring.next() else { break };
+            handle(Event::from_record(&record));
+            count += 1;
+        }
+        count
+    }
+}
+
+impl AsRawFd for EventRing {
+    fn as_raw_fd(&self) -> RawFd {
+        self.ring.as_raw_fd()
+    }
+}
+
+/// Reads what the programs passed over or lost.
+pub struct Counters {
+    array: PerCpuArray<MapData, u64>,
+    seen: [u64; Counter::ALL.len()],
+}
+
+impl Counters {
+    /// Hands each counter that has grown since the last call, with its growth, to `handle`.
+    pub fn poll(&mut self, mut handle: impl FnMut(Counter, u64)) -> io::Result<()> {
+        for (counter, seen) in Counter::ALL.into_iter().zip(&mut self.seen) {
+            let values = self.array.get(&counter.index(), 0).map_err(io::Error::other)?;
+            let total = values.iter().sum();
+            if total > *seen {
+                handle(counter, total - *seen);
+                *seen = total;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,257 @@
+//! The command line. Every flag of `run` has an environment variable `SNI_PROBE_*`.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+
+use crate::logging;
+
+/// Sees TLS clients that connect without SNI, and what becomes of them.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_long_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) logging: LogOptions,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  fine
+  1  the answer is bad: a reset was found, a check failed (never of `run`)
+  2  could not run; one line on stderr says why and what to do";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(RunOptions),
+}
+
+/// Watch the gateway's interfaces and serve metrics, until SIGTERM or SIGINT
+///
+/// Attaches two programs to the traffic control hooks of each interface. They look at the first
+/// bytes of connections to the gateway's ports, and never change or hold up a packet.
+///
+/// Needs Linux 5.8 or later, and root or the capabilities CAP_BPF and CAP_NET_ADMIN (before
+/// Linux 6.1 also CAP_PERFMON and, for locked memory, CAP_SYS_RESOURCE).
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = RUN_EPILOGUE)]
+#[expect(clippy::doc_markdown, reason = "the text of --help")]
+pub(crate) struct RunOptions {
+    /// Interface to watch; may be repeated [default: the interfaces of the default routes]
+    ///
+    /// In the environment variable several are separated by commas.
+    #[arg(
+        short,
+        long = "interface",
+        env = "SNI_PROBE_INTERFACE",
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    pub(crate) interfaces: Vec<String>,
+
+    /// TCP port on which the gateway expects TLS; may be repeated
+    ///
+    /// In the environment variable several are separated by commas.
+    #[arg(
+        short,
+        long = "port",
+        env = "SNI_PROBE_PORT",
+        value_name = "PORT",
+        value_delimiter = ',',
+        default_values_t = [443, 8443],
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    pub(crate) ports: Vec<u16>,
+
+    /// How to attach the programs
+    #[arg(long, env = "SNI_PROBE_ATTACH", value_enum, default_value_t)]
+    pub(crate) attach: Attach,
+
+    /// On which side of the gateway the interfaces are
+    #[arg(long, env = "SNI_PROBE_ORIENTATION", value_enum, default_value_t)]
+    pub(crate) orientation: Orientation,
+
+    /// Address and port of the HTTP server: /metrics, /healthz and /readyz
+    #[arg(
+        long,
+        env = "SNI_PROBE_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "0.0.0.0:9917",
+        value_parser = parse_listen
+    )]
+    pub(crate) listen: SocketAddr,
+
+    /// Whether to write a line for each handshake to stdout
+    #[arg(long, env = "SNI_PROBE_EVENTS", value_enum, default_value_t)]
+    pub(crate) events: Events,
+
+    /// How long a hello may take to become whole, and then to get its outcome (1s to 10m)
+    ///
+    /// After this time its outcome is "timeout".
+    #[arg(
+        long,
+        env = "SNI_PROBE_HANDSHAKE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = parse_handshake_timeout
+    )]
+    pub(crate) handshake_timeout: Duration,
+}
+
+const RUN_EPILOGUE: &str = "\
+Examples:
+  sni-probe run
+      The interfaces of the default routes, ports 443 and 8443, metrics on port 9917.
+  sni-probe run -i eth0 -p 443 --events text
+      One interface and one port; a line for each handshake.
+  sni-probe run --events json --listen 127.0.0.1:9917 | jq 'select(.sni == \"absent\")'
+      The handshakes without SNI, as JSON.
+  SNI_PROBE_INTERFACE=eth0,eth1 SNI_PROBE_PORT=443,15443 sni-probe run
+      The same flags by environment variables; an empty variable counts as none.
+
+Exit codes:
+  0  stopped by SIGTERM or SIGINT
+  2  could not run; one line on stderr says why and what to do";
+
+/// Flags of the log, the same for every verb.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Log")]
+#[expect(clippy::doc_markdown, reason = "the text of --help")]
+pub(crate) struct LogOptions {
+    /// Form of the log on stderr
+    #[arg(long = "log-format", env = "SNI_PROBE_LOG_FORMAT", global = true, value_enum, default_value_t)]
+    pub(crate) format: LogFormat,
+
+    /// What to log: off, error, warn, info, debug, trace, or directives such as warn,sni_probe=debug
+    #[arg(
+        long = "log-level",
+        env = "SNI_PROBE_LOG",
+        value_name = "FILTER",
+        global = true,
+        default_value = "info"
+    )]
+    pub(crate) filter: logging::Filter,
+}
+
+/// `--attach`: by which interface of the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Attach {
+    /// TCX where the kernel has it, else clsact
+    #[default]
+    Auto,
+    /// TCX links, before all other programs (Linux 6.6 and later)
+    Tcx,
+    /// Filters of a clsact qdisc
+    Clsact,
+}
+
+/// `--orientation`: which hook sees the clients' packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Orientation {
+    /// Veth if the interface is one whose peer is in another network namespace, else nic
+    #[default]
+    Auto,
+    /// Clients' packets come in by it: a node's NIC, or eth0 within the gateway's pod
+    Nic,
+    /// Clients' packets go out by it: the node's end of the gateway's veth
+    Veth,
+}
+
+/// `--events`: the lines on stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Events {
+    /// None
+    #[default]
+    Off,
+    /// For people
+    Text,
+    /// For programs: one JSON object a line
+    Json,
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one JSON object a line
+    Json,
+}
+
+/// Parses the command line and the environment. If there is nothing to run (`--help`, a usage
+/// error), the user has been told, and the exit code is the answer.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    try_parse(arguments).map_err(|error| {
+        let code = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        match error.kind() {
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                // Fails if the reader has left (`sni-probe --help | head -1`): no harm done.
+                let _ = error.print();
+            }
+            _ => report(&one_line(&error)),
+        }
+        code
+    })
+}
+
+/// Tells the user in one line on stderr why nothing runs.
+pub(crate) fn report(message: &str) {
+    let message: Vec<&str> = message.split_whitespace().collect();
+    // If stderr is closed as well, nobody is there to be told.
+    let _ = writeln!(std::io::stderr(), "sni-probe: {}", message.join(" "));
+}
+
+fn try_parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command =
+        Cli::command().mut_args(ignore_if_empty).mut_subcommands(|verb| verb.mut_args(ignore_if_empty));
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// An empty environment variable is one that is not set: that is how templates of manifests leave
+/// a value out.
+fn ignore_if_empty(argument: clap::Arg) -> clap::Arg {
+    let empty = argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    if empty { argument.env(None::<&'static str>) } else { argument }
+}
+
+/// A usage error of clap as one line, without the usage.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    text.split("\n\n")
+        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
+        .filter(|paragraph| !paragraph.is_empty() && !paragraph.starts_with("Usage:"))
+        .map(|paragraph| paragraph.replace("For more information, try", "for more information, try"))
+        .collect::<Vec<_>>()
+        .join("; ")
+        .trim_end_matches('.')
+        .to_owned()
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "expected an IP address and a port, such as 0.0.0.0:9917 or [::1]:9917")
+}
+
+fn parse_handshake_timeout(text: &str) -> Result<Duration, String> {
+    const RANGE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(10);
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; expected a duration with its unit, such as 30s or 1m"))?;
+    if RANGE.contains(&duration) { Ok(duration) } else { Err("expected 1s to 10m".to_owned()) }
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

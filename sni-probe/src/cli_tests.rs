@@ -1,0 +1,115 @@
+use sni_probe_core::tracker::DEFAULT_HANDSHAKE_TIMEOUT;
+
+use super::*;
+
+fn parse_run(arguments: &[&str]) -> Result<RunOptions, String> {
+    let arguments = ["sni-probe", "run"].iter().chain(arguments).map(OsString::from);
+    let cli = try_parse(arguments).map_err(|error| one_line(&error))?;
+    let Command::Run(options) = cli.command;
+    Ok(options)
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn defaults() {
+    let options = parse_run(&[]).unwrap();
+    assert_eq!(options.interfaces, Vec::<String>::new());
+    assert_eq!(options.ports, [443, 8443]);
+    assert_eq!(options.attach, Attach::Auto);
+    assert_eq!(options.orientation, Orientation::Auto);
+    assert_eq!(options.listen, "0.0.0.0:9917".parse().unwrap());
+    assert_eq!(options.events, Events::Off);
+    assert_eq!(options.handshake_timeout, DEFAULT_HANDSHAKE_TIMEOUT);
+}
+
+#[test]
+fn every_flag() {
+    let options = parse_run(&[
+        "-i",
+        "eth0",
+        "--interface",
+        "eth1,eth2",
+        "-p",
+        "443",
+        "-p",
+        "15443",
+        "--attach",
+        "clsact",
+        "--orientation",
+        "veth",
+        "--listen",
+        "[::1]:80",
+        "--events",
+        "json",
+        "--handshake-timeout",
+        "1m 30s",
+        "--log-format",
+        "json",
+        "--log-level",
+        "warn,sni_probe=debug",
+    ])
+    .unwrap();
+    assert_eq!(options.interfaces, ["eth0", "eth1", "eth2"]);
+    assert_eq!(options.ports, [443, 15443]);
+    assert_eq!(options.attach, Attach::Clsact);
+    assert_eq!(options.orientation, Orientation::Veth);
+    assert_eq!(options.listen, "[::1]:80".parse().unwrap());
+    assert_eq!(options.events, Events::Json);
+    assert_eq!(options.handshake_timeout, Duration::from_secs(90));
+}
+
+#[test]
+fn bad_values_are_told_in_one_line_with_what_is_right() {
+    for (arguments, parts) in [
+        (["--attach", "xdp"], ["'xdp'", "auto, tcx, clsact"]),
+        (["--orientation", "up"], ["'up'", "auto, nic, veth"]),
+        (["--events", "xml"], ["'xml'", "off, text, json"]),
+        (["--port", "0"], ["'0'", "1..=65535"]),
+        (["--port", "70000"], ["'70000'", "1..=65535"]),
+        (["--listen", "9917"], ["'9917'", "0.0.0.0:9917"]),
+        (["--handshake-timeout", "0s"], ["'0s'", "1s to 10m"]),
+        (["--handshake-timeout", "11m"], ["'11m'", "1s to 10m"]),
+        (["--handshake-timeout", "30"], ["'30'", "such as 30s"]),
+        (["--interface", ""], ["--interface", "value"]),
+        (["--log-level", "verbose"], ["'verbose'", "info"]),
+        (["--frobnicate", "x"], ["unexpected argument '--frobnicate'", "--help"]),
+    ] {
+        let message = parse_run(&arguments).unwrap_err();
+        assert!(!message.contains('\n'), "{message}");
+        for part in parts {
+            assert!(message.contains(part), "{part} is not in: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_usage_error_reads_well() {
+    assert_eq!(
+        parse_run(&["--attach", "xdp"]).unwrap_err(),
+        "invalid value 'xdp' for '--attach <ATTACH>' [possible values: auto, tcx, clsact]; \
+         for more information, try '--help'"
+    );
+    assert_eq!(
+        parse_run(&["--prot", "443"]).unwrap_err(),
+        "unexpected argument '--prot' found; tip: a similar argument exists: '--port'; \
+         for more information, try '--help'"
+    );
+}
+
+#[test]
+fn every_flag_has_an_environment_variable() {
+    let command = Cli::command();
+    let run = command.find_subcommand("run").unwrap();
+    let flags = command.get_arguments().chain(run.get_arguments());
+    for flag in flags.filter(|flag| !["help", "version"].contains(&flag.get_id().as_str())) {
+        let long = flag.get_long().unwrap();
+        // The filter's variable has the short name that is usual.
+        let name = if long == "log-level" { "log" } else { long };
+        let expected = format!("SNI_PROBE_{}", name.replace('-', "_").to_uppercase());
+        assert_eq!(flag.get_env().unwrap().to_str().unwrap(), expected);
+    }
+}

@@ -1,0 +1,5 @@
+//! The kernel side as user space sees it: loading the TC programs, attaching them, reading their
+//! events. A library so that the system tests and benchmarks drive the programs that the daemon runs.
+#![forbid(unsafe_code)]
+
+pub mod capture;

@@ -1,0 +1,82 @@
+//! The log: on stderr, as text or JSON, filtered by `--log-level`.
+
+use std::io;
+use std::str::FromStr;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::cli::{LogFormat, LogOptions};
+
+/// Installs the process's log subscriber.
+///
+/// # Errors
+/// If one is installed already.
+pub(crate) fn init(options: &LogOptions) -> anyhow::Result<()> {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(options.filter.build())
+        .with_writer(io::stderr)
+        .with_ansi(colour(&io::stderr()))
+        // What cannot be written to stderr would be reported on stderr, by a macro that panics.
+        .log_internal_errors(false);
+    let result = match options.format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    result.map_err(|error| anyhow::anyhow!("cannot set up the log: {error}"))
+}
+
+/// Whether colours are welcome: on a terminal that knows them, unless `NO_COLOR` (<https://no-color.org>)
+/// is set.
+pub(crate) fn colour(stream: &impl io::IsTerminal) -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    stream.is_terminal() && !unwanted && !dumb
+}
+
+/// Directives of a log filter that were checked, such as `info` or `warn,sni_probe=debug`.
+#[derive(Clone, Debug)]
+pub(crate) struct Filter(String);
+
+impl Filter {
+    fn build(&self) -> EnvFilter {
+        EnvFilter::new(&self.0)
+    }
+}
+
+impl FromStr for Filter {
+    type Err = FilterError;
+
+    fn from_str(directives: &str) -> Result<Self, Self::Err> {
+        // `EnvFilter` takes a word that is no level for a target: "verbose" would log nothing.
+        let levels_are_known = directives.split(',').all(|directive| {
+            let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
+            LevelFilter::from_str(level).is_ok() && !level.is_empty()
+        });
+        if levels_are_known && EnvFilter::try_new(directives).is_ok() {
+            Ok(Self(directives.to_owned()))
+        } else {
+            Err(FilterError)
+        }
+    }
+}
+
+/// A log filter that is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected off, error, warn, info, debug or trace, or directives such as warn,sni_probe=debug")]
+pub(crate) struct FilterError;
+
+#[cfg(test)]
+mod tests {
+    use super::{Filter, FilterError};
+
+    #[test]
+    fn a_filter_is_a_level_or_directives() {
+        for good in ["info", "DEBUG", "off", "warn,sni_probe=debug", "sni_probe::capture=trace"] {
+            assert!(good.parse::<Filter>().is_ok(), "{good}");
+        }
+        for bad in ["", "verbose", "sni_probe", "sni_probe=loud", "a=b=c", "info,"] {
+            assert_eq!(bad.parse::<Filter>().unwrap_err(), FilterError, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! sni-probe: sees the TLS clients that connect to a gateway without SNI, and what becomes of them.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod http;
+mod logging;
+mod metrics;
+mod output;
+mod run;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+/// Nothing was done, for the reason on stderr: see the exit codes in `--help`.
+const COULD_NOT_RUN: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(exit) => return exit,
+    };
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            cli::report(&format!("{error:#}"));
+            ExitCode::from(COULD_NOT_RUN)
+        }
+    }
+}
+
+fn dispatch(cli: cli::Cli) -> anyhow::Result<ExitCode> {
+    logging::init(&cli.logging)?;
+    match cli.command {
+        cli::Command::Run(options) => {
+            runtime()?.block_on(run::run(options))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// One thread does: handshakes are few beside packets, and packets stay in the kernel.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime; see the limits on open files and processes")
+}

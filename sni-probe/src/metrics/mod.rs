@@ -1,0 +1,208 @@
+//! The metrics: what is counted, and the counting.
+//!
+//! Observing a handshake allocates nothing and hashes nothing: the series of closed label sets are
+//! all made at the start, and each is found by the indexes of its labels (see [`table`]).
+//! `docs/metrics.md` is written by the tests in [`reference`] from what a scrape gives.
+
+mod families;
+mod table;
+mod vocabulary;
+
+use anyhow::Context as _;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use sni_probe_common::counters::Counter;
+use sni_probe_core::observation::{Features, Handshake, Observation, Outcome};
+use sni_probe_core::vocabulary::{
+    AlertDescription, AlertSender, Feature, IncompleteReason, Label, NonTls, OutcomeClass, SniClass,
+    TlsVersion,
+};
+
+use self::table::Table;
+pub(crate) use self::vocabulary::{AttachMode, Hook, InterfaceChange};
+use self::vocabulary::{FlowEviction, LostReason, SkipReason};
+
+/// All metrics of the daemon.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    client_hellos: Table<(SniClass, TlsVersion), IntCounter>,
+    client_hello_features: Table<Feature, IntCounter>,
+    incomplete_client_hellos: Table<IncompleteReason, IntCounter>,
+    handshakes: Table<(SniClass, OutcomeClass), IntCounter>,
+    handshake_outcome: Table<(SniClass, OutcomeClass), Histogram>,
+    alerts: Table<(SniClass, AlertDescription, AlertSender), IntCounter>,
+    non_tls_connections: Table<NonTls, IntCounter>,
+    unclassified_flows: Table<IncompleteReason, IntCounter>,
+    flow_evictions: Table<FlowEviction, IntCounter>,
+    events_lost: Table<LostReason, IntCounter>,
+    packets_skipped: Table<SkipReason, IntCounter>,
+    event_lines_dropped: IntCounter,
+    flows: IntGauge,
+    flows_capacity: IntGauge,
+    attached: IntGaugeVec,
+    interface_changes: IntCounterVec,
+}
+
+impl Metrics {
+    /// Makes all families, and all series whose labels are known beforehand, with the value 0.
+    ///
+    /// # Errors
+    /// If two families have the same name, or one has a name that is none: a mistake in this program.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        Self::try_new().context("cannot set up the metrics")
+    }
+
+    fn try_new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        families::BUILD_INFO
+            .gauges(&registry)?
+            .with_label_values(&[
+                env!("CARGO_PKG_VERSION"),
+                option_env!("SNI_PROBE_REVISION").unwrap_or("unknown"),
+            ])
+            .set(1);
+        Ok(Self {
+            client_hellos: families::CLIENT_HELLOS.counter_table(&registry)?,
+            client_hello_features: families::CLIENT_HELLO_FEATURES.counter_table(&registry)?,
+            incomplete_client_hellos: families::INCOMPLETE_CLIENT_HELLOS.counter_table(&registry)?,
+            handshakes: families::HANDSHAKES.counter_table(&registry)?,
+            handshake_outcome: families::HANDSHAKE_OUTCOME
+                .histogram_table(&registry, families::OUTCOME_BUCKETS)?,
+            alerts: families::ALERTS.counter_table(&registry)?,
+            non_tls_connections: families::NON_TLS_CONNECTIONS.counter_table(&registry)?,
+            unclassified_flows: families::UNCLASSIFIED_FLOWS.counter_table(&registry)?,
+            flow_evictions: families::FLOW_EVICTIONS.counter_table(&registry)?,
+            events_lost: families::EVENTS_LOST.counter_table(&registry)?,
+            packets_skipped: families::PACKETS_SKIPPED.counter_table(&registry)?,
+            event_lines_dropped: families::EVENT_LINES_DROPPED.counter(&registry)?,
+            flows: families::FLOWS.gauge(&registry)?,
+            flows_capacity: families::FLOWS_CAPACITY.gauge(&registry)?,
+            attached: families::ATTACHED.gauges(&registry)?,
+            interface_changes: families::INTERFACE_CHANGES.counters(&registry)?,
+            registry,
+        })
+    }
+
+    /// Counts what the tracker saw.
+    pub(crate) fn observe(&self, observation: &Observation) {
+        match observation {
+            &Observation::ClientHello { sni, version, features, incomplete } => {
+                self.client_hello(sni, version, features, incomplete);
+            }
+            Observation::Handshake(handshake) => self.handshake(handshake),
+            Observation::NonTls { protocol, .. } => self.non_tls_connections.get(*protocol).inc(),
+            Observation::Unclassified { reason } => self.unclassified_flows.get(*reason).inc(),
+            Observation::Evicted { reason } => self.flow_evictions.get((*reason).into()).inc(),
+        }
+    }
+
+    fn client_hello(
+        &self,
+        sni: SniClass,
+        version: TlsVersion,
+        features: Features,
+        incomplete: Option<IncompleteReason>,
+    ) {
+        self.client_hellos.get((sni, version)).inc();
+        for feature in features.iter() {
+            self.client_hello_features.get(feature).inc();
+        }
+        if let Some(reason) = incomplete {
+            self.incomplete_client_hellos.get(reason).inc();
+        }
+    }
+
+    fn handshake(&self, handshake: &Handshake) {
+        let sni = handshake.hello.sni.class();
+        let labels = (sni, handshake.outcome.class());
+        self.handshakes.get(labels).inc();
+        self.handshake_outcome.get(labels).observe(handshake.latency.as_secs_f64());
+        if let Outcome::Alert { description, sender } = handshake.outcome {
+            self.alerts.get((sni, description, sender)).inc();
+        }
+    }
+
+    /// Adds `n` to what the datapath counts by `counter`: `n` is the growth since the last call.
+    pub(crate) fn add(&self, counter: Counter, n: u64) {
+        let skipped = |reason| self.packets_skipped.get(reason);
+        let series = match counter {
+            Counter::SkippedFragment => skipped(SkipReason::Fragment),
+            Counter::SkippedExtensionHeaders => skipped(SkipReason::ExtensionHeaders),
+            Counter::SkippedVlanTags => skipped(SkipReason::VlanTags),
+            Counter::SkippedMalformed => skipped(SkipReason::Malformed),
+            Counter::SkippedUnreadable => skipped(SkipReason::Unreadable),
+            Counter::LostRingFull => self.events_lost.get(LostReason::RingFull),
+            Counter::LostCopyFailed => self.events_lost.get(LostReason::CopyFailed),
+            Counter::SlotDisplaced => self.flow_evictions.get(FlowEviction::SlotDisplaced),
+        };
+        series.inc_by(n);
+    }
+
+    /// Counts a record of the ring buffer that is no event.
+    pub(crate) fn record_invalid(&self) {
+        self.events_lost.get(LostReason::InvalidRecord).inc();
+    }
+
+    /// Counts `n` lines of `--events` that were not written.
+    pub(crate) fn event_lines_dropped(&self, n: u64) {
+        self.event_lines_dropped.inc_by(n);
+    }
+
+    /// Sets how many flows the tracker holds, and how many it can.
+    pub(crate) fn set_flows(&self, open: usize, capacity: usize) {
+        self.flows.set(i64::try_from(open).unwrap_or(i64::MAX));
+        self.flows_capacity.set(i64::try_from(capacity).unwrap_or(i64::MAX));
+    }
+
+    /// Makes the series of an interface that is to be watched, with the value 0.
+    pub(crate) fn add_interface(&self, interface: &str) {
+        for &hook in Hook::ALL {
+            for &mode in AttachMode::ALL {
+                self.attached_series(interface, hook, mode);
+            }
+        }
+        for &change in InterfaceChange::ALL {
+            self.interface_changes_series(interface, change);
+        }
+    }
+
+    /// Sets whether a program is attached to `hook` of `interface` by way of `mode`. By one way
+    /// only: if it is attached by this one, it is not by the other.
+    pub(crate) fn set_attached(&self, interface: &str, hook: Hook, mode: AttachMode, attached: bool) {
+        for &other in AttachMode::ALL {
+            if other == mode {
+                self.attached_series(interface, hook, mode).set(i64::from(attached));
+            } else if attached {
+                self.attached_series(interface, hook, other).set(0);
+            }
+        }
+    }
+
+    /// Counts that an interface was lost, or found and attached to.
+    pub(crate) fn interface_changed(&self, interface: &str, change: InterfaceChange) {
+        self.interface_changes_series(interface, change).inc();
+    }
+
+    fn attached_series(&self, interface: &str, hook: Hook, mode: AttachMode) -> IntGauge {
+        self.attached.with_label_values(&[interface, hook.as_str(), mode.as_str()])
+    }
+
+    fn interface_changes_series(&self, interface: &str, change: InterfaceChange) -> IntCounter {
+        self.interface_changes.with_label_values(&[interface, change.as_str()])
+    }
+
+    /// All metrics in the text format of Prometheus.
+    ///
+    /// # Errors
+    /// If a family is inconsistent: a mistake in this program.
+    pub(crate) fn encode(&self) -> anyhow::Result<String> {
+        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+    }
+}
+
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;

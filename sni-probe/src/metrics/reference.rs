@@ -1,0 +1,247 @@
+//! Writes `docs/metrics.md` from what a scrape gives, and checks that it is up to date.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use prometheus::proto::{MetricFamily, MetricType};
+
+use super::Metrics;
+
+const COMMAND: &str = "SNI_PROBE_BLESS=1 cargo test -p sni-probe metrics_reference";
+
+const INTRODUCTION: &str = "\
+# Metrics
+
+<!-- Written by: SNI_PROBE_BLESS=1 cargo test -p sni-probe metrics_reference -->
+
+`sni-probe run` serves them on `http://<--listen>/metrics`, in the text format of Prometheus. All series whose
+labels are known beforehand exist from the start with the value 0, so a missing series means a missing
+daemon, and `rate()` sees the first event.
+
+A ClientHello is counted twice: in `sni_probe_client_hellos_total` as soon as it is whole, and in
+`sni_probe_handshakes_total` when its outcome is known. Each hello has exactly one outcome; the difference
+of the two sums is the number of hellos that wait for theirs.
+
+## Queries to begin with
+
+| question | query |
+|---|---|
+| connections a second that were refused for want of SNI | `sum(rate(sni_probe_handshakes_total{sni=~\"absent\\|empty\",outcome=~\"reset_by_gateway\\|closed_by_gateway\"}[5m])) + sum(rate(sni_probe_alerts_total{sni=~\"absent\\|empty\",sender=\"gateway\"}[5m]))` |
+| share of clients without SNI | `sum(rate(sni_probe_client_hellos_total{sni=\"absent\"}[5m])) / sum(rate(sni_probe_client_hellos_total[5m]))` |
+| the same though SNI was there: unknown names | `sum(rate(sni_probe_handshakes_total{sni=\"present\",outcome=\"reset_by_gateway\"}[5m])) + sum(rate(sni_probe_alerts_total{sni=\"present\",description=\"unrecognized_name\"}[5m]))` |
+| an interface that is not watched | `max by (instance, interface, hook) (sni_probe_attached) == 0` |
+| events that were lost | `sum by (reason) (rate(sni_probe_events_lost_total[5m])) > 0` |
+
+## Families
+";
+
+/// Values of a label and their meanings.
+type Meanings = &'static [(&'static str, &'static str)];
+
+/// What the values of a label mean: family (empty: any; the first that matches counts), label, meanings.
+const VALUES: &[(&str, &str, Meanings)] = &[
+    (
+        "",
+        "sni",
+        &[
+            ("present", "a host name"),
+            ("absent", "no `server_name` extension, or a hello format without extensions (SSLv2)"),
+            ("empty", "the extension without a name"),
+            ("invalid", "a name that is no host name: an IP address, one with a port, other bytes"),
+            ("unknown", "the hello never became whole, so nobody can say"),
+        ],
+    ),
+    (
+        "",
+        "tls_version",
+        &[
+            ("1.3", "TLS 1.3"),
+            ("1.2", "TLS 1.2"),
+            ("1.1", "TLS 1.1"),
+            ("1.0", "TLS 1.0"),
+            ("ssl3", "SSL 3.0"),
+            ("ssl2", "SSL 2.0 and nothing newer"),
+            ("unknown", "none that is known, or the hello never became whole"),
+        ],
+    ),
+    (
+        "",
+        "outcome",
+        &[
+            ("server_hello", "the gateway answered with a ServerHello"),
+            ("alert", "a TLS alert of either side; details in `sni_probe_alerts_total`"),
+            ("reset_by_gateway", "RST of the gateway: Envoy's answer when no filter chain matches"),
+            ("reset_by_client", "RST of the client"),
+            ("closed_by_gateway", "FIN of the gateway before any answer"),
+            ("closed_by_client", "FIN of the client before any answer"),
+            ("timeout", "none of these within `--handshake-timeout`"),
+            ("evicted", "given up before: see `sni_probe_flow_evictions_total`"),
+        ],
+    ),
+    (
+        "",
+        "feature",
+        &[
+            ("post_quantum", "offers a post-quantum key exchange (X25519MLKEM768 and kin)"),
+            ("ech", "Encrypted Client Hello: the visible name is the outer one"),
+            ("multi_segment", "came in more than one TCP segment"),
+            ("multi_record", "spans more than one TLS record"),
+            ("sslv2", "has the format of SSLv2 (old Java)"),
+            ("proxy_v1", "came after a PROXY protocol v1 header"),
+            ("proxy_v2", "came after a PROXY protocol v2 header"),
+            ("early_data", "announces TLS 1.3 early data"),
+        ],
+    ),
+    (
+        "",
+        "protocol",
+        &[
+            ("http", "an HTTP/1 request line or an HTTP/2 preface"),
+            ("ssh", "an SSH banner"),
+            ("other", "anything else"),
+        ],
+    ),
+    (
+        "",
+        "sender",
+        &[("gateway", "the side that accepted the connection"), ("client", "the side that opened it")],
+    ),
+    (
+        "sni_probe_flow_evictions_total",
+        "reason",
+        &[
+            ("capacity", "more flows at once than `sni_probe_flows_capacity`: the oldest went"),
+            ("port_reuse", "the same addresses and ports opened a new connection"),
+            ("slot_displaced", "in the kernel another flow took the slot of a handshake under way"),
+        ],
+    ),
+    (
+        "sni_probe_events_lost_total",
+        "reason",
+        &[
+            ("ring_full", "the ring buffer between kernel and daemon had no room"),
+            ("copy_failed", "the kernel could not copy the packet's bytes"),
+            ("invalid_record", "the daemon could not read a record of the ring buffer"),
+        ],
+    ),
+    (
+        "sni_probe_packets_skipped_total",
+        "reason",
+        &[
+            ("fragment", "a fragment of an IP packet that carries TCP"),
+            ("extension_headers", "more IPv6 extension headers than are followed"),
+            ("vlan_tags", "more VLAN tags than are followed"),
+            ("malformed", "header lengths that contradict each other or the packet's"),
+            ("unreadable", "the kernel refused to read bytes that the headers promise"),
+        ],
+    ),
+    (
+        "",
+        "reason",
+        &[
+            ("reset", "the connection was reset before"),
+            ("closed", "the connection was closed before"),
+            ("timeout", "the rest did not come within `--handshake-timeout`"),
+            ("not_seen", "the gateway answered, so it had all, but part of it was not seen here"),
+            ("too_large", "longer than is followed"),
+            ("too_many_gaps", "more holes between segments than are kept"),
+            ("malformed", "the bytes contradict themselves"),
+            ("evicted", "the flow was given up: see `sni_probe_flow_evictions_total`"),
+        ],
+    ),
+    ("", "hook", &[("ingress", "what the interface receives"), ("egress", "what the interface sends")]),
+    ("", "mode", &[("tcx", "a TCX link (Linux 6.6 and later)"), ("clsact", "a filter of a clsact qdisc")]),
+    (
+        "",
+        "change",
+        &[
+            ("attached", "the programs were attached: at the start, or because it is back"),
+            ("lost", "it went away, and the programs with it"),
+        ],
+    ),
+];
+
+/// Labels whose values are no closed set, or one that speaks for itself.
+const OPEN_LABELS: &[(&str, &str)] = &[
+    (
+        "description",
+        "the alert's name in IANA's TLS Alerts registry, such as `unrecognized_name`; `unassigned` for a code that has none",
+    ),
+    ("interface", "an interface that `--interface` names or that has a default route"),
+    ("version", "of sni-probe"),
+    ("revision", "the source revision that it was built from, or `unknown`"),
+];
+
+#[test]
+fn metrics_reference_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let expected = reference();
+    if std::env::var_os("SNI_PROBE_BLESS").is_some() {
+        std::fs::write(&path, &expected).unwrap();
+    }
+    let actual = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(actual == expected, "docs/metrics.md is not up to date; write it by: {COMMAND}");
+}
+
+fn reference() -> String {
+    let metrics = Metrics::new().unwrap();
+    metrics.add_interface("eth0");
+    let families = metrics.registry.gather();
+    let (own, process): (Vec<_>, Vec<_>) =
+        families.iter().partition(|family| family.name().starts_with("sni_probe_"));
+    let mut text = INTRODUCTION.to_owned();
+    for family in own {
+        section(&mut text, family);
+    }
+    text.push_str("\n## The process\n\nPrometheus' standard metrics of a process.\n\n| metric | type | meaning |\n|---|---|---|\n");
+    for family in process {
+        writeln!(text, "| `{}` | {} | {} |", family.name(), kind(family), family.help()).unwrap();
+    }
+    text
+}
+
+fn section(text: &mut String, family: &MetricFamily) {
+    write!(text, "\n### `{}`\n\n{}. {}\n", family.name(), capitalised(kind(family)), family.help()).unwrap();
+    let mut labels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for metric in family.get_metric() {
+        for pair in metric.get_label() {
+            labels.entry(pair.name()).or_default().insert(pair.value());
+        }
+    }
+    if labels.is_empty() {
+        return;
+    }
+    text.push_str("\n| label | value | meaning |\n|---|---|---|\n");
+    for (label, values) in labels {
+        if let Some((_, meaning)) = OPEN_LABELS.iter().find(|(name, _)| *name == label) {
+            writeln!(text, "| `{label}` | | {meaning} |").unwrap();
+            continue;
+        }
+        let meanings = meanings(family.name(), label);
+        let documented: BTreeSet<&str> = meanings.iter().map(|(value, _)| *value).collect();
+        assert_eq!(documented, values, "the documented values of {label} of {}", family.name());
+        for (value, meaning) in meanings {
+            writeln!(text, "| `{label}` | `{value}` | {meaning} |").unwrap();
+        }
+    }
+}
+
+fn meanings(family: &str, label: &str) -> Meanings {
+    let found = VALUES.iter().find(|(only, name, _)| *name == label && (only.is_empty() || *only == family));
+    found.unwrap_or_else(|| panic!("label {label} of {family} is not documented")).2
+}
+
+fn kind(family: &MetricFamily) -> &'static str {
+    match family.get_field_type() {
+        MetricType::COUNTER => "counter",
+        MetricType::GAUGE => "gauge",
+        MetricType::HISTOGRAM => "histogram",
+        MetricType::SUMMARY | MetricType::UNTYPED => "other",
+    }
+}
+
+fn capitalised(word: &str) -> String {
+    let (first, rest) = word.split_at(1);
+    first.to_uppercase() + rest
+}

@@ -1,0 +1,131 @@
+//! Label sets that only metrics have, and what makes a label set an index.
+
+use sni_probe_core::vocabulary::{
+    AlertDescription, AlertSender, EvictionReason, Feature, IncompleteReason, Label, NonTls, OutcomeClass,
+    SniClass, TlsVersion,
+};
+
+/// A label set whose values are numbered.
+pub(super) trait Dimension: Label {
+    /// The place in [`Label::ALL`].
+    fn position(self) -> usize;
+}
+
+macro_rules! dimensions {
+    ($($name:ident),+ $(,)?) => {
+        $(impl Dimension for $name {
+            fn position(self) -> usize {
+                self as usize
+            }
+        })+
+    };
+}
+
+dimensions!(
+    AlertDescription,
+    AlertSender,
+    Feature,
+    FlowEviction,
+    IncompleteReason,
+    LostReason,
+    NonTls,
+    OutcomeClass,
+    SkipReason,
+    SniClass,
+    TlsVersion,
+);
+
+macro_rules! label {
+    ($(#[$doc:meta])* $visibility:vis enum $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        $visibility enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl Label for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+    };
+}
+
+label! {
+    /// Why a packet of interest did not reach the daemon.
+    pub(super) enum LostReason {
+        /// See [`Counter::LostRingFull`](sni_probe_common::counters::Counter::LostRingFull).
+        RingFull => "ring_full",
+        /// See [`Counter::LostCopyFailed`](sni_probe_common::counters::Counter::LostCopyFailed).
+        CopyFailed => "copy_failed",
+        /// A record of the ring buffer is shorter than it says.
+        InvalidRecord => "invalid_record",
+    }
+}
+
+label! {
+    /// Why a packet was passed over: the counters `Skipped*` of
+    /// [`Counter`](sni_probe_common::counters::Counter).
+    pub(super) enum SkipReason {
+        Fragment => "fragment",
+        ExtensionHeaders => "extension_headers",
+        VlanTags => "vlan_tags",
+        Malformed => "malformed",
+        Unreadable => "unreadable",
+    }
+}
+
+label! {
+    /// Why a flow was given up, in the tracker or in the kernel.
+    pub(super) enum FlowEviction {
+        /// See [`EvictionReason::Capacity`].
+        Capacity => "capacity",
+        /// See [`EvictionReason::PortReuse`].
+        PortReuse => "port_reuse",
+        /// See [`Counter::SlotDisplaced`](sni_probe_common::counters::Counter::SlotDisplaced).
+        SlotDisplaced => "slot_displaced",
+    }
+}
+
+impl From<EvictionReason> for FlowEviction {
+    fn from(reason: EvictionReason) -> Self {
+        match reason {
+            EvictionReason::Capacity => Self::Capacity,
+            EvictionReason::PortReuse => Self::PortReuse,
+        }
+    }
+}
+
+label! {
+    /// A hook of traffic control.
+    pub(crate) enum Hook {
+        /// What the interface receives.
+        Ingress => "ingress",
+        /// What the interface sends.
+        Egress => "egress",
+    }
+}
+
+label! {
+    /// By which interface of the kernel a program is attached.
+    pub(crate) enum AttachMode {
+        /// A TCX link.
+        Tcx => "tcx",
+        /// A filter of a clsact qdisc.
+        Clsact => "clsact",
+    }
+}
+
+label! {
+    /// What happened to an interface that is watched.
+    pub(crate) enum InterfaceChange {
+        /// The programs were attached: at the start, or because it is back.
+        Attached => "attached",
+        /// It went away with the programs on it.
+        Lost => "lost",
+    }
+}

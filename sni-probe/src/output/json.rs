@@ -1,0 +1,135 @@
+//! An event as a JSON object. Its fields are documented in `docs/events.md`.
+
+use std::fmt::{self, Display};
+use std::net::SocketAddr;
+
+use serde::{Serialize, Serializer};
+use sni_probe_core::observation::{Handshake, Outcome};
+use sni_probe_core::vocabulary::{Feature, Label, TlsVersion};
+
+use super::WallClock;
+
+/// Appends the event as one line.
+pub(super) fn write(batch: &mut Vec<u8>, interface: &str, handshake: &Handshake, clock: WallClock) {
+    let start = batch.len();
+    match serde_json::to_writer(&mut *batch, &Event::new(interface, handshake, clock)) {
+        Ok(()) => batch.push(b'\n'),
+        // A `Vec` takes all, and the keys are strings: this does not happen. But half a line is
+        // worse than none.
+        Err(_) => batch.truncate(start),
+    }
+}
+
+/// The fields, in the order in which they are written. All are there always.
+#[derive(Debug, Serialize)]
+struct Event<'a> {
+    time: AsText<Microseconds>,
+    interface: &'a str,
+    client: AsText<SocketAddr>,
+    gateway: AsText<SocketAddr>,
+    proxied_client: Option<AsText<SocketAddr>>,
+    sni: &'static str,
+    server_name: Option<&'a str>,
+    legacy_version: Option<AsText<Version>>,
+    offered_versions: Vec<AsText<Version>>,
+    tls_version: &'static str,
+    alpn: Vec<AsText<Escaped<'a>>>,
+    ja4: Option<&'a str>,
+    ja3: Option<&'a str>,
+    hello_bytes: u32,
+    segments: u32,
+    records: u32,
+    format: &'static str,
+    features: Vec<&'static str>,
+    incomplete: Option<&'static str>,
+    outcome: &'static str,
+    alert: Option<&'static str>,
+    alert_sender: Option<&'static str>,
+    latency_us: u128,
+}
+
+impl<'a> Event<'a> {
+    fn new(interface: &'a str, handshake: &'a Handshake, clock: WallClock) -> Self {
+        let hello = &handshake.hello;
+        let body = hello.body.as_ref();
+        let alert = match handshake.outcome {
+            Outcome::Alert { description, sender } => Some((description, sender)),
+            _ => None,
+        };
+        Self {
+            time: AsText(Microseconds(clock.utc(handshake.time))),
+            interface,
+            client: AsText(handshake.flow.client),
+            gateway: AsText(handshake.flow.gateway),
+            proxied_client: handshake.proxied.map(|proxied| AsText(proxied.client)),
+            sni: hello.sni.class().as_str(),
+            server_name: hello.sni.name(),
+            legacy_version: body.map(|body| AsText(Version(body.legacy_version))),
+            offered_versions: body.map_or_else(Vec::new, |body| {
+                body.offered_versions.iter().map(|&version| AsText(Version(version))).collect()
+            }),
+            tls_version: body.map_or(TlsVersion::Unknown, |body| body.version).as_str(),
+            alpn: body
+                .map_or_else(Vec::new, |body| body.alpn.iter().map(|name| AsText(Escaped(name))).collect()),
+            ja4: body.map(|body| body.ja4.as_str()),
+            ja3: body.map(|body| body.ja3.as_str()),
+            hello_bytes: hello.length,
+            segments: hello.segments,
+            records: hello.records,
+            format: if hello.features.contains(Feature::Sslv2) { "sslv2" } else { "tls" },
+            features: hello.features.iter().map(Label::as_str).collect(),
+            incomplete: hello.incomplete.map(Label::as_str),
+            outcome: handshake.outcome.class().as_str(),
+            alert: alert.map(|(description, _)| description.as_str()),
+            alert_sender: alert.map(|(_, sender)| sender.as_str()),
+            latency_us: handshake.latency.as_micros(),
+        }
+    }
+}
+
+/// Serialised as it is displayed, without a `String` in between.
+#[derive(Debug)]
+struct AsText<T>(T);
+
+impl<T: Display> Serialize for AsText<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// RFC 3339 with six decimals, in UTC.
+#[derive(Debug)]
+struct Microseconds(jiff::Timestamp);
+
+impl Display for Microseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.6}", self.0)
+    }
+}
+
+/// A protocol version as on the wire.
+#[derive(Debug)]
+struct Version(u16);
+
+impl Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#06x}", self.0)
+    }
+}
+
+/// Bytes that are mostly text: printable ASCII as it is, all others as `\xNN`. So is a backslash,
+/// so that what is read is what was sent.
+#[derive(Debug)]
+struct Escaped<'a>(&'a [u8]);
+
+impl Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for &byte in self.0 {
+            match byte {
+                b' '..=b'~' if byte != b'\\' => write!(f, "{}", char::from(byte))?,
+                _ => write!(f, "\\x{byte:02x}")?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,350 @@
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Instant;
+
+use sni_probe_core::flow::FlowKey;
+use sni_probe_core::observation::{Features, Hello, HelloBody, Outcome, Proxied, Sni};
+use sni_probe_core::vocabulary::{AlertDescription, AlertSender, Feature, IncompleteReason, TlsVersion};
+
+use super::*;
+
+/// 2026-03-05 14:03:22.481 UTC is the epoch of the sample's timestamps.
+fn clock() -> WallClock {
+    WallClock::new(Timestamp(1_000), UNIX_EPOCH + Duration::new(1_772_719_402, 481_001_000))
+}
+
+/// A client without SNI that the gateway reset.
+fn sample() -> Handshake {
+    let mut features = Features::default();
+    features.insert(Feature::PostQuantum);
+    features.insert(Feature::MultiSegment);
+    Handshake {
+        flow: FlowKey {
+            client: "192.0.2.7:51234".parse().unwrap(),
+            gateway: "198.51.100.9:443".parse().unwrap(),
+        },
+        ifindex: 2,
+        proxied: None,
+        time: Timestamp(627_000),
+        hello: Hello {
+            sni: Sni::Absent,
+            body: Some(HelloBody {
+                sslv2: false,
+                legacy_version: 0x0303,
+                offered_versions: vec![0x0304, 0x0303],
+                version: TlsVersion::Tls13,
+                alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+                ja3: "375c6162a492dfbf2795909110ce8424".to_owned(),
+                ja4: "t13i3112h2_e8f1e7e78f70_b26ce05bbdd6".to_owned(),
+                random: vec![0; 32],
+            }),
+            incomplete: None,
+            length: 1_551,
+            segments: 2,
+            records: 1,
+            features,
+        },
+        outcome: Outcome::ResetByGateway,
+        latency: Duration::from_nanos(45_800),
+    }
+}
+
+fn incomplete() -> Handshake {
+    let hello = Hello {
+        incomplete: Some(IncompleteReason::Timeout),
+        length: 512,
+        segments: 1,
+        records: 1,
+        ..Hello::default()
+    };
+    Handshake { hello, outcome: Outcome::Timeout, latency: Duration::from_secs(30), ..sample() }
+}
+
+fn json(handshake: &Handshake) -> String {
+    let mut line = Vec::new();
+    json::write(&mut line, "eth0", handshake, clock());
+    String::from_utf8(line).unwrap()
+}
+
+fn value(handshake: &Handshake) -> serde_json::Value {
+    serde_json::from_str(&json(handshake)).unwrap()
+}
+
+fn text(handshake: &Handshake, colour: bool) -> String {
+    let mut line = Vec::new();
+    text::write(&mut line, handshake, clock(), colour);
+    String::from_utf8(line).unwrap()
+}
+
+#[test]
+fn the_examples_in_the_docs_are_what_is_written() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/events.md");
+    let docs = std::fs::read_to_string(path).unwrap();
+    for line in [json(&sample()), text(&sample(), false)] {
+        assert!(docs.contains(&line), "docs/events.md is not up to date; its example is now:\n{line}");
+    }
+}
+
+#[test]
+fn the_docs_name_every_field_in_order() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/events.md");
+    let docs = std::fs::read_to_string(path).unwrap();
+    let documented: Vec<&str> = docs
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(field, _)| field))
+        .collect();
+    assert_eq!(documented, keys(&json(&sample())));
+}
+
+/// The keys of an object without nested ones, in their order.
+fn keys(line: &str) -> Vec<&str> {
+    line.split("\":").filter_map(|part| part.rsplit_once('"')).map(|(_, key)| key).collect()
+}
+
+#[test]
+fn json_has_the_same_keys_whatever_happened() {
+    let expected = [
+        "time",
+        "interface",
+        "client",
+        "gateway",
+        "proxied_client",
+        "sni",
+        "server_name",
+        "legacy_version",
+        "offered_versions",
+        "tls_version",
+        "alpn",
+        "ja4",
+        "ja3",
+        "hello_bytes",
+        "segments",
+        "records",
+        "format",
+        "features",
+        "incomplete",
+        "outcome",
+        "alert",
+        "alert_sender",
+        "latency_us",
+    ];
+    for handshake in [sample(), incomplete()] {
+        let value = value(&handshake);
+        let object = value.as_object().unwrap();
+        assert_eq!(object.len(), expected.len());
+        assert!(expected.iter().all(|key| object.contains_key(*key)));
+    }
+}
+
+#[test]
+fn json_of_a_whole_hello() {
+    let value = value(&sample());
+    assert_eq!(value["time"], "2026-03-05T14:03:22.481627Z");
+    assert_eq!(value["interface"], "eth0");
+    assert_eq!(value["client"], "192.0.2.7:51234");
+    assert_eq!(value["legacy_version"], "0x0303");
+    assert_eq!(value["offered_versions"], serde_json::json!(["0x0304", "0x0303"]));
+    assert_eq!(value["features"], serde_json::json!(["post_quantum", "multi_segment"]));
+    assert_eq!(value["sni"], "absent");
+    assert!(value["server_name"].is_null());
+    assert_eq!(value["latency_us"], 45);
+}
+
+#[test]
+fn json_of_an_incomplete_hello_has_nulls() {
+    let value = value(&incomplete());
+    assert_eq!(value["sni"], "unknown");
+    assert_eq!(value["tls_version"], "unknown");
+    assert_eq!(value["incomplete"], "timeout");
+    assert_eq!(value["offered_versions"], serde_json::json!([]));
+    for key in ["server_name", "legacy_version", "ja3", "ja4", "alert", "alert_sender"] {
+        assert!(value[key].is_null(), "{key}");
+    }
+}
+
+#[test]
+fn json_of_an_alert_over_ipv6_behind_a_proxy() {
+    let mut handshake = sample();
+    handshake.flow.client = "[2001:db8::7]:51234".parse().unwrap();
+    handshake.proxied = Some(Proxied {
+        client: "[2001:db8::9]:40000".parse().unwrap(),
+        destination: "[2001:db8::1]:443".parse().unwrap(),
+    });
+    handshake.outcome =
+        Outcome::Alert { description: AlertDescription::UnknownCa, sender: AlertSender::Client };
+    let value = value(&handshake);
+    assert_eq!(value["client"], "[2001:db8::7]:51234");
+    assert_eq!(value["proxied_client"], "[2001:db8::9]:40000");
+    assert_eq!(value["outcome"], "alert");
+    assert_eq!(value["alert"], "unknown_ca");
+    assert_eq!(value["alert_sender"], "client");
+}
+
+#[test]
+fn json_escapes_what_is_no_text() {
+    let mut handshake = sample();
+    handshake.hello.sni = Sni::Invalid("a\"b\u{1b}[2J\n".to_owned());
+    let body = handshake.hello.body.as_mut().unwrap();
+    body.alpn = vec![b"\xff\x00h2\\".to_vec()];
+    body.offered_versions = vec![0x0a0a];
+    let line = json(&handshake);
+    assert_eq!(line.matches('\n').count(), 1);
+    assert!(!line.contains('\u{1b}'));
+    let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(value["server_name"], "a\"b\u{1b}[2J\n");
+    assert_eq!(value["alpn"], serde_json::json!([r"\xff\x00h2\x5c"]));
+    assert_eq!(value["offered_versions"], serde_json::json!(["0x0a0a"]));
+}
+
+#[test]
+fn text_lets_nothing_but_printable_ascii_through() {
+    let mut handshake = sample();
+    handshake.hello.sni = Sni::Invalid(format!("\u{1b}[2J\r\n\u{202e}{}", "x".repeat(300)));
+    let line = text(&handshake, false);
+    assert!(line.trim_end_matches('\n').bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line}");
+    assert!(line.contains(r"(invalid SNI) \x1b[2J\x0d\x0a\xe2\x80\xaexxx"), "{line}");
+    assert!(line.len() < 300);
+}
+
+#[test]
+fn text_is_aligned_with_and_without_colour() {
+    let plain = text(&sample(), false);
+    let mut named = sample();
+    named.hello.sni = Sni::Present("api.example.com".to_owned());
+    named.outcome = Outcome::ServerHello;
+    let column = |line: &str| line.find("TLS 1.3").unwrap();
+    assert_eq!(column(&plain), column(&text(&named, false)));
+
+    let coloured = text(&sample(), true);
+    let stripped = ["\x1b[31m", "\x1b[33m", "\x1b[0m"]
+        .iter()
+        .fold(coloured.clone(), |line, code| line.replace(code, ""));
+    assert_ne!(coloured, plain);
+    assert_eq!(stripped, plain);
+}
+
+#[test]
+fn text_tells_incomplete_hellos_alerts_and_proxied_clients() {
+    let line = text(&incomplete(), false);
+    assert!(line.contains("(incomplete: timeout)"), "{line}");
+    assert!(line.contains("  30.0s"), "{line}");
+    let mut handshake = sample();
+    handshake.proxied = Some(Proxied {
+        client: "203.0.113.5:40000".parse().unwrap(),
+        destination: "198.51.100.9:443".parse().unwrap(),
+    });
+    handshake.outcome =
+        Outcome::Alert { description: AlertDescription::UnknownCa, sender: AlertSender::Client };
+    let line = text(&handshake, false);
+    assert!(line.contains("  203.0.113.5:40000"), "{line}");
+    assert!(line.contains("alert unknown_ca by client"), "{line}");
+    assert!(line.ends_with("via 192.0.2.7:51234\n"), "{line}");
+}
+
+/// A sink that hands over what it is given, and waits for a word (its result) before each write.
+struct Puppet {
+    writes: Sender<Vec<u8>>,
+    results: Receiver<io::Result<()>>,
+}
+
+impl Write for Puppet {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Without a word any more, all is well.
+        self.results.recv().unwrap_or(Ok(()))?;
+        let _ = self.writes.send(bytes.to_vec());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn puppet() -> (EventWriter, Receiver<Vec<u8>>, Sender<io::Result<()>>) {
+    let (writes, written) = mpsc::channel();
+    let (command, results) = mpsc::channel();
+    (EventWriter::new(Format::Json, Puppet { writes, results }).unwrap(), written, command)
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[test]
+fn a_batch_is_one_write() {
+    let (mut writer, written, command) = puppet();
+    drop(command);
+    for _ in 0..3 {
+        writer.handshake("eth0", &sample(), clock());
+    }
+    assert_eq!(writer.flush(), 0);
+    assert_eq!(written.recv_timeout(PATIENCE).unwrap(), json(&sample()).repeat(3).into_bytes());
+    assert_eq!(writer.finish(PATIENCE), 0);
+    assert!(written.recv().is_err());
+}
+
+#[test]
+fn finish_writes_what_is_left() {
+    let (mut writer, written, command) = puppet();
+    drop(command);
+    writer.handshake("eth0", &sample(), clock());
+    assert_eq!(writer.finish(PATIENCE), 0);
+    assert_eq!(written.recv().unwrap(), json(&sample()).into_bytes());
+}
+
+#[test]
+fn a_stalled_reader_loses_lines_and_holds_up_nobody() {
+    let (mut writer, _written, _command) = puppet();
+    let lines = 2 * MAX_PENDING_BYTES / json(&sample()).len();
+    let mut dropped = 0;
+    for line in 0..lines {
+        writer.handshake("eth0", &sample(), clock());
+        if line % 100 == 0 {
+            dropped += writer.flush();
+        }
+    }
+    dropped += writer.flush();
+    let kept = lines - usize::try_from(dropped).unwrap();
+    assert!(kept * json(&sample()).len() < MAX_PENDING_BYTES + 1_000, "{kept} of {lines} lines");
+    assert!(kept * json(&sample()).len() > MAX_PENDING_BYTES / 2, "{kept} of {lines} lines");
+    let start = Instant::now();
+    assert_eq!(writer.finish(Duration::from_millis(20)), 0);
+    assert!(start.elapsed() < PATIENCE);
+}
+
+#[test]
+fn a_closed_reader_switches_events_off() {
+    let (mut writer, _written, command) = puppet();
+    command.send(Err(io::ErrorKind::BrokenPipe.into())).unwrap();
+    let start = Instant::now();
+    while writer.output.is_some() && start.elapsed() < PATIENCE {
+        writer.handshake("eth0", &sample(), clock());
+        assert_eq!(writer.flush(), 0);
+    }
+    assert!(writer.output.is_none());
+    writer.handshake("eth0", &sample(), clock());
+    assert_eq!(writer.finish(PATIENCE), 0);
+}
+
+#[test]
+fn a_sink_that_does_not_block_is_tried_again() {
+    let (mut writer, written, command) = puppet();
+    command.send(Err(io::ErrorKind::WouldBlock.into())).unwrap();
+    drop(command);
+    writer.handshake("eth0", &sample(), clock());
+    assert_eq!(writer.finish(PATIENCE), 0);
+    assert_eq!(written.recv().unwrap(), json(&sample()).into_bytes());
+}
+
+#[test]
+fn events_that_are_off_cost_nothing() {
+    let mut writer = EventWriter::stdout(Events::Off).unwrap();
+    writer.handshake("eth0", &sample(), clock());
+    assert_eq!(writer.finish(Duration::ZERO), 0);
+}
+
+#[test]
+fn clocks_before_1970_and_after_all_years_do_not_panic() {
+    let early = WallClock::new(Timestamp(u64::MAX), UNIX_EPOCH);
+    assert!(early.utc(Timestamp(0)).as_nanosecond() < 0);
+    let late = WallClock::new(Timestamp(0), UNIX_EPOCH + Duration::from_secs(1 << 50));
+    assert_eq!(late.utc(Timestamp(0)), jiff::Timestamp::default());
+}

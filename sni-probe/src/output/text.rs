@@ -1,0 +1,148 @@
+//! An event as a line for people.
+//!
+//! ```text
+//! 14:03:22.481  192.0.2.7:51234       -> 198.51.100.9:443       (no SNI)                  TLS 1.3  reset_by_gateway     45us  t13i…
+//! ```
+//!
+//! Names come from the wire: nothing of them but printable ASCII reaches the terminal.
+
+use std::fmt::{self, Display, Write as _};
+use std::io::Write as _;
+use std::time::Duration;
+
+use sni_probe_core::observation::{Handshake, Hello, Outcome, Sni};
+use sni_probe_core::vocabulary::{AlertSender, IncompleteReason, TlsVersion};
+
+use super::WallClock;
+
+/// Characters of a name that are shown; names are at most 255 long, invalid ones any length.
+const MAX_NAME: usize = 64;
+
+const GREEN: &str = "\x1b[32m";
+const YELLOW: &str = "\x1b[33m";
+const RED: &str = "\x1b[31m";
+const RESET: &str = "\x1b[0m";
+
+/// Appends the event as one line.
+pub(super) fn write(batch: &mut Vec<u8>, handshake: &Handshake, clock: WallClock, colour: bool) {
+    let Handshake { flow, hello, outcome, .. } = handshake;
+    let body = hello.body.as_ref();
+    let client = handshake.proxied.map_or(flow.client, |proxied| proxied.client);
+    let sni = Painted { text: server_name(hello), width: 24, colour: colour.then(|| sni_colour(&hello.sni)) };
+    let result =
+        Painted { text: result(*outcome), width: 16, colour: colour.then(|| outcome_colour(*outcome)) };
+    // Writing to a `Vec` cannot fail.
+    let _ = write!(
+        batch,
+        "{}  {:<21} -> {:<21}  {sni}  {:<7}  {result}  {:>7}",
+        clock.utc(handshake.time).strftime("%H:%M:%S.%3f"),
+        client.to_string(),
+        flow.gateway.to_string(),
+        version(body.map_or(TlsVersion::Unknown, |body| body.version)),
+        latency(handshake.latency),
+    );
+    if let Some(body) = body {
+        let _ = write!(batch, "  {}", printable(&body.ja4));
+    }
+    if handshake.proxied.is_some() {
+        let _ = write!(batch, "  via {}", flow.client);
+    }
+    batch.push(b'\n');
+}
+
+fn server_name(hello: &Hello) -> String {
+    match (&hello.sni, hello.incomplete) {
+        (Sni::Present(name), _) => printable(name),
+        (Sni::Absent, _) => "(no SNI)".to_owned(),
+        (Sni::Empty, _) => "(empty SNI)".to_owned(),
+        (Sni::Invalid(name), _) => format!("(invalid SNI) {}", printable(name)),
+        (Sni::Unknown, Some(reason)) => incomplete(reason),
+        (Sni::Unknown, None) => "(unknown SNI)".to_owned(),
+    }
+}
+
+fn incomplete(reason: IncompleteReason) -> String {
+    format!("(incomplete: {reason})")
+}
+
+fn result(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Alert { description, sender: AlertSender::Gateway } => format!("alert {description}"),
+        Outcome::Alert { description, sender: AlertSender::Client } => {
+            format!("alert {description} by client")
+        }
+        other => other.class().to_string(),
+    }
+}
+
+fn version(version: TlsVersion) -> &'static str {
+    match version {
+        TlsVersion::Tls13 => "TLS 1.3",
+        TlsVersion::Tls12 => "TLS 1.2",
+        TlsVersion::Tls11 => "TLS 1.1",
+        TlsVersion::Tls10 => "TLS 1.0",
+        TlsVersion::Ssl3 => "SSL 3",
+        TlsVersion::Ssl2 => "SSL 2",
+        TlsVersion::Unknown => "?",
+    }
+}
+
+fn latency(latency: Duration) -> String {
+    if latency < Duration::from_millis(1) {
+        format!("{}us", latency.as_micros())
+    } else if latency < Duration::from_secs(1) {
+        format!("{:.1}ms", latency.as_secs_f64() * 1e3)
+    } else {
+        format!("{:.1}s", latency.as_secs_f64())
+    }
+}
+
+fn sni_colour(sni: &Sni) -> &'static str {
+    if matches!(sni, Sni::Present(_)) { "" } else { YELLOW }
+}
+
+fn outcome_colour(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::ServerHello => GREEN,
+        Outcome::ResetByGateway
+        | Outcome::ClosedByGateway
+        | Outcome::Alert { sender: AlertSender::Gateway, .. } => RED,
+        _ => YELLOW,
+    }
+}
+
+/// `text` fit for a terminal: printable ASCII as it is, all else as `\xNN`, and not too long.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len().min(MAX_NAME));
+    for byte in text.bytes() {
+        if shown.len() >= MAX_NAME {
+            shown.push_str("...");
+            break;
+        }
+        match byte {
+            b' '..=b'~' => shown.push(char::from(byte)),
+            _ => {
+                // Writing to a `String` cannot fail.
+                let _ = write!(shown, "\\x{byte:02x}");
+            }
+        }
+    }
+    shown
+}
+
+/// Padded text, in a colour: the escape sequences do not count for the width.
+struct Painted {
+    text: String,
+    width: usize,
+    colour: Option<&'static str>,
+}
+
+impl Display for Painted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, width, colour } = self;
+        match colour {
+            Some(colour) if !colour.is_empty() => write!(f, "{colour}{text:<width$}{RESET}"),
+            _ => write!(f, "{text:<width$}"),
+        }
+    }
+}

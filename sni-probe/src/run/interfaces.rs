@@ -1,0 +1,219 @@
+//! The interfaces that are watched: found at the start, followed as they go and come back.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use sni_probe::capture::attach::{self, Attachment, Mode, ModeChoice, Orientation};
+use sni_probe::capture::links::{Link, Links, Netlink};
+use sni_probe::capture::programs::Programs;
+
+use crate::cli::{self, RunOptions};
+use crate::http::{Readiness, Status};
+use crate::metrics::{AttachMode, Hook, InterfaceChange, Metrics};
+
+/// The interfaces that are to be watched.
+pub(super) struct Interfaces {
+    netlink: Netlink,
+    choice: ModeChoice,
+    orientation: Option<Orientation>,
+    watched: Vec<Watched>,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+}
+
+/// An interface that is to be watched, and is if it is there.
+struct Watched {
+    name: String,
+    /// Index of the interface when it was last attached to.
+    index: u32,
+    attachment: Option<Attachment>,
+    /// Why it could not be attached, the last time.
+    complaint: Option<String>,
+}
+
+impl Interfaces {
+    /// Finds the interfaces that the options name, or else those of the default routes.
+    ///
+    /// # Errors
+    /// If one does not exist, or there is no default route.
+    pub(super) async fn find(
+        netlink: Netlink,
+        options: &RunOptions,
+        metrics: Arc<Metrics>,
+        readiness: Arc<Readiness>,
+    ) -> anyhow::Result<Self> {
+        let links = netlink.links().await.context("cannot ask the kernel for interfaces")?;
+        let mut names: Vec<String> = Vec::new();
+        for name in &options.interfaces {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        if names.is_empty() {
+            names = links.with_default_route().map(|link| link.name.clone()).collect();
+            if names.is_empty() {
+                bail!(
+                    "there is no default route to take an interface from; name one with --interface: {}",
+                    links.names()
+                );
+            }
+        }
+        for name in &names {
+            if links.by_name(name).is_none() {
+                bail!("interface {name} does not exist; there are: {}", links.names());
+            }
+        }
+        let watched = names
+            .into_iter()
+            .map(|name| Watched { name, index: 0, attachment: None, complaint: None })
+            .collect();
+        Ok(Self {
+            netlink,
+            choice: choice(options.attach),
+            orientation: orientation(options.orientation),
+            watched,
+            metrics,
+            readiness,
+        })
+    }
+
+    /// Attaches to all of them.
+    ///
+    /// # Errors
+    /// If one fails: then nothing is attached.
+    pub(super) async fn attach_all(&mut self, programs: &mut Programs) -> anyhow::Result<()> {
+        let links = self.netlink.links().await.context("cannot ask the kernel for interfaces")?;
+        for index in 0..self.watched.len() {
+            let name = self.watched[index].name.clone();
+            self.metrics.add_interface(&name);
+            let result = match links.by_name(&name) {
+                Some(link) => self.attach(index, link, &links, programs),
+                None => Err(anyhow::anyhow!("interface {name} has gone away")),
+            };
+            if let Err(error) = result {
+                self.detach_all().await;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares what is attached with what is there: attaches to interfaces that are back, and notes
+    /// those that went away.
+    pub(super) async fn reconcile(&mut self, programs: &mut Programs) {
+        let links = match self.netlink.links().await {
+            Ok(links) => links,
+            Err(error) => {
+                tracing::warn!(%error, "cannot ask the kernel for interfaces");
+                return;
+            }
+        };
+        for index in 0..self.watched.len() {
+            self.look_after(index, &links, programs);
+        }
+    }
+
+    fn look_after(&mut self, index: usize, links: &Links, programs: &mut Programs) {
+        let watched = &mut self.watched[index];
+        if let Some(attachment) = &mut watched.attachment {
+            if let Some(link) = links.all.iter().find(|link| link.index == attachment.link.index) {
+                if link.is_up != attachment.link.is_up {
+                    attachment.link.is_up = link.is_up;
+                    let state =
+                        if link.is_up { "up again" } else { "down: nothing is seen there until it is up" };
+                    tracing::warn!(interface = watched.name, "the interface is {state}");
+                }
+                return;
+            }
+            // The programs went with the interface.
+            tracing::warn!(
+                interface = watched.name,
+                "the interface is gone; it is watched again when it is back"
+            );
+            set_attached(&self.metrics, &watched.name, attachment, false);
+            self.metrics.interface_changed(&watched.name, InterfaceChange::Lost);
+            self.readiness.set(&watched.name, Status::Detached("the interface is gone".to_owned()));
+            watched.attachment = None;
+        }
+        let Some(link) = links.by_name(&self.watched[index].name) else { return };
+        match self.attach(index, link, links, programs) {
+            Ok(()) => self.watched[index].complaint = None,
+            Err(error) => {
+                let watched = &mut self.watched[index];
+                let complaint = format!("{error:#}");
+                self.readiness.set(&watched.name, Status::Detached(complaint.clone()));
+                if watched.complaint.as_ref() != Some(&complaint) {
+                    tracing::warn!(interface = watched.name, "{complaint}");
+                    watched.complaint = Some(complaint);
+                }
+            }
+        }
+    }
+
+    fn attach(
+        &mut self,
+        index: usize,
+        link: &Link,
+        links: &Links,
+        programs: &mut Programs,
+    ) -> anyhow::Result<()> {
+        let orientation = self.orientation.unwrap_or_else(|| links.orientation(link));
+        let attachment = attach::attach(programs, link, self.choice, orientation)?;
+        tracing::info!(interface = link.name, mode = ?attachment.mode, orientation = ?orientation, "attached");
+        if !link.is_up {
+            tracing::warn!(
+                interface = link.name,
+                "the interface is down: nothing is seen there until it is up"
+            );
+        }
+        let watched = &mut self.watched[index];
+        set_attached(&self.metrics, &watched.name, &attachment, true);
+        self.metrics.interface_changed(&watched.name, InterfaceChange::Attached);
+        self.readiness.set(&watched.name, Status::Attached);
+        watched.index = link.index;
+        watched.attachment = Some(attachment);
+        Ok(())
+    }
+
+    /// Detaches from all.
+    pub(super) async fn detach_all(&mut self) {
+        for watched in &mut self.watched {
+            let Some(attachment) = watched.attachment.take() else { continue };
+            set_attached(&self.metrics, &watched.name, &attachment, false);
+            if let Err(error) = attachment.detach().await {
+                tracing::warn!(interface = watched.name, %error, "cannot detach");
+            }
+        }
+    }
+
+    /// The name of the interface with this index, as it was given; empty if it is none of these.
+    pub(super) fn name(&self, ifindex: u32) -> &str {
+        self.watched.iter().find(|watched| watched.index == ifindex).map_or("", |watched| &watched.name)
+    }
+}
+
+fn set_attached(metrics: &Metrics, interface: &str, attachment: &Attachment, is_attached: bool) {
+    let mode = match attachment.mode {
+        Mode::Tcx => AttachMode::Tcx,
+        Mode::Clsact => AttachMode::Clsact,
+    };
+    for hook in [Hook::Ingress, Hook::Egress] {
+        metrics.set_attached(interface, hook, mode, is_attached);
+    }
+}
+
+fn choice(attach: cli::Attach) -> ModeChoice {
+    match attach {
+        cli::Attach::Auto => ModeChoice::Auto,
+        cli::Attach::Tcx => ModeChoice::Only(Mode::Tcx),
+        cli::Attach::Clsact => ModeChoice::Only(Mode::Clsact),
+    }
+}
+
+fn orientation(orientation: cli::Orientation) -> Option<Orientation> {
+    match orientation {
+        cli::Orientation::Auto => None,
+        cli::Orientation::Nic => Some(Orientation::Nic),
+        cli::Orientation::Veth => Some(Orientation::Veth),
+    }
+}

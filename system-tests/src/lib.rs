@@ -1,0 +1,54 @@
+//! The lab: a gateway in one network namespace, clients in another, sni-probe between them.
+//!
+//! Everything here is real: the kernel's TCP, Envoy, nginx, `HAProxy`, curl, OpenSSL, Python. The
+//! system tests and `cargo xtask demo` share it. Nothing leaves the namespaces, every wait polls a
+//! condition until a deadline, and what a killed run left behind is removed by the next one.
+//!
+//! ```text
+//!  namespace …-cl                          namespace …-gw
+//!  curl, openssl, python, raw bytes        Envoy | nginx | HAProxy on 443 and 8443
+//!  cl0 10.77.0.2  fd77::2  ---- veth ----  gw0 10.77.0.1  fd77::1
+//!                                          sni-probe run -i gw0
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod certificate;
+pub mod clients;
+pub mod demo;
+pub mod envoy;
+pub mod haproxy;
+pub mod hello;
+pub mod interrupt;
+pub mod metrics;
+pub mod netns;
+pub mod nginx;
+pub mod probe;
+pub mod process;
+pub mod raw;
+
+pub use netns::{Lab, Namespace};
+pub use process::{Service, wait_until};
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The gateway's IPv4 address in the lab.
+pub const GATEWAY_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
+/// The client's IPv4 address in the lab.
+pub const CLIENT_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
+/// The gateway's IPv6 address in the lab.
+pub const GATEWAY_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1));
+/// The client's IPv6 address in the lab.
+pub const CLIENT_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2));
+
+/// The gateway's side of the veth pair; sni-probe runs on it.
+pub const GATEWAY_INTERFACE: &str = "gw0";
+/// The client's side of the veth pair.
+pub const CLIENT_INTERFACE: &str = "cl0";
+
+/// The ports on which every gateway of the lab listens for TLS.
+pub const GATEWAY_PORTS: [u16; 2] = [443, 8443];
+
+/// The one name for which the gateways have a certificate of its own.
+pub const SERVER_NAME: &str = "api-test.mydomain.com";
+/// A name that no gateway knows.
+pub const UNKNOWN_NAME: &str = "unknown.mydomain.com";

@@ -1,0 +1,15 @@
+//! The system tests; `cargo xtask system-test` runs them, as root. A module a subject.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod envoy;
+mod errors;
+mod gateways;
+mod interfaces;
+mod lab;
+mod lifecycle;
+mod load;
+mod neighbours;
+mod parity;
+mod prometheus;
+mod untouched;

@@ -1,0 +1,56 @@
+//! `cargo xtask lint`: formatting and clippy; a warning is an error.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use crate::build::{Toolchain, WORKSPACE_ON_HOST};
+use crate::setup;
+use crate::tools::{cargo, progress, run};
+
+/// Check formatting and lints of all crates; warnings are errors
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask lint
+  cargo fmt --all && cargo xtask lint")]
+pub(crate) struct Arguments {}
+
+pub(crate) fn main(_: &Arguments) -> Result<ExitCode> {
+    setup::ebpf_lint()?;
+    host()?;
+    ebpf()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Formatting of all crates, clippy of those for the host.
+pub(crate) fn host() -> Result<()> {
+    progress("lint: formatting");
+    run(cargo().args(["fmt", "--all", "--check"])).context("repair it with: cargo fmt --all")?;
+    progress("lint: clippy, host");
+    run(&mut clippy(&["--all-targets"]))?;
+    // `--all-targets` passes by tests that are not run by default.
+    run(&mut clippy(&["--test", "system"]))
+}
+
+fn clippy(targets: &[&str]) -> Command {
+    let mut command = cargo();
+    command.arg("clippy").args(WORKSPACE_ON_HOST).args(targets);
+    command.args(["--", "-D", "warnings"]);
+    command
+}
+
+/// Clippy of the BPF crate as it is built: by its own toolchain, for its own target.
+///
+/// On the host's target it would lint another program: aya-ebpf has other types and other code for
+/// what is not BPF. Debian has a clippy for its compiler (rust-web-clippy); nightly has rustup's.
+pub(crate) fn ebpf() -> Result<()> {
+    let toolchain = Toolchain::find().context("no Rust toolchain for the BPF target")?;
+    for features in [&[][..], &["--features", "kernel-log"]] {
+        progress(&format!("lint: clippy, BPF {}", features.join(" ")));
+        let mut command = toolchain.cargo("clippy")?;
+        command.args(features).args(["--", "-D", "warnings"]);
+        run(&mut command)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! The project's own commands. `cargo xtask --help` lists them.
+#![forbid(unsafe_code)]
+
+mod build;
+mod demo;
+mod lint;
+mod root;
+mod run;
+mod setup;
+mod summary;
+mod system_test;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Builds, runs and tests sni-probe.
+///
+/// On a fresh Debian 12 machine with rustup's stable toolchain and gcc, `cargo xtask demo` and
+/// `cargo xtask test` install what they need and do the rest.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Setup(setup::Arguments),
+    Build(build::Arguments),
+    Run(run::Arguments),
+    Demo(demo::Arguments),
+    Test(test::Arguments),
+    SystemTest(system_test::Arguments),
+    Lint(lint::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result: Result<ExitCode> = match Cli::parse().verb {
+        Verb::Setup(arguments) => setup::main(&arguments),
+        Verb::Build(arguments) => build::main(&arguments),
+        Verb::Run(arguments) => run::main(&arguments),
+        Verb::Demo(arguments) => demo::main(&arguments),
+        Verb::Test(arguments) => test::main(&arguments),
+        Verb::SystemTest(arguments) => system_test::main(&arguments),
+        Verb::Lint(arguments) => lint::main(&arguments),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}

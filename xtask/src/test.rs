@@ -1,0 +1,55 @@
+//! `cargo xtask test`: everything, from setup to the system tests.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::build::{self, OBJECT_VARIABLE, WORKSPACE_ON_HOST};
+use crate::root::is_root;
+use crate::summary::Summary;
+use crate::tools::{cargo, progress};
+use crate::{lint, setup, system_test};
+
+/// Test everything: setup, lint, unit tests, system tests (as root)
+///
+/// Without root, what needs it is passed by, and said. The last line counts the tests.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask test
+  sudo -E env PATH=\"$PATH\" cargo xtask test    # with the system tests")]
+pub(crate) struct Arguments {}
+
+pub(crate) fn main(_: &Arguments) -> Result<ExitCode> {
+    if is_root() {
+        setup::all()?;
+    }
+    let mut skipped = Vec::new();
+    lint::host()?;
+    let built = if setup::has_ebpf_lint() {
+        lint::ebpf()?;
+        Some(build::sni_probe(&build::Options::default())?)
+    } else {
+        skipped.push("the BPF crate's build and clippy (no toolchain for BPF: cargo xtask setup)");
+        None
+    };
+
+    progress("unit tests");
+    let mut command = cargo();
+    command.args(["test", "--no-fail-fast"]).args(WORKSPACE_ON_HOST);
+    if let Some(built) = &built {
+        // The same as in the build before, or sni-probe would be built anew.
+        command.env(OBJECT_VARIABLE, &built.object);
+    }
+    let mut summary = Summary::of(&mut command)?;
+
+    match &built {
+        Some(built) if is_root() => summary += system_test::run(built, &[])?,
+        _ => skipped.push("the system tests (they need root: sudo, or cargo xtask system-test)"),
+    }
+    if !skipped.is_empty() {
+        println!("skipped: {}", skipped.join("; "));
+    }
+    println!("{summary}");
+    Ok(if summary.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
