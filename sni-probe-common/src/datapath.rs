@@ -99,15 +99,15 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
         if !is_data && !is_close {
             return Ok(None);
         }
-        (isn, flags::ISN_KNOWN)
+        (isn, isn_flags(stage))
     } else {
-        let (isn, flags, stage) = if is_syn {
+        let (isn, stage) = if is_syn {
             // TCP fast open (RFC 7413): the SYN carries data, which follows the number that SYN takes.
             let stage = if segment.payload_len == 0 { stage::OPEN } else { stage::HANDSHAKE };
             seq = seq.wrapping_add(1);
-            (seq.wrapping_sub(1), flags::ISN_KNOWN, stage)
+            (seq.wrapping_sub(1), stage)
         } else if starts_like_a_client(packet, &segment)? {
-            (seq.wrapping_sub(1), 0, stage::HANDSHAKE)
+            (seq.wrapping_sub(1), stage::MID_STREAM)
         } else {
             return Ok(None);
         };
@@ -117,7 +117,7 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
         if segment.payload_len == 0 {
             return Ok(None);
         }
-        (isn, flags)
+        (isn, isn_flags(stage))
     };
     // Payload behind the window that carries FIN or RST: only the close is of interest.
     let offset = stream_offset(seq, isn);
@@ -148,7 +148,7 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
     let mut answers = held.slot.answers();
     let mut is_done = segment.flags & tcp_flags::RST != 0;
     // What the gateway says before the client has spoken is no answer to a hello.
-    let is_answer = stage == stage::HANDSHAKE;
+    let is_answer = stage != stage::OPEN;
     if is_answer && segment.payload_len != 0 {
         answers += 1;
         is_done |= answers >= MAX_ANSWERS || is_conclusive(packet, &segment)?;
@@ -169,9 +169,14 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
         kind,
         seq,
         isn,
-        flags: flags::ISN_KNOWN,
+        flags: isn_flags(stage),
         data_len,
     }))
+}
+
+#[inline(always)]
+const fn isn_flags(stage: u8) -> u8 {
+    if stage == stage::MID_STREAM { 0 } else { flags::ISN_KNOWN }
 }
 
 /// No payload, and no flag that opens or ends a connection: most packets of a download.
@@ -207,7 +212,8 @@ fn starts_like_a_client<P: Packet>(packet: &P, segment: &Segment) -> Result<bool
     Ok(word == 0x5052_4f58 || word == 0x0d0a_0d0a)
 }
 
-/// Whether a segment settles what became of the hello: a ServerHello that is no HelloRetryRequest, or an alert.
+/// Whether a segment settles what became of the hello: a ServerHello that is no HelloRetryRequest, or
+/// an alert that ends the handshake.
 #[inline(always)]
 fn is_conclusive<P: Packet>(packet: &P, segment: &Segment) -> Result<bool, Unreadable> {
     // An alert record has 7 bytes; a ServerHello's random begins at byte 11 and this reads its first four.
@@ -216,7 +222,9 @@ fn is_conclusive<P: Packet>(packet: &P, segment: &Segment) -> Result<bool, Unrea
     }
     let word = packet.u32_at(segment.payload_offset)?;
     if word >> 16 == 0x1503 {
-        return Ok(true);
+        // Level, description. A warning lets the handshake go on, unless it is close_notify.
+        let alert = packet.u16_at(segment.payload_offset + 5)?;
+        return Ok(alert >> 8 == 2 || alert & 0xff == 0);
     }
     if word >> 16 == 0x1603 {
         // The first bytes of SHA-256("HelloRetryRequest") (RFC 8446, section 4.1.3).

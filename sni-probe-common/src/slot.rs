@@ -55,6 +55,9 @@ pub mod stage {
     pub const HANDSHAKE: u8 = 2;
     /// A ServerHello, an alert or a reset was seen: packets of this flow are of no interest.
     pub const DONE: u8 = 3;
+    /// As `HANDSHAKE`, but the SYN was not seen: the sequence number before the client's first
+    /// payload that was seen stands for the initial one.
+    pub const MID_STREAM: u8 = 4;
 }
 
 /// The contents of a slot.

@@ -4,6 +4,8 @@
 //! number of cipher suites and of extensions, first ALPN name; hash of the sorted cipher suites; hash
 //! of the sorted extensions and the signature algorithms. GREASE is ignored everywhere.
 
+use std::fmt::{LowerHex, Write as _};
+
 use sha2::{Digest, Sha256};
 
 use crate::client_hello::{Lists, is_grease};
@@ -20,7 +22,7 @@ const NO_VALUES: &str = "000000000000";
 pub fn fingerprint(lists: &Lists) -> String {
     let versions = without_grease(&lists.versions);
     let version = versions.into_iter().max().unwrap_or(lists.legacy_version);
-    let ciphers = without_grease(&lists.ciphers);
+    let mut ciphers = without_grease(&lists.ciphers);
     let mut extensions = without_grease(&lists.extensions);
     let sni = if extensions.contains(&SERVER_NAME) { 'd' } else { 'i' };
     let first = format!(
@@ -32,23 +34,24 @@ pub fn fingerprint(lists: &Lists) -> String {
     );
     // Both are told in the first part, so that the last one stays the same for the same client.
     extensions.retain(|&extension| extension != SERVER_NAME && extension != ALPN);
+    extensions.sort_unstable();
+    ciphers.sort_unstable();
+    let mut offers = hex_list(&extensions);
     let signature_algorithms = without_grease(&lists.signature_algorithms);
-    let ciphers = sorted_hex(ciphers.iter().map(|cipher| format!("{cipher:04x}")));
-    let mut offers = sorted_hex(extensions.iter().map(|extension| format!("{extension:04x}")));
     if !offers.is_empty() && !signature_algorithms.is_empty() {
-        let algorithms: Vec<String> =
-            signature_algorithms.iter().map(|algorithm| format!("{algorithm:04x}")).collect();
-        offers = format!("{offers}_{}", algorithms.join(","));
+        offers.push('_');
+        offers.push_str(&hex_list(&signature_algorithms));
     }
-    format!("{first}_{}_{}", hash(&ciphers), hash(&offers))
+    format!("{first}_{}_{}", hash(&hex_list(&ciphers)), hash(&offers))
 }
 
 /// The fingerprint of an SSLv2-format hello: no extensions, no ALPN. Its own cipher kinds, which no
 /// TLS cipher suite has as a code, are written with their three bytes.
 pub(crate) fn of_sslv2(version: u16, ciphers: &[u32]) -> String {
     let count = ciphers.len().min(99);
-    let ciphers = sorted_hex(ciphers.iter().map(|cipher| format!("{cipher:04x}")));
-    format!("t{}i{count:02}0000_{}_{NO_VALUES}", version_code(version), hash(&ciphers))
+    let mut ciphers = ciphers.to_vec();
+    ciphers.sort_unstable();
+    format!("t{}i{count:02}0000_{}_{NO_VALUES}", version_code(version), hash(&hex_list(&ciphers)))
 }
 
 fn without_grease(values: &[u16]) -> Vec<u16> {
@@ -78,10 +81,15 @@ fn alpn_code(name: &[u8]) -> String {
     }
 }
 
-fn sorted_hex(values: impl Iterator<Item = String>) -> String {
-    let mut values: Vec<String> = values.collect();
-    values.sort_unstable();
-    values.join(",")
+/// The values with four digits each, or more if they need them.
+fn hex_list(values: &[impl LowerHex]) -> String {
+    let mut text = String::with_capacity(values.len() * "1301,".len());
+    for value in values {
+        let separator = if text.is_empty() { "" } else { "," };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{separator}{value:04x}");
+    }
+    text
 }
 
 /// The first 12 hexadecimal digits of the SHA-256.

@@ -63,7 +63,7 @@ impl<'a> Ring<'a> {
                 return;
             }
         }
-        entry.submit(wakeup());
+        entry.submit(wakeup::<N>());
     }
 }
 
@@ -95,14 +95,14 @@ impl Sink for Ring<'_> {
     }
 }
 
-/// The reader polls. It is woken early each time that another quarter of the ring has filled: a
-/// wake-up costs microseconds, so not at every event beyond that. The window is wide enough that
-/// CPUs which reserve at the same moment do not step over it.
+/// The reader polls. It is woken early each time that another quarter of the ring has filled, and not
+/// at every event beyond that, for a wake-up costs microseconds. Twice the record's length, so that
+/// two CPUs which reserve at the same moment do not both step over the mark; should more do so, the
+/// next quarter or the next poll makes up for it.
 #[inline(always)]
-fn wakeup() -> u64 {
+fn wakeup<const N: usize>() -> u64 {
     const QUARTER: u64 = RING_BYTES as u64 / 4;
-    const WINDOW: u64 = 2 * CLIENT_WINDOW as u64;
     let waiting = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
-    let is_crossing = waiting >= QUARTER && waiting & (QUARTER - 1) < WINDOW;
+    let is_crossing = waiting >= QUARTER && waiting & (QUARTER - 1) < 2 * size_of::<Record<N>>() as u64;
     u64::from(if is_crossing { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }

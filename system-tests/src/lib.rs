@@ -16,6 +16,7 @@ pub mod certificate;
 pub mod clients;
 pub mod demo;
 pub mod envoy;
+pub mod frames;
 pub mod haproxy;
 pub mod hello;
 pub mod interrupt;

@@ -152,7 +152,14 @@ impl Toolchain {
             Self::Debian => &[&tools, Path::new("/usr/bin")],
         };
         command.env("PATH", path_with(first)?);
-        let flags = ["-Clinker=bpf-linker", "-Cdebuginfo=2", "-Clink-arg=--btf"];
+        let flags = [
+            "-Clinker=bpf-linker",
+            "-Cdebuginfo=2",
+            "-Clink-arg=--btf",
+            // Headers are not aligned. Without this LLVM reads every word of them byte by byte; the
+            // verifier allows it on all machines that do (x86-64, arm64).
+            "-Clink-arg=--cpu-features=+allows-misaligned-mem-access",
+        ];
         command.env("CARGO_ENCODED_RUSTFLAGS", OsString::from(flags.join("\x1f")));
         command.args(["--release", "--package", EBPF_PACKAGE, "--target", EBPF_TARGET]);
         command.arg("--target-dir").arg(target_directory().join("ebpf"));

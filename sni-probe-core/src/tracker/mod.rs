@@ -21,7 +21,7 @@ use crate::vocabulary::EvictionReason;
 pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Flows at once, unless configured otherwise. Stops a gateway that hangs, or a flood of half hellos,
-/// from growing the table; at its bound it takes about 30 MiB.
+/// from growing the table; with a hello in each it takes about 40 MiB at its bound.
 pub const DEFAULT_MAX_FLOWS: usize = 131_072;
 
 /// Bytes of peers' making (segments that wait for others, names, ALPN lists) that all flows hold

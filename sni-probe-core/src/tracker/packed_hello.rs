@@ -25,8 +25,10 @@ pub(super) struct PackedHello {
 
 impl PackedHello {
     pub(super) fn pack(hello: &Hello) -> Self {
-        let mut fields = Vec::new();
         let name = hello.sni.name().unwrap_or_default().as_bytes();
+        let body_len = hello.body.as_ref().map_or(0, packed_len);
+        // Exactly: to shrink an allocation would leave a hole behind it.
+        let mut fields = Vec::with_capacity(size_of::<u16>() + name.len() + body_len);
         // No name is longer than the stream that it came from, of 16 KiB.
         fields.extend_from_slice(&u16::try_from(name.len()).unwrap_or(u16::MAX).to_be_bytes());
         fields.extend_from_slice(name);
@@ -94,6 +96,12 @@ impl PackedHello {
     pub(super) fn heap_bytes(&self) -> usize {
         self.fields.len()
     }
+}
+
+fn packed_len(body: &HelloBody) -> usize {
+    let names: usize = body.alpn.iter().map(|name| 1 + name.len()).sum();
+    let versions = 2 * body.offered_versions.len();
+    (1 + versions) + (1 + body.random.len()) + size_of::<u128>() + (1 + body.ja4.len()) + names
 }
 
 /// Every field but the name came from one with an 8-bit length, or is shorter by its nature.
