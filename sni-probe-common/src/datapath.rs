@@ -223,8 +223,8 @@ fn is_conclusive<P: Packet>(packet: &P, segment: &Segment) -> Result<bool, Unrea
     let word = packet.u32_at(segment.payload_offset)?;
     if word >> 16 == 0x1503 {
         // Level, description. A warning lets the handshake go on, unless it is close_notify.
-        let alert = packet.u16_at(segment.payload_offset + 5)?;
-        return Ok(alert >> 8 == 2 || alert & 0xff == 0);
+        let [level, description] = packet.u16_at(segment.payload_offset + 5)?.to_be_bytes();
+        return Ok(level == 2 || description == 0);
     }
     if word >> 16 == 0x1603 {
         // The first bytes of SHA-256("HelloRetryRequest") (RFC 8446, section 4.1.3).

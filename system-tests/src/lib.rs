@@ -26,6 +26,7 @@ pub mod nginx;
 pub mod probe;
 pub mod process;
 pub mod raw;
+pub mod resetting;
 
 pub use netns::{Lab, Namespace};
 pub use process::{Service, wait_until};

@@ -195,13 +195,23 @@ impl Lab {
             .tempdir()
             .context("making the lab's directory")?;
         let lab = Self { gateway, client, directory };
-        let peer = lab.client.name();
-        lab.gateway.ip(&format!(
+        lab.connect()?;
+        Ok(lab)
+    }
+
+    /// Makes the veth pair with its addresses. [`Lab::new`] has done it; this is for a test that has
+    /// deleted the pair since.
+    ///
+    /// # Errors
+    /// When ip fails, for instance because the pair is there.
+    pub fn connect(&self) -> Result<()> {
+        let peer = self.client.name();
+        self.gateway.ip(&format!(
             "link add {GATEWAY_INTERFACE} type veth peer name {CLIENT_INTERFACE} netns {peer}"
         ))?;
         let ends = [
-            (&lab.gateway, GATEWAY_INTERFACE, GATEWAY_V4, GATEWAY_V6),
-            (&lab.client, CLIENT_INTERFACE, CLIENT_V4, CLIENT_V6),
+            (&self.gateway, GATEWAY_INTERFACE, GATEWAY_V4, GATEWAY_V6),
+            (&self.client, CLIENT_INTERFACE, CLIENT_V4, CLIENT_V6),
         ];
         for (namespace, interface, v4, v6) in ends {
             namespace.ip(&format!("address add {v4}/24 dev {interface}"))?;
@@ -209,7 +219,7 @@ impl Lab {
             namespace.ip(&format!("address add {v6}/64 dev {interface} nodad"))?;
             namespace.ip(&format!("link set {interface} up"))?;
         }
-        Ok(lab)
+        Ok(())
     }
 
     /// The directory for configurations and logs; it goes with the lab.

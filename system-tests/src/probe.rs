@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -84,10 +85,18 @@ impl<'lab> Probe<'lab> {
     /// # Errors
     /// When the binary is not there.
     pub fn start_with(lab: &'lab Lab, options: &[&str]) -> Result<Self> {
-        let mut command = lab.gateway.command(binary()?);
-        command.args(["run", "--listen", &format!("0.0.0.0:{HTTP_PORT}")]).args(options);
-        let service = Service::start("sni-probe", &mut command, lab.directory())?;
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HTTP_PORT);
+        Self::start_by(lab, lab.gateway.command(binary()?), HTTP_PORT, options)
+    }
+
+    /// Like [`Probe::start_with`], by a command whose last word is the daemon (`setpriv … sni-probe`),
+    /// or with another port, for a second daemon in the same lab.
+    ///
+    /// # Errors
+    /// When the command cannot be started.
+    pub fn start_by(lab: &'lab Lab, mut command: Command, http_port: u16, options: &[&str]) -> Result<Self> {
+        command.args(["run", "--listen", &format!("0.0.0.0:{http_port}")]).args(options);
+        let service = Service::start(&format!("sni-probe-{http_port}"), &mut command, lab.directory())?;
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), http_port);
         Ok(Self { service, namespace: &lab.gateway, address })
     }
 

@@ -4,7 +4,8 @@
 //! in a clsact qdisc: those stay after SIGKILL, so they have a fixed place and the programs' names, by
 //! which the next start finds them.
 
-use std::io;
+use std::ops::RangeInclusive;
+use std::{fmt, io};
 
 use aya::programs::links::LinkOrder;
 use aya::programs::tc::{
@@ -15,8 +16,9 @@ use aya::programs::{ProgramError, SchedClassifier, TcAttachType, TcError};
 use super::links::{Link, delete_clsact_if_empty};
 use super::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT, Programs};
 
-/// Place of a legacy filter among others: not 1, where Cilium's stands and others fight for it.
-const FILTER_PRIORITY: u16 = 50;
+/// Places of a legacy filter among others, the first that is free: not 1, where Cilium's stands and others
+/// fight for it. All filters of one priority are of one kind and protocol, so somebody's may bar it.
+const FILTER_PRIORITIES: RangeInclusive<u16> = 50..=65;
 /// Explicit, so that a second copy cannot be added by mistake.
 const FILTER_HANDLE: TcHandle = TcHandle::new(0, 0x0535);
 
@@ -27,6 +29,15 @@ pub enum Mode {
     Tcx,
     /// Filters in a clsact qdisc.
     Clsact,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        })
+    }
 }
 
 /// Which modes may be tried.
@@ -46,6 +57,15 @@ pub enum Orientation {
     Nic,
     /// The gateway is outside: clients' packets go out (the host side of a pod's veth).
     Veth,
+}
+
+impl fmt::Display for Orientation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nic => "nic",
+            Self::Veth => "veth",
+        })
+    }
 }
 
 impl Orientation {
@@ -176,8 +196,18 @@ fn attach_clsact(
 }
 
 fn attach_filter(program: &mut SchedClassifier, link: &Link, hook: TcAttachType) -> Result<(), ProgramError> {
-    let options = NlOptions { priority: FILTER_PRIORITY, handle: FILTER_HANDLE, classid: None };
-    let id = program.attach_with_options(&link.name, hook, TcAttachOptions::Netlink(options))?;
+    let mut attach = |priority| {
+        let options = NlOptions { priority, handle: FILTER_HANDLE, classid: None };
+        program.attach_with_options(&link.name, hook, TcAttachOptions::Netlink(options))
+    };
+    let mut result = attach(*FILTER_PRIORITIES.start());
+    for priority in FILTER_PRIORITIES.skip(1) {
+        match &result {
+            Err(error) if is_place_taken(error) => result = attach(priority),
+            _ => break,
+        }
+    }
+    let id = result?;
     // Dropping such a link removes whatever has its priority and handle by then, be it another's (a neighbour
     // may have replaced ours). Filters are removed by name instead.
     std::mem::forget(program.take_link(id)?);
@@ -196,6 +226,11 @@ fn remove_filters(link: &Link) -> Result<(), AttachError> {
         }
     }
     Ok(())
+}
+
+/// Whether another filter bars this priority: EINVAL for its kind or protocol, EEXIST for its handle.
+fn is_place_taken(error: &ProgramError) -> bool {
+    matches!(errno(error), Some(rustix::io::Errno::INVAL | rustix::io::Errno::EXIST))
 }
 
 /// Whether the kernel does not know TCX: it then says EINVAL to the attach type.

@@ -123,6 +123,11 @@ impl Interfaces {
                         if link.is_up { "up again" } else { "down: nothing is seen there until it is up" };
                     tracing::warn!(interface = watched.name, "the interface is {state}");
                 }
+                if link.name != attachment.link.name {
+                    tracing::warn!(interface = watched.name, "the interface is now called {}", link.name);
+                    // Legacy filters are removed by the interface's name.
+                    attachment.link.name.clone_from(&link.name);
+                }
                 return;
             }
             // The programs went with the interface.
@@ -159,7 +164,7 @@ impl Interfaces {
     ) -> anyhow::Result<()> {
         let orientation = self.orientation.unwrap_or_else(|| links.orientation(link));
         let attachment = attach::attach(programs, link, self.choice, orientation)?;
-        tracing::info!(interface = link.name, mode = ?attachment.mode, orientation = ?orientation, "attached");
+        tracing::info!(interface = link.name, mode = %attachment.mode, %orientation, "attached");
         if !link.is_up {
             tracing::warn!(
                 interface = link.name,

@@ -27,12 +27,16 @@ const NEVER: &str = "10m";
 const BURST: u32 = RING_BYTES / 4 * 3 / (1024 + 72 + 8);
 
 const MIB: u64 = 1 << 20;
-/// What the daemon needs without any flow: its code, the runtime, about 300 series, the text of a
-/// scrape, events that wait for their reader (4 MiB), and the ring, which it maps twice.
-const BASE_BYTES: u64 = 24 * MIB + 2 * RING_BYTES as u64;
-/// What a flow needs that waits for its outcome, as the tracker says (40 MiB for 131,072 of them),
-/// with as much again for the moment in which its table grows.
-const FLOW_BYTES: u64 = 640;
+/// What the daemon needs without any flow: its code (a debug build's is three times as large), the
+/// runtime, some 300 series and the text of a scrape, events that wait for their reader (4 MiB, and
+/// as much in the making); and the ring, which it maps twice.
+const BASE_BYTES: u64 = 28 * MIB + 2 * RING_BYTES as u64;
+/// What a flow needs: the tracker says 40 MiB for the 131,072 that it follows at most, each with a
+/// hello; and a quarter for the allocator. With [`BASE_BYTES`] that is less than 96 MiB.
+const FLOW_BYTES: u64 = 320 * 5 / 4;
+/// What a flow needs whose hello is not whole: its bytes so far are kept as they came, in three
+/// allocations.
+const COLLECTING_BYTES: u64 = 1024;
 /// `MAX_HELD_BYTES` of the core: the bytes of peers that all flows hold together.
 const HELD_BYTES: u64 = 64 * MIB;
 
@@ -207,8 +211,8 @@ fn garbage_is_told_from_hellos() {
         |metrics: &Metrics| metrics.count("sni_probe_unclassified_flows_total", &[("reason", "closed")]);
     begin(0, &Segment::data(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"), &non_tls("http"));
     begin(1, &Segment::data(b"SSH-2.0-OpenSSH_9.2\r\n"), &non_tls("ssh"));
-    // A record that no hello fits in.
-    begin(2, &Segment::data(&[22, 3, 1, 0, 4, 1, 1, 0, 0]), &|metrics| incomplete(metrics, "malformed"));
+    // A hello of one byte.
+    begin(2, &Segment::data(&[22, 3, 1, 0, 5, 1, 0, 0, 1, 3]), &|metrics| incomplete(metrics, "malformed"));
     // What may yet become POST or PUT.
     begin(3, &Segment { flag: Flag::Fin, offset: 0, payload: b"P" }, &unclassified);
     let payloads: Vec<_> = random_payloads(EACH as usize).collect();
@@ -221,7 +225,7 @@ fn garbage_is_told_from_hellos() {
     assert_eq!(["http", "ssh", "other"].map(|protocol| non_tls(protocol)(&metrics)), [each; 3]);
     assert_eq!((unclassified(&metrics), incomplete(&metrics, "malformed")), (each, each));
     assert_eq!((hellos(&metrics), metrics.count(HELLOS, &[("sni", "unknown")])), (each, each));
-    assert_eq!((flows(&metrics), lost(&metrics)), (5 * each, 0));
+    assert_eq!(lost(&metrics), 0);
 
     // What a gateway does with it.
     load.gateway.send(&Segment::only(Flag::Rst, 0), 0..5 * EACH).unwrap();
@@ -255,7 +259,9 @@ fn floods_of_bare_flags_leave_no_trace() {
     let quiet = |metrics: &Metrics| {
         let series = metrics.nonzero().into_iter().map(|(name, value)| (name.to_owned(), value));
         let of_hellos = ["client_hello", "handshake"];
-        series.filter(|(name, _)| !of_hellos.iter().any(|part| name.contains(part))).collect::<Vec<_>>()
+        let is_of_hellos = |name: &str| of_hellos.iter().any(|part| name.contains(part));
+        // Not those of the process, such as its processor time.
+        series.filter(|(name, _)| name.starts_with("sni_probe") && !is_of_hellos(name)).collect::<Vec<_>>()
     };
     assert_eq!(quiet(&before), quiet(&after));
     // No slot of theirs is in a hello's way.
@@ -299,7 +305,7 @@ fn hellos_that_never_finish_time_out() {
     let metrics = load.wait_for(|metrics| flows(metrics) <= evictions(metrics, "slot_displaced"));
     assert_eq!([hellos(&metrics), timed_out(&metrics)], [clients; 2]);
     assert!(evictions(&metrics, "slot_displaced") < 100, "{:#?}", metrics.nonzero());
-    load.assert_well(BASE_BYTES + clients * FLOW_BYTES);
+    load.assert_well(BASE_BYTES + clients * COLLECTING_BYTES);
 }
 
 #[test]

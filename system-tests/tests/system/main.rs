@@ -5,6 +5,7 @@
 mod envoy;
 mod errors;
 mod gateways;
+mod hooks;
 mod interfaces;
 mod lab;
 mod lifecycle;
