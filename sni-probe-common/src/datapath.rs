@@ -74,7 +74,7 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
         return Ok(None);
     }
     let segment = segment(packet, &location)?;
-    if says_nothing(&segment) {
+    if says_nothing(&segment) || is_syn_ack(&segment) {
         return Ok(None);
     }
     let hash = hash(packet, flows, &location, ports, Sender::Client)?;
@@ -183,6 +183,14 @@ const fn isn_flags(stage: u8) -> u8 {
 #[inline(always)]
 fn says_nothing(segment: &Segment) -> bool {
     segment.payload_len == 0 && segment.flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST) == 0
+}
+
+/// Sent by the side that accepts a connection. (Where both ports are gateway ports, a packet is
+/// looked at from both sides.)
+#[inline(always)]
+fn is_syn_ack(segment: &Segment) -> bool {
+    const SYN_ACK: u8 = tcp_flags::SYN | tcp_flags::ACK;
+    segment.flags & SYN_ACK == SYN_ACK
 }
 
 #[inline(always)]

@@ -211,6 +211,14 @@ fn a_connection_without_payload_makes_no_event() {
 }
 
 #[test]
+fn who_answers_a_syn_is_no_client() {
+    let mut probe = Probe::new();
+    probe.client(&from_client(CLIENT_ISN, tcp_flags::SYN | tcp_flags::ACK, &[]));
+    probe.client(&from_client(CLIENT_ISN + 1, tcp_flags::ACK, b"220 ready"));
+    assert_eq!(probe.kinds(), []);
+}
+
+#[test]
 fn a_keep_alive_probe_is_no_data() {
     let mut probe = Probe::new();
     probe.client(&syn());

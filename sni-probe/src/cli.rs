@@ -39,8 +39,8 @@ pub(crate) enum Command {
 /// Attaches two programs to the traffic control hooks of each interface. They look at the first
 /// bytes of connections to the gateway's ports, and never change or hold up a packet.
 ///
-/// Needs Linux 5.8 or later, and root or the capabilities CAP_BPF and CAP_NET_ADMIN (before
-/// Linux 6.1 also CAP_PERFMON and, for locked memory, CAP_SYS_RESOURCE).
+/// Needs Linux 5.8 or later, and root or the capabilities CAP_BPF, CAP_NET_ADMIN and
+/// CAP_PERFMON (before Linux 5.11 also CAP_SYS_RESOURCE, for locked memory).
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = RUN_EPILOGUE)]
 #[expect(clippy::doc_markdown, reason = "the text of --help")]

@@ -12,7 +12,9 @@ use anyhow::{Context as _, Result, bail};
 use etherparse::{PacketBuilder, TcpHeader};
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, bind, send, socket};
+use nix::unistd::Pid;
 
 use crate::netns::{Lab, Namespace};
 use crate::{CLIENT_INTERFACE, GATEWAY_INTERFACE};
@@ -60,7 +62,7 @@ pub struct Segment<'a> {
     /// Its flag.
     pub flag: Flag,
     /// Where its payload starts in the sender's stream.
-    pub offset: u32,
+    pub offset: usize,
     /// Its payload.
     pub payload: &'a [u8],
 }
@@ -76,7 +78,7 @@ impl<'a> Segment<'a> {
 
     /// A segment that has only this flag, behind `offset` bytes.
     pub fn only(flag: Flag, offset: usize) -> Self {
-        Self { flag, offset: u32::try_from(offset).expect("a short stream"), payload: &[] }
+        Self { flag, offset, payload: &[] }
     }
 }
 
@@ -144,7 +146,11 @@ impl Wire {
         Ok(())
     }
 
-    fn send_frame(&self, bytes: &[u8]) -> Result<()> {
+    /// Sends a frame as it is.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn send_frame(&self, bytes: &[u8]) -> Result<()> {
         loop {
             match send(self.socket.as_raw_fd(), bytes, MsgFlags::empty()) {
                 Ok(count) if count == bytes.len() => return Ok(()),
@@ -163,8 +169,8 @@ impl Wire {
         let (source_port, destination_port) =
             if is_from_client { (client_port, SILENT_PORT) } else { (SILENT_PORT, client_port) };
         let is_syn = segment.flag == Flag::Syn;
-        let first_byte = INITIAL_SEQUENCE_NUMBER + u32::from(!is_syn);
-        let mut tcp = TcpHeader::new(source_port, destination_port, first_byte + segment.offset, 64_000);
+        let seq = INITIAL_SEQUENCE_NUMBER + u32::from(!is_syn) + u32::try_from(segment.offset)?;
+        let mut tcp = TcpHeader::new(source_port, destination_port, seq, 64_000);
         tcp.syn = is_syn;
         tcp.fin = segment.flag == Flag::Fin;
         tcp.rst = segment.flag == Flag::Rst;
@@ -183,6 +189,21 @@ impl Wire {
         };
         Ok(Frame { bytes, address_at, port_at })
     }
+}
+
+/// Keeps this thread, and whatever it starts from now on, on one CPU. What it sends is then handed
+/// from interface to interface there, in its order; a thread that moves to another CPU may overtake
+/// its own packets.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn stay_on_one_cpu() -> Result<()> {
+    let this_thread = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this_thread).context("asking for this thread's CPUs")?;
+    let first = (0..CpuSet::count()).find(|&cpu| allowed.is_set(cpu).unwrap_or(false));
+    let mut one = CpuSet::new();
+    one.set(first.context("this thread may run on no CPU")?)?;
+    sched_setaffinity(this_thread, &one).context("choosing a CPU")
 }
 
 fn link_address(interface: &str) -> Result<LinkAddr> {

@@ -93,11 +93,29 @@ impl<'lab> Probe<'lab> {
     ///
     /// # Errors
     /// When the command cannot be started.
-    pub fn start_by(lab: &'lab Lab, mut command: Command, http_port: u16, options: &[&str]) -> Result<Self> {
+    pub fn start_by(lab: &'lab Lab, command: Command, http_port: u16, options: &[&str]) -> Result<Self> {
+        Self::spawn(&lab.gateway, lab, command, http_port, options)
+    }
+
+    /// Like [`Probe::start_with`], in this namespace of the lab: beside the clients, say.
+    ///
+    /// # Errors
+    /// When the binary is not there.
+    pub fn start_in(namespace: &'lab Namespace, lab: &'lab Lab, options: &[&str]) -> Result<Self> {
+        Self::spawn(namespace, lab, namespace.command(binary()?), HTTP_PORT, options)
+    }
+
+    fn spawn(
+        namespace: &'lab Namespace,
+        lab: &Lab,
+        mut command: Command,
+        http_port: u16,
+        options: &[&str],
+    ) -> Result<Self> {
         command.args(["run", "--listen", &format!("0.0.0.0:{http_port}")]).args(options);
         let service = Service::start(&format!("sni-probe-{http_port}"), &mut command, lab.directory())?;
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), http_port);
-        Ok(Self { service, namespace: &lab.gateway, address })
+        Ok(Self { service, namespace, address })
     }
 
     /// Waits until `/readyz` answers 200.

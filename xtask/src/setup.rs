@@ -23,7 +23,7 @@ const EBPF_PACKAGES: [&str; 6] =
     ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "libpolly-22-dev", "libzstd-dev"];
 
 /// Programs of the lab, and the packages they come in.
-const LAB_PROGRAMS: [(&str, &str); 12] = [
+const LAB_PROGRAMS: [(&str, &str); 13] = [
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("python3", "python3"),
@@ -36,6 +36,7 @@ const LAB_PROGRAMS: [(&str, &str); 12] = [
     ("tshark", "tshark"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
+    ("keytool", "openjdk-17-jre-headless"),
 ];
 
 /// Install what building, testing and the demo need

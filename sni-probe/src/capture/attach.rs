@@ -118,7 +118,7 @@ pub struct Attachment {
 }
 
 /// Attaches both programs to `link`.
-pub fn attach(
+pub async fn attach(
     programs: &mut Programs,
     link: &Link,
     choice: ModeChoice,
@@ -128,12 +128,12 @@ pub fn attach(
         return Err(AttachError::NotEthernet(link.name.clone(), link.layer.clone()));
     }
     match choice {
-        ModeChoice::Only(Mode::Clsact) => attach_clsact(programs, link, orientation),
+        ModeChoice::Only(Mode::Clsact) => attach_clsact(programs, link, orientation).await,
         ModeChoice::Only(Mode::Tcx) => attach_tcx(programs, link, orientation).map_err(|error| {
             if is_unsupported(&error) { AttachError::NoTcx(link.name.clone()) } else { other(link, &error) }
         }),
         ModeChoice::Auto => match attach_tcx(programs, link, orientation) {
-            Err(error) if is_unsupported(&error) => attach_clsact(programs, link, orientation),
+            Err(error) if is_unsupported(&error) => attach_clsact(programs, link, orientation).await,
             result => result.map_err(|error| other(link, &error)),
         },
     }
@@ -163,6 +163,9 @@ fn attach_tcx(
     link: &Link,
     orientation: Orientation,
 ) -> Result<Attachment, ProgramError> {
+    // Of an earlier process in clsact mode that was killed: they would see every packet as well.
+    // Without a clsact qdisc the kernel has nothing to list.
+    let _ = remove_filters(link);
     let mut links = Vec::with_capacity(2);
     for (name, hook) in orientation.hooks() {
         let program = programs.program(name)?;
@@ -173,7 +176,7 @@ fn attach_tcx(
     Ok(Attachment { link: link.clone(), mode: Mode::Tcx, orientation, made_clsact: false, links })
 }
 
-fn attach_clsact(
+async fn attach_clsact(
     programs: &mut Programs,
     link: &Link,
     orientation: Orientation,
@@ -183,16 +186,26 @@ fn attach_clsact(
         Err(error) if errno(&error) == Some(rustix::io::Errno::EXIST) => false,
         Err(error) => return Err(other(link, &error)),
     };
+    let attachment =
+        Attachment { link: link.clone(), mode: Mode::Clsact, orientation, made_clsact, links: Vec::new() };
+    if let Err(error) = add_filters(programs, link, orientation) {
+        // That it failed is what counts, not that the interface may be gone by now.
+        let _ = attachment.detach().await;
+        return Err(error);
+    }
+    Ok(attachment)
+}
+
+fn add_filters(programs: &mut Programs, link: &Link, orientation: Orientation) -> Result<(), AttachError> {
     // Those of an earlier process that was killed.
     remove_filters(link)?;
     for (name, hook) in orientation.hooks() {
-        let result = programs.program(name).and_then(|program| attach_filter(program, link, hook));
-        if let Err(error) = result {
-            remove_filters(link)?;
-            return Err(other(link, &error));
-        }
+        programs
+            .program(name)
+            .and_then(|program| attach_filter(program, link, hook))
+            .map_err(|error| other(link, &error))?;
     }
-    Ok(Attachment { link: link.clone(), mode: Mode::Clsact, orientation, made_clsact, links: Vec::new() })
+    Ok(())
 }
 
 fn attach_filter(program: &mut SchedClassifier, link: &Link, hook: TcAttachType) -> Result<(), ProgramError> {

@@ -52,15 +52,16 @@ fn check_kernel(kernel: KernelVersion) -> Result<(), PreflightError> {
     Err(PreflightError::OldKernel(release))
 }
 
-/// `CAP_SYS_ADMIN` stands for `CAP_BPF`, as it did before Linux 5.8.
+/// `CAP_PERFMON`, for the programs read packets at offsets that depend on the packet: without it the
+/// verifier takes that for a way to leak memory by speculation. `CAP_SYS_ADMIN` stands for it and for
+/// `CAP_BPF`, as it did before Linux 5.8.
 fn check_capabilities(has: impl Fn(Capability) -> bool) -> Result<(), PreflightError> {
-    let mut missing = Vec::new();
-    if !has(Capability::CAP_BPF) && !has(Capability::CAP_SYS_ADMIN) {
-        missing.push(Capability::CAP_BPF);
-    }
-    if !has(Capability::CAP_NET_ADMIN) {
-        missing.push(Capability::CAP_NET_ADMIN);
-    }
+    let is_missing = |capability: &Capability| {
+        let stands_for = *capability != Capability::CAP_NET_ADMIN && has(Capability::CAP_SYS_ADMIN);
+        !has(*capability) && !stands_for
+    };
+    let needed = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON];
+    let missing: Vec<Capability> = needed.into_iter().filter(is_missing).collect();
     if missing.is_empty() { Ok(()) } else { Err(PreflightError::MissingCapabilities(missing)) }
 }
 
@@ -78,14 +79,17 @@ mod tests {
     #[test]
     fn missing_capabilities_are_named() {
         let error = check_capabilities(|_| false).unwrap_err().to_string();
-        assert!(error.contains("CAP_BPF, CAP_NET_ADMIN"), "{error}");
+        assert!(error.contains("CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON"), "{error}");
         assert!(error.contains("sudo"), "{error}");
-        let only_net_admin = check_capabilities(|capability| capability == Capability::CAP_NET_ADMIN);
-        assert_eq!(only_net_admin, Err(PreflightError::MissingCapabilities(vec![Capability::CAP_BPF])));
+        for missing in [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON] {
+            let others = |capability| capability != missing && capability != Capability::CAP_SYS_ADMIN;
+            let error = PreflightError::MissingCapabilities(vec![missing]);
+            assert_eq!(check_capabilities(others), Err(error));
+        }
     }
 
     #[test]
-    fn sys_admin_stands_for_bpf() {
+    fn sys_admin_stands_for_bpf_and_perfmon() {
         let granted = [Capability::CAP_SYS_ADMIN, Capability::CAP_NET_ADMIN];
         assert_eq!(check_capabilities(|capability| granted.contains(&capability)), Ok(()));
     }

@@ -31,8 +31,8 @@ pub enum LoadError {
     LockedMemory,
     /// The kernel refuses for want of a capability or by policy.
     #[error(
-        "the kernel refuses to load eBPF programs ({0}); grant CAP_BPF, CAP_NET_ADMIN and, before Linux 6.1, \
-         CAP_PERFMON and CAP_SYS_RESOURCE, and look for a seccomp or lockdown policy that forbids bpf(2)"
+        "the kernel refuses to load eBPF programs ({0}); grant CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and, before \
+         Linux 5.11, CAP_SYS_RESOURCE, and look for a seccomp or lockdown policy that forbids bpf(2)"
     )]
     Refused(io::Error),
     /// The verifier rejects a program: a defect of this program on this kernel.

@@ -31,6 +31,20 @@ struct Watched {
     complaint: Option<String>,
 }
 
+impl Watched {
+    /// Tells that it is attached.
+    fn announce(&self) {
+        let Some(Attachment { link, mode, orientation, .. }) = &self.attachment else { return };
+        tracing::info!(interface = self.name, %mode, %orientation, "attached");
+        if !link.is_up {
+            tracing::warn!(
+                interface = self.name,
+                "the interface is down: nothing is seen there until it is up"
+            );
+        }
+    }
+}
+
 impl Interfaces {
     /// Finds the interfaces that the options name, or else those of the default routes.
     ///
@@ -87,7 +101,7 @@ impl Interfaces {
             let name = self.watched[index].name.clone();
             self.metrics.add_interface(&name);
             let result = match links.by_name(&name) {
-                Some(link) => self.attach(index, link, &links, programs),
+                Some(link) => self.attach(index, link, &links, programs).await,
                 None => Err(anyhow::anyhow!("interface {name} has gone away")),
             };
             if let Err(error) = result {
@@ -95,6 +109,8 @@ impl Interfaces {
                 return Err(error);
             }
         }
+        // Not before: a failure is told in one line.
+        self.watched.iter().for_each(Watched::announce);
         Ok(())
     }
 
@@ -109,11 +125,11 @@ impl Interfaces {
             }
         };
         for index in 0..self.watched.len() {
-            self.look_after(index, &links, programs);
+            self.look_after(index, &links, programs).await;
         }
     }
 
-    fn look_after(&mut self, index: usize, links: &Links, programs: &mut Programs) {
+    async fn look_after(&mut self, index: usize, links: &Links, programs: &mut Programs) {
         let watched = &mut self.watched[index];
         if let Some(attachment) = &mut watched.attachment {
             if let Some(link) = links.all.iter().find(|link| link.index == attachment.link.index) {
@@ -141,8 +157,11 @@ impl Interfaces {
             watched.attachment = None;
         }
         let Some(link) = links.by_name(&self.watched[index].name) else { return };
-        match self.attach(index, link, links, programs) {
-            Ok(()) => self.watched[index].complaint = None,
+        match self.attach(index, link, links, programs).await {
+            Ok(()) => {
+                self.watched[index].complaint = None;
+                self.watched[index].announce();
+            }
             Err(error) => {
                 let watched = &mut self.watched[index];
                 let complaint = format!("{error:#}");
@@ -155,7 +174,7 @@ impl Interfaces {
         }
     }
 
-    fn attach(
+    async fn attach(
         &mut self,
         index: usize,
         link: &Link,
@@ -163,14 +182,7 @@ impl Interfaces {
         programs: &mut Programs,
     ) -> anyhow::Result<()> {
         let orientation = self.orientation.unwrap_or_else(|| links.orientation(link));
-        let attachment = attach::attach(programs, link, self.choice, orientation)?;
-        tracing::info!(interface = link.name, mode = %attachment.mode, %orientation, "attached");
-        if !link.is_up {
-            tracing::warn!(
-                interface = link.name,
-                "the interface is down: nothing is seen there until it is up"
-            );
-        }
+        let attachment = attach::attach(programs, link, self.choice, orientation).await?;
         let watched = &mut self.watched[index];
         set_attached(&self.metrics, &watched.name, &attachment, true);
         self.metrics.interface_changed(&watched.name, InterfaceChange::Attached);

@@ -46,6 +46,8 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
     preflight::check()?;
     let listener = http::bind(options.listen)?;
+    // Port 0 stands for one that the kernel picks.
+    let address = listener.local_addr().context("cannot serve metrics")?;
     let events = EventWriter::stdout(options.events)?;
     let metrics = Arc::new(Metrics::new()?);
     let readiness = Arc::new(Readiness::default());
@@ -73,7 +75,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     let server = tokio::spawn(http::serve(listener, state, async {
         let _ = server_stopped.await;
     }));
-    tracing::info!(metrics = %format_args!("http://{}/metrics", options.listen), ports = ?options.ports, "watching");
+    tracing::info!(metrics = %format_args!("http://{address}/metrics"), ports = ?options.ports, "watching");
 
     let mut poll = ticks(POLL_INTERVAL);
     let mut audit = ticks(AUDIT_INTERVAL);

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use system_tests::metrics::Metrics;
+use system_tests::metrics::{Metrics, Sample};
 use system_tests::probe::{Event, Probe};
 use system_tests::{CLIENT_V4, CLIENT_V6, GATEWAY_INTERFACE, GATEWAY_V4, wait_until};
 
@@ -30,7 +30,7 @@ const FAMILIES: [&str; 12] = [
 ];
 
 /// Name and labels to value.
-type Series = BTreeMap<String, u64>;
+type Series = BTreeMap<String, f64>;
 
 /// A `ClientHello` and what becomes of it.
 #[derive(Debug, Clone)]
@@ -146,6 +146,14 @@ impl Hello {
         self
     }
 
+    pub(crate) fn client(&self) -> Option<SocketAddr> {
+        self.client
+    }
+
+    pub(crate) fn gateway(&self) -> SocketAddr {
+        self.gateway
+    }
+
     fn format(&self) -> &'static str {
         if self.features.contains(&"sslv2") { "sslv2" } else { "tls" }
     }
@@ -232,7 +240,7 @@ impl Expected {
     fn series(&self) -> Series {
         let mut series = Series::new();
         let mut count = |family: &str, labels: &[(&str, &str)]| {
-            *series.entry(show(&format!("sni_probe_{family}"), labels.iter().copied())).or_default() += 1;
+            *series.entry(show(&format!("sni_probe_{family}"), labels.iter().copied())).or_default() += 1.0;
         };
         for hello in &self.hellos {
             let sni = ("sni", hello.sni);
@@ -296,13 +304,12 @@ impl Expected {
 
 fn compared_series(metrics: &Metrics) -> Series {
     let samples = metrics.samples().iter();
-    let compared =
-        samples.filter(|sample| sample.value != 0.0 && FAMILIES.contains(&sample.name.as_str())).map(|sample| {
-            let labels = sample.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            let count = metrics.count(&sample.name, &labels.clone().collect::<Vec<_>>());
-            (show(&sample.name, labels), count)
-        });
-    compared.collect()
+    let compared = samples.filter(|sample| sample.value != 0.0 && FAMILIES.contains(&sample.name.as_str()));
+    let show_sample = |sample: &Sample| {
+        let labels = sample.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        show(&sample.name, labels)
+    };
+    compared.map(|sample| (show_sample(sample), sample.value)).collect()
 }
 
 /// A series with its labels in alphabetical order.

@@ -4,8 +4,8 @@
 
 mod envoy;
 mod errors;
+mod expected;
 mod gateways;
-mod hooks;
 mod interfaces;
 mod lab;
 mod lifecycle;
@@ -13,4 +13,5 @@ mod load;
 mod neighbours;
 mod parity;
 mod prometheus;
+mod site;
 mod untouched;

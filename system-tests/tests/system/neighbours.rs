@@ -1,1 +1,255 @@
-//!
+//! Other programs on the same hooks: they and sni-probe see every packet, whoever comes first, and what
+//! is theirs stays.
+
+use std::net::IpAddr;
+
+use aya::Ebpf;
+use aya::programs::links::LinkOrder;
+use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
+use aya::programs::{SchedClassifier, TcAttachType};
+use aya::sys::{Stats, enable_stats};
+use sni_probe::capture::attach::Mode;
+use system_tests::{GATEWAY_INTERFACE, GATEWAY_V4, GATEWAY_V6, Namespace, wait_until};
+
+use crate::site::{
+    HOOKS, MODES, Site, TIMEOUT, add_foreign_filter, assert_counted, names, ours, programs, tc,
+};
+
+/// What a neighbour says to each packet.
+#[derive(Debug, Clone, Copy)]
+enum Verdict {
+    /// `TC_ACT_UNSPEC`, `TCX_NEXT`: whoever comes next decides.
+    Next = -1,
+    /// `TC_ACT_OK`, `TCX_PASS`: the packet goes on, and nobody after this one sees it.
+    Pass = 0,
+}
+
+/// Somebody else's program on one hook of the gateway's interface.
+struct Neighbour {
+    _program: Ebpf,
+    _link: Option<SchedClassifierLink>,
+}
+
+impl Neighbour {
+    /// At the head of the TCX programs that are there.
+    fn tcx(namespace: &Namespace, name: &str, hook: TcAttachType, verdict: Verdict) -> Self {
+        Self::attach(namespace, name, hook, verdict, TcAttachOptions::TcxOrder(LinkOrder::first()))
+    }
+
+    /// A legacy filter. The interface has a clsact qdisc.
+    fn filter(
+        namespace: &Namespace,
+        name: &str,
+        hook: TcAttachType,
+        verdict: Verdict,
+        priority: u16,
+    ) -> Self {
+        let options = NlOptions { priority, handle: TcHandle::new(0, 1), classid: None };
+        Self::attach(namespace, name, hook, verdict, TcAttachOptions::Netlink(options))
+    }
+
+    fn attach(
+        namespace: &Namespace,
+        name: &str,
+        hook: TcAttachType,
+        verdict: Verdict,
+        options: TcAttachOptions,
+    ) -> Self {
+        let is_filter = matches!(options, TcAttachOptions::Netlink(_));
+        let mut ebpf = Ebpf::load(&object(name, verdict)).unwrap();
+        let program: &mut SchedClassifier = ebpf.program_mut(name).unwrap().try_into().unwrap();
+        program.load().unwrap();
+        let attach = || program.attach_with_options(GATEWAY_INTERFACE, hook, options);
+        let id = namespace.run_in_thread(attach).unwrap().unwrap();
+        let link = program.take_link(id).unwrap();
+        if !is_filter {
+            return Self { _program: ebpf, _link: Some(link) };
+        }
+        // Dropped, it would be looked for in the namespace of this thread. It goes with the interface.
+        std::mem::forget(link);
+        Self { _program: ebpf, _link: None }
+    }
+}
+
+/// An object file with one classifier: `r0 = verdict; exit`.
+fn object(name: &str, verdict: Verdict) -> Vec<u8> {
+    const HEADER: u64 = 64;
+    const CODE: u64 = 16;
+    const SYMBOLS: u64 = 2 * 24;
+    let strings = format!("\0classifier\0.symtab\0.strtab\0{name}\0");
+    let string = |text: &str| u32::try_from(strings.find(text).unwrap()).unwrap().to_le_bytes();
+    let section = |name: &str, fields: [u64; 4], link: [u32; 2], align: [u64; 2]| {
+        let [kind, flags, offset, size] = fields;
+        let kind = u32::try_from(kind).unwrap();
+        let mut bytes = string(name).to_vec();
+        bytes.extend(kind.to_le_bytes());
+        // Flags, address, offset, size.
+        bytes.extend([flags, 0, offset, size].into_iter().flat_map(u64::to_le_bytes));
+        bytes.extend(link.into_iter().flat_map(u32::to_le_bytes));
+        bytes.extend(align.into_iter().flat_map(u64::to_le_bytes));
+        bytes
+    };
+    let padded = strings.len().next_multiple_of(8);
+    let [strings_at, strings_size] = [HEADER + CODE + SYMBOLS, strings.len() as u64];
+
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    // Relocatable, BPF, version 1; no entry, no program headers; section headers at the end.
+    elf.extend([1_u16, 247].into_iter().flat_map(u16::to_le_bytes));
+    elf.extend(1_u32.to_le_bytes());
+    elf.extend([0, 0, strings_at + padded as u64].into_iter().flat_map(u64::to_le_bytes));
+    elf.extend(0_u32.to_le_bytes());
+    // Sizes and numbers of headers: its own, of programs, of sections; the names are in section 3.
+    elf.extend([64_u16, 0, 0, 64, 4, 3].into_iter().flat_map(u16::to_le_bytes));
+    elf.extend([0xb7, 0, 0, 0]);
+    elf.extend((verdict as i32).to_le_bytes());
+    elf.extend([0x95, 0, 0, 0, 0, 0, 0, 0]);
+    // The empty symbol, and a global function of section 1 that is the whole of it.
+    elf.extend([0; 24]);
+    elf.extend(string(&format!("{name}\0")));
+    elf.extend([0x12, 0, 1, 0]);
+    elf.extend([0, CODE].into_iter().flat_map(u64::to_le_bytes));
+    elf.extend(strings.bytes());
+    elf.resize(elf.len() + padded - strings.len(), 0);
+    elf.extend([0; 64]);
+    elf.extend(section("classifier", [1, 6, HEADER, CODE], [0, 0], [8, 0]));
+    elf.extend(section(".symtab", [2, 0, HEADER + CODE, SYMBOLS], [3, 1], [8, 24]));
+    elf.extend(section(".strtab", [3, 0, strings_at, strings_size], [0, 0], [1, 0]));
+    elf
+}
+
+/// How many packets each program has seen, at a moment when none is under way.
+fn packets(namespace: &Namespace) -> [Vec<u64>; 2] {
+    let read = || {
+        HOOKS.map(|hook| {
+            let programs = programs(namespace, GATEWAY_INTERFACE, hook);
+            programs.iter().map(|program| program.runs).collect::<Vec<_>>()
+        })
+    };
+    let mut last = read();
+    wait_until("silence on the interface", TIMEOUT, || {
+        let before = std::mem::replace(&mut last, read());
+        Ok((before == last).then(|| last.clone()))
+    })
+    .unwrap()
+}
+
+const HELLOS: [IpAddr; 4] = [GATEWAY_V4, GATEWAY_V6, GATEWAY_V4, GATEWAY_V6];
+/// Packets of one handshake in each direction, at least: SYN, ACK, hello; SYN and ACK, RST.
+const LEAST_PACKETS: [u64; 2] = [3, 2];
+
+/// Sends hellos, and gives the number of packets that each program saw meanwhile.
+fn packets_of_hellos(site: &Site) -> [Vec<u64>; 2] {
+    let before = packets(&site.lab.gateway);
+    for address in HELLOS {
+        site.hello_to(address);
+    }
+    let after = packets(&site.lab.gateway);
+    [0, 1].map(|hook| after[hook].iter().zip(&before[hook]).map(|(after, before)| after - before).collect())
+}
+
+/// Each program saw the same number of packets, and no fewer than there were.
+#[track_caller]
+fn assert_all_see_all(seen: &[Vec<u64>; 2], programs: usize) {
+    for (seen, least) in seen.iter().zip(LEAST_PACKETS) {
+        assert_eq!(seen.len(), programs, "{seen:?}");
+        assert!(seen.iter().all(|&count| count == seen[0]), "{seen:?}");
+        assert!(seen[0] >= least * HELLOS.len() as u64, "{seen:?}");
+    }
+}
+
+/// The names on each hook: ours with somebody's before and after.
+fn between(mode: Mode, before: &str, after: &str) -> [Vec<(Mode, String)>; 2] {
+    ours(mode).map(|mut names| {
+        names.insert(0, (mode, before.to_owned()));
+        names.push((mode, after.to_owned()));
+        names
+    })
+}
+
+#[test]
+fn programs_before_and_after_see_every_packet() {
+    let _statistics = enable_stats(Stats::RunTime).unwrap();
+    for (mode, attach) in MODES {
+        let site = Site::new();
+        let gateway = &site.lab.gateway;
+        let neighbour = |name, hook, verdict, priority| {
+            if mode == Mode::Tcx {
+                Neighbour::tcx(gateway, name, hook, verdict)
+            } else {
+                Neighbour::filter(gateway, name, hook, verdict, priority)
+            }
+        };
+        if mode == Mode::Clsact {
+            tc(gateway, &format!("qdisc add dev {GATEWAY_INTERFACE} clsact"));
+        }
+        // The later one ends the chain, as Cilium does: nobody after us loses a packet by us, nor we by it.
+        let _after = HOOKS.map(|hook| neighbour("after", hook, Verdict::Pass, 100));
+        let mut probe = site.probe(&["--attach", attach]);
+        let _before = HOOKS.map(|hook| neighbour("before", hook, Verdict::Next, 10));
+        assert_eq!(names(gateway), between(mode, "before", "after"));
+        assert_all_see_all(&packets_of_hellos(&site), 3);
+        assert_counted(&probe, HELLOS.len() as u64);
+        assert_eq!(probe.stop().unwrap(), 0);
+        let left = ["before", "after"].map(|name| (mode, name.to_owned())).to_vec();
+        assert_eq!(names(gateway), [left.clone(), left]);
+        assert_all_see_all(&packets_of_hellos(&site), 2);
+    }
+}
+
+#[test]
+fn at_the_head_of_filters_that_end_the_chain() {
+    let _statistics = enable_stats(Stats::RunTime).unwrap();
+    let site = Site::new();
+    let gateway = &site.lab.gateway;
+    tc(gateway, &format!("qdisc add dev {GATEWAY_INTERFACE} clsact"));
+    let _filters = HOOKS.map(|hook| Neighbour::filter(gateway, "cilium", hook, Verdict::Pass, 1));
+    let probe = site.probe(&[]);
+    let expected = ours(Mode::Tcx).map(|mut names| {
+        names.push((Mode::Clsact, "cilium".to_owned()));
+        names
+    });
+    assert_eq!(names(gateway), expected);
+    assert_all_see_all(&packets_of_hellos(&site), 2);
+    assert_counted(&probe, HELLOS.len() as u64);
+}
+
+#[test]
+fn somebody_has_our_place_among_the_filters() {
+    // Same kind and protocol but another handle, our very handle, another protocol.
+    for place in ["prio 50 protocol all", "prio 50 protocol all handle 0x535", "prio 50 protocol ip"] {
+        let site = Site::new();
+        let gateway = &site.lab.gateway;
+        tc(gateway, &format!("qdisc add dev {GATEWAY_INTERFACE} clsact"));
+        for hook in HOOKS {
+            add_foreign_filter(gateway, hook, "add", place);
+        }
+        let mut probe = site.probe(&["--attach", "clsact"]);
+        let mut all = names(gateway);
+        for names in &mut all {
+            names.sort_by(|(_, left), (_, right)| left.cmp(right));
+        }
+        let theirs = (Mode::Clsact, "bpf".to_owned());
+        let both = ours(Mode::Clsact).map(|mut names| {
+            names.insert(0, theirs.clone());
+            names
+        });
+        assert_eq!(all, both, "{place}");
+        site.hello();
+        assert_counted(&probe, 1);
+        assert_eq!(probe.stop().unwrap(), 0);
+        assert_eq!(names(gateway), [vec![theirs.clone()], vec![theirs]]);
+    }
+}
+
+#[test]
+fn what_replaced_our_filter_stays() {
+    let site = Site::new();
+    let gateway = &site.lab.gateway;
+    let mut probe = site.probe(&["--attach", "clsact"]);
+    add_foreign_filter(gateway, HOOKS[0], "replace", "prio 50 protocol all handle 0x535");
+    let theirs = vec![(Mode::Clsact, "bpf".to_owned())];
+    let [_, egress] = ours(Mode::Clsact);
+    assert_eq!(names(gateway), [theirs.clone(), egress]);
+    assert_eq!(probe.stop().unwrap(), 0);
+    assert_eq!(names(gateway), [theirs, vec![]]);
+}

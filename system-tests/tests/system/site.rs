@@ -1,19 +1,71 @@
-//! What is attached to an interface's traffic control hooks, as the kernel says it.
+//! A lab with a gateway that resets, for tests of the daemon rather than of what it sees; and what is
+//! attached to an interface's traffic control hooks, as the kernel says it.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use aya::programs::{ProgramInfo, SchedClassifier, TcAttachType, loaded_programs};
 use serde_json::Value;
 use sni_probe::capture::attach::Mode;
+use system_tests::metrics::Metrics;
+use system_tests::probe::Probe;
 use system_tests::process::run_ok;
-use system_tests::{GATEWAY_INTERFACE, Namespace};
+use system_tests::resetting::{ResettingGateway, send_hello};
+use system_tests::{GATEWAY_INTERFACE, GATEWAY_V4, Lab, Namespace, wait_until};
 
 pub(crate) const HOOKS: [TcAttachType; 2] = [TcAttachType::Ingress, TcAttachType::Egress];
 /// Both modes, with the word for `--attach`.
 pub(crate) const MODES: [(Mode, &str); 2] = [(Mode::Tcx, "tcx"), (Mode::Clsact, "clsact")];
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+/// The gateway's port in these tests.
+pub(crate) const PORT: u16 = 443;
+
+/// A lab with a gateway that resets whoever says something.
+pub(crate) struct Site {
+    _gateway: ResettingGateway,
+    pub(crate) lab: Lab,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        let lab = Lab::new().unwrap();
+        Self { _gateway: ResettingGateway::start(&lab.gateway, PORT).unwrap(), lab }
+    }
+
+    /// Starts the daemon on the gateway's interface as on a NIC, and waits until it is ready.
+    pub(crate) fn probe(&self, options: &[&str]) -> Probe<'_> {
+        Probe::start(&self.lab, options).unwrap()
+    }
+
+    /// A client without SNI, over IPv4.
+    pub(crate) fn hello(&self) {
+        self.hello_to(GATEWAY_V4);
+    }
+
+    pub(crate) fn hello_to(&self, address: IpAddr) {
+        send_hello(&self.lab.client, SocketAddr::new(address, PORT)).unwrap();
+    }
+}
+
+/// Waits until the daemon has counted so many handshakes without SNI, each reset by the gateway, and
+/// none besides.
+#[track_caller]
+pub(crate) fn assert_counted(probe: &Probe<'_>, count: u64) {
+    let labels = [("sni", "absent"), ("outcome", "reset_by_gateway")];
+    let resets = |metrics: &Metrics| metrics.count("sni_probe_handshakes_total", &labels);
+    let metrics = probe.wait_for_metrics(TIMEOUT, |metrics| resets(metrics) >= count).unwrap();
+    assert_eq!(metrics.count("sni_probe_handshakes_total", &[]), count);
+    assert_eq!(metrics.count("sni_probe_client_hellos_total", &[]), count);
+}
+
+/// Waits until the daemon has logged this.
+#[track_caller]
+pub(crate) fn wait_for_log(probe: &mut Probe<'_>, text: &str) {
+    let found = wait_until(text, TIMEOUT, || Ok(probe.service().stderr().contains(text).then_some(())));
+    found.unwrap_or_else(|error| panic!("{error:#}; it says:\n{}", probe.service().stderr()));
+}
 
 /// One program on a hook.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +113,19 @@ pub(crate) fn ours(mode: Mode) -> [Vec<(Mode, String)>; 2] {
     ["client_to_gatew", "gateway_to_clie"].map(|name| vec![(mode, name.to_owned())])
 }
 
+/// Somebody's filter on the gateway's interface, at this place (`prio 10 protocol all`, say). It is
+/// classic BPF that matches nothing; [`programs`] calls it "bpf".
+pub(crate) fn add_foreign_filter(namespace: &Namespace, hook: TcAttachType, verb: &str, place: &str) {
+    let mut command = namespace.command("tc");
+    command.args(["filter", verb, "dev", GATEWAY_INTERFACE, side(hook)]).args(place.split_whitespace());
+    command.args(["bpf", "bytecode", "1,6 0 0 0,"]);
+    run_ok(&mut command, TIMEOUT).unwrap();
+}
+
+fn side(hook: TcAttachType) -> &'static str {
+    if hook == TcAttachType::Ingress { "ingress" } else { "egress" }
+}
+
 /// Whether the interface has a clsact qdisc.
 pub(crate) fn has_clsact(namespace: &Namespace, interface: &str) -> bool {
     tc(namespace, &format!("qdisc show dev {interface}")).contains("\"clsact\"")
@@ -91,8 +156,7 @@ fn filters(namespace: &Namespace, interface: &str, hook: TcAttachType) -> Vec<Fi
     if !has_clsact(namespace, interface) {
         return Vec::new();
     }
-    let side = if hook == TcAttachType::Ingress { "ingress" } else { "egress" };
-    let text = tc(namespace, &format!("filter show dev {interface} {side}"));
+    let text = tc(namespace, &format!("filter show dev {interface} {}", side(hook)));
     let json: Vec<Value> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let filters = json.iter().filter_map(|filter| filter.get("options").map(|options| (filter, options)));
     let filters = filters.map(|(filter, options)| Filter {
