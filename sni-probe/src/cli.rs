@@ -10,7 +10,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-use crate::logging;
+use crate::logging::LogOptions;
 
 /// Sees TLS clients that connect without SNI, and what becomes of them.
 #[derive(Debug, Parser)]
@@ -122,26 +122,6 @@ Exit codes:
   0  stopped by SIGTERM or SIGINT
   2  could not run; one line on stderr says why and what to do";
 
-/// Flags of the log, the same for every verb.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Log")]
-#[expect(clippy::doc_markdown, reason = "the text of --help")]
-pub(crate) struct LogOptions {
-    /// Form of the log on stderr
-    #[arg(long = "log-format", env = "SNI_PROBE_LOG_FORMAT", global = true, value_enum, default_value_t)]
-    pub(crate) format: LogFormat,
-
-    /// What to log: off, error, warn, info, debug, trace, or directives such as warn,sni_probe=debug
-    #[arg(
-        long = "log-level",
-        env = "SNI_PROBE_LOG",
-        value_name = "FILTER",
-        global = true,
-        default_value = "info"
-    )]
-    pub(crate) filter: logging::Filter,
-}
-
 /// `--attach`: by which interface of the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Attach {
@@ -173,16 +153,6 @@ pub(crate) enum Events {
     #[default]
     Off,
     /// For people
-    Text,
-    /// For programs: one JSON object a line
-    Json,
-}
-
-/// `--log-format`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// For people
-    #[default]
     Text,
     /// For programs: one JSON object a line
     Json,

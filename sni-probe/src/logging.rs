@@ -3,10 +3,39 @@
 use std::io;
 use std::str::FromStr;
 
+use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::cli::{LogFormat, LogOptions};
+/// Flags of the log, the same for every verb.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Log")]
+#[expect(clippy::doc_markdown, reason = "the text of --help")]
+pub(crate) struct LogOptions {
+    /// Form of the log on stderr
+    #[arg(long = "log-format", env = "SNI_PROBE_LOG_FORMAT", global = true, value_enum, default_value_t)]
+    pub(crate) format: LogFormat,
+
+    /// What to log: off, error, warn, info, debug, trace, or directives such as warn,sni_probe=debug
+    #[arg(
+        long = "log-level",
+        env = "SNI_PROBE_LOG",
+        value_name = "FILTER",
+        global = true,
+        default_value = "info"
+    )]
+    pub(crate) filter: Filter,
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one JSON object a line
+    Json,
+}
 
 /// Installs the process's log subscriber.
 ///

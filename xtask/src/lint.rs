@@ -5,8 +5,9 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use crate::build::{Toolchain, WORKSPACE_ON_HOST};
+use crate::build::WORKSPACE_ON_HOST;
 use crate::setup;
+use crate::toolchain::Toolchain;
 use crate::tools::{cargo, progress, run};
 
 /// Check formatting and lints of all crates; warnings are errors

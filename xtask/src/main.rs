@@ -10,6 +10,7 @@ mod setup;
 mod summary;
 mod system_test;
 mod test;
+mod toolchain;
 mod tools;
 
 use std::process::ExitCode;

@@ -10,8 +10,8 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::build::Toolchain;
 use crate::root::is_root;
+use crate::toolchain::Toolchain;
 use crate::tools::{cargo, find, path_with, progress, run, succeeds, tools_directory};
 
 const BPF_LINKER_VERSION: &str = "0.13.0";

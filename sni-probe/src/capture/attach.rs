@@ -13,7 +13,7 @@ use aya::programs::tc::{
 };
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, TcError};
 
-use super::links::{Link, delete_clsact_if_empty};
+use super::links::{Link, Orientation, delete_clsact_if_empty};
 use super::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT, Programs};
 
 /// Places of a legacy filter among others, the first that is free: not 1, where Cilium's stands and others
@@ -48,38 +48,6 @@ pub enum ModeChoice {
     Auto,
     /// Only this one.
     Only(Mode),
-}
-
-/// On which side of the gateway an interface is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Orientation {
-    /// Clients are outside: their packets come in (a NIC, a pod's own interface).
-    Nic,
-    /// The gateway is outside: clients' packets go out (the host side of a pod's veth).
-    Veth,
-}
-
-impl fmt::Display for Orientation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Nic => "nic",
-            Self::Veth => "veth",
-        })
-    }
-}
-
-impl Orientation {
-    /// The hook of each program.
-    pub const fn hooks(self) -> [(&'static str, TcAttachType); 2] {
-        match self {
-            Self::Nic => {
-                [(CLIENT_TO_GATEWAY, TcAttachType::Ingress), (GATEWAY_TO_CLIENT, TcAttachType::Egress)]
-            }
-            Self::Veth => {
-                [(CLIENT_TO_GATEWAY, TcAttachType::Egress), (GATEWAY_TO_CLIENT, TcAttachType::Ingress)]
-            }
-        }
-    }
 }
 
 /// Why programs could not be attached.
@@ -167,7 +135,7 @@ fn attach_tcx(
     // Without a clsact qdisc the kernel has nothing to list.
     let _ = remove_filters(link);
     let mut links = Vec::with_capacity(2);
-    for (name, hook) in orientation.hooks() {
+    for (name, hook) in hooks(orientation) {
         let program = programs.program(name)?;
         let options = TcAttachOptions::TcxOrder(LinkOrder::first());
         let id = program.attach_with_options(&link.name, hook, options)?;
@@ -199,7 +167,7 @@ async fn attach_clsact(
 fn add_filters(programs: &mut Programs, link: &Link, orientation: Orientation) -> Result<(), AttachError> {
     // Those of an earlier process that was killed.
     remove_filters(link)?;
-    for (name, hook) in orientation.hooks() {
+    for (name, hook) in hooks(orientation) {
         programs
             .program(name)
             .and_then(|program| attach_filter(program, link, hook))
@@ -225,6 +193,18 @@ fn attach_filter(program: &mut SchedClassifier, link: &Link, hook: TcAttachType)
     // may have replaced ours). Filters are removed by name instead.
     std::mem::forget(program.take_link(id)?);
     Ok(())
+}
+
+/// The hook of each program.
+const fn hooks(orientation: Orientation) -> [(&'static str, TcAttachType); 2] {
+    match orientation {
+        Orientation::Nic => {
+            [(CLIENT_TO_GATEWAY, TcAttachType::Ingress), (GATEWAY_TO_CLIENT, TcAttachType::Egress)]
+        }
+        Orientation::Veth => {
+            [(CLIENT_TO_GATEWAY, TcAttachType::Egress), (GATEWAY_TO_CLIENT, TcAttachType::Ingress)]
+        }
+    }
 }
 
 /// Removes the filters with our programs' names from both hooks of `link`, if any.

@@ -1,7 +1,7 @@
 //! Network interfaces by rtnetlink: which there are, which carry the default routes, when they change.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::{fmt, io};
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use rtnetlink::packet_route::link::{
@@ -10,8 +10,6 @@ use rtnetlink::packet_route::link::{
 use rtnetlink::packet_route::route::{RouteAttribute, RouteHeader, RouteMessage};
 use rtnetlink::packet_route::tc::{TcAttribute, TcMessage};
 use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder};
-
-use super::attach::Orientation;
 
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +26,24 @@ pub struct Link {
     pub layer: String,
     /// Whether it is one end of a veth pair whose other end is in another network namespace.
     pub is_veth_to_elsewhere: bool,
+}
+
+/// On which side of the gateway an interface is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orientation {
+    /// Clients are outside: their packets come in (a NIC, a pod's own interface).
+    Nic,
+    /// The gateway is outside: clients' packets go out (the host side of a pod's veth).
+    Veth,
+}
+
+impl fmt::Display for Orientation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nic => "nic",
+            Self::Veth => "veth",
+        })
+    }
 }
 
 /// The interfaces of this network namespace, and those that carry default routes.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use sni_probe::capture::attach::{self, Attachment, Mode, ModeChoice, Orientation};
-use sni_probe::capture::links::{Link, Links, Netlink};
+use sni_probe::capture::attach::{self, Attachment, Mode, ModeChoice};
+use sni_probe::capture::links::{Link, Links, Netlink, Orientation};
 use sni_probe::capture::programs::Programs;
 
 use crate::cli::{self, RunOptions};

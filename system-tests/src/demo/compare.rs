@@ -2,41 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
-use super::report::ScenarioReport;
+use super::report::{Check, ScenarioReport};
 use crate::envoy::Stats;
 use crate::metrics::Metrics;
-
-/// One number that sni-probe, the script and perhaps Envoy must agree about.
-#[derive(Debug, Clone, Serialize)]
-pub struct Check {
-    /// The series of sni-probe, or their sum.
-    pub metric: String,
-    /// What sni-probe counted.
-    pub sni_probe: u64,
-    /// What was sent.
-    pub sent: u64,
-    /// Envoy's counter for the same, where it has one.
-    pub envoy_counter: Option<&'static str>,
-    /// What Envoy counted.
-    pub envoy: Option<u64>,
-    /// Whether all are equal.
-    pub ok: bool,
-}
-
-impl Check {
-    fn new(metric: String, sni_probe: u64, sent: u64) -> Self {
-        Self { metric, sni_probe, sent, envoy_counter: None, envoy: None, ok: sni_probe == sent }
-    }
-
-    fn beside(mut self, counter: &'static str, value: u64) -> Self {
-        self.envoy_counter = Some(counter);
-        self.envoy = Some(value);
-        self.ok &= value == self.sni_probe;
-        self
-    }
-}
 
 /// Compares what sni-probe counted since `before` with what was sent and with Envoy.
 pub(super) fn compare(

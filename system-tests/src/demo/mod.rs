@@ -17,7 +17,7 @@ use crate::netns::Lab;
 use crate::probe::{Event, HTTP_PORT, Probe};
 use crate::process::wait_until;
 
-pub use compare::Check;
+pub use report::Check;
 pub use report::{Report, RoundReport, ScenarioReport, Verdict};
 use scenarios::{SCENARIOS, Scenario};
 

@@ -7,7 +7,6 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Round;
-use super::compare::Check;
 use crate::envoy::Stats;
 use crate::metrics::Metrics;
 use crate::netns::Lab;
@@ -67,6 +66,36 @@ impl ScenarioReport {
             title,
             protocol,
         }
+    }
+}
+
+/// One number that sni-probe, the script and perhaps Envoy must agree about.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// The series of sni-probe, or their sum.
+    pub metric: String,
+    /// What sni-probe counted.
+    pub sni_probe: u64,
+    /// What was sent.
+    pub sent: u64,
+    /// Envoy's counter for the same, where it has one.
+    pub envoy_counter: Option<&'static str>,
+    /// What Envoy counted.
+    pub envoy: Option<u64>,
+    /// Whether all are equal.
+    pub ok: bool,
+}
+
+impl Check {
+    pub(super) fn new(metric: String, sni_probe: u64, sent: u64) -> Self {
+        Self { metric, sni_probe, sent, envoy_counter: None, envoy: None, ok: sni_probe == sent }
+    }
+
+    pub(super) fn beside(mut self, counter: &'static str, value: u64) -> Self {
+        self.envoy_counter = Some(counter);
+        self.envoy = Some(value);
+        self.ok &= value == self.sni_probe;
+        self
     }
 }
 

@@ -1,0 +1,93 @@
+//! The Rust toolchains that can build for the BPF target.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::tools::{find, foreign_rust, path_with, target_directory, tools_directory};
+
+/// The BPF crate.
+pub(crate) const EBPF_PACKAGE: &str = "sni-probe-ebpf";
+/// Its target.
+pub(crate) const EBPF_TARGET: &str = "bpfel-unknown-none";
+
+const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+
+/// A Rust toolchain that can build for the BPF target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Toolchain {
+    /// rustup's nightly with rust-src, which builds `core` itself, and the user's own bpf-linker.
+    Nightly,
+    /// Debian's rustc-web, with `core` for BPF as a package, and the bpf-linker of setup, which has
+    /// the same LLVM. (A linker whose LLVM is older than the compiler's cannot read its bitcode.)
+    Debian,
+}
+
+impl Toolchain {
+    /// The toolchain that is there, nightly first.
+    pub(crate) fn find() -> Option<Self> {
+        if find("bpf-linker").is_some() && Self::nightly_has_source() {
+            return Some(Self::Nightly);
+        }
+        let has_core = || {
+            let mut command = foreign_rust(DEBIAN_RUSTC);
+            command.args(["--print", "target-libdir", "--target", EBPF_TARGET]);
+            let output = command.output().ok().filter(|output| output.status.success())?;
+            let directory = String::from_utf8(output.stdout).ok()?;
+            Some(std::fs::read_dir(directory.trim()).ok()?.next().is_some())
+        };
+        let is_there = Path::new(DEBIAN_CARGO).exists() && has_core() == Some(true);
+        is_there.then_some(Self::Debian)
+    }
+
+    fn nightly_has_source() -> bool {
+        let mut command = foreign_rust("rustc");
+        // Only ask: rustup must not install a toolchain here.
+        command.env("RUSTUP_AUTO_INSTALL", "0").args(["+nightly", "--print", "sysroot"]);
+        let output = command.output().ok().filter(|output| output.status.success());
+        let sysroot = output.and_then(|output| String::from_utf8(output.stdout).ok());
+        sysroot.is_some_and(|sysroot| {
+            Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core").exists()
+        })
+    }
+
+    /// `cargo <verb>` of this toolchain for the BPF crate. Its target directory is its own: another
+    /// compiler would else discard what the host's has built, and the other way round.
+    pub(crate) fn cargo(self, verb: &str) -> Result<Command> {
+        let mut command = match self {
+            Self::Nightly => {
+                let mut command = foreign_rust("cargo");
+                command.args(["+nightly", verb, "-Zbuild-std=core"]);
+                command
+            }
+            Self::Debian => {
+                let mut command = foreign_rust(DEBIAN_CARGO);
+                // aya-ebpf needs asm_experimental_arch, so a stable compiler must be told to allow it.
+                command.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1").arg(verb);
+                command
+            }
+        };
+        let tools = tools_directory().join("bin");
+        let first: &[&Path] = match self {
+            Self::Nightly => &[],
+            // /usr/bin: cargo finds its cargo-clippy by way of PATH.
+            Self::Debian => &[&tools, Path::new("/usr/bin")],
+        };
+        command.env("PATH", path_with(first)?);
+        let flags = [
+            "-Clinker=bpf-linker",
+            "-Cdebuginfo=2",
+            "-Clink-arg=--btf",
+            // Headers are not aligned. Without this LLVM reads every word of them byte by byte; the
+            // verifier allows it on all machines that do (x86-64, arm64).
+            "-Clink-arg=--cpu-features=+allows-misaligned-mem-access",
+        ];
+        command.env("CARGO_ENCODED_RUSTFLAGS", OsString::from(flags.join("\x1f")));
+        command.args(["--release", "--package", EBPF_PACKAGE, "--target", EBPF_TARGET]);
+        command.arg("--target-dir").arg(target_directory().join("ebpf"));
+        Ok(command)
+    }
+}
