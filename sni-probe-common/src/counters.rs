@@ -22,11 +22,14 @@ pub enum Counter {
     LostCopyFailed = 6,
     /// A handshake under way lost its slot to another flow: its outcome will be missed.
     SlotDisplaced = 7,
+    /// A connection whose client had not spoken lost its slot to another flow. A ClientHello of it is
+    /// seen all the same; first bytes that do not look like one will be missed.
+    OpenSlotDisplaced = 8,
 }
 
 impl Counter {
     /// Every counter, in the order of its index.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SkippedFragment,
         Self::SkippedExtensionHeaders,
         Self::SkippedVlanTags,
@@ -35,6 +38,7 @@ impl Counter {
         Self::LostRingFull,
         Self::LostCopyFailed,
         Self::SlotDisplaced,
+        Self::OpenSlotDisplaced,
     ];
 
     /// Index into the array of counters.

@@ -111,8 +111,8 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
         } else {
             return Ok(None);
         };
-        if slot::insert(bucket, hash.tag(), Slot::new(hash.tag(), stage, 0, isn)) {
-            sink.count(Counter::SlotDisplaced);
+        if let Some(counter) = slot::insert(bucket, hash.tag(), Slot::new(hash.tag(), stage, 0, isn)) {
+            sink.count(counter);
         }
         if segment.payload_len == 0 {
             return Ok(None);

@@ -9,11 +9,13 @@
 //!
 //! Slots live in buckets of [`WAYS`] that share half a cache line. A hash of the 4-tuple chooses the
 //! bucket, the tag tells the flows in it apart. Nothing is allocated and nothing is locked: a new
-//! flow takes a free way, or one whose client has not spoken yet, which loses nothing, for a
-//! ClientHello starts its flow by itself. Only where all ways hold handshakes under way is one of
-//! them displaced, and that is counted.
+//! flow takes a free way, else one whose client has not spoken yet, which loses little, for a
+//! ClientHello starts its flow by itself; only where all ways hold handshakes under way is one of
+//! those displaced. Either is counted.
 
 use core::cell::Cell;
+
+use crate::counters::Counter;
 
 /// Slots in a bucket.
 pub const WAYS: usize = 4;
@@ -156,9 +158,9 @@ pub fn find<B: Bucket>(bucket: B, tag: u32) -> Option<Held<B>> {
     None
 }
 
-/// Puts a flow into its bucket. Returns whether that displaced a handshake under way.
+/// Puts a flow into its bucket. Returns what to count if that displaced another flow.
 #[inline(always)]
-pub fn insert<B: Bucket>(bucket: B, tag: u32, new: Slot) -> bool {
+pub fn insert<B: Bucket>(bucket: B, tag: u32, new: Slot) -> Option<Counter> {
     let mut victim = 0;
     let mut least = u8::MAX;
     for way in 0..WAYS {
@@ -176,5 +178,9 @@ pub fn insert<B: Bucket>(bucket: B, tag: u32, new: Slot) -> bool {
         }
     }
     bucket.store(victim, new);
-    least == 3
+    match least {
+        0 | 1 => None,
+        2 => Some(Counter::OpenSlotDisplaced),
+        _ => Some(Counter::SlotDisplaced),
+    }
 }

@@ -19,6 +19,9 @@ const HELLO: usize = 1024;
 const LARGE_HELLO: usize = 2048;
 const WINDOW: usize = CLIENT_WINDOW as usize;
 
+const AFTER_SMALL: usize = SMALL + 1;
+const AFTER_HELLO: usize = HELLO + 1;
+
 #[repr(C)]
 struct Record<const N: usize> {
     header: EventHeader,
@@ -73,8 +76,8 @@ impl Sink for Ring<'_> {
         match header.data_len as usize {
             0 => self.write::<0>(header, payload_offset),
             1..=SMALL => self.write::<SMALL>(header, payload_offset),
-            ..=HELLO => self.write::<HELLO>(header, payload_offset),
-            ..=LARGE_HELLO => self.write::<LARGE_HELLO>(header, payload_offset),
+            AFTER_SMALL..=HELLO => self.write::<HELLO>(header, payload_offset),
+            AFTER_HELLO..=LARGE_HELLO => self.write::<LARGE_HELLO>(header, payload_offset),
             _ => self.write::<WINDOW>(header, payload_offset),
         }
         #[cfg(feature = "kernel-log")]

@@ -88,8 +88,11 @@ pub(super) const EVENT_LINES_DROPPED: Family = Family {
     labels: &[],
 };
 
-pub(super) const FLOWS: Family =
-    Family { name: "sni_probe_flows", help: "Flows whose outcome is awaited.", labels: &[] };
+pub(super) const FLOWS: Family = Family {
+    name: "sni_probe_flows",
+    help: "Flows in memory: those whose outcome is awaited, and for up to 130 s of silence those that ended in a way after which packets may still come.",
+    labels: &[],
+};
 
 pub(super) const FLOWS_CAPACITY: Family =
     Family { name: "sni_probe_flows_capacity", help: "Flows that can be followed at once.", labels: &[] };

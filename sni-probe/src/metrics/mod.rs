@@ -136,6 +136,7 @@ impl Metrics {
             Counter::LostRingFull => self.events_lost.get(LostReason::RingFull),
             Counter::LostCopyFailed => self.events_lost.get(LostReason::CopyFailed),
             Counter::SlotDisplaced => self.flow_evictions.get(FlowEviction::SlotDisplaced),
+            Counter::OpenSlotDisplaced => self.flow_evictions.get(FlowEviction::OpenSlotDisplaced),
         };
         series.inc_by(n);
     }

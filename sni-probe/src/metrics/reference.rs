@@ -114,6 +114,11 @@ const VALUES: &[(&str, &str, Meanings)] = &[
             ("capacity", "more flows at once than `sni_probe_flows_capacity`: the oldest went"),
             ("port_reuse", "the same addresses and ports opened a new connection"),
             ("slot_displaced", "in the kernel another flow took the slot of a handshake under way"),
+            (
+                "open_slot_displaced",
+                "the same of a connection whose client had not spoken: its hello is seen all the same, but not \
+                 first bytes that do not look like one",
+            ),
         ],
     ),
     (

@@ -88,6 +88,8 @@ label! {
         PortReuse => "port_reuse",
         /// See [`Counter::SlotDisplaced`](sni_probe_common::counters::Counter::SlotDisplaced).
         SlotDisplaced => "slot_displaced",
+        /// See [`Counter::OpenSlotDisplaced`](sni_probe_common::counters::Counter::OpenSlotDisplaced).
+        OpenSlotDisplaced => "open_slot_displaced",
     }
 }
 

@@ -26,6 +26,8 @@ struct Watched {
     name: String,
     /// Index of the interface when it was last attached to.
     index: u32,
+    /// Its index before it was made anew: its last hellos may still wait for their outcomes.
+    former_index: u32,
     attachment: Option<Attachment>,
     /// Why it could not be attached, the last time.
     complaint: Option<String>,
@@ -79,7 +81,7 @@ impl Interfaces {
         }
         let watched = names
             .into_iter()
-            .map(|name| Watched { name, index: 0, attachment: None, complaint: None })
+            .map(|name| Watched { name, index: 0, former_index: 0, attachment: None, complaint: None })
             .collect();
         Ok(Self {
             netlink,
@@ -187,7 +189,7 @@ impl Interfaces {
         set_attached(&self.metrics, &watched.name, &attachment, true);
         self.metrics.interface_changed(&watched.name, InterfaceChange::Attached);
         self.readiness.set(&watched.name, Status::Attached);
-        watched.index = link.index;
+        watched.former_index = std::mem::replace(&mut watched.index, link.index);
         watched.attachment = Some(attachment);
         Ok(())
     }
@@ -205,7 +207,10 @@ impl Interfaces {
 
     /// The name of the interface with this index, as it was given; empty if it is none of these.
     pub(super) fn name(&self, ifindex: u32) -> &str {
-        self.watched.iter().find(|watched| watched.index == ifindex).map_or("", |watched| &watched.name)
+        let mut watched = self.watched.iter();
+        watched
+            .find(|watched| [watched.index, watched.former_index].contains(&ifindex))
+            .map_or("", |watched| &watched.name)
     }
 }
 

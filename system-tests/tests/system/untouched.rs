@@ -287,15 +287,17 @@ impl<'a> Frame<'a> {
     }
 
     fn has_right_checksums(&self) -> bool {
+        // 0 and 0xffff are the same number in one's complement, and the kernel uses both.
+        let same = |one: u16, other: u16| one % 0xffff == other % 0xffff;
         let (tcp, is_ip_right) = match &self.net {
             NetHeaders::Ipv4(header, _) => (
                 self.tcp.calc_checksum_ipv4(header, self.payload),
-                header.header_checksum == header.calc_header_checksum(),
+                same(header.header_checksum, header.calc_header_checksum()),
             ),
             NetHeaders::Ipv6(header, _) => (self.tcp.calc_checksum_ipv6(header, self.payload), true),
             NetHeaders::Arp(_) => panic!("no IP"),
         };
-        is_ip_right && tcp.unwrap() == self.tcp.checksum
+        is_ip_right && same(tcp.unwrap(), self.tcp.checksum)
     }
 }
 
