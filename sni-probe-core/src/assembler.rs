@@ -103,6 +103,19 @@ impl Assembler {
         range.map_or(&[], |range| &self.bytes[offset..range.end])
     }
 
+    /// Whether a segment starts or ends at `offset`.
+    pub fn is_boundary(&self, offset: usize) -> bool {
+        let is_bound =
+            |segment: &Range<u16>| usize::from(segment.start) == offset || usize::from(segment.end) == offset;
+        self.segments.iter().any(is_bound)
+    }
+
+    /// The first boundary behind `offset`.
+    pub fn next_boundary(&self, offset: usize) -> Option<usize> {
+        let bounds = self.segments.iter().flat_map(|segment| [segment.start, segment.end]);
+        bounds.map(usize::from).filter(|&bound| bound > offset).min()
+    }
+
     /// How many segments brought bytes of `range`. One that repeated only what was there does not count.
     pub fn segments_within(&self, range: Range<usize>) -> u32 {
         let within = |segment: &&Range<u16>| {
@@ -170,6 +183,16 @@ mod tests {
         assert_eq!(assembler.contiguous(), b"abcde");
         assert_eq!(assembler.segments_within(0..5), 2);
         assert_eq!(assembler.segments_within(4..5), 1);
+    }
+
+    #[test]
+    fn boundaries() {
+        let assembler = assembled(&[(0, b"abcd"), (2, b"cdef"), (8, b"i")]);
+        let boundaries: Vec<usize> = (0..12).filter(|&at| assembler.is_boundary(at)).collect();
+        assert_eq!(boundaries, [0, 2, 4, 6, 8, 9]);
+        assert_eq!(assembler.next_boundary(0), Some(2));
+        assert_eq!(assembler.next_boundary(6), Some(8));
+        assert_eq!(assembler.next_boundary(9), None);
     }
 
     #[test]

@@ -23,6 +23,8 @@ mod extension {
     pub(super) const EC_POINT_FORMATS: u16 = 11;
     pub(super) const SIGNATURE_ALGORITHMS: u16 = 13;
     pub(super) const ALPN: u16 = 16;
+    pub(super) const SESSION_TICKET: u16 = 35;
+    pub(super) const PRE_SHARED_KEY: u16 = 41;
     pub(super) const EARLY_DATA: u16 = 42;
     pub(super) const SUPPORTED_VERSIONS: u16 = 43;
     pub(super) const KEY_SHARE: u16 = 51;
@@ -101,6 +103,9 @@ pub fn parse(message: &[u8]) -> Result<ClientHello, Rejected> {
             // A second one is forbidden (RFC 8446, section 4.2); the first is what is told.
             extension::SERVER_NAME => sni = sni.or_else(|| Some(server_name::parse(body))),
             extension::EARLY_DATA => features.insert(Feature::EarlyData),
+            // An empty ticket only says that the client would like one (RFC 5077, section 3.2).
+            extension::SESSION_TICKET if body.is_empty() => {}
+            extension::PRE_SHARED_KEY | extension::SESSION_TICKET => features.insert(Feature::Resumption),
             extension::ENCRYPTED_CLIENT_HELLO => features.insert(Feature::Ech),
             _ => lists.read(kind, body),
         }
@@ -108,11 +113,18 @@ pub fn parse(message: &[u8]) -> Result<ClientHello, Rejected> {
     if lists.groups.iter().chain(&lists.key_shares).any(|&group| is_post_quantum(group)) {
         features.insert(Feature::PostQuantum);
     }
+    let version = highest_version(&lists);
+    // In a hello of TLS 1.3 the session ID is make-up for middleboxes (RFC 8446, appendix D.4).
+    if !matches!(version, TlsVersion::Tls13 | TlsVersion::Unknown)
+        && fixed.session_id.is_some_and(|id| !id.is_empty())
+    {
+        features.insert(Feature::Resumption);
+    }
     let sni = sni.unwrap_or(Sni::Absent);
     let body = HelloBody {
         sslv2: false,
         legacy_version: lists.legacy_version,
-        version: highest_version(&lists),
+        version,
         ja3: ja3::fingerprint(&lists),
         ja4: ja4::fingerprint(&lists),
         random: fixed.random.to_vec(),

@@ -19,6 +19,7 @@ pub mod ja4;
 pub mod observation;
 pub mod opening;
 pub mod parsed;
+pub mod prelude;
 pub mod proxy_header;
 mod reader;
 pub mod record;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::flow::{FlowKey, Timestamp};
 use crate::vocabulary::{
-    AlertDescription, AlertSender, EvictionReason, Feature, IncompleteReason, NonTls, OutcomeClass, SniClass,
-    TlsVersion,
+    AlertDescription, AlertSender, EvictionReason, Feature, IncompleteReason, NonTls, OutcomeClass, Prelude,
+    SniClass, TlsVersion,
 };
 
 /// Something worth telling. For each hello there is one [`Observation::ClientHello`] and, later,
@@ -20,14 +20,15 @@ pub enum Observation {
         sni: SniClass,
         /// The highest version that it offers.
         version: TlsVersion,
-        /// Its properties.
+        /// Its properties, but for those that its answer shows ([`Feature::HelloRetry`]).
         features: Features,
         /// Why it never became whole; `None` if it did.
         incomplete: Option<IncompleteReason>,
     },
     /// A hello and what became of it.
     Handshake(Box<Handshake>),
-    /// A connection to a gateway port whose first bytes are no TLS.
+    /// A connection to a gateway port whose first bytes are no TLS. Where preludes are followed
+    /// ([`TrackerConfig::preludes`](crate::TrackerConfig::preludes)), one on which no hello ever came.
     NonTls {
         /// The connection.
         flow: FlowKey,
@@ -94,6 +95,8 @@ pub struct Hello {
     pub segments: u32,
     /// TLS records that it spans.
     pub records: u32,
+    /// What the client said before it; `None` if the hello came first.
+    pub prelude: Option<Prelude>,
     /// Properties worth counting.
     pub features: Features,
 }
@@ -181,6 +184,8 @@ pub enum Outcome {
     Timeout,
     /// The tracker gave the flow up.
     Evicted,
+    /// The capture ended, or the daemon stopped, before any of the above.
+    Unfinished,
 }
 
 impl Outcome {
@@ -195,6 +200,7 @@ impl Outcome {
             Self::ClosedByClient => OutcomeClass::ClosedByClient,
             Self::Timeout => OutcomeClass::Timeout,
             Self::Evicted => OutcomeClass::Evicted,
+            Self::Unfinished => OutcomeClass::Unfinished,
         }
     }
 }

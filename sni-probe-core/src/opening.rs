@@ -1,23 +1,26 @@
 //! What a client's stream starts with: a PROXY header or none, then a ClientHello, or something else.
 //!
 //! One pure function of the bytes that are there so far, [`read`]. It decides as early as it is
-//! certain, and more bytes never change a decision.
+//! certain, and more bytes never change a decision. Where a hello may come behind something else,
+//! [`prelude`](crate::prelude) says where, and [`read_behind`] reads it.
 
 use std::ops::Range;
 
 use crate::assembler::MAX_STREAM_BYTES;
 use crate::client_hello::{self, ClientHello};
 use crate::parsed::{Parsed, Rejected};
-use crate::proxy_header::{self, ProxyHeader};
+use crate::proxy_header::{self, ProxyHeader, Version};
 use crate::record::{self, content_type};
 use crate::sslv2;
-use crate::vocabulary::NonTls;
+use crate::vocabulary::{NonTls, Prelude};
 
 /// What the bytes so far are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opening {
     /// The PROXY header that comes first, if it is there and whole.
     pub proxy: Option<ProxyHeader>,
+    /// Whatever else comes before the content; see [`Opening::prelude`](Self::prelude()).
+    pub behind: Option<Prelude>,
     /// What comes then.
     pub content: Content,
 }
@@ -78,21 +81,40 @@ pub struct WholeHello {
     pub next_record: usize,
 }
 
+impl Opening {
+    fn new(proxy: Option<ProxyHeader>, content: Content) -> Self {
+        Self { proxy, behind: None, content }
+    }
+
+    /// What comes before the content.
+    pub fn prelude(&self) -> Option<Prelude> {
+        let of_proxy = |header: ProxyHeader| match header.version {
+            Version::V1 => Prelude::ProxyV1,
+            Version::V2 => Prelude::ProxyV2,
+        };
+        self.behind.or(self.proxy.map(of_proxy))
+    }
+}
+
 /// Reads the first bytes of a client's stream.
 pub fn read(stream: &[u8]) -> Opening {
     match classify(stream, true) {
         Start::Proxy => match proxy_header::parse(stream, MAX_STREAM_BYTES) {
             Parsed::Complete(header) => {
                 let content = read_content(stream, header.len, classify(&stream[header.len..], false));
-                Opening { proxy: Some(header), content }
+                Opening::new(Some(header), content)
             }
-            Parsed::NeedMore { at_least } => {
-                Opening { proxy: None, content: Content::Undecided { at_least } }
-            }
-            Parsed::Rejected(_) => Opening { proxy: None, content: Content::NonTls(NonTls::Other) },
+            Parsed::NeedMore { at_least } => Opening::new(None, Content::Undecided { at_least }),
+            Parsed::Rejected(_) => Opening::new(None, Content::NonTls(NonTls::Other)),
         },
-        start => Opening { proxy: None, content: read_content(stream, 0, start) },
+        start => Opening::new(None, read_content(stream, 0, start)),
     }
+}
+
+/// Reads the hello that begins at `at`, behind a PROXY header or none and then a prelude.
+pub fn read_behind(stream: &[u8], proxy: Option<ProxyHeader>, prelude: Prelude, at: usize) -> Opening {
+    let content = read_content(stream, at, classify(&stream[at..], false));
+    Opening { proxy, behind: Some(prelude), content }
 }
 
 /// What the first bytes look like.

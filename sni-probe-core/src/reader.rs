@@ -33,6 +33,27 @@ impl<'a> Reader<'a> {
         self.take(usize::from(len))
     }
 
+    /// The bytes up to the next zero, which is taken too.
+    pub(crate) fn terminated(&mut self) -> Option<&'a [u8]> {
+        let len = self.0.iter().position(|&byte| byte == 0)?;
+        let text = self.take(len)?;
+        self.u8()?;
+        Some(text)
+    }
+
+    /// The content of a BER value behind its length (X.690, section 8.1.3).
+    pub(crate) fn ber(&mut self) -> Option<&'a [u8]> {
+        let len = match self.u8()? {
+            short @ 0..=0x7f => usize::from(short),
+            long @ 0x81..=0x84 => {
+                let bytes = self.take(usize::from(long & 0x7f))?;
+                bytes.iter().fold(0, |len, &byte| len << 8 | usize::from(byte))
+            }
+            _ => return None,
+        };
+        self.take(len)
+    }
+
     /// A vector of at most 2^16-1 bytes behind its length.
     pub(crate) fn vec16(&mut self) -> Option<&'a [u8]> {
         let len = self.u16()?;

@@ -127,7 +127,10 @@ pub struct ReplyReader {
     /// The parts of segments that were not copied.
     not_copied: Vec<Range<usize>>,
     warning: Option<AlertDescription>,
+    retried: bool,
     is_other: bool,
+    /// Other segments may come first: answers to what came before the hello.
+    skips_others: bool,
 }
 
 /// Segments that were not copied to their end and are remembered. Stops a gateway that never
@@ -153,6 +156,17 @@ impl ReplyReader {
         self.read()
     }
 
+    /// A reader for the answer to a hello behind a prelude. Where the client did not wait for the
+    /// prelude's answer, that comes first: segments that do not start like TLS are passed over.
+    pub fn behind_prelude() -> Self {
+        Self { skips_others: true, ..Self::default() }
+    }
+
+    /// Whether a HelloRetryRequest came.
+    pub fn retried(&self) -> bool {
+        self.retried
+    }
+
     /// The last alert that let the handshake go on, if no more came.
     pub fn warning(&self) -> Option<AlertDescription> {
         self.warning
@@ -173,8 +187,16 @@ impl ReplyReader {
                     self.warning = Some(description);
                     next_record(stream)
                 }
-                Message::HelloRetryRequest | Message::ChangeCipherSpec => next_record(stream),
+                Message::HelloRetryRequest => {
+                    self.retried = true;
+                    next_record(stream)
+                }
+                Message::ChangeCipherSpec => next_record(stream),
                 Message::NeedMore => None,
+                Message::NotTls if self.skips_others => match self.bytes.next_boundary(self.at) {
+                    Some(boundary) => Some(boundary - self.at),
+                    None => return Reply::Pending,
+                },
                 Message::NotTls => {
                     self.is_other = true;
                     return Reply::Pending;

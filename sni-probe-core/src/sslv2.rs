@@ -37,6 +37,23 @@ pub fn is_prefix(stream: &[u8]) -> bool {
     is(0, |byte| byte & 0x80 != 0) && is(2, |message| message == MESSAGE_TYPE) && is_version
 }
 
+/// Whether the lengths in the first 11 bytes agree with each other. Behind other bytes than the
+/// stream's first, where this format is less to be expected, [`is_prefix`] alone proves little.
+pub fn is_consistent(stream: &[u8]) -> bool {
+    let Some(&lengths) = stream.get(SIGNATURE_LEN..).and_then(|lengths| lengths.first_chunk::<6>()) else {
+        return false;
+    };
+    let [ciphers, session_id, challenge] =
+        [0, 2, 4].map(|at| u16::from_be_bytes([lengths[at], lengths[at + 1]]));
+    let sum =
+        HEADER_LEN + FIXED_LEN + [ciphers, session_id, challenge].map(usize::from).iter().sum::<usize>();
+    ciphers != 0 && is_valid(ciphers, session_id, challenge) && sum == announced_len(stream)
+}
+
+fn is_valid(ciphers_len: u16, session_id_len: u16, challenge_len: u16) -> bool {
+    ciphers_len.is_multiple_of(3) && matches!(session_id_len, 0 | 16) && (16..=32).contains(&challenge_len)
+}
+
 /// Whether `answer` starts with a SERVER-HELLO in this format; certain from 3 bytes on.
 pub fn is_server_hello(answer: &[u8]) -> bool {
     matches!(answer, &[high, _, SERVER_MESSAGE_TYPE, ..] if high & 0x80 != 0)
@@ -79,19 +96,21 @@ fn parse_message(message: &[u8]) -> Option<ClientHello> {
     reader.u8()?;
     let version = reader.u16()?;
     let (ciphers_len, session_id_len, challenge_len) = (reader.u16()?, reader.u16()?, reader.u16()?);
-    if ciphers_len % 3 != 0 || !matches!(session_id_len, 0 | 16) || !(16..=32).contains(&challenge_len) {
-        return None;
-    }
-    let ciphers = reader.take(usize::from(ciphers_len))?;
-    let ciphers: Vec<u32> =
-        ciphers.chunks_exact(3).map(|code| u32::from_be_bytes([0, code[0], code[1], code[2]])).collect();
-    reader.take(usize::from(session_id_len))?;
-    let challenge = reader.take(usize::from(challenge_len))?;
-    if !reader.is_empty() {
+    if !is_valid(ciphers_len, session_id_len, challenge_len) {
         return None;
     }
     let mut features = Features::default();
     features.insert(Feature::Sslv2);
+    let ciphers = reader.take(usize::from(ciphers_len))?;
+    let ciphers: Vec<u32> =
+        ciphers.chunks_exact(3).map(|code| u32::from_be_bytes([0, code[0], code[1], code[2]])).collect();
+    if !reader.take(usize::from(session_id_len))?.is_empty() {
+        features.insert(Feature::Resumption);
+    }
+    let challenge = reader.take(usize::from(challenge_len))?;
+    if !reader.is_empty() {
+        return None;
+    }
     let body = HelloBody {
         sslv2: true,
         legacy_version: version,
@@ -128,6 +147,22 @@ mod tests {
         for len in 0..stream.len() {
             assert!(matches!(parse(&stream[..len], 16_384), Parsed::NeedMore { .. }), "{len}");
         }
+    }
+
+    #[test]
+    fn resumption() {
+        let features = |session_id: &[u8]| {
+            let mut stream = sslv2_hello(0x0002);
+            let at = HEADER_LEN + FIXED_LEN + 9;
+            stream.splice(at..at, session_id.iter().copied());
+            stream[1] += u8::try_from(session_id.len()).unwrap();
+            stream[8] = u8::try_from(session_id.len()).unwrap();
+            assert!(is_consistent(&stream));
+            let Parsed::Complete((hello, _)) = parse(&stream, 16_384) else { panic!() };
+            hello.features
+        };
+        assert!(features(&[7; 16]).contains(Feature::Resumption));
+        assert!(!features(&[]).contains(Feature::Resumption));
     }
 
     #[test]

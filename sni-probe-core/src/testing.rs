@@ -6,11 +6,13 @@ use sni_probe_common::event::{ANSWER_COPY, Event, EventHeader, flags, kind, tcp_
 
 use crate::record::MAX_FRAGMENT_LEN;
 use crate::server_reply::HELLO_RETRY_RANDOM;
+use crate::vocabulary::Prelude;
 
 /// A TLS ClientHello in the making.
 #[derive(Clone, Debug)]
 pub(crate) struct HelloBuilder {
     pub(crate) legacy_version: u16,
+    pub(crate) session_id: Vec<u8>,
     pub(crate) ciphers: Vec<u16>,
     /// `None`: no extension block at all.
     pub(crate) extensions: Option<Vec<(u16, Vec<u8>)>>,
@@ -22,8 +24,12 @@ pub(crate) const RANDOM: [u8; 32] = [0x5a; 32];
 impl HelloBuilder {
     /// A TLS 1.3 client without SNI.
     pub(crate) fn new() -> Self {
-        let hello =
-            Self { legacy_version: 0x0303, ciphers: vec![0x1301, 0xc02f], extensions: Some(Vec::new()) };
+        let hello = Self {
+            legacy_version: 0x0303,
+            session_id: vec![7; 32],
+            ciphers: vec![0x1301, 0xc02f],
+            extensions: Some(Vec::new()),
+        };
         hello
             .extension(10, &vec16(&[0, 29]))
             .extension(13, &vec16(&[4, 3, 8, 4]))
@@ -33,7 +39,8 @@ impl HelloBuilder {
 
     /// A TLS 1.0 client: no extension block.
     pub(crate) fn tls10() -> Self {
-        Self { legacy_version: 0x0301, ciphers: vec![0x0035, 0x002f], extensions: None }
+        let ciphers = vec![0x0035, 0x002f];
+        Self { legacy_version: 0x0301, session_id: Vec::new(), ciphers, extensions: None }
     }
 
     pub(crate) fn name(self, name: &str) -> Self {
@@ -71,7 +78,7 @@ impl HelloBuilder {
         let ciphers: Vec<u8> = self.ciphers.iter().flat_map(|cipher| cipher.to_be_bytes()).collect();
         let mut content = self.legacy_version.to_be_bytes().to_vec();
         content.extend(RANDOM);
-        content.extend(vec8(&[7; 32]));
+        content.extend(vec8(&self.session_id));
         content.extend(vec16(&ciphers));
         content.extend(vec8(&[0]));
         if let Some(extensions) = &self.extensions {
@@ -128,6 +135,36 @@ pub(crate) fn sslv2_hello(version: u16) -> Vec<u8> {
 }
 
 pub(crate) const PROXY_V1: &[u8] = b"PROXY TCP4 203.0.113.7 198.51.100.1 56324 443\r\n";
+
+/// What a client says before its hello, each whole.
+pub(crate) const PRELUDES: &[(Prelude, &[u8])] = &[
+    (Prelude::HttpConnect, b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n"),
+    (
+        Prelude::HttpConnect,
+        b"CONNECT a.example:443 HTTP/1.1\r\nX: 1\r\n\tfolded\r\nProxy-Authorization: Basic eDp5\r\n\r\n",
+    ),
+    (Prelude::Socks, b"\x04\x01\x01\xbb\xc0\x00\x02\x02user\0"),
+    (Prelude::Socks, b"\x04\x01\x01\xbb\0\0\0\x01user\0a.example\0"),
+    (Prelude::Socks, b"\x05\x01\0\x05\x01\0\x01\xc0\0\x02\x02\x01\xbb"),
+    (Prelude::Socks, b"\x05\x02\0\x02\x01\x01u\x02pw\x05\x01\0\x03\x09a.example\x01\xbb"),
+    (Prelude::Socks, b"\x05\x01\0\x05\x01\0\x04\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x01\xbb"),
+    (Prelude::Smtp, b"EHLO mail.example\r\nSTARTTLS\r\n"),
+    (Prelude::Smtp, b"lhlo mail.example\nstarttls\n"),
+    (Prelude::Imap, b"a1 CAPABILITY\r\na2 STARTTLS\r\n"),
+    (Prelude::Pop3, b"CAPA\r\nSTLS\r\n"),
+    (Prelude::Ftp, b"AUTH TLS\r\n"),
+    (Prelude::Ftp, b"FEAT\r\nAUTH SSL\r\n"),
+    (Prelude::Ldap, b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037"),
+    (Prelude::Ldap, b"\x30\x84\0\0\0\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037"),
+    (
+        Prelude::Mysql,
+        b"\x20\0\0\x01\x85\xae\x7f\0\0\0\0\x01\x21\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    ),
+    (Prelude::Mysql, b"\x05\0\0\x01\x05\xae\0\0\0"),
+    (Prelude::Postgresql, b"\0\0\0\x08\x04\xd2\x16\x2f"),
+    (Prelude::Postgresql, b"\0\0\0\x08\x04\xd2\x16\x30\0\0\0\x08\x04\xd2\x16\x2f"),
+    (Prelude::Rdp, b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x03\0\0\0"),
+];
 
 /// A PROXY v2 header for IPv4 with the addresses of [`PROXY_V1`] and a TLV.
 pub(crate) fn proxy_v2() -> Vec<u8> {

@@ -95,6 +95,8 @@ label! {
         Timeout => "timeout",
         /// The tracker had to give the flow up: see `flow_evictions_total`.
         Evicted => "evicted",
+        /// The capture ended, or the daemon stopped, before.
+        Unfinished => "unfinished",
     }
 }
 
@@ -127,6 +129,54 @@ label! {
         ProxyV2 => "proxy_v2",
         /// TLS 1.3 early data is announced (RFC 8446, section 4.2.10).
         EarlyData => "early_data",
+        /// The client wants to go on with an earlier session: a `pre_shared_key` extension (RFC 8446,
+        /// section 4.2.11; an external key looks the same), a `session_ticket` that is not empty (RFC
+        /// 5077), or, where nothing newer than TLS 1.2 is offered, a session ID.
+        Resumption => "resumption",
+        /// The gateway asked for another hello (RFC 8446, section 4.1.4). The two are one handshake, and
+        /// the first is what is told. Known only after the hello was counted, so
+        /// [`Observation::Handshake`](crate::Observation::Handshake) has it and
+        /// [`Observation::ClientHello`](crate::Observation::ClientHello) has not.
+        HelloRetry => "hello_retry",
+    }
+}
+
+label! {
+    /// What came before a hello that is not the first thing the client says.
+    Prelude {
+        /// A PROXY protocol v1 header.
+        ProxyV1 => "proxy_v1",
+        /// A PROXY protocol v2 header.
+        ProxyV2 => "proxy_v2",
+        /// A request to a proxy for a tunnel (RFC 9110, section 9.3.6).
+        HttpConnect => "http_connect",
+        /// SOCKS 4, 4a or 5 (RFC 1928).
+        Socks => "socks",
+        /// STARTTLS of SMTP or LMTP (RFC 3207).
+        Smtp => "smtp",
+        /// STARTTLS of IMAP (RFC 9051, section 6.2.1).
+        Imap => "imap",
+        /// STLS of POP3 (RFC 2595, section 4).
+        Pop3 => "pop3",
+        /// AUTH TLS or AUTH SSL of FTP (RFC 4217).
+        Ftp => "ftp",
+        /// The `StartTLS` operation of LDAP (RFC 4511, section 4.14).
+        Ldap => "ldap",
+        /// `MySQL`'s `SSLRequest` packet.
+        Mysql => "mysql",
+        /// `PostgreSQL`'s `SSLRequest` message.
+        Postgresql => "postgresql",
+        /// RDP's connection request (MS-RDPBCGR, section 2.2.1.1).
+        Rdp => "rdp",
+        /// Anything else.
+        Other => "other",
+    }
+}
+
+impl Prelude {
+    /// Whether the gateway answers it before the hello comes, if the client waits for that.
+    pub fn is_answered(self) -> bool {
+        !matches!(self, Self::ProxyV1 | Self::ProxyV2)
     }
 }
 
@@ -161,6 +211,8 @@ label! {
         Malformed => "malformed",
         /// The tracker had to give the flow up.
         Evicted => "evicted",
+        /// The capture ended, or the daemon stopped, before the hello did.
+        Unfinished => "unfinished",
     }
 }
 

@@ -74,6 +74,20 @@ fn features_by_content() {
 }
 
 #[test]
+fn resumption() {
+    let tls13 = HelloBuilder::new();
+    assert_eq!(features(&tls13), [], "a session ID for middleboxes");
+    assert_eq!(features(&tls13.clone().extension(41, &[0; 40])), [Feature::Resumption]);
+    assert_eq!(features(&tls13.clone().extension(35, &[])), [], "a ticket is asked for");
+    assert_eq!(features(&tls13.clone().extension(35, &[1; 100])), [Feature::Resumption]);
+    assert_eq!(features(&tls13.extension(43, &vec8(&[0x1a, 0x1a, 3, 3]))), [Feature::Resumption]);
+    assert_eq!(features(&HelloBuilder::tls10()), []);
+    let old = HelloBuilder { session_id: vec![7; 32], ..HelloBuilder::tls10() };
+    assert_eq!(features(&old), [Feature::Resumption]);
+    assert_eq!(features(&HelloBuilder { legacy_version: 0x0399, ..old }), [], "a version that is not known");
+}
+
+#[test]
 fn contradictions_in_other_extensions_do_not_hide_the_name() {
     let mut hello = HelloBuilder::new();
     for kind in [10, 11, 13, 16, 43, 51] {

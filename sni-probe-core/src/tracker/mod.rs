@@ -1,5 +1,6 @@
 //! The handshake tracker: events of packets in, observations of handshakes out.
 
+mod collecting;
 mod flow_table;
 mod packed_hello;
 mod state;
@@ -40,11 +41,16 @@ pub struct TrackerConfig {
     pub handshake_timeout: Duration,
     /// Flows at once; at least 1 is taken.
     pub max_flows: usize,
+    /// Whether a hello is looked for behind other bytes than a PROXY header, too: in the first
+    /// [`MAX_STREAM_BYTES`] of each connection that does not start with TLS (see
+    /// [`prelude`](crate::prelude)). Such a connection is told as
+    /// [`Observation::NonTls`] only when it has ended without one, or its time is over.
+    pub preludes: bool,
 }
 
 impl Default for TrackerConfig {
     fn default() -> Self {
-        Self { handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT, max_flows: DEFAULT_MAX_FLOWS }
+        Self { handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT, max_flows: DEFAULT_MAX_FLOWS, preludes: false }
     }
 }
 
@@ -64,6 +70,8 @@ pub struct Tracker {
     clock: Timestamp,
     /// Sum of the flows' [`State::heap_bytes`].
     held_bytes: usize,
+    /// There will be no more events.
+    is_finished: bool,
 }
 
 #[derive(Debug)]
@@ -84,6 +92,7 @@ impl Tracker {
             observations: VecDeque::new(),
             clock: Timestamp::default(),
             held_bytes: 0,
+            is_finished: false,
         }
     }
 
@@ -115,8 +124,21 @@ impl Tracker {
         }
     }
 
+    /// Ends all flows: the capture is over, or the daemon stops. Each hello without an outcome gets
+    /// [`Outcome::Unfinished`](crate::observation::Outcome::Unfinished).
+    ///
+    /// They end one by one as [`poll_observation`](Self::poll_observation) is drained, so that it takes no
+    /// more memory. There must not be another event.
+    pub fn finish(&mut self) {
+        self.is_finished = true;
+    }
+
     /// What was seen, in order.
     pub fn poll_observation(&mut self) -> Option<Observation> {
+        while self.is_finished && self.observations.is_empty() {
+            let (id, _) = self.oldest_followed().or_else(|| self.flows.oldest(Stage::Ignored))?;
+            self.end(id, Ending::Unfinished, self.clock);
+        }
         self.observations.pop_front()
     }
 
@@ -214,7 +236,8 @@ impl Tracker {
             return;
         }
         while self.flows.len() >= self.config.max_flows && self.evict_oldest() {}
-        let mut context = Context { key, start, observations: &mut self.observations };
+        let mut context =
+            Context { key, start, preludes: self.config.preludes, observations: &mut self.observations };
         let state = State::open(event, &mut context);
         self.held_bytes += state.heap_bytes();
         self.flows.insert(key, state.stage(), self.clock, Flow { start, state });
@@ -226,11 +249,16 @@ impl Tracker {
 
     /// Gives up the flow whose loss costs least: one that is only remembered, else the oldest.
     fn evict_oldest(&mut self) -> bool {
-        let followed = [Stage::Collecting, Stage::Awaiting].map(|stage| self.flows.oldest(stage));
-        let oldest_followed = followed.into_iter().flatten().min_by_key(|&(_, since)| since);
-        let Some((id, _)) = self.flows.oldest(Stage::Ignored).or(oldest_followed) else { return false };
+        let ignored = self.flows.oldest(Stage::Ignored);
+        let Some((id, _)) = ignored.or_else(|| self.oldest_followed()) else { return false };
         self.end(id, Ending::Evicted(EvictionReason::Capacity), self.clock);
         true
+    }
+
+    /// The oldest of the flows that have no outcome.
+    fn oldest_followed(&self) -> Option<(FlowId, Timestamp)> {
+        let followed = [Stage::Collecting, Stage::Awaiting].map(|stage| self.flows.oldest(stage));
+        followed.into_iter().flatten().min_by_key(|&(_, since)| since)
     }
 
     /// Replaces a flow's state by what `step` makes of it; `None` removes the flow.
@@ -240,7 +268,12 @@ impl Tracker {
         let state = std::mem::replace(&mut flow.state, State::Ignored);
         let before = state.stage();
         self.held_bytes -= state.heap_bytes();
-        let mut context = Context { key, start: flow.start, observations: &mut self.observations };
+        let mut context = Context {
+            key,
+            start: flow.start,
+            preludes: self.config.preludes,
+            observations: &mut self.observations,
+        };
         let Some(state) = step(state, &mut context) else {
             self.flows.remove(id);
             return;

@@ -3,7 +3,7 @@
 
 use crate::observation::{Features, Hello, HelloBody, Sni};
 use crate::reader::{Reader, u16_values};
-use crate::vocabulary::{IncompleteReason, SniClass, TlsVersion};
+use crate::vocabulary::{Feature, IncompleteReason, Prelude, SniClass, TlsVersion};
 
 /// A [`Hello`] that costs some 200 bytes instead of 600. Holds the same.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct PackedHello {
     sni: SniClass,
     /// `None`: there is no body.
     version: Option<TlsVersion>,
-    sslv2: bool,
+    prelude: Option<Prelude>,
     incomplete: Option<IncompleteReason>,
 }
 
@@ -52,7 +52,7 @@ impl PackedHello {
             legacy_version: hello.body.as_ref().map_or(0, |body| body.legacy_version),
             sni: hello.sni.class(),
             version: hello.body.as_ref().map(|body| body.version),
-            sslv2: hello.body.as_ref().is_some_and(|body| body.sslv2),
+            prelude: hello.prelude,
             incomplete: hello.incomplete,
         }
     }
@@ -68,7 +68,7 @@ impl PackedHello {
             SniClass::Unknown => Sni::Unknown,
         };
         let body = self.version.map(|version| HelloBody {
-            sslv2: self.sslv2,
+            sslv2: self.features.contains(Feature::Sslv2),
             legacy_version: self.legacy_version,
             version,
             offered_versions: u16_values(next(&mut fields)).collect(),
@@ -84,8 +84,19 @@ impl PackedHello {
             length: self.length,
             segments: u32::from(self.segments),
             records: u32::from(self.records),
+            prelude: self.prelude,
             features: self.features,
         }
+    }
+
+    /// Adds a property that its answer shows.
+    pub(super) fn insert(&mut self, feature: Feature) {
+        self.features.insert(feature);
+    }
+
+    /// What the client said before the hello.
+    pub(super) fn prelude(&self) -> Option<Prelude> {
+        self.prelude
     }
 
     /// Whether the hello never became whole.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! first bytes ──▶ Collecting ──▶ Awaiting ──▶ (outcome) ──▶ gone, or Ignored for late packets
-//!                     └──────▶ Ignored (no TLS)
+//!                     └──────▶ Ignored (no TLS; where preludes are followed, none to the end)
 //! ```
 //!
 //! Every step takes the state by value and gives the next one. A hello leaves an [`Awaiting`] only by
@@ -13,9 +13,10 @@ use std::ops::Range;
 
 use sni_probe_common::event::{Event, EventHeader, tcp_flags};
 
+use super::collecting::Collecting;
 use super::flow_table::Stage;
 use super::packed_hello::PackedHello;
-use crate::assembler::{Assembler, stream_offset};
+use crate::assembler::stream_offset;
 use crate::flow::{FlowKey, Timestamp, WireKey};
 use crate::observation::{Features, Handshake, Hello, Observation, Outcome, Proxied};
 use crate::opening::{self, Content, Opening, PartialHello};
@@ -23,7 +24,7 @@ use crate::proxy_header::{ProxyHeader, Version};
 use crate::record::{self, content_type};
 use crate::server_reply::{self, Message, Reply, ReplyReader};
 use crate::vocabulary::{
-    AlertDescription, AlertSender, EvictionReason, Feature, IncompleteReason, TlsVersion,
+    AlertDescription, AlertSender, EvictionReason, Feature, IncompleteReason, NonTls, Prelude, TlsVersion,
 };
 
 /// What a flow is doing. Boxed, so that a flow's slot is small whatever it does.
@@ -42,6 +43,8 @@ pub(super) struct Context<'a> {
     pub(super) key: WireKey,
     /// Sequence number of the first byte of the client's stream.
     pub(super) start: u32,
+    /// Whether a hello may come behind other bytes than a PROXY header.
+    pub(super) preludes: bool,
     pub(super) observations: &'a mut VecDeque<Observation>,
 }
 
@@ -59,6 +62,8 @@ pub(super) enum Ending {
     Reset(Side),
     Timeout,
     Evicted(EvictionReason),
+    /// There will be no more events.
+    Unfinished,
 }
 
 impl Ending {
@@ -68,6 +73,7 @@ impl Ending {
             Self::Reset(_) => IncompleteReason::Reset,
             Self::Timeout => IncompleteReason::Timeout,
             Self::Evicted(_) => IncompleteReason::Evicted,
+            Self::Unfinished => IncompleteReason::Unfinished,
         }
     }
 
@@ -79,6 +85,7 @@ impl Ending {
             Self::Reset(Side::Gateway) => Outcome::ResetByGateway,
             Self::Timeout => Outcome::Timeout,
             Self::Evicted(_) => Outcome::Evicted,
+            Self::Unfinished => Outcome::Unfinished,
         }
     }
 }
@@ -90,12 +97,12 @@ impl State {
         // The usual hello is one segment: it is read where it is, and never copied.
         if event.header.seq == context.start {
             let opening = opening::read(event.data);
-            if let Some(state) = start.decide(opening, start.time, |_| 1, context) {
+            let may_follow = context.preludes && matches!(opening.content, Content::NonTls(_));
+            if !may_follow && let Some(state) = start.decide(opening, start.time, |_| 1, context) {
                 return state;
             }
         }
-        let collecting = Collecting { start, bytes: Assembler::default(), at_least: 0 };
-        Box::new(collecting).client_data(event, context)
+        Box::new(Collecting::new(start)).client_data(event, context)
     }
 
     pub(super) fn client_data(self, event: &Event<'_>, context: &mut Context<'_>) -> Self {
@@ -108,11 +115,7 @@ impl State {
 
     pub(super) fn gateway_data(self, event: &Event<'_>, context: &mut Context<'_>) -> Option<Self> {
         match self {
-            // The gateway does not answer half a hello with data: it saw more than was seen here.
-            Self::Collecting(collecting) => match collecting.give_up(IncompleteReason::NotSeen, context) {
-                Some(awaiting) => Box::new(awaiting).gateway_data(event, context),
-                None => Some(Self::Ignored),
-            },
+            Self::Collecting(collecting) => collecting.gateway_data(event, context),
             Self::Awaiting(awaiting) => awaiting.gateway_data(event, context),
             Self::Ignored => Some(Self::Ignored),
         }
@@ -130,7 +133,7 @@ impl State {
         match ending {
             // A FIN is not the end of the connection, and silence even less: segments may come again.
             Ending::Fin(_) | Ending::Timeout => Some(Self::Ignored),
-            Ending::Reset(_) => None,
+            Ending::Reset(_) | Ending::Unfinished => None,
             Ending::Evicted(reason) => {
                 context.observations.push_back(Observation::Evicted { reason });
                 None
@@ -149,7 +152,7 @@ impl State {
     /// Heap memory that a peer's bytes made it take, in bytes.
     pub(super) fn heap_bytes(&self) -> usize {
         match self {
-            Self::Collecting(collecting) => collecting.bytes.heap_bytes(),
+            Self::Collecting(collecting) => collecting.heap_bytes(),
             Self::Awaiting(awaiting) => awaiting.heap_bytes(),
             Self::Ignored => 0,
         }
@@ -158,15 +161,16 @@ impl State {
 
 /// What a flow's first event says.
 #[derive(Clone, Copy, Debug)]
-struct Start {
-    time: Timestamp,
+pub(super) struct Start {
+    /// When the hello began, or the flow.
+    pub(super) time: Timestamp,
     ifindex: u32,
     /// Sequence number of the first byte of the gateway's answer, if the client acknowledged any.
-    gateway: Option<u32>,
+    pub(super) gateway: Option<u32>,
 }
 
 impl Start {
-    fn of(header: &EventHeader) -> Self {
+    pub(super) fn of(header: &EventHeader) -> Self {
         let acknowledges = header.tcp_flags & tcp_flags::ACK != 0;
         Self {
             time: Timestamp(header.time_ns),
@@ -178,24 +182,25 @@ impl Start {
     /// The state that follows from the client's first bytes; `None` if they do not decide.
     ///
     /// `segments` says how many segments brought bytes of a part of the stream.
-    fn decide(
+    pub(super) fn decide(
         self,
         opening: Opening,
         now: Timestamp,
         segments: impl FnOnce(Range<usize>) -> u32,
         context: &mut Context<'_>,
     ) -> Option<State> {
-        let Opening { proxy, content } = opening;
+        let prelude = opening.prelude();
+        let Opening { proxy, content, .. } = opening;
         match content {
             Content::Undecided { .. } | Content::Partial { .. } => None,
             Content::NonTls(protocol) => {
-                let flow = FlowKey::from(context.key);
-                context.observations.push_back(Observation::NonTls { flow, time: self.time, protocol });
+                self.not_tls(protocol, context);
                 Some(State::Ignored)
             }
             Content::Rejected { reason, partial } => {
                 let segments = segments(partial.start..usize::MAX);
-                let awaiting = self.incomplete(partial, reason.into(), proxy, segments, context);
+                let before = Before { proxy, prelude };
+                let awaiting = self.incomplete(partial, reason.into(), before, segments, context);
                 Some(State::Awaiting(Box::new(awaiting)))
             }
             Content::Hello(whole) => {
@@ -206,6 +211,7 @@ impl Start {
                     length: whole.length,
                     segments: segments(whole.span),
                     records: whole.records,
+                    prelude,
                     features: whole.hello.features,
                 };
                 add_transport_features(&mut hello, proxy);
@@ -217,11 +223,16 @@ impl Start {
         }
     }
 
-    fn incomplete(
+    pub(super) fn not_tls(self, protocol: NonTls, context: &mut Context<'_>) {
+        let flow = FlowKey::from(context.key);
+        context.observations.push_back(Observation::NonTls { flow, time: self.time, protocol });
+    }
+
+    pub(super) fn incomplete(
         self,
         partial: PartialHello,
         reason: IncompleteReason,
-        proxy: Option<ProxyHeader>,
+        before: Before,
         segments: u32,
         context: &mut Context<'_>,
     ) -> Awaiting {
@@ -230,13 +241,14 @@ impl Start {
             length: partial.length,
             segments,
             records: partial.records,
+            prelude: before.prelude,
             ..Hello::default()
         };
         if partial.sslv2 {
             hello.features.insert(Feature::Sslv2);
         }
-        add_transport_features(&mut hello, proxy);
-        self.await_outcome(&hello, self.time, proxy, context.start, context)
+        add_transport_features(&mut hello, before.proxy);
+        self.await_outcome(&hello, self.time, before.proxy, context.start, context)
     }
 
     fn await_outcome(
@@ -265,6 +277,13 @@ impl Start {
     }
 }
 
+/// What a client said before its hello.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    pub(super) proxy: Option<ProxyHeader>,
+    pub(super) prelude: Option<Prelude>,
+}
+
 fn add_transport_features(hello: &mut Hello, proxy: Option<ProxyHeader>) {
     let features: &mut Features = &mut hello.features;
     match proxy.map(|header| header.version) {
@@ -277,52 +296,6 @@ fn add_transport_features(hello: &mut Hello, proxy: Option<ProxyHeader>) {
     }
     if hello.records > 1 {
         features.insert(Feature::MultiRecord);
-    }
-}
-
-/// A flow whose first bytes do not yet make a whole hello.
-#[derive(Debug)]
-pub(super) struct Collecting {
-    start: Start,
-    bytes: Assembler,
-    /// Reading is in vain before so many contiguous bytes are there.
-    at_least: usize,
-}
-
-impl Collecting {
-    fn client_data(mut self: Box<Self>, event: &Event<'_>, context: &mut Context<'_>) -> State {
-        self.start.gateway = self.start.gateway.or(Start::of(&event.header).gateway);
-        let offset = stream_offset(context.start, event.header.seq);
-        if self.bytes.insert(offset, event.data).is_err() {
-            return match self.give_up(IncompleteReason::TooManyGaps, context) {
-                Some(awaiting) => State::Awaiting(Box::new(awaiting)),
-                None => State::Ignored,
-            };
-        }
-        let stream = self.bytes.contiguous();
-        if stream.len() < self.at_least {
-            return State::Collecting(self);
-        }
-        let opening = opening::read(stream);
-        if let Content::Undecided { at_least } | Content::Partial { at_least, .. } = opening.content {
-            self.at_least = at_least;
-            return State::Collecting(self);
-        }
-        let segments = |range| self.bytes.segments_within(range);
-        let now = Timestamp(event.header.time_ns);
-        self.start.decide(opening, now, segments, context).unwrap_or(State::Ignored)
-    }
-
-    /// The hello will never be whole. `None` if the bytes do not even show that there is one.
-    fn give_up(self, reason: IncompleteReason, context: &mut Context<'_>) -> Option<Awaiting> {
-        let Opening { proxy, content } = opening::read(self.bytes.contiguous());
-        if let Content::Partial { partial, .. } = content {
-            let segments = self.bytes.segments_within(partial.start..usize::MAX);
-            Some(self.start.incomplete(partial, reason, proxy, segments, context))
-        } else {
-            context.observations.push_back(Observation::Unclassified { reason });
-            None
-        }
     }
 }
 
@@ -343,7 +316,7 @@ pub(super) struct Awaiting {
     answer: Option<Box<Answer>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Answer {
     reader: ReplyReader,
     /// An alert that let the handshake go on, and when it came.
@@ -381,18 +354,23 @@ impl Awaiting {
         None
     }
 
-    fn gateway_data(mut self: Box<Self>, event: &Event<'_>, context: &mut Context<'_>) -> Option<State> {
+    pub(super) fn gateway_data(
+        mut self: Box<Self>,
+        event: &Event<'_>,
+        context: &mut Context<'_>,
+    ) -> Option<State> {
         let header = &event.header;
         let now = Timestamp(header.time_ns);
         let start = *self.gateway_start.get_or_insert(header.seq);
-        let reply = match (&mut self.answer, stream_offset(start, header.seq)) {
-            // The usual answer is decided by its first segment, which is read where it is.
-            (None, 0) => match server_reply::message(event.data) {
+        let reply = match stream_offset(start, header.seq) {
+            // The usual answer is decided by its first segment, which is read where it is. It is believed
+            // also where other bytes came in its place, which were no answer.
+            0 => match server_reply::message(event.data) {
                 Message::ServerHello => Reply::ServerHello,
                 Message::Alert { may_go_on: false, description } => Reply::Alert(description),
                 _ => self.follow_answer(event, 0),
             },
-            (_, offset) => self.follow_answer(event, offset),
+            offset => self.follow_answer(event, offset),
         };
         let outcome = match reply {
             Reply::ServerHello => Outcome::ServerHello,
@@ -409,8 +387,15 @@ impl Awaiting {
     }
 
     fn follow_answer(&mut self, event: &Event<'_>, offset: i32) -> Reply {
-        let answer = self.answer.get_or_insert_default();
+        let is_answered = self.hello.prelude().is_some_and(Prelude::is_answered);
+        let answer = self.answer.get_or_insert_with(|| {
+            let reader = if is_answered { ReplyReader::behind_prelude() } else { ReplyReader::default() };
+            Box::new(Answer { reader, warning: None })
+        });
         let reply = answer.reader.segment(offset, event.data, event.header.payload_len);
+        if answer.reader.retried() {
+            self.hello.insert(Feature::HelloRetry);
+        }
         let now = Timestamp(event.header.time_ns);
         let is_new =
             |description: &AlertDescription| answer.warning.is_none_or(|(old, _)| old != *description);

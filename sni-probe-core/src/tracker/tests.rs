@@ -9,9 +9,10 @@ use crate::testing::{
     server_hello, sslv2_hello,
 };
 use crate::vocabulary::{
-    AlertDescription, AlertSender, Feature, IncompleteReason, NonTls, SniClass, TlsVersion,
+    AlertDescription, AlertSender, Feature, IncompleteReason, NonTls, Prelude, SniClass, TlsVersion,
 };
 
+mod preludes;
 mod properties;
 
 const FIN: u8 = tcp_flags::FIN;
@@ -27,7 +28,11 @@ struct Scenario {
 
 impl Scenario {
     fn new() -> Self {
-        Self { tracker: Tracker::new(TrackerConfig::default()), connection: Connection::new(40_000), time: 0 }
+        Self::with(TrackerConfig::default())
+    }
+
+    fn with(config: TrackerConfig) -> Self {
+        Self { tracker: Tracker::new(config), connection: Connection::new(40_000), time: 0 }
     }
 
     fn send(&mut self, event: &OwnedEvent) -> &mut Self {
@@ -84,7 +89,13 @@ impl Scenario {
             panic!("{seen:#?}");
         };
         let hello = &handshake.hello;
-        assert_eq!((*sni, *features, *incomplete), (hello.sni.class(), hello.features, hello.incomplete));
+        assert_eq!((*sni, *incomplete), (hello.sni.class(), hello.incomplete));
+        let mut with_answer = *features;
+        if hello.features.contains(Feature::HelloRetry) {
+            assert!(!features.contains(Feature::HelloRetry));
+            with_answer.insert(Feature::HelloRetry);
+        }
+        assert_eq!(with_answer, hello.features);
         let hello_version = hello.body.as_ref().map_or(TlsVersion::Unknown, |body| body.version);
         assert_eq!(*version, hello_version);
         (**handshake).clone()
@@ -138,6 +149,7 @@ fn no_sni_then_reset() {
     assert_eq!(seen.hello.length as usize, hello().message().len());
     assert_eq!((seen.hello.segments, seen.hello.records), (1, 1));
     assert_eq!(seen.proxied, None);
+    assert_eq!(seen.hello.prelude, None);
     assert_eq!(scenario.tracker.flows(), 0);
 }
 
@@ -488,6 +500,7 @@ fn retry_then_the_real_answer() {
             let seen = scenario.handshake();
             assert_eq!(seen.outcome, outcome);
             assert_eq!(seen.time, Timestamp(1_000));
+            assert_eq!(features(seen.hello.features), [Feature::HelloRetry]);
         }
     }
 }
@@ -506,7 +519,9 @@ fn retry_that_was_not_copied_whole() {
 fn retry_then_silence_or_reset() {
     let mut scenario = Scenario::new();
     scenario.client(0, &hello().bytes()).gateway(0, &hello_retry_request()).gateway_closes(RST);
-    assert_eq!(scenario.handshake().outcome, Outcome::ResetByGateway);
+    let seen = scenario.handshake();
+    assert_eq!(seen.outcome, Outcome::ResetByGateway);
+    assert_eq!(features(seen.hello.features), [Feature::HelloRetry]);
 }
 
 // The client's stream.
@@ -607,6 +622,8 @@ fn proxy_headers() {
             assert_eq!(seen.flow.client, "192.0.2.1:40000".parse().unwrap());
             assert_eq!(seen.hello.sni, Sni::Present("a.example".into()));
             assert!(seen.hello.features.contains(feature));
+            let prelude = if feature == Feature::ProxyV1 { Prelude::ProxyV1 } else { Prelude::ProxyV2 };
+            assert_eq!(seen.hello.prelude, Some(prelude));
             let in_hello = if cut > header.len() { 2 } else { 1 };
             assert_eq!(seen.hello.segments, in_hello, "segments of the hello, not of the header ({cut})");
         }
@@ -744,6 +761,45 @@ fn too_many_gaps() {
         scenario.observations(),
         [Observation::Unclassified { reason: IncompleteReason::TooManyGaps }]
     );
+}
+
+// The end of a capture.
+
+#[test]
+fn each_open_hello_is_unfinished() {
+    let bytes = hello().bytes();
+    let mut tracker = Tracker::new(TrackerConfig::default());
+    let streams = [&bytes[..], &bytes[..40], b"GET / HTTP/1.1\r\n", b"P"];
+    for (port, data) in (1..).zip(streams) {
+        tracker.handle_event(&Connection::new(port).client(u64::from(port), 0, data).borrow());
+    }
+    let answered = Connection::new(9);
+    tracker.handle_event(&answered.client(5, 0, &bytes).borrow());
+    tracker.handle_event(&answered.gateway(9_005, 0, &server_hello()).borrow());
+    assert_eq!(observations(&mut tracker).len(), 4);
+    tracker.finish();
+    let seen = observations(&mut tracker);
+    let [
+        Observation::Handshake(whole),
+        Observation::ClientHello { incomplete: Some(IncompleteReason::Unfinished), .. },
+        Observation::Handshake(half),
+        Observation::Unclassified { reason: IncompleteReason::Unfinished },
+    ] = &seen[..]
+    else {
+        panic!("{seen:#?}")
+    };
+    assert_eq!((whole.outcome, half.outcome), (Outcome::Unfinished, Outcome::Unfinished));
+    assert_eq!(half.hello.incomplete, Some(IncompleteReason::Unfinished));
+    assert_eq!(whole.latency, Duration::from_nanos(9_004), "to the last event");
+    assert_eq!((tracker.flows(), tracker.held_bytes, tracker.poll_timeout()), (0, 0, None));
+}
+
+#[test]
+fn a_warning_at_the_end_of_a_capture() {
+    let mut scenario = Scenario::new();
+    scenario.client(0, &hello().bytes()).gateway(0, &alert(1, 112));
+    scenario.tracker.finish();
+    assert_eq!(scenario.handshake().outcome, by_gateway(AlertDescription::UnrecognizedName));
 }
 
 // Many connections.

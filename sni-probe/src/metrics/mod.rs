@@ -119,6 +119,10 @@ impl Metrics {
         let labels = (sni, handshake.outcome.class());
         self.handshakes.get(labels).inc();
         self.handshake_outcome.get(labels).observe(handshake.latency.as_secs_f64());
+        // The one feature that the answer shows: it was not known when the hello was counted.
+        if handshake.hello.features.contains(Feature::HelloRetry) {
+            self.client_hello_features.get(Feature::HelloRetry).inc();
+        }
         if let Outcome::Alert { description, sender } = handshake.outcome {
             self.alerts.get((sni, description, sender)).inc();
         }

@@ -77,6 +77,7 @@ const VALUES: &[(&str, &str, Meanings)] = &[
             ("closed_by_client", "FIN of the client before any answer"),
             ("timeout", "none of these within `--handshake-timeout`"),
             ("evicted", "given up before: see `sni_probe_flow_evictions_total`"),
+            ("unfinished", "the capture ended, or the daemon stopped, before"),
         ],
     ),
     (
@@ -91,6 +92,8 @@ const VALUES: &[(&str, &str, Meanings)] = &[
             ("proxy_v1", "came after a PROXY protocol v1 header"),
             ("proxy_v2", "came after a PROXY protocol v2 header"),
             ("early_data", "announces TLS 1.3 early data"),
+            ("resumption", "wants to go on with an earlier session: pre-shared key, ticket, or session ID"),
+            ("hello_retry", "was answered with a HelloRetryRequest; counted when the outcome is known"),
         ],
     ),
     (
@@ -153,6 +156,7 @@ const VALUES: &[(&str, &str, Meanings)] = &[
             ("too_many_gaps", "more holes between segments than are kept"),
             ("malformed", "the bytes contradict themselves"),
             ("evicted", "the flow was given up: see `sni_probe_flow_evictions_total`"),
+            ("unfinished", "the capture ended, or the daemon stopped, before"),
         ],
     ),
     ("", "hook", &[("ingress", "what the interface receives"), ("egress", "what the interface sends")]),

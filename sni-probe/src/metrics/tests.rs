@@ -155,6 +155,20 @@ fn an_alert_counts_with_description_and_sender() {
 }
 
 #[test]
+fn a_retry_counts_with_the_handshake() {
+    let metrics = Metrics::new().unwrap();
+    let Observation::Handshake(mut handshake) = handshake(Sni::Absent, Outcome::ServerHello, Duration::ZERO)
+    else {
+        panic!()
+    };
+    handshake.hello.features.insert(Feature::PostQuantum);
+    handshake.hello.features.insert(Feature::HelloRetry);
+    let change = added(&metrics, |metrics| metrics.observe(&Observation::Handshake(handshake)));
+    assert_eq!(change[r#"sni_probe_client_hello_features_total{feature="hello_retry"}"#], 1.0);
+    assert_eq!(change.len(), 3, "the others were counted with the hello");
+}
+
+#[test]
 fn every_handshake_counts_in_the_series_of_its_labels() {
     let metrics = Metrics::new().unwrap();
     let names =
@@ -169,6 +183,7 @@ fn every_handshake_counts_in_the_series_of_its_labels() {
         Outcome::ClosedByClient,
         Outcome::Timeout,
         Outcome::Evicted,
+        Outcome::Unfinished,
     ];
     for sni in &names {
         for outcome in outcomes {

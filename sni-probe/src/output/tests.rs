@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use sni_probe_core::flow::FlowKey;
 use sni_probe_core::observation::{Features, Hello, HelloBody, Outcome, Proxied, Sni};
-use sni_probe_core::vocabulary::{AlertDescription, AlertSender, Feature, IncompleteReason, TlsVersion};
+use sni_probe_core::vocabulary::{
+    AlertDescription, AlertSender, Feature, IncompleteReason, Prelude, TlsVersion,
+};
 
 use super::*;
 
@@ -42,6 +44,7 @@ fn sample() -> Handshake {
             length: 1_551,
             segments: 2,
             records: 1,
+            prelude: None,
             features,
         },
         outcome: Outcome::ResetByGateway,
@@ -121,6 +124,7 @@ fn json_has_the_same_keys_whatever_happened() {
         "segments",
         "records",
         "format",
+        "prelude",
         "features",
         "incomplete",
         "outcome",
@@ -178,6 +182,18 @@ fn json_of_an_alert_over_ipv6_behind_a_proxy() {
     assert_eq!(value["outcome"], "alert");
     assert_eq!(value["alert"], "unknown_ca");
     assert_eq!(value["alert_sender"], "client");
+}
+
+#[test]
+fn what_came_before_the_hello() {
+    let mut handshake = sample();
+    assert!(value(&handshake)["prelude"].is_null());
+    handshake.hello.prelude = Some(Prelude::ProxyV2);
+    assert_eq!(value(&handshake)["prelude"], "proxy_v2");
+    assert_eq!(text(&handshake, false), text(&sample(), false));
+    handshake.hello.prelude = Some(Prelude::HttpConnect);
+    assert_eq!(value(&handshake)["prelude"], "http_connect");
+    assert_eq!(text(&handshake, false), text(&sample(), false).replace('\n', "  after http_connect\n"));
 }
 
 #[test]

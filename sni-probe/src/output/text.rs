@@ -47,6 +47,10 @@ pub(super) fn write(batch: &mut Vec<u8>, handshake: &Handshake, clock: WallClock
     if handshake.proxied.is_some() {
         let _ = write!(batch, "  via {}", flow.client);
     }
+    // A PROXY header shows in the addresses.
+    if let Some(prelude) = hello.prelude.filter(|prelude| prelude.is_answered()) {
+        let _ = write!(batch, "  after {prelude}");
+    }
     batch.push(b'\n');
 }
 

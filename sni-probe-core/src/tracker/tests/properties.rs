@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::PRELUDES;
 
 /// Any event of one of a few connections, with bytes that often look like the start of something.
 fn any_event() -> impl Strategy<Value = OwnedEvent> {
@@ -14,6 +15,8 @@ fn any_event() -> impl Strategy<Value = OwnedEvent> {
         Just(sslv2_hello(0x0301)),
         Just(PROXY_V1.to_vec()),
         Just(b"GET / HTTP/1.1\r\n".to_vec()),
+        Just([PRELUDES[0].1, &hello().bytes()].concat()),
+        prop::sample::select(PRELUDES).prop_map(|(_, prelude)| prelude.to_vec()),
         Just(server_hello()),
         Just(hello_retry_request()),
         Just(alert(2, 40)),
@@ -40,7 +43,7 @@ fn any_event() -> impl Strategy<Value = OwnedEvent> {
 }
 
 /// The cut points of a stream of `len` bytes and an order in which its segments arrive, some twice.
-fn any_segmentation(len: usize) -> impl Strategy<Value = Vec<std::ops::Range<usize>>> {
+pub(super) fn any_segmentation(len: usize) -> impl Strategy<Value = Vec<std::ops::Range<usize>>> {
     prop::collection::btree_set(1..len, 0..12).prop_flat_map(move |cuts| {
         let bounds: Vec<usize> = [0].into_iter().chain(cuts).chain([len]).collect();
         let segments: Vec<_> = bounds.windows(2).map(|bound| bound[0]..bound[1]).collect();
@@ -53,8 +56,12 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn each_hello_has_one_outcome(events in prop::collection::vec(any_event(), 0..80)) {
-        let mut tracker = Tracker::new(TrackerConfig { max_flows: 3, ..TrackerConfig::default() });
+    fn each_hello_has_one_outcome(
+        events in prop::collection::vec(any_event(), 0..80),
+        preludes in any::<bool>(),
+        is_finished in any::<bool>(),
+    ) {
+        let mut tracker = Tracker::new(TrackerConfig { max_flows: 3, preludes, ..TrackerConfig::default() });
         let (mut hellos, mut handshakes) = (0, 0);
         let mut count = |seen: Vec<Observation>| {
             for observation in seen {
@@ -78,6 +85,11 @@ proptest! {
             let open = count(seen);
             let awaiting = tracker.flows.iter().filter(|(stage, _)| *stage == Stage::Awaiting).count();
             prop_assert_eq!(open, awaiting);
+        }
+        if is_finished {
+            tracker.finish();
+            prop_assert_eq!(count(observations(&mut tracker)), 0);
+            prop_assert_eq!(tracker.flows(), 0);
         }
         let mut steps = 0;
         while let Some(next) = tracker.poll_timeout() {
@@ -116,10 +128,15 @@ proptest! {
     }
 
     #[test]
-    fn parsers_survive_anything(bytes in prop::collection::vec(any::<u8>(), 0..600), start in 0_usize..5) {
-        let starts: [&[u8]; 5] = [&[], &[22, 3, 1, 0], &[0x80, 40, 1, 3, 1], b"PROXY ", &[1, 0]];
+    fn parsers_survive_anything(bytes in prop::collection::vec(any::<u8>(), 0..600), start in 0_usize..6) {
+        let starts: [&[u8]; 6] = [&[5, 1, 0], &[], &[22, 3, 1, 0], &[0x80, 40, 1, 3, 1], b"PROXY ", &[1, 0]];
         let bytes = [starts[start], &bytes].concat();
         let _ = crate::opening::read(&bytes);
+        let _ = crate::prelude::kind(&bytes);
+        let search = crate::prelude::find(&bytes, 0, 1, |at| at % 2 == 0);
+        if let crate::prelude::Search::Found { at, prelude } = search {
+            let _ = crate::opening::read_behind(&bytes, None, prelude, at);
+        }
         let _ = crate::client_hello::parse(&bytes);
         let _ = crate::server_reply::message(&bytes);
         let _ = crate::server_name::parse(&bytes);
