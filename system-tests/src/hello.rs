@@ -118,8 +118,9 @@ impl ClientHelloBuilder {
         let highest = self.versions.iter().copied().max().unwrap_or(TLS_1_2);
         let mut body = highest.min(TLS_1_2).to_be_bytes().to_vec();
         body.extend((0..32).map(|index: u8| index.wrapping_mul(7)));
-        // A session id, as clients of TLS 1.3 send one for middleboxes.
-        put_vector8(&mut body, &[0x5a; 32]);
+        // A session id: clients of TLS 1.3 send one for middleboxes, others only to resume a session.
+        let session_id: &[u8] = if highest >= TLS_1_3 { &[0x5a; 32] } else { &[] };
+        put_vector8(&mut body, session_id);
         let suites = CIPHER_SUITES.iter().flat_map(|suite| suite.to_be_bytes());
         put_vector16(&mut body, &suites.collect::<Vec<_>>());
         put_vector8(&mut body, &[0]);

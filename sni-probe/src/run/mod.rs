@@ -100,7 +100,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     tracing::info!("stopping");
     interfaces.detach_all().await;
     while observer.drain(ring.get_mut(), &interfaces) == BATCH {}
-    observer.finish();
+    observer.finish(&interfaces);
     let _ = stop_server.send(());
     server.await.context("the HTTP server ended badly")?
 }
@@ -133,14 +133,7 @@ impl Observer {
     fn drain(&mut self, ring: &mut EventRing, interfaces: &Interfaces) -> usize {
         let clock = WallClock::new(now(), SystemTime::now());
         let Self { tracker, metrics, events, .. } = self;
-        let mut publish = |tracker: &mut Tracker| {
-            while let Some(observation) = tracker.poll_observation() {
-                metrics.observe(&observation);
-                if let Observation::Handshake(handshake) = &observation {
-                    events.handshake(interfaces.name(handshake.ifindex), handshake, clock);
-                }
-            }
-        };
+        let mut publish = |tracker: &mut Tracker| publish(tracker, metrics, events, interfaces, clock);
         let count = ring.drain(BATCH, |event| match event {
             Some(event) => {
                 tracker.handle_event(&event);
@@ -166,12 +159,29 @@ impl Observer {
         }
     }
 
-    fn finish(mut self) {
+    /// Gives the hellos that still wait their outcome, `unfinished`, and writes the last lines.
+    fn finish(mut self, interfaces: &Interfaces) {
         self.audit();
-        if self.tracker.flows() > 0 {
-            tracing::info!(flows = self.tracker.flows(), "handshakes still under way are not counted");
-        }
+        self.tracker.finish();
+        let clock = WallClock::new(now(), SystemTime::now());
+        publish(&mut self.tracker, &self.metrics, &mut self.events, interfaces, clock);
         self.metrics.event_lines_dropped(self.events.finish(EVENTS_PATIENCE));
+    }
+}
+
+/// Hands what the tracker saw to metrics and events.
+fn publish(
+    tracker: &mut Tracker,
+    metrics: &Metrics,
+    events: &mut EventWriter,
+    interfaces: &Interfaces,
+    clock: WallClock,
+) {
+    while let Some(observation) = tracker.poll_observation() {
+        metrics.observe(&observation);
+        if let Observation::Handshake(handshake) = &observation {
+            events.handshake(interfaces.name(handshake.ifindex), handshake, clock);
+        }
     }
 }
 

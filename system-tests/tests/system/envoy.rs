@@ -318,6 +318,7 @@ fn a_hello_retry_request_is_no_outcome_and_its_second_hello_no_second_handshake(
         let (client, lengths, finished) = openssl(scene.lab, target, 20_001, &options);
         assert_eq!(lengths.len(), 2, "{}", finished.stdout);
         let hello = Hello::present(SERVER_NAME, "server_hello").from(client).bytes(lengths[0]);
+        let hello = hello.feature("hello_retry");
         (Expected::hellos([hello]), served(1))
     });
 }

@@ -208,7 +208,7 @@ impl Hello {
 
 /// The order in which docs/metrics.md lists the features, and events have them.
 fn in_order_of_the_vocabulary(features: &[&'static str]) -> Vec<&'static str> {
-    const ORDER: [&str; 8] = [
+    const ORDER: [&str; 10] = [
         "post_quantum",
         "ech",
         "multi_segment",
@@ -217,6 +217,8 @@ fn in_order_of_the_vocabulary(features: &[&'static str]) -> Vec<&'static str> {
         "proxy_v1",
         "proxy_v2",
         "early_data",
+        "resumption",
+        "hello_retry",
     ];
     ORDER.into_iter().filter(|feature| features.contains(feature)).collect()
 }
