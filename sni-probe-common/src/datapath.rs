@@ -81,7 +81,14 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
     let Some(bucket) = flows.bucket(hash) else { return Ok(None) };
     let mut seq = packet.u32_at(location.transport + 4)?;
     let is_syn = segment.flags & tcp_flags::SYN != 0;
-    let held = if is_syn { None } else { slot::find(bucket, hash.tag()) };
+    let mut held = slot::find(bucket, hash.tag());
+    if is_syn {
+        // Repeated after the client has spoken: the handshake under way goes on.
+        if held.is_some_and(|held| held.slot.isn() == seq && held.slot.stage() != stage::OPEN) {
+            return Ok(None);
+        }
+        held = None;
+    }
 
     let (isn, flags) = if let Some(held) = held {
         let stage = held.slot.stage();
@@ -261,7 +268,10 @@ fn hash<P: Packet, F: Flows>(
 ) -> Result<FlowHash, Unreadable> {
     let (source, destination) = match location.version {
         IpVersion::V4 => (packet.u32_at(location.network + 12)?, packet.u32_at(location.network + 16)?),
-        IpVersion::V6 => (fold(packet, location.network + 8)?, fold(packet, location.network + 24)?),
+        IpVersion::V6 => {
+            let seed = flows.seed();
+            (fold(packet, location.network + 8, seed)?, fold(packet, location.network + 24, seed)?)
+        }
     };
     let (client, gateway, ports) = match sender {
         Sender::Client => (source, destination, ports),
@@ -270,12 +280,14 @@ fn hash<P: Packet, F: Flows>(
     Ok(FlowHash::new(flows.seed(), u64::from(client) << 32 | u64::from(gateway), ports))
 }
 
-/// An IPv6 address in 32 bits.
+/// An IPv6 address in 32 bits. The seed goes in first: a client that owns a whole prefix could else choose
+/// an address that comes out as another's, whatever the seed.
 #[inline(always)]
-fn fold<P: Packet>(packet: &P, offset: usize) -> Result<u32, Unreadable> {
+fn fold<P: Packet>(packet: &P, offset: usize, seed: u64) -> Result<u32, Unreadable> {
     let high = u64::from(packet.u32_at(offset)?) << 32 | u64::from(packet.u32_at(offset + 4)?);
     let low = u64::from(packet.u32_at(offset + 8)?) << 32 | u64::from(packet.u32_at(offset + 12)?);
-    let mixed = (high ^ low.rotate_left(29)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let mixed = (high ^ seed).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let mixed = (mixed ^ mixed >> 32 ^ low).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     Ok((mixed >> 32) as u32)
 }
 

@@ -130,7 +130,7 @@ impl FlowHash {
 }
 
 /// A flow's slot in its bucket.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Held<B> {
     bucket: B,
     way: usize,

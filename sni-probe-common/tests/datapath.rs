@@ -304,6 +304,37 @@ fn data_with_fin_is_one_event() {
 }
 
 #[test]
+fn a_repeated_syn_does_not_undo_the_handshake() {
+    let mut probe = Probe::new();
+    probe.client(&syn());
+    probe.client(&hello());
+    probe.client(&syn());
+    probe.gateway(&from_gateway(GATEWAY_ISN + 1, tcp_flags::RST, &[]));
+    assert_eq!(probe.kinds(), [kind::CLIENT_DATA, kind::GATEWAY_CLOSE]);
+}
+
+/// An address whose halves are chosen so that the seedless part of a hash comes out the same.
+#[test]
+fn an_ipv6_client_cannot_choose_anothers_slot() {
+    for seed in [1, 0x1234_5678_9abc_def1, u64::MAX / 3] {
+        let mut probe = Probe { datapath: Datapath::new([GATEWAY_PORT], seed), events: Vec::new() };
+        let (high, low) = (0xfd00_0000_0000_0001_u64, 0x10_u64);
+        let address = |high: u64, low: u64| (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
+        let from = |address: [u8; 16], flags: u8, seq: u32, payload: &[u8]| {
+            finish(ethernet().ipv6(address, [9; 16], 64), tcp(CLIENT_PORT, GATEWAY_PORT, seq, flags), payload)
+        };
+        probe.client(&from(address(high, low), tcp_flags::SYN, CLIENT_ISN, &[]));
+        for other in 1..2_000_u64 {
+            let other_high = high ^ other << 16;
+            let other_low = (high ^ low.rotate_left(29) ^ other_high).rotate_right(29);
+            probe.client(&from(address(other_high, other_low), tcp_flags::SYN, 7_000_000, &[]));
+        }
+        probe.client(&from(address(high, low), tcp_flags::ACK, CLIENT_ISN + 1, b"first bytes, no hello"));
+        assert_eq!(probe.events.len(), 1, "seed {seed}");
+    }
+}
+
+#[test]
 fn a_new_syn_takes_the_flows_own_slot() {
     let mut probe = Probe::new();
     for isn in [1, 70_000, 3_000_000_000] {

@@ -19,7 +19,7 @@ pub(crate) struct LogOptions {
     /// What to log: off, error, warn, info, debug, trace, or directives such as warn,sni_probe=debug
     #[arg(
         long = "log-level",
-        env = "SNI_PROBE_LOG",
+        env = "SNI_PROBE_LOG_LEVEL",
         value_name = "FILTER",
         global = true,
         default_value = "info"

@@ -78,7 +78,7 @@ fn environment_variables_are_read() {
         ("SNI_PROBE_EVENTS", "x"),
         ("SNI_PROBE_HANDSHAKE_TIMEOUT", "x"),
         ("SNI_PROBE_LOG_FORMAT", "x"),
-        ("SNI_PROBE_LOG", "x"),
+        ("SNI_PROBE_LOG_LEVEL", "x"),
     ] {
         let refusal = refusal(&sni_probe(&["run"], &[(name, value)]));
         assert!(refusal.contains("invalid value 'x'"), "{name}: {refusal}");
@@ -94,7 +94,7 @@ fn an_empty_environment_variable_is_none() {
         "SNI_PROBE_LISTEN",
         "SNI_PROBE_HANDSHAKE_TIMEOUT",
         "SNI_PROBE_LOG_FORMAT",
-        "SNI_PROBE_LOG",
+        "SNI_PROBE_LOG_LEVEL",
     ];
     let environment: Vec<_> = names.map(|name| (name, "")).into();
     let refusal = refusal(&sni_probe(&["run", "--events", "x"], &environment));

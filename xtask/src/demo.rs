@@ -36,11 +36,18 @@ pub(crate) struct Arguments {
     play: bool,
 }
 
+/// What a shell says of a program that SIGINT ended.
+const INTERRUPTED: u8 = 130;
+
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { once, json, play } = *arguments;
     if play {
-        let ok = system_tests::demo::run(Options { once, json })?;
-        return Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        let result = system_tests::demo::run(Options { once, json });
+        if result.is_err() && system_tests::interrupt::requested() {
+            eprintln!("interrupted; everything is cleaned up");
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        return Ok(if result? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     setup::all()?;
     let built = build::sni_probe(&build::Options::default())?;

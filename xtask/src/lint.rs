@@ -31,7 +31,9 @@ pub(crate) fn host() -> Result<()> {
     progress("lint: clippy, host");
     run(&mut clippy(&["--all-targets"]))?;
     // `--all-targets` passes by tests that are not run by default.
-    run(&mut clippy(&["--test", "system"]))
+    run(&mut clippy(&["--test", "system"]))?;
+    progress("lint: clippy, host, kernel-log");
+    run(&mut clippy(&["--features", "sni-probe/kernel-log"]))
 }
 
 fn clippy(targets: &[&str]) -> Command {

@@ -109,7 +109,8 @@ impl Tracker {
             // Of a later version of the datapath.
             _ => {}
         }
-        while self.held_bytes > MAX_HELD_BYTES && self.evict_oldest() {}
+        // Flows that are only remembered hold none of those bytes.
+        while self.held_bytes > MAX_HELD_BYTES && self.evict(self.oldest_followed()) {}
     }
 
     /// Gives up the flows whose time is over at `now`: at most two observations each.
@@ -235,7 +236,10 @@ impl Tracker {
         {
             return;
         }
-        while self.flows.len() >= self.config.max_flows && self.evict_oldest() {}
+        // What costs least goes first: a flow that is only remembered, else the oldest.
+        while self.flows.len() >= self.config.max_flows
+            && self.evict(self.flows.oldest(Stage::Ignored).or_else(|| self.oldest_followed()))
+        {}
         let mut context =
             Context { key, start, preludes: self.config.preludes, observations: &mut self.observations };
         let state = State::open(event, &mut context);
@@ -247,10 +251,9 @@ impl Tracker {
         self.step(id, |state, context| state.end(ending, at, context));
     }
 
-    /// Gives up the flow whose loss costs least: one that is only remembered, else the oldest.
-    fn evict_oldest(&mut self) -> bool {
-        let ignored = self.flows.oldest(Stage::Ignored);
-        let Some((id, _)) = ignored.or_else(|| self.oldest_followed()) else { return false };
+    /// Gives up a flow for want of room. Returns whether there was one.
+    fn evict(&mut self, victim: Option<(FlowId, Timestamp)>) -> bool {
+        let Some((id, _)) = victim else { return false };
         self.end(id, Ending::Evicted(EvictionReason::Capacity), self.clock);
         true
     }

@@ -5,6 +5,8 @@
 //! which the next start finds them.
 
 use std::ops::RangeInclusive;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::{fmt, io};
 
 use aya::programs::links::LinkOrder;
@@ -61,6 +63,9 @@ pub enum AttachError {
         "{0} has no Ethernet header (link type {1}), which is not supported; name another with --interface"
     )]
     NotEthernet(String, String),
+    /// Another process of this program has its filters there, under the same names.
+    #[error("another sni-probe watches {0} by way of clsact; stop it first, or use --attach tcx")]
+    Taken(String),
     /// Anything else.
     #[error("cannot attach to {interface}: {reason}")]
     Other {
@@ -81,6 +86,8 @@ pub struct Attachment {
     /// Which way round.
     pub orientation: Orientation,
     made_clsact: bool,
+    /// Of clsact mode.
+    claim: Option<UnixDatagram>,
     /// Keeps TCX links alive.
     links: Vec<SchedClassifierLink>,
 }
@@ -113,6 +120,8 @@ impl Attachment {
         match self.mode {
             Mode::Tcx => drop(self.links),
             Mode::Clsact => {
+                // Until the filters are gone.
+                let _claim = self.claim;
                 remove_filters(&self.link)?;
                 if self.made_clsact {
                     delete_clsact_if_empty(self.link.index).await.map_err(|error| AttachError::Other {
@@ -132,8 +141,10 @@ fn attach_tcx(
     orientation: Orientation,
 ) -> Result<Attachment, ProgramError> {
     // Of an earlier process in clsact mode that was killed: they would see every packet as well.
-    // Without a clsact qdisc the kernel has nothing to list.
-    let _ = remove_filters(link);
+    if let Ok(_claim) = claim(link) {
+        // Without a clsact qdisc the kernel has nothing to list.
+        let _ = remove_filters(link);
+    }
     let mut links = Vec::with_capacity(2);
     for (name, hook) in hooks(orientation) {
         let program = programs.program(name)?;
@@ -141,7 +152,14 @@ fn attach_tcx(
         let id = program.attach_with_options(&link.name, hook, options)?;
         links.push(program.take_link(id)?);
     }
-    Ok(Attachment { link: link.clone(), mode: Mode::Tcx, orientation, made_clsact: false, links })
+    Ok(Attachment {
+        link: link.clone(),
+        mode: Mode::Tcx,
+        orientation,
+        made_clsact: false,
+        claim: None,
+        links,
+    })
 }
 
 async fn attach_clsact(
@@ -149,13 +167,23 @@ async fn attach_clsact(
     link: &Link,
     orientation: Orientation,
 ) -> Result<Attachment, AttachError> {
+    let claim = claim(link).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => AttachError::Taken(link.name.clone()),
+        _ => other(link, &error),
+    })?;
     let made_clsact = match qdisc_add_clsact(&link.name) {
         Ok(()) => true,
         Err(error) if errno(&error) == Some(rustix::io::Errno::EXIST) => false,
         Err(error) => return Err(other(link, &error)),
     };
-    let attachment =
-        Attachment { link: link.clone(), mode: Mode::Clsact, orientation, made_clsact, links: Vec::new() };
+    let attachment = Attachment {
+        link: link.clone(),
+        mode: Mode::Clsact,
+        orientation,
+        made_clsact,
+        claim: Some(claim),
+        links: Vec::new(),
+    };
     if let Err(error) = add_filters(programs, link, orientation) {
         // That it failed is what counts, not that the interface may be gone by now.
         let _ = attachment.detach().await;
@@ -193,6 +221,13 @@ fn attach_filter(program: &mut SchedClassifier, link: &Link, hook: TcAttachType)
     // may have replaced ours). Filters are removed by name instead.
     std::mem::forget(program.take_link(id)?);
     Ok(())
+}
+
+/// Claims the place of this program's legacy filters on an interface, which have no other sign of whose
+/// they are. An abstract Unix socket is bound to the network namespace, and goes with its process.
+fn claim(link: &Link) -> io::Result<UnixDatagram> {
+    let address = SocketAddr::from_abstract_name(format!("sni-probe/clsact/{}", link.index))?;
+    UnixDatagram::bind_addr(&address)
 }
 
 /// The hook of each program.

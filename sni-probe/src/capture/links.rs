@@ -51,7 +51,8 @@ impl fmt::Display for Orientation {
 pub struct Links {
     /// All interfaces, in the kernel's order.
     pub all: Vec<Link>,
-    /// Indices of the interfaces through which default routes lead, IPv4 or IPv6.
+    /// Indices of the interfaces through which default routes lead, IPv4 or IPv6: see
+    /// [`Netlink::add_default_routes`].
     pub default_routes: BTreeSet<u32>,
 }
 
@@ -99,11 +100,14 @@ impl Netlink {
         Ok((Self { handle }, messages.map(|_| ())))
     }
 
-    /// Asks the kernel for interfaces and default routes.
+    /// Asks the kernel for the interfaces, without routes.
     pub async fn links(&self) -> Result<Links, rtnetlink::Error> {
         let messages: Vec<LinkMessage> = self.handle.link().get().execute().try_collect().await?;
-        let mut links =
-            Links { all: messages.iter().filter_map(link).collect(), default_routes: BTreeSet::new() };
+        Ok(Links { all: messages.iter().filter_map(link).collect(), default_routes: BTreeSet::new() })
+    }
+
+    /// Asks the kernel for the default routes too. The kernel lists all routes, which may be many.
+    pub async fn add_default_routes(&self, links: &mut Links) {
         let v4 = RouteMessageBuilder::<std::net::Ipv4Addr>::new().build();
         let v6 = RouteMessageBuilder::<std::net::Ipv6Addr>::new().build();
         for family in [v4, v6] {
@@ -113,7 +117,6 @@ impl Netlink {
                 links.default_routes.extend(default_route_links(&route));
             }
         }
-        Ok(links)
     }
 }
 

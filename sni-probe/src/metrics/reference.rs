@@ -74,7 +74,7 @@ const VALUES: &[(&str, &str, Meanings)] = &[
             ("reset_by_gateway", "RST of the gateway: Envoy's answer when no filter chain matches"),
             ("reset_by_client", "RST of the client"),
             ("closed_by_gateway", "FIN of the gateway before any answer"),
-            ("closed_by_client", "FIN of the client before any answer"),
+            ("closed_by_client", "FIN of the client before any answer, whatever the gateway does after it"),
             ("timeout", "none of these within `--handshake-timeout`"),
             ("evicted", "given up before: see `sni_probe_flow_evictions_total`"),
             ("unfinished", "the capture ended, or the daemon stopped, before"),
@@ -167,6 +167,8 @@ const VALUES: &[(&str, &str, Meanings)] = &[
         &[
             ("attached", "the programs were attached: at the start, or because it is back"),
             ("lost", "it went away, and the programs with it"),
+            ("down", "it was set down: nothing is seen there"),
+            ("up", "it was set up again"),
         ],
     ),
 ];

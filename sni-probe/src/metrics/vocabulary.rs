@@ -129,5 +129,9 @@ label! {
         Attached => "attached",
         /// It went away with the programs on it.
         Lost => "lost",
+        /// It was set down: nothing is seen there.
+        Down => "down",
+        /// It was set up again.
+        Up => "up",
     }
 }

@@ -34,6 +34,15 @@ struct Watched {
 }
 
 impl Watched {
+    /// Whether it is there and the programs are not on it.
+    fn is_to_be_attached(&self, links: &Links) -> bool {
+        let is_attached = self
+            .attachment
+            .as_ref()
+            .is_some_and(|attachment| links.all.iter().any(|link| link.index == attachment.link.index));
+        !is_attached && links.by_name(&self.name).is_some()
+    }
+
     /// Tells that it is attached.
     fn announce(&self) {
         let Some(Attachment { link, mode, orientation, .. }) = &self.attachment else { return };
@@ -58,7 +67,7 @@ impl Interfaces {
         metrics: Arc<Metrics>,
         readiness: Arc<Readiness>,
     ) -> anyhow::Result<Self> {
-        let links = netlink.links().await.context("cannot ask the kernel for interfaces")?;
+        let mut links = netlink.links().await.context("cannot ask the kernel for interfaces")?;
         let mut names: Vec<String> = Vec::new();
         for name in &options.interfaces {
             if !names.contains(name) {
@@ -66,6 +75,7 @@ impl Interfaces {
             }
         }
         if names.is_empty() {
+            netlink.add_default_routes(&mut links).await;
             names = links.with_default_route().map(|link| link.name.clone()).collect();
             if names.is_empty() {
                 bail!(
@@ -98,7 +108,8 @@ impl Interfaces {
     /// # Errors
     /// If one fails: then nothing is attached.
     pub(super) async fn attach_all(&mut self, programs: &mut Programs) -> anyhow::Result<()> {
-        let links = self.netlink.links().await.context("cannot ask the kernel for interfaces")?;
+        let mut links = self.netlink.links().await.context("cannot ask the kernel for interfaces")?;
+        self.netlink.add_default_routes(&mut links).await;
         for index in 0..self.watched.len() {
             let name = self.watched[index].name.clone();
             self.metrics.add_interface(&name);
@@ -119,13 +130,16 @@ impl Interfaces {
     /// Compares what is attached with what is there: attaches to interfaces that are back, and notes
     /// those that went away.
     pub(super) async fn reconcile(&mut self, programs: &mut Programs) {
-        let links = match self.netlink.links().await {
+        let mut links = match self.netlink.links().await {
             Ok(links) => links,
             Err(error) => {
                 tracing::warn!(%error, "cannot ask the kernel for interfaces");
                 return;
             }
         };
+        if self.watched.iter().any(|watched| watched.is_to_be_attached(&links)) {
+            self.netlink.add_default_routes(&mut links).await;
+        }
         for index in 0..self.watched.len() {
             self.look_after(index, &links, programs).await;
         }
@@ -137,8 +151,12 @@ impl Interfaces {
             if let Some(link) = links.all.iter().find(|link| link.index == attachment.link.index) {
                 if link.is_up != attachment.link.is_up {
                     attachment.link.is_up = link.is_up;
-                    let state =
-                        if link.is_up { "up again" } else { "down: nothing is seen there until it is up" };
+                    let (change, state) = if link.is_up {
+                        (InterfaceChange::Up, "up again")
+                    } else {
+                        (InterfaceChange::Down, "down: nothing is seen there until it is up")
+                    };
+                    self.metrics.interface_changed(&watched.name, change);
                     tracing::warn!(interface = watched.name, "the interface is {state}");
                 }
                 if link.name != attachment.link.name {

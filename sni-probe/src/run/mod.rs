@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use rustix::time::{ClockId, clock_gettime};
 use sni_probe::capture::links::Netlink;
 use sni_probe::capture::preflight;
@@ -29,8 +29,10 @@ use crate::output::{EventWriter, WallClock};
 
 /// How often the ring is looked at. The kernel wakes the daemon earlier when much has gathered.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// How often the kernel's counters are read, and interfaces looked after whose notice was missed.
-const AUDIT_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the kernel's counters are read.
+const COUNTERS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often interfaces are looked after without a notice, for one may have been missed.
+const INTERFACES_INTERVAL: Duration = Duration::from_secs(10);
 /// Events handled at a stretch, before the HTTP server and signals have their turn.
 const BATCH: usize = 4096;
 /// How long the reader of stdout is waited for at the end.
@@ -78,17 +80,20 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     tracing::info!(metrics = %format_args!("http://{address}/metrics"), ports = ?options.ports, "watching");
 
     let mut poll = ticks(POLL_INTERVAL);
-    let mut audit = ticks(AUDIT_INTERVAL);
+    let mut counters = ticks(COUNTERS_INTERVAL);
+    let mut look_around = ticks(INTERFACES_INTERVAL);
     let mut is_more = false;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = audit.tick() => {
-                observer.audit();
+            _ = counters.tick() => observer.read_counters(),
+            _ = look_around.tick() => interfaces.reconcile(&mut programs).await,
+            Some(()) = link_changes.next() => {
+                // Notices come in bursts; one look answers all of them.
+                while link_changes.next().now_or_never().flatten().is_some() {}
                 interfaces.reconcile(&mut programs).await;
             }
-            Some(()) = link_changes.next() => interfaces.reconcile(&mut programs).await,
             _ = poll.tick() => {}
             // Edge-triggered: cleared before the ring is drained, so that what comes meanwhile wakes again.
             ready = ring.readable_mut() => ready.context("cannot wait for events")?.clear_ready(),
@@ -152,7 +157,7 @@ impl Observer {
     }
 
     /// Reads the kernel's counters.
-    fn audit(&mut self) {
+    fn read_counters(&mut self) {
         let Self { counters, metrics, .. } = self;
         if let Err(error) = counters.poll(|counter, n| metrics.add(counter, n)) {
             tracing::warn!(%error, "cannot read the counters of the programs");
@@ -161,7 +166,7 @@ impl Observer {
 
     /// Gives the hellos that still wait their outcome, `unfinished`, and writes the last lines.
     fn finish(mut self, interfaces: &Interfaces) {
-        self.audit();
+        self.read_counters();
         self.tracker.finish();
         let clock = WallClock::new(now(), SystemTime::now());
         publish(&mut self.tracker, &self.metrics, &mut self.events, interfaces, clock);

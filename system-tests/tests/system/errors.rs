@@ -121,7 +121,7 @@ fn flags_and_variables_with_a_bad_value() {
         ("--handshake-timeout", "SNI_PROBE_HANDSHAKE_TIMEOUT", "30", "30s"),
         ("--handshake-timeout", "SNI_PROBE_HANDSHAKE_TIMEOUT", "0s", "1s to 10m"),
         ("--log-format", "SNI_PROBE_LOG_FORMAT", "xml", "text, json"),
-        ("--log-level", "SNI_PROBE_LOG", "loud", "debug"),
+        ("--log-level", "SNI_PROBE_LOG_LEVEL", "loud", "debug"),
     ];
     for (flag, variable, value, says) in cases {
         let shown = value.rsplit(',').next().unwrap();

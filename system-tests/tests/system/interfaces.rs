@@ -95,6 +95,9 @@ fn goes_down_and_comes_up() {
             .unwrap();
         site.hello();
         assert_counted(&probe, 2);
+        let metrics = probe.metrics().unwrap();
+        let changes = |change| metrics.count("sni_probe_interface_changes_total", &[("change", change)]);
+        assert_eq!(["down", "up", "lost"].map(changes), [1, 2, 0]);
         assert_eq!(names(&site.lab.gateway), ours(mode));
         assert_eq!(probe.stop().unwrap(), 0);
         assert_bare(&site.lab.gateway, GATEWAY_INTERFACE);

@@ -79,6 +79,29 @@ fn filters_of_a_killed_one_do_not_stay_behind_links() {
     assert_eq!(names(&site.lab.gateway), ours(Mode::Tcx));
 }
 
+#[test]
+fn two_daemons_do_not_take_each_others_filters() {
+    let site = Site::new();
+    let start = |attach: &str| {
+        let options = ["-i", GATEWAY_INTERFACE, "--orientation", "nic", "--attach", attach];
+        let command = site.lab.gateway.command(binary().unwrap());
+        Probe::start_by(&site.lab, command, HTTP_PORT + 1, &options).unwrap()
+    };
+    let probe = site.probe(&["--attach", "clsact"]);
+    let mut second = start("clsact");
+    assert_eq!(second.service().wait(STOP_DEADLINE).unwrap(), 2);
+    let said = second.service().stderr();
+    assert!(said.contains("another sni-probe watches gw0") && said.lines().count() == 1, "{said}");
+    // One that attaches by links leaves them alone as well.
+    let mut third = start("tcx");
+    third.wait_ready().unwrap();
+    site.hello();
+    assert_counted(&third, 1);
+    assert_counted(&probe, 1);
+    assert_eq!(third.stop().unwrap(), 0);
+    assert_eq!(names(&site.lab.gateway), ours(Mode::Clsact));
+}
+
 fn foreign() -> [Vec<(Mode, String)>; 2] {
     [vec![(Mode::Clsact, "bpf".to_owned())], vec![]]
 }
