@@ -15,7 +15,7 @@ use aya::programs::tc::{
 };
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, TcError};
 
-use super::links::{Link, Orientation, delete_clsact_if_empty};
+use super::links::{Link, Netlink, Orientation, delete_clsact_if_empty};
 use super::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT, Programs};
 
 /// Places of a legacy filter among others, the first that is free: not 1, where Cilium's stands and others
@@ -115,6 +115,19 @@ pub async fn attach(
 }
 
 impl Attachment {
+    /// Whether the programs are still where they were attached: anybody may delete legacy filters (Cilium
+    /// does), while a TCX link stays as long as its process and its interface.
+    pub async fn is_in_place(&self, netlink: &Netlink) -> bool {
+        match self.mode {
+            Mode::Tcx => true,
+            // If the kernel does not say, they are taken to be there: better than to attach again and again.
+            Mode::Clsact => {
+                let count = netlink.count_filters(self.link.index, FILTER_HANDLE.into()).await;
+                count.map_or(true, |count| count >= 2)
+            }
+        }
+    }
+
     /// Detaches the programs; errors are of interest to nobody but the log, for the interface may be gone.
     pub async fn detach(self) -> Result<(), AttachError> {
         match self.mode {

@@ -92,10 +92,11 @@ pub struct Netlink {
 }
 
 impl Netlink {
-    /// Connects, and returns a stream that yields whenever an interface has changed (and when notices
-    /// were lost): look again then with [`Netlink::links`]. Needs a running tokio runtime.
+    /// Connects, and returns a stream that yields whenever an interface, or the filters of one,
+    /// have changed (and when notices were lost): look again then with [`Netlink::links`]. Needs a running tokio runtime.
     pub fn connect() -> io::Result<(Self, impl Stream<Item = ()> + Unpin)> {
-        let (connection, handle, messages) = rtnetlink::new_multicast_connection(&[MulticastGroup::Link])?;
+        let (connection, handle, messages) =
+            rtnetlink::new_multicast_connection(&[MulticastGroup::Link, MulticastGroup::Tc])?;
         tokio::spawn(connection);
         Ok((Self { handle }, messages.map(|_| ())))
     }
@@ -104,6 +105,17 @@ impl Netlink {
     pub async fn links(&self) -> Result<Links, rtnetlink::Error> {
         let messages: Vec<LinkMessage> = self.handle.link().get().execute().try_collect().await?;
         Ok(Links { all: messages.iter().filter_map(link).collect(), default_routes: BTreeSet::new() })
+    }
+
+    /// How many legacy filters of BPF programs with this handle an interface has, on both hooks together.
+    pub async fn count_filters(&self, index: u32, handle: u32) -> Result<usize, rtnetlink::Error> {
+        let Ok(index) = i32::try_from(index) else { return Ok(0) };
+        let filters = self.handle.traffic_filter(index);
+        let ingress: Vec<TcMessage> = filters.clone().get().ingress().execute().try_collect().await?;
+        let egress: Vec<TcMessage> = filters.clone().get().egress().execute().try_collect().await?;
+        let is_counted =
+            |filter: &&TcMessage| u32::from(filter.header.handle) == handle && is_of_kind(filter, "bpf");
+        Ok(ingress.iter().chain(&egress).filter(is_counted).count())
     }
 
     /// Asks the kernel for the default routes too. The kernel lists all routes, which may be many.
@@ -175,7 +187,8 @@ pub(super) async fn delete_clsact_if_empty(index: u32) -> Result<(), rtnetlink::
             return Ok(());
         }
         let qdiscs: Vec<TcMessage> = handle.qdisc().get().index(index).execute().try_collect().await?;
-        let Some(clsact) = qdiscs.into_iter().find(|qdisc| qdisc.header.index == index && is_clsact(qdisc))
+        let Some(clsact) =
+            qdiscs.into_iter().find(|qdisc| qdisc.header.index == index && is_of_kind(qdisc, "clsact"))
         else {
             return Ok(());
         };
@@ -189,6 +202,6 @@ pub(super) async fn delete_clsact_if_empty(index: u32) -> Result<(), rtnetlink::
     result
 }
 
-fn is_clsact(qdisc: &TcMessage) -> bool {
-    qdisc.attributes.iter().any(|attribute| matches!(attribute, TcAttribute::Kind(kind) if kind == "clsact"))
+fn is_of_kind(message: &TcMessage, wanted: &str) -> bool {
+    message.attributes.iter().any(|attribute| matches!(attribute, TcAttribute::Kind(kind) if kind == wanted))
 }

@@ -36,11 +36,7 @@ struct Watched {
 impl Watched {
     /// Whether it is there and the programs are not on it.
     fn is_to_be_attached(&self, links: &Links) -> bool {
-        let is_attached = self
-            .attachment
-            .as_ref()
-            .is_some_and(|attachment| links.all.iter().any(|link| link.index == attachment.link.index));
-        !is_attached && links.by_name(&self.name).is_some()
+        self.attachment.is_none() && links.by_name(&self.name).is_some()
     }
 
     /// Tells that it is attached.
@@ -137,45 +133,58 @@ impl Interfaces {
                 return;
             }
         };
+        for index in 0..self.watched.len() {
+            self.notice_changes(index, &links).await;
+        }
         if self.watched.iter().any(|watched| watched.is_to_be_attached(&links)) {
             self.netlink.add_default_routes(&mut links).await;
         }
         for index in 0..self.watched.len() {
-            self.look_after(index, &links, programs).await;
+            if self.watched[index].is_to_be_attached(&links) {
+                self.attach_again(index, &links, programs).await;
+            }
         }
     }
 
-    async fn look_after(&mut self, index: usize, links: &Links, programs: &mut Programs) {
+    /// Tells what has become of an interface and of the programs on it.
+    async fn notice_changes(&mut self, index: usize, links: &Links) {
         let watched = &mut self.watched[index];
-        if let Some(attachment) = &mut watched.attachment {
-            if let Some(link) = links.all.iter().find(|link| link.index == attachment.link.index) {
-                if link.is_up != attachment.link.is_up {
-                    attachment.link.is_up = link.is_up;
-                    let (change, state) = if link.is_up {
-                        (InterfaceChange::Up, "up again")
-                    } else {
-                        (InterfaceChange::Down, "down: nothing is seen there until it is up")
-                    };
-                    self.metrics.interface_changed(&watched.name, change);
-                    tracing::warn!(interface = watched.name, "the interface is {state}");
-                }
-                if link.name != attachment.link.name {
-                    tracing::warn!(interface = watched.name, "the interface is now called {}", link.name);
-                    // Legacy filters are removed by the interface's name.
-                    attachment.link.name.clone_from(&link.name);
-                }
-                return;
-            }
-            // The programs went with the interface.
-            tracing::warn!(
-                interface = watched.name,
-                "the interface is gone; it is watched again when it is back"
-            );
-            set_attached(&self.metrics, &watched.name, attachment, false);
-            self.metrics.interface_changed(&watched.name, InterfaceChange::Lost);
-            self.readiness.set(&watched.name, Status::Detached("the interface is gone".to_owned()));
-            watched.attachment = None;
+        let Some(attachment) = &mut watched.attachment else { return };
+        let Some(link) = links.all.iter().find(|link| link.index == attachment.link.index) else {
+            self.lost(index, "the interface is gone");
+            return;
+        };
+        if link.is_up != attachment.link.is_up {
+            attachment.link.is_up = link.is_up;
+            let (change, state) = if link.is_up {
+                (InterfaceChange::Up, "up again")
+            } else {
+                (InterfaceChange::Down, "down: nothing is seen there until it is up")
+            };
+            self.metrics.interface_changed(&watched.name, change);
+            tracing::warn!(interface = watched.name, "the interface is {state}");
         }
+        if link.name != attachment.link.name {
+            tracing::warn!(interface = watched.name, "the interface is now called {}", link.name);
+            // Legacy filters are removed by the interface's name.
+            attachment.link.name.clone_from(&link.name);
+        }
+        if !attachment.is_in_place(&self.netlink).await {
+            self.lost(index, "somebody has removed the filters");
+        }
+    }
+
+    /// The programs are not on the interface any more.
+    fn lost(&mut self, index: usize, reason: &str) {
+        let watched = &mut self.watched[index];
+        let Some(attachment) = watched.attachment.take() else { return };
+        tracing::warn!(interface = watched.name, "{reason}; it is watched again as soon as it can be");
+        set_attached(&self.metrics, &watched.name, &attachment, false);
+        self.metrics.interface_changed(&watched.name, InterfaceChange::Lost);
+        self.readiness.set(&watched.name, Status::Detached(reason.to_owned()));
+    }
+
+    async fn attach_again(&mut self, index: usize, links: &Links, programs: &mut Programs) {
         let Some(link) = links.by_name(&self.watched[index].name) else { return };
         match self.attach(index, link, links, programs).await {
             Ok(()) => {

@@ -5,7 +5,7 @@ use system_tests::probe::Probe;
 use system_tests::resetting::{ResettingGateway, send_hello};
 use system_tests::{CLIENT_V4, GATEWAY_INTERFACE, GATEWAY_V6, Lab, wait_until};
 
-use crate::site::{MODES, PORT, Site, TIMEOUT, assert_bare, assert_counted, names, ours, wait_for_log};
+use crate::site::{MODES, PORT, Site, TIMEOUT, assert_bare, assert_counted, names, ours, tc, wait_for_log};
 
 /// A veth pair of which both ends are in the gateway's namespace: a second interface.
 const SECOND_INTERFACE: &str = "up0";
@@ -118,7 +118,7 @@ fn deleted_and_made_again() {
         assert_eq!(page, format!("not ready\n{GATEWAY_INTERFACE}: not attached: the interface is gone\n"));
         assert_eq!(attached(&probe, GATEWAY_INTERFACE), 0);
         assert_eq!(changes(&probe, GATEWAY_INTERFACE, "lost"), 1);
-        wait_for_log(&mut probe, "the interface is gone; it is watched again when it is back");
+        wait_for_log(&mut probe, "the interface is gone; it is watched again as soon as it can be");
 
         site.lab.connect().unwrap();
         probe.wait_ready().unwrap();
@@ -174,4 +174,27 @@ fn one_of_two_is_deleted() {
             assert_bare(&site.lab.gateway, interface);
         }
     }
+}
+
+/// Cilium, for one, deletes all legacy filters of an interface to which it attaches by TCX.
+#[test]
+fn filters_that_somebody_removes_are_attached_again() {
+    let site = Site::new();
+    let mut probe = site.probe(&["--attach", "clsact"]);
+    for (removals, command) in [
+        (1, format!("qdisc del dev {GATEWAY_INTERFACE} clsact")),
+        (2, format!("filter del dev {GATEWAY_INTERFACE} ingress")),
+    ] {
+        tc(&site.lab.gateway, &command);
+        wait_until("the filters to be back", TIMEOUT, || {
+            let seen = ["lost", "attached"].map(|change| changes(&probe, GATEWAY_INTERFACE, change));
+            Ok((seen == [removals, removals + 1]).then_some(()))
+        })
+        .unwrap();
+        assert_eq!(names(&site.lab.gateway), ours(Mode::Clsact));
+        site.hello();
+        assert_counted(&probe, removals);
+    }
+    assert_eq!(probe.get("/readyz").unwrap().0, 200);
+    assert_eq!(probe.stop().unwrap(), 0);
 }
