@@ -65,7 +65,7 @@ pub struct EventHeader {
     pub client_port: u16,
     /// The gateway's TCP port.
     pub gateway_port: u16,
-    /// Index of the interface that saw the packet; of the capture's interface in a replay.
+    /// Index of the interface that saw the packet; in a replay the number of its frame.
     pub ifindex: u32,
     /// Initial sequence number of the client: its first payload byte has `isn + 1`.
     /// For kinds of the gateway meaningless.

@@ -11,12 +11,23 @@ use crate::datapath::{self, Flows, Sink};
 use crate::event::{Event, EventHeader};
 use crate::ports::{self, PortBitmap};
 use crate::slot::{BUCKETS, Bucket, FlowHash, Slot, WAYS};
-use crate::wire::{Packet, Unreadable};
+use crate::wire::{IpVersion, Packet, Rejected, Unreadable, behind_ethernet};
 
-/// One frame, from its Ethernet header on.
+/// What the bytes of a [`Frame`] begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// An Ethernet header, as in the kernel.
+    Ethernet,
+    /// An IP header: of what other link layers and tunnels carry.
+    Ip,
+}
+
+/// One packet as bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    /// The bytes at hand: fewer than `wire_len` where a capture was cut short.
+    /// What the bytes begin with.
+    pub layer: Layer,
+    /// The bytes at hand: fewer than `wire_len` where a capture was cut short (its snap length).
     pub bytes: &'a [u8],
     /// Length on the wire, in bytes.
     pub wire_len: usize,
@@ -27,9 +38,9 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// A whole frame.
+    /// A whole Ethernet frame.
     pub const fn new(bytes: &'a [u8], time_ns: u64) -> Self {
-        Self { bytes, wire_len: bytes.len(), time_ns, ifindex: 0 }
+        Self { layer: Layer::Ethernet, bytes, wire_len: bytes.len(), time_ns, ifindex: 0 }
     }
 
     fn array<const N: usize>(&self, offset: usize) -> Result<[u8; N], Unreadable> {
@@ -57,6 +68,18 @@ impl Packet for Frame<'_> {
 
     fn u32_at(&self, offset: usize) -> Result<u32, Unreadable> {
         self.array(offset).map(u32::from_be_bytes)
+    }
+
+    #[inline(always)]
+    fn network(&self) -> Result<(IpVersion, usize), Rejected> {
+        match self.layer {
+            Layer::Ethernet => behind_ethernet(self),
+            Layer::Ip => match self.bytes.first().map(|first| first >> 4) {
+                Some(4) => Ok((IpVersion::V4, 0)),
+                Some(6) => Ok((IpVersion::V6, 0)),
+                _ => Err(Rejected::NotTcp),
+            },
+        }
     }
 }
 
@@ -124,11 +147,14 @@ struct Copier<'a, F> {
 
 impl<F: FnMut(Event<'_>)> Sink for Copier<'_, F> {
     fn emit(&mut self, header: &EventHeader, payload_offset: usize) {
-        let data = self.frame.bytes.get(payload_offset..);
-        match data.and_then(|data| data.get(..header.data_len as usize)) {
-            Some(data) => (self.on_event)(Event { header: *header, data }),
-            None => self.count(Counter::LostCopyFailed),
+        let there = self.frame.bytes.get(payload_offset..).unwrap_or_default();
+        let data = there.get(..header.data_len as usize).unwrap_or(there);
+        if data.len() < header.data_len as usize {
+            // Cut short by the capture: what is there is told, and that there was more. The core takes the
+            // rest for a segment that it did not see.
+            self.count(Counter::LostCopyFailed);
         }
+        (self.on_event)(Event { header: EventHeader { data_len: data.len() as u32, ..*header }, data });
     }
 
     fn count(&mut self, counter: Counter) {

@@ -1,4 +1,4 @@
-//! Finds the TCP segment in an Ethernet frame: VLAN tags, IPv4 with options, IPv6 with extension headers.
+//! Finds the TCP segment in a packet: VLAN tags, IPv4 with options, IPv6 with extension headers.
 //!
 //! Lengths come from the IP header, never from the frame's: short frames are padded.
 //! Reads are of 16 and 32 bits: the kernel's loads of those are single instructions.
@@ -9,10 +9,10 @@ use crate::counters::Counter;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable;
 
-/// Read access to one frame, from its Ethernet header on. Integers are in network byte order on
-/// the wire and in host byte order here.
-pub trait Packet {
-    /// Length of the frame on the wire, in bytes.
+/// Read access to one packet, from its Ethernet header on unless [`network`](Self::network) says
+/// otherwise. Integers are in network byte order on the wire and in host byte order here.
+pub trait Packet: Sized {
+    /// Length of the packet on the wire, in bytes.
     fn wire_len(&self) -> usize;
     /// When it was seen: see [`EventHeader::time_ns`](crate::event::EventHeader::time_ns).
     fn time_ns(&self) -> u64;
@@ -22,6 +22,11 @@ pub trait Packet {
     fn u16_at(&self, offset: usize) -> Result<u16, Unreadable>;
     /// The 32-bit integer at `offset`.
     fn u32_at(&self, offset: usize) -> Result<u32, Unreadable>;
+    /// Where the IP header is, and of which version.
+    #[inline(always)]
+    fn network(&self) -> Result<(IpVersion, usize), Rejected> {
+        behind_ethernet(self)
+    }
 }
 
 /// Why there is nothing to look at in a packet.
@@ -86,6 +91,15 @@ pub struct Location {
 /// Finds the TCP header.
 #[inline(always)]
 pub fn locate<P: Packet>(packet: &P) -> Result<Location, Rejected> {
+    match packet.network()? {
+        (IpVersion::V4, network) => locate_ipv4(packet, network),
+        (IpVersion::V6, network) => locate_ipv6(packet, network),
+    }
+}
+
+/// Finds the IP header behind an Ethernet header and its VLAN tags.
+#[inline(always)]
+pub(crate) fn behind_ethernet<P: Packet>(packet: &P) -> Result<(IpVersion, usize), Rejected> {
     let mut ether_type = packet.u16_at(12)?;
     let mut network = 14;
     for _ in 0..MAX_VLAN_TAGS {
@@ -96,8 +110,8 @@ pub fn locate<P: Packet>(packet: &P) -> Result<Location, Rejected> {
         network += 4;
     }
     match ether_type {
-        ethertype::IPV4 => locate_ipv4(packet, network),
-        ethertype::IPV6 => locate_ipv6(packet, network),
+        ethertype::IPV4 => Ok((IpVersion::V4, network)),
+        ethertype::IPV6 => Ok((IpVersion::V6, network)),
         ethertype::VLAN | ethertype::QINQ => Err(Rejected::Skipped(Counter::SkippedVlanTags)),
         _ => Err(Rejected::NotTcp),
     }

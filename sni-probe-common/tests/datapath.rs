@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use sni_probe_common::counters::Counter;
 use sni_probe_common::event::{ANSWER_COPY, CLIENT_WINDOW, EventHeader, flags, kind, tcp_flags};
 use sni_probe_common::slot::{BUCKETS, MAX_ANSWERS, WAYS};
-use sni_probe_common::userspace::{Datapath, Frame};
+use sni_probe_common::userspace::{Datapath, Frame, Layer};
 
 const CLIENT: [u8; 4] = [10, 0, 0, 1];
 const GATEWAY: [u8; 4] = [10, 0, 0, 2];
@@ -506,12 +506,35 @@ fn packets_beyond_64_kib_have_the_length_of_their_frame() {
 }
 
 #[test]
-fn a_frame_cut_short_is_not_taken_for_data() {
+fn of_a_frame_cut_short_what_is_there() {
     let whole = hello();
     let mut probe = Probe::new();
-    let cut = Frame { bytes: &whole[..60], wire_len: whole.len(), time_ns: 0, ifindex: 0 };
-    probe.datapath.client_to_gateway(&cut, |_| panic!("no event"));
+    let bytes = &whole[..60];
+    let cut = Frame { layer: Layer::Ethernet, bytes, wire_len: whole.len(), time_ns: 0, ifindex: 0 };
+    let mut seen = 0;
+    probe.datapath.client_to_gateway(&cut, |event| {
+        assert_eq!(event.data, &whole[54..60]);
+        assert_eq!(event.header.data_len, 6);
+        assert_eq!(event.header.payload_len as usize, whole.len() - 54);
+        seen += 1;
+    });
+    assert_eq!(seen, 1);
     assert_eq!(probe.datapath.counter(Counter::LostCopyFailed), 1);
+}
+
+#[test]
+fn the_same_from_the_ip_header_on() {
+    let whole = hello();
+    let mut seen = Vec::new();
+    for (layer, bytes) in [(Layer::Ethernet, &whole[..]), (Layer::Ip, &whole[14..])] {
+        let frame = Frame { layer, bytes, wire_len: bytes.len(), time_ns: 0, ifindex: 0 };
+        let mut probe = Probe::new();
+        probe.datapath.client_to_gateway(&frame, |event| seen.push((event.header, event.data.to_vec())));
+    }
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[0], seen[1]);
+    let neither = Frame { layer: Layer::Ip, bytes: &whole, wire_len: whole.len(), time_ns: 0, ifindex: 0 };
+    Probe::new().datapath.client_to_gateway(&neither, |_| panic!("no event"));
 }
 
 proptest! {

@@ -40,6 +40,8 @@ pub enum Observation {
     /// A flow ended of which bytes were seen, but too few or the wrong ones to tell whether it spoke
     /// TLS: its first bytes were not seen, or it sent fewer than classify it.
     Unclassified {
+        /// The connection.
+        flow: FlowKey,
         /// How it ended.
         reason: IncompleteReason,
     },
@@ -55,7 +57,7 @@ pub enum Observation {
 pub struct Handshake {
     /// The connection as it is on the wire.
     pub flow: FlowKey,
-    /// Index of the interface that saw it (in a replay: of the capture's interface).
+    /// Index of the interface that saw the packet of `time`; in a replay the number of that frame.
     pub ifindex: u32,
     /// The client and the destination according to a PROXY protocol header, if there was one with addresses.
     pub proxied: Option<Proxied>,

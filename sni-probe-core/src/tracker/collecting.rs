@@ -3,9 +3,8 @@
 use sni_probe_common::event::Event;
 use sni_probe_common::slot::MAX_ANSWERS;
 
-use super::state::{Awaiting, Before, Context, Start, State};
+use super::state::{Awaiting, Before, Context, Sighting, Start, State};
 use crate::assembler::{Assembler, MAX_STREAM_BYTES, stream_offset};
-use crate::flow::Timestamp;
 use crate::observation::Observation;
 use crate::opening::{self, Content, Opening};
 use crate::prelude::{self, Search};
@@ -32,7 +31,7 @@ impl Collecting {
     }
 
     pub(super) fn client_data(mut self: Box<Self>, event: &Event<'_>, context: &mut Context<'_>) -> State {
-        let Start { time, gateway, .. } = Start::of(&event.header);
+        let Start { seen, gateway } = Start::of(&event.header);
         self.start.gateway = match self.behind {
             None => self.start.gateway.or(gateway),
             Some(_) => later(self.start.gateway, gateway),
@@ -45,18 +44,18 @@ impl Collecting {
             };
         }
         if let Some(rival) = self.rival(offset, event.data) {
-            return self.start.decide(rival, time, |_| 1, context).unwrap_or(State::Ignored);
+            return self.start.decide(rival, seen, |_| 1, context).unwrap_or(State::Ignored);
         }
         if self.bytes.contiguous().len() < self.at_least {
             return State::Collecting(self);
         }
-        let opening = self.read(time, context.preludes);
+        let opening = self.read(seen, context.preludes);
         if let Content::Undecided { at_least } | Content::Partial { at_least, .. } = opening.content {
             self.at_least = at_least;
             return State::Collecting(self);
         }
         let segments = |range| self.bytes.segments_within(range);
-        self.start.decide(opening, time, segments, context).unwrap_or(State::Ignored)
+        self.start.decide(opening, seen, segments, context).unwrap_or(State::Ignored)
     }
 
     pub(super) fn gateway_data(
@@ -86,7 +85,7 @@ impl Collecting {
         if !preludes {
             return false;
         }
-        let opening = self.read(self.start.time, preludes);
+        let opening = self.read(self.start.seen, preludes);
         if self.behind.is_none() && matches!(opening.content, Content::Partial { .. }) {
             return false;
         }
@@ -96,7 +95,7 @@ impl Collecting {
 
     /// The hello will never be whole. `None` if the bytes do not even show that there is one.
     pub(super) fn give_up(mut self, reason: IncompleteReason, context: &mut Context<'_>) -> Option<Awaiting> {
-        let opening = self.read(self.start.time, context.preludes);
+        let opening = self.read(self.start.seen, context.preludes);
         if let Content::Partial { partial, .. } = opening.content {
             let segments = self.bytes.segments_within(partial.start..usize::MAX);
             let before = Before { proxy: opening.proxy, prelude: opening.prelude() };
@@ -104,7 +103,7 @@ impl Collecting {
         }
         match self.behind {
             Some(behind) => self.start.not_tls(behind.protocol, context),
-            None => context.observations.push_back(Observation::Unclassified { reason }),
+            None => context.observations.push_back(Observation::Unclassified { flow: context.key.into(), reason }),
         }
         None
     }
@@ -114,8 +113,8 @@ impl Collecting {
         self.bytes.heap_bytes()
     }
 
-    /// What the bytes so far are, of which the last came at `now`.
-    fn read(&mut self, now: Timestamp, preludes: bool) -> Opening {
+    /// What the bytes so far are, of which the last came `now`.
+    fn read(&mut self, now: Sighting, preludes: bool) -> Opening {
         let behind = match &mut self.behind {
             Some(behind) => behind,
             none => {
@@ -130,7 +129,7 @@ impl Collecting {
         };
         if behind.search(&self.bytes) {
             // The flow began earlier, but its hello did now.
-            self.start.time = now;
+            self.start.seen = now;
         }
         behind.read(self.bytes.contiguous())
     }

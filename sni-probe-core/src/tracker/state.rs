@@ -98,7 +98,7 @@ impl State {
         if event.header.seq == context.start {
             let opening = opening::read(event.data);
             let may_follow = context.preludes && matches!(opening.content, Content::NonTls(_));
-            if !may_follow && let Some(state) = start.decide(opening, start.time, |_| 1, context) {
+            if !may_follow && let Some(state) = start.decide(opening, start.seen, |_| 1, context) {
                 return state;
             }
         }
@@ -159,12 +159,24 @@ impl State {
     }
 }
 
+/// When and where a packet was seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sighting {
+    time: Timestamp,
+    ifindex: u32,
+}
+
+impl Sighting {
+    pub(super) fn of(header: &EventHeader) -> Self {
+        Self { time: Timestamp(header.time_ns), ifindex: header.ifindex }
+    }
+}
+
 /// What a flow's first event says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start {
-    /// When the hello began, or the flow.
-    pub(super) time: Timestamp,
-    ifindex: u32,
+    /// The packet with which the hello began, or the flow.
+    pub(super) seen: Sighting,
     /// Sequence number of the first byte of the gateway's answer, if the client acknowledged any.
     pub(super) gateway: Option<u32>,
 }
@@ -173,8 +185,7 @@ impl Start {
     pub(super) fn of(header: &EventHeader) -> Self {
         let acknowledges = header.tcp_flags & tcp_flags::ACK != 0;
         Self {
-            time: Timestamp(header.time_ns),
-            ifindex: header.ifindex,
+            seen: Sighting::of(header),
             gateway: acknowledges.then_some(header.ack),
         }
     }
@@ -185,7 +196,7 @@ impl Start {
     pub(super) fn decide(
         self,
         opening: Opening,
-        now: Timestamp,
+        now: Sighting,
         segments: impl FnOnce(Range<usize>) -> u32,
         context: &mut Context<'_>,
     ) -> Option<State> {
@@ -225,7 +236,7 @@ impl Start {
 
     pub(super) fn not_tls(self, protocol: NonTls, context: &mut Context<'_>) {
         let flow = FlowKey::from(context.key);
-        context.observations.push_back(Observation::NonTls { flow, time: self.time, protocol });
+        context.observations.push_back(Observation::NonTls { flow, time: self.seen.time, protocol });
     }
 
     pub(super) fn incomplete(
@@ -248,13 +259,13 @@ impl Start {
             hello.features.insert(Feature::Sslv2);
         }
         add_transport_features(&mut hello, before.proxy);
-        self.await_outcome(&hello, self.time, before.proxy, context.start, context)
+        self.await_outcome(&hello, self.seen, before.proxy, context.start, context)
     }
 
     fn await_outcome(
         self,
         hello: &Hello,
-        time: Timestamp,
+        seen: Sighting,
         proxy: Option<ProxyHeader>,
         next_record: u32,
         context: &mut Context<'_>,
@@ -267,8 +278,8 @@ impl Start {
         });
         Awaiting {
             hello: PackedHello::pack(hello),
-            time,
-            ifindex: self.ifindex,
+            time: seen.time,
+            ifindex: seen.ifindex,
             gateway_start: self.gateway,
             next_record,
             proxied: proxy.and_then(|header| header.addresses).map(Box::new),
@@ -304,7 +315,8 @@ fn add_transport_features(hello: &mut Hello, proxy: Option<ProxyHeader>) {
 #[derive(Debug)]
 pub(super) struct Awaiting {
     hello: PackedHello,
-    /// When the hello was whole, or, of an incomplete one, when it began.
+    /// Of the packet that made the hello whole, or, of an incomplete one, with which it began. (Not a
+    /// [`Sighting`], whose padding would be one more word for each waiting hello.)
     time: Timestamp,
     ifindex: u32,
     gateway_start: Option<u32>,

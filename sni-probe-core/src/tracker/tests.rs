@@ -633,7 +633,7 @@ fn proxy_headers() {
 #[test]
 fn proxy_header_without_a_hello() {
     for (behind, expected) in [
-        (&b""[..], Observation::Unclassified { reason: IncompleteReason::Closed }),
+        (&b""[..], unclassified(IncompleteReason::Closed)),
         (b"GET / HTTP/1.1\r\n", non_tls(NonTls::Http)),
         (PROXY_V1, non_tls(NonTls::Other)),
     ] {
@@ -643,10 +643,16 @@ fn proxy_header_without_a_hello() {
     }
 }
 
+fn flow() -> FlowKey {
+    FlowKey { client: "192.0.2.1:40000".parse().unwrap(), gateway: "192.0.2.2:443".parse().unwrap() }
+}
+
 fn non_tls(protocol: NonTls) -> Observation {
-    let flow =
-        FlowKey { client: "192.0.2.1:40000".parse().unwrap(), gateway: "192.0.2.2:443".parse().unwrap() };
-    Observation::NonTls { flow, time: Timestamp(1_000), protocol }
+    Observation::NonTls { flow: flow(), time: Timestamp(1_000), protocol }
+}
+
+fn unclassified(reason: IncompleteReason) -> Observation {
+    Observation::Unclassified { flow: flow(), reason }
 }
 
 #[test]
@@ -654,11 +660,11 @@ fn too_few_bytes_to_tell() {
     for bytes in [&b"P"[..], b"\r\n\r\n", &[0x80, 0x40]] {
         let mut scenario = Scenario::new();
         scenario.client(0, bytes).gateway_closes(RST);
-        assert_eq!(scenario.observations(), [Observation::Unclassified { reason: IncompleteReason::Reset }]);
+        assert_eq!(scenario.observations(), [unclassified(IncompleteReason::Reset)]);
     }
     let mut scenario = Scenario::new();
     scenario.client(100, b"the first 100 bytes were lost").gateway(0, &server_hello());
-    assert_eq!(scenario.observations(), [Observation::Unclassified { reason: IncompleteReason::NotSeen }]);
+    assert_eq!(scenario.observations(), [unclassified(IncompleteReason::NotSeen)]);
 }
 
 #[test]
@@ -759,7 +765,7 @@ fn too_many_gaps() {
     scenario.gateway_closes(RST);
     assert_eq!(
         scenario.observations(),
-        [Observation::Unclassified { reason: IncompleteReason::TooManyGaps }]
+        [unclassified(IncompleteReason::TooManyGaps)]
     );
 }
 
@@ -783,7 +789,7 @@ fn each_open_hello_is_unfinished() {
         Observation::Handshake(whole),
         Observation::ClientHello { incomplete: Some(IncompleteReason::Unfinished), .. },
         Observation::Handshake(half),
-        Observation::Unclassified { reason: IncompleteReason::Unfinished },
+        Observation::Unclassified { reason: IncompleteReason::Unfinished, .. },
     ] = &seen[..]
     else {
         panic!("{seen:#?}")
@@ -883,7 +889,7 @@ fn at_capacity_the_oldest_goes() {
     ));
     send(7, &bytes);
     let seen = send(8, &bytes);
-    assert!(matches!(seen[0], Observation::Unclassified { reason: IncompleteReason::Evicted }));
+    assert!(matches!(seen[0], Observation::Unclassified { reason: IncompleteReason::Evicted, .. }));
     assert_eq!(tracker.flows(), 3);
 }
 

@@ -93,7 +93,7 @@ impl Metrics {
             }
             Observation::Handshake(handshake) => self.handshake(handshake),
             Observation::NonTls { protocol, .. } => self.non_tls_connections.get(*protocol).inc(),
-            Observation::Unclassified { reason } => self.unclassified_flows.get(*reason).inc(),
+            Observation::Unclassified { reason, .. } => self.unclassified_flows.get(*reason).inc(),
             Observation::Evicted { reason } => self.flow_evictions.get((*reason).into()).inc(),
         }
     }

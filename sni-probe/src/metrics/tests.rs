@@ -207,7 +207,7 @@ fn what_is_no_hello_has_its_own_counters() {
         &added(&metrics, |metrics| metrics.observe(&non_tls)),
         &[(r#"sni_probe_non_tls_connections_total{protocol="http"}"#, 1.0)],
     );
-    let unclassified = Observation::Unclassified { reason: IncompleteReason::Closed };
+    let unclassified = Observation::Unclassified { flow: flow(), reason: IncompleteReason::Closed };
     expect(
         &added(&metrics, |metrics| metrics.observe(&unclassified)),
         &[(r#"sni_probe_unclassified_flows_total{reason="closed"}"#, 1.0)],
