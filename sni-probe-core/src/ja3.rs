@@ -1,11 +1,10 @@
 //! JA3: an MD5 over what a client offers, in its order (Salesforce, "TLS Fingerprinting with JA3 and
 //! JA3S", 2017).
 
-use std::fmt::{Display, Write as _};
-
 use md5::{Digest, Md5};
 
 use crate::client_hello::{Lists, is_grease};
+use crate::digits::{push_decimal, push_hex_bytes};
 
 /// The fingerprint: 32 lower-case hexadecimal digits.
 pub fn fingerprint(lists: &Lists) -> String {
@@ -15,30 +14,44 @@ pub fn fingerprint(lists: &Lists) -> String {
 /// What the fingerprint is made of: version, cipher suites, extensions, groups and point formats as
 /// decimal numbers, without GREASE.
 pub fn text(lists: &Lists) -> String {
-    let fields = [&lists.ciphers, &lists.extensions, &lists.groups]
-        .map(|values| dashed(values.iter().filter(|&&value| !is_grease(value))));
-    let [ciphers, extensions, groups] = fields;
-    let point_formats = dashed(&lists.point_formats);
-    format!("{},{ciphers},{extensions},{groups},{point_formats}", lists.legacy_version)
+    // Five digits and a dash for most numbers.
+    let numbers = lists.ciphers.len() + lists.extensions.len() + lists.groups.len();
+    let mut text = String::with_capacity(16 + 6 * numbers + 4 * lists.point_formats.len());
+    push_decimal(&mut text, lists.legacy_version.into());
+    for values in [&lists.ciphers, &lists.extensions, &lists.groups] {
+        let values = values.iter().copied().filter(|&value| !is_grease(value));
+        push_dashed(&mut text, values.map(u32::from));
+    }
+    push_dashed(&mut text, lists.point_formats.iter().copied().map(u32::from));
+    text
 }
 
 /// The fingerprint of an SSLv2-format hello, made of its version and cipher codes alone.
 pub(crate) fn of_sslv2(version: u16, ciphers: &[u32]) -> String {
-    hex(&format!("{version},{},,,", dashed(ciphers)))
+    let mut text = String::new();
+    push_decimal(&mut text, version.into());
+    push_dashed(&mut text, ciphers.iter().copied());
+    text.push_str(",,,");
+    hex(&text)
 }
 
-fn dashed(values: impl IntoIterator<Item = impl Display>) -> String {
-    let mut text = String::new();
+/// Appends a comma, and the values with dashes between them.
+fn push_dashed(text: &mut String, values: impl IntoIterator<Item = u32>) {
+    let mut separator = ',';
     for value in values {
-        let separator = if text.is_empty() { "" } else { "-" };
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{separator}{value}");
+        text.push(separator);
+        separator = '-';
+        push_decimal(text, value);
     }
-    text
+    if separator == ',' {
+        text.push(separator);
+    }
 }
 
 fn hex(text: &str) -> String {
-    format!("{:x}", Md5::digest(text))
+    let mut digits = String::with_capacity(32);
+    push_hex_bytes(&mut digits, &Md5::digest(text));
+    digits
 }
 
 #[cfg(test)]

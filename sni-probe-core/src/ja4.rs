@@ -4,58 +4,72 @@
 //! number of cipher suites and of extensions, first ALPN name; hash of the sorted cipher suites; hash
 //! of the sorted extensions and the signature algorithms. GREASE is ignored everywhere.
 
-use std::fmt::{LowerHex, Write as _};
-
 use sha2::{Digest, Sha256};
 
 use crate::client_hello::{Lists, is_grease};
+use crate::digits::{push_hex, push_hex_bytes};
 
 /// `server_name`, the extension that tells `d` from `i`.
-const SERVER_NAME: u16 = 0;
+const SERVER_NAME: u32 = 0;
 /// `application_layer_protocol_negotiation`.
-const ALPN: u16 = 16;
+const ALPN: u32 = 16;
 
 /// A hash of nothing is written so.
 const NO_VALUES: &str = "000000000000";
 
+/// Length of a fingerprint in characters.
+const LENGTH: usize = 36;
+
 /// The fingerprint: 36 ASCII characters.
 pub fn fingerprint(lists: &Lists) -> String {
-    let versions = without_grease(&lists.versions);
-    let version = versions.into_iter().max().unwrap_or(lists.legacy_version);
-    let mut ciphers = without_grease(&lists.ciphers);
-    let mut extensions = without_grease(&lists.extensions);
-    let sni = if extensions.contains(&SERVER_NAME) { 'd' } else { 'i' };
-    let first = format!(
-        "t{}{sni}{:02}{:02}{}",
-        version_code(version),
-        ciphers.len().min(99),
-        extensions.len().min(99),
-        alpn_code(lists.alpn.first().map_or(&[], Vec::as_slice)),
-    );
+    let version = without_grease(&lists.versions).max().unwrap_or(lists.legacy_version);
+    let mut ciphers: Vec<u32> = without_grease(&lists.ciphers).map(u32::from).collect();
+    let mut extensions: Vec<u32> = without_grease(&lists.extensions).map(u32::from).collect();
+    let has_sni = extensions.contains(&SERVER_NAME);
+    let mut text = String::with_capacity(LENGTH);
+    push_first(&mut text, version, has_sni, [ciphers.len(), extensions.len()]);
+    push_alpn(&mut text, lists.alpn.first().map_or(&[], Vec::as_slice));
     // Both are told in the first part, so that the last one stays the same for the same client.
     extensions.retain(|&extension| extension != SERVER_NAME && extension != ALPN);
     extensions.sort_unstable();
     ciphers.sort_unstable();
-    let mut offers = hex_list(&extensions);
-    let signature_algorithms = without_grease(&lists.signature_algorithms);
+    push_hash(&mut text, &hex_list(ciphers));
+    let mut offers = hex_list(extensions);
+    let signature_algorithms = hex_list(without_grease(&lists.signature_algorithms).map(u32::from));
     if !offers.is_empty() && !signature_algorithms.is_empty() {
         offers.push('_');
-        offers.push_str(&hex_list(&signature_algorithms));
+        offers.push_str(&signature_algorithms);
     }
-    format!("{first}_{}_{}", hash(&hex_list(&ciphers)), hash(&offers))
+    push_hash(&mut text, &offers);
+    text
 }
 
 /// The fingerprint of an SSLv2-format hello: no extensions, no ALPN. Its own cipher kinds, which no
 /// TLS cipher suite has as a code, are written with their three bytes.
 pub(crate) fn of_sslv2(version: u16, ciphers: &[u32]) -> String {
-    let count = ciphers.len().min(99);
     let mut ciphers = ciphers.to_vec();
     ciphers.sort_unstable();
-    format!("t{}i{count:02}0000_{}_{NO_VALUES}", version_code(version), hash(&hex_list(&ciphers)))
+    let mut text = String::with_capacity(LENGTH);
+    push_first(&mut text, version, false, [ciphers.len(), 0]);
+    push_alpn(&mut text, &[]);
+    push_hash(&mut text, &hex_list(ciphers));
+    push_hash(&mut text, "");
+    text
 }
 
-fn without_grease(values: &[u16]) -> Vec<u16> {
-    values.iter().copied().filter(|&value| !is_grease(value)).collect()
+fn without_grease(values: &[u16]) -> impl Iterator<Item = u16> {
+    values.iter().copied().filter(|&value| !is_grease(value))
+}
+
+/// TLS over TCP, version, SNI, and the numbers of cipher suites and extensions with two digits each.
+fn push_first(text: &mut String, version: u16, has_sni: bool, counts: [usize; 2]) {
+    text.push('t');
+    text.push_str(version_code(version));
+    text.push(if has_sni { 'd' } else { 'i' });
+    for count in counts {
+        let count = count.min(99);
+        text.extend([count / 10, count % 10].map(|digit| char::from(b'0' + digit as u8)));
+    }
 }
 
 fn version_code(version: u16) -> &'static str {
@@ -72,34 +86,40 @@ fn version_code(version: u16) -> &'static str {
 
 /// First and last character of a protocol name; where either is not alphanumeric, first and last
 /// digit of the name in hexadecimal.
-fn alpn_code(name: &[u8]) -> String {
-    let (Some(&first), Some(&last)) = (name.first(), name.last()) else { return "00".to_owned() };
+fn push_alpn(text: &mut String, name: &[u8]) {
+    let (Some(&first), Some(&last)) = (name.first(), name.last()) else { return text.push_str("00") };
     if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() {
-        [char::from(first), char::from(last)].iter().collect()
+        text.extend([first, last].map(char::from));
     } else {
-        format!("{:x}{:x}", first >> 4, last & 0x0f)
+        // The digits of the first byte and the last one are those of the whole name.
+        let mut digits = String::new();
+        push_hex_bytes(&mut digits, &[first, last]);
+        text.push_str(&digits[..1]);
+        text.push_str(&digits[3..]);
     }
 }
 
 /// The values with four digits each, or more if they need them.
-fn hex_list(values: &[impl LowerHex]) -> String {
-    let mut text = String::with_capacity(values.len() * "1301,".len());
+fn hex_list(values: impl IntoIterator<Item = u32>) -> String {
+    let values = values.into_iter();
+    let mut text = String::with_capacity(values.size_hint().1.unwrap_or(0) * "1301,".len());
     for value in values {
-        let separator = if text.is_empty() { "" } else { "," };
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{separator}{value:04x}");
+        if !text.is_empty() {
+            text.push(',');
+        }
+        push_hex(&mut text, value);
     }
     text
 }
 
-/// The first 12 hexadecimal digits of the SHA-256.
-fn hash(text: &str) -> String {
-    if text.is_empty() {
-        return NO_VALUES.to_owned();
+/// Appends the first 12 hexadecimal digits of the SHA-256.
+fn push_hash(text: &mut String, list: &str) {
+    text.push('_');
+    if list.is_empty() {
+        text.push_str(NO_VALUES);
+    } else {
+        push_hex_bytes(text, &Sha256::digest(list)[..NO_VALUES.len() / 2]);
     }
-    let mut digits = format!("{:x}", Sha256::digest(text));
-    digits.truncate(NO_VALUES.len());
-    digits
 }
 
 #[cfg(test)]
@@ -166,7 +186,9 @@ mod tests {
             (&[0x30, 0x31, 0xab, 0xcd], "3d"),
             (&[0x30, 0xab, 0xcd, 0x31], "01"),
         ] {
-            assert_eq!(alpn_code(name), code, "{name:02x?}");
+            let mut text = String::new();
+            push_alpn(&mut text, name);
+            assert_eq!(text, code, "{name:02x?}");
         }
     }
 }

@@ -13,7 +13,9 @@
 
 pub mod assembler;
 pub mod client_hello;
+mod digits;
 pub mod flow;
+pub mod frame;
 pub mod ja3;
 pub mod ja4;
 pub mod observation;
@@ -23,6 +25,7 @@ pub mod prelude;
 pub mod proxy_header;
 mod reader;
 pub mod record;
+pub mod replay;
 pub mod server_name;
 pub mod server_reply;
 pub mod sslv2;

@@ -217,6 +217,12 @@ impl Features {
         self.0 |= 1 << feature as u16;
     }
 
+    /// The set without `feature`.
+    #[must_use]
+    pub fn without(self, feature: Feature) -> Self {
+        Self(self.0 & !(1 << feature as u16))
+    }
+
     /// Whether `feature` is in the set.
     pub fn contains(self, feature: Feature) -> bool {
         self.0 & (1 << feature as u16) != 0

@@ -1,5 +1,7 @@
 //! The command line. Every flag of `run` has an environment variable `SNI_PROBE_*`.
 
+mod replay;
+
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -10,6 +12,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::replay::{ReplayFormat, ReplayOptions};
 use crate::logging::LogOptions;
 
 /// Sees TLS clients that connect without SNI, and what becomes of them.
@@ -32,6 +35,7 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(RunOptions),
+    Replay(ReplayOptions),
 }
 
 /// Watch the gateway's interfaces and serve metrics, until SIGTERM or SIGINT

@@ -5,7 +5,7 @@ use super::*;
 fn parse_run(arguments: &[&str]) -> Result<RunOptions, String> {
     let arguments = ["sni-probe", "run"].iter().chain(arguments).map(OsString::from);
     let cli = try_parse(arguments).map_err(|error| one_line(&error))?;
-    let Command::Run(options) = cli.command;
+    let Command::Run(options) = cli.command else { panic!("another verb") };
     Ok(options)
 }
 

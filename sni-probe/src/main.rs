@@ -6,6 +6,7 @@ mod http;
 mod logging;
 mod metrics;
 mod output;
+mod replay;
 mod run;
 
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ fn dispatch(cli: cli::Cli) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(run::run(options))?;
             Ok(ExitCode::SUCCESS)
         }
+        cli::Command::Replay(options) => replay::run(&options),
     }
 }
 

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use sni_probe_common::counters::Counter;
+use sni_probe_core::frame;
 use sni_probe_core::observation::{Features, Handshake, Observation, Outcome};
 use sni_probe_core::vocabulary::{
     AlertDescription, AlertSender, Feature, IncompleteReason, Label, NonTls, OutcomeClass, SniClass,
@@ -50,12 +51,20 @@ impl Metrics {
     /// # Errors
     /// If two families have the same name, or one has a name that is none: a mistake in this program.
     pub(crate) fn new() -> anyhow::Result<Self> {
-        Self::try_new().context("cannot set up the metrics")
+        let registry = Registry::new();
+        let process = registry.register(Box::new(ProcessCollector::for_self()));
+        process.and_then(|()| Self::try_new(registry)).context("cannot set up the metrics")
     }
 
-    fn try_new() -> prometheus::Result<Self> {
-        let registry = Registry::new();
-        registry.register(Box::new(ProcessCollector::for_self()))?;
+    /// The same without what describes the process: captures were not seen by it.
+    ///
+    /// # Errors
+    /// As [`Metrics::new`].
+    pub(crate) fn for_captures() -> anyhow::Result<Self> {
+        Self::try_new(Registry::new()).context("cannot set up the metrics")
+    }
+
+    fn try_new(registry: Registry) -> prometheus::Result<Self> {
         families::BUILD_INFO
             .gauges(&registry)?
             .with_label_values(&[
@@ -114,6 +123,16 @@ impl Metrics {
         }
     }
 
+    /// Counts a hello with its handshake: where it is known only then that it is to be counted.
+    pub(crate) fn hello_and_handshake(&self, handshake: &Handshake) {
+        let hello = &handshake.hello;
+        let version = hello.body.as_ref().map_or(TlsVersion::Unknown, |body| body.version);
+        // The handshake counts what its answer showed.
+        let features = hello.features.without(Feature::HelloRetry);
+        self.client_hello(hello.sni.class(), version, features, hello.incomplete);
+        self.handshake(handshake);
+    }
+
     fn handshake(&self, handshake: &Handshake) {
         let sni = handshake.hello.sni.class();
         let labels = (sni, handshake.outcome.class());
@@ -143,6 +162,11 @@ impl Metrics {
             Counter::OpenSlotDisplaced => self.flow_evictions.get(FlowEviction::OpenSlotDisplaced),
         };
         series.inc_by(n);
+    }
+
+    /// Adds `n` to the frames of captures that were passed over.
+    pub(crate) fn frames_skipped(&self, reason: frame::SkipReason, n: u64) {
+        self.packets_skipped.get(reason.into()).inc_by(n);
     }
 
     /// Counts a record of the ring buffer that is no event.

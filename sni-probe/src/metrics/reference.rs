@@ -141,7 +141,13 @@ const VALUES: &[(&str, &str, Meanings)] = &[
             ("extension_headers", "more IPv6 extension headers than are followed"),
             ("vlan_tags", "more VLAN tags than are followed"),
             ("malformed", "header lengths that contradict each other or the packet's"),
-            ("unreadable", "the kernel refused to read bytes that the headers promise"),
+            (
+                "unreadable",
+                "the kernel refused to read bytes that the headers promise; in a capture: they were cut off",
+            ),
+            ("link_type", "only in captures: the interface has a link type that is not known"),
+            ("too_deep", "only in captures: more headers inside of each other than are followed"),
+            ("unsupported", "only in captures: behind a header that is not followed"),
         ],
     ),
     (

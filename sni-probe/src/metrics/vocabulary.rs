@@ -1,5 +1,6 @@
 //! Label sets that only metrics have, and what makes a label set an index.
 
+use sni_probe_core::frame;
 use sni_probe_core::vocabulary::{
     AlertDescription, AlertSender, EvictionReason, Feature, IncompleteReason, Label, NonTls, OutcomeClass,
     SniClass, TlsVersion,
@@ -69,13 +70,32 @@ label! {
 
 label! {
     /// Why a packet was passed over: the counters `Skipped*` of
-    /// [`Counter`](sni_probe_common::counters::Counter).
+    /// [`Counter`](sni_probe_common::counters::Counter); of captures also
+    /// [`frame::SkipReason`](sni_probe_core::frame::SkipReason).
     pub(super) enum SkipReason {
         Fragment => "fragment",
         ExtensionHeaders => "extension_headers",
         VlanTags => "vlan_tags",
         Malformed => "malformed",
         Unreadable => "unreadable",
+        LinkType => "link_type",
+        TooDeep => "too_deep",
+        Unsupported => "unsupported",
+    }
+}
+
+impl From<frame::SkipReason> for SkipReason {
+    fn from(reason: frame::SkipReason) -> Self {
+        match reason {
+            frame::SkipReason::UnknownLinkType => Self::LinkType,
+            frame::SkipReason::Truncated => Self::Unreadable,
+            frame::SkipReason::Malformed => Self::Malformed,
+            frame::SkipReason::TooDeep => Self::TooDeep,
+            frame::SkipReason::Unsupported => Self::Unsupported,
+            frame::SkipReason::FragmentsMissing
+            | frame::SkipReason::FragmentsOverlap
+            | frame::SkipReason::FragmentsOverflow => Self::Fragment,
+        }
     }
 }
 

@@ -7,12 +7,12 @@ use serde::{Serialize, Serializer};
 use sni_probe_core::observation::{Handshake, Outcome};
 use sni_probe_core::vocabulary::{Feature, Label, TlsVersion};
 
-use super::WallClock;
+use super::{Source, WallClock};
 
 /// Appends the event as one line.
-pub(super) fn write(batch: &mut Vec<u8>, interface: &str, handshake: &Handshake, clock: WallClock) {
+pub(super) fn write(batch: &mut Vec<u8>, source: Source<'_>, handshake: &Handshake, clock: WallClock) {
     let start = batch.len();
-    match serde_json::to_writer(&mut *batch, &Event::new(interface, handshake, clock)) {
+    match serde_json::to_writer(&mut *batch, &Event::new(source, handshake, clock)) {
         Ok(()) => batch.push(b'\n'),
         // A `Vec` takes all, and the keys are strings: this does not happen. But half a line is
         // worse than none.
@@ -20,11 +20,17 @@ pub(super) fn write(batch: &mut Vec<u8>, interface: &str, handshake: &Handshake,
     }
 }
 
-/// The fields, in the order in which they are written. All are there always.
+/// The fields, in the order in which they are written. All are there always, but for those of the
+/// source: an interface, or a capture and a frame in it.
 #[derive(Debug, Serialize)]
 struct Event<'a> {
     time: AsText<Microseconds>,
-    interface: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interface: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capture: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frame: Option<u64>,
     client: AsText<SocketAddr>,
     gateway: AsText<SocketAddr>,
     proxied_client: Option<AsText<SocketAddr>>,
@@ -50,16 +56,22 @@ struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    fn new(interface: &'a str, handshake: &'a Handshake, clock: WallClock) -> Self {
+    fn new(source: Source<'a>, handshake: &'a Handshake, clock: WallClock) -> Self {
         let hello = &handshake.hello;
         let body = hello.body.as_ref();
         let alert = match handshake.outcome {
             Outcome::Alert { description, sender } => Some((description, sender)),
             _ => None,
         };
+        let (interface, capture, frame) = match source {
+            Source::Interface(name) => (Some(name), None, None),
+            Source::Capture { file, frame } => (None, Some(file), Some(frame)),
+        };
         Self {
             time: AsText(Microseconds(clock.utc(handshake.time))),
             interface,
+            capture,
+            frame,
             client: AsText(handshake.flow.client),
             gateway: AsText(handshake.flow.gateway),
             proxied_client: handshake.proxied.map(|proxied| AsText(proxied.client)),

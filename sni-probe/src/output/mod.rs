@@ -1,12 +1,12 @@
 //! Events: a line for each handshake on stdout, for people or for programs.
 //!
-//! The daemon never waits for its reader: lines are handed over, a batch at a time, to a thread
+//! [`Format::line`] makes the lines. The daemon never waits for its reader: lines are handed over, a batch at a time, to a thread
 //! that writes them ([`pump`]). A reader that is too slow loses lines, which are counted; one that
 //! goes away switches events off.
 
 mod json;
 mod pump;
-mod text;
+pub(crate) mod text;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -41,10 +41,40 @@ struct Output {
     pump: Pump,
 }
 
+/// Where a handshake was seen.
 #[derive(Clone, Copy, Debug)]
-enum Format {
-    Text { colour: bool },
+pub(crate) enum Source<'a> {
+    /// On an interface of this name.
+    Interface(&'a str),
+    /// In a capture.
+    Capture {
+        /// Its name as the user gave it.
+        file: &'a str,
+        /// Number of the frame, from 1.
+        frame: u64,
+    },
+}
+
+/// The form of a line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Format {
+    /// For people.
+    Text {
+        /// Whether with escape sequences.
+        colour: bool,
+    },
+    /// For programs.
     Json,
+}
+
+impl Format {
+    /// Appends the handshake as one line.
+    pub(crate) fn line(self, batch: &mut Vec<u8>, source: Source<'_>, handshake: &Handshake, clock: WallClock) {
+        match self {
+            Self::Json => json::write(batch, source, handshake, clock),
+            Self::Text { colour } => text::write(batch, source, handshake, clock, colour),
+        }
+    }
 }
 
 impl EventWriter {
@@ -75,10 +105,7 @@ impl EventWriter {
             output.dropped += 1;
             return;
         }
-        match output.format {
-            Format::Json => json::write(&mut output.batch, interface, handshake, clock),
-            Format::Text { colour } => text::write(&mut output.batch, handshake, clock, colour),
-        }
+        output.format.line(&mut output.batch, Source::Interface(interface), handshake, clock);
     }
 
     /// Hands the lines over to be written, all in one. Never waits.
@@ -121,6 +148,9 @@ pub(crate) struct WallClock {
 }
 
 impl WallClock {
+    /// The clock of captures: their timestamps are the time of day.
+    pub(crate) const UTC: Self = Self { offset_ns: 0 };
+
     /// A clock for timestamps of the epoch in which it was `now` when the time of day was `utc`.
     pub(crate) fn new(now: Timestamp, utc: SystemTime) -> Self {
         let since_1970 = match utc.duration_since(UNIX_EPOCH) {
@@ -130,7 +160,8 @@ impl WallClock {
         Self { offset_ns: since_1970 - i128::from(now.0) }
     }
 
-    fn utc(self, time: Timestamp) -> jiff::Timestamp {
+    /// The time of day, in UTC.
+    pub(crate) fn utc(self, time: Timestamp) -> jiff::Timestamp {
         jiff::Timestamp::from_nanosecond(self.offset_ns + i128::from(time.0)).unwrap_or_default()
     }
 }

@@ -65,7 +65,7 @@ fn incomplete() -> Handshake {
 
 fn json(handshake: &Handshake) -> String {
     let mut line = Vec::new();
-    json::write(&mut line, "eth0", handshake, clock());
+    json::write(&mut line, Source::Interface("eth0"), handshake, clock());
     String::from_utf8(line).unwrap()
 }
 
@@ -75,7 +75,7 @@ fn value(handshake: &Handshake) -> serde_json::Value {
 
 fn text(handshake: &Handshake, colour: bool) -> String {
     let mut line = Vec::new();
-    text::write(&mut line, handshake, clock(), colour);
+    text::write(&mut line, Source::Interface("eth0"), handshake, clock(), colour);
     String::from_utf8(line).unwrap()
 }
 

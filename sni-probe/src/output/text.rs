@@ -13,7 +13,7 @@ use std::time::Duration;
 use sni_probe_core::observation::{Handshake, Hello, Outcome, Sni};
 use sni_probe_core::vocabulary::{AlertSender, IncompleteReason, TlsVersion};
 
-use super::WallClock;
+use super::{Source, WallClock};
 
 /// Characters of a name that are shown; names are at most 255 long, invalid ones any length.
 const MAX_NAME: usize = 64;
@@ -24,7 +24,13 @@ const RED: &str = "\x1b[31m";
 const RESET: &str = "\x1b[0m";
 
 /// Appends the event as one line.
-pub(super) fn write(batch: &mut Vec<u8>, handshake: &Handshake, clock: WallClock, colour: bool) {
+pub(super) fn write(
+    batch: &mut Vec<u8>,
+    source: Source<'_>,
+    handshake: &Handshake,
+    clock: WallClock,
+    colour: bool,
+) {
     let Handshake { flow, hello, outcome, .. } = handshake;
     let body = hello.body.as_ref();
     let client = handshake.proxied.map_or(flow.client, |proxied| proxied.client);
@@ -32,6 +38,9 @@ pub(super) fn write(batch: &mut Vec<u8>, handshake: &Handshake, clock: WallClock
     let result =
         Painted { text: result(*outcome), width: 16, colour: colour.then(|| outcome_colour(*outcome)) };
     // Writing to a `Vec` cannot fail.
+    if let Source::Capture { frame, .. } = source {
+        let _ = write!(batch, "{frame:>8}  ");
+    }
     let _ = write!(
         batch,
         "{}  {:<21} -> {:<21}  {sni}  {:<7}  {result}  {:>7}",
@@ -69,7 +78,8 @@ fn incomplete(reason: IncompleteReason) -> String {
     format!("(incomplete: {reason})")
 }
 
-fn result(outcome: Outcome) -> String {
+/// What became of a hello, in words.
+pub(crate) fn result(outcome: Outcome) -> String {
     match outcome {
         Outcome::Alert { description, sender: AlertSender::Gateway } => format!("alert {description}"),
         Outcome::Alert { description, sender: AlertSender::Client } => {
@@ -101,11 +111,11 @@ fn latency(latency: Duration) -> String {
     }
 }
 
-fn sni_colour(sni: &Sni) -> &'static str {
+pub(crate) fn sni_colour(sni: &Sni) -> &'static str {
     if matches!(sni, Sni::Present(_)) { "" } else { YELLOW }
 }
 
-fn outcome_colour(outcome: Outcome) -> &'static str {
+pub(crate) fn outcome_colour(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::ServerHello => GREEN,
         Outcome::ResetByGateway
@@ -116,7 +126,7 @@ fn outcome_colour(outcome: Outcome) -> &'static str {
 }
 
 /// `text` fit for a terminal: printable ASCII as it is, all else as `\xNN`, and not too long.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(MAX_NAME));
     for byte in text.bytes() {
         if shown.len() >= MAX_NAME {
@@ -135,10 +145,12 @@ fn printable(text: &str) -> String {
 }
 
 /// Padded text, in a colour: the escape sequences do not count for the width.
-struct Painted {
-    text: String,
-    width: usize,
-    colour: Option<&'static str>,
+pub(crate) struct Painted {
+    pub(crate) text: String,
+    /// In characters; padded with spaces on the right.
+    pub(crate) width: usize,
+    /// An escape sequence; none or an empty one leaves the text as it is.
+    pub(crate) colour: Option<&'static str>,
 }
 
 impl Display for Painted {

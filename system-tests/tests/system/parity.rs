@@ -12,7 +12,7 @@ use sni_probe_common::event::{Event, EventHeader, tcp_flags};
 use sni_probe_common::userspace::{Datapath, Frame};
 
 /// `TC_ACT_UNSPEC`, which is `TCX_NEXT`: the chain goes on.
-const NO_VERDICT: u32 = u32::MAX;
+pub(super) const NO_VERDICT: u32 = u32::MAX;
 const GATEWAY_PORT: u16 = 8443;
 /// Frames that are compared.
 const CASES: usize = 20_000;
@@ -39,15 +39,15 @@ impl Seen {
     }
 }
 
-struct Kernel {
-    programs: Programs,
-    ring: EventRing,
+pub(super) struct Kernel {
+    pub(super) programs: Programs,
+    pub(super) ring: EventRing,
     counters: Counters,
 }
 
 impl Kernel {
-    fn load() -> Self {
-        let mut programs = Programs::load(&[443, GATEWAY_PORT]).expect("the programs load");
+    pub(super) fn load(ports: &[u16]) -> Self {
+        let mut programs = Programs::load(ports).expect("the programs load");
         let ring = programs.take_events().expect("the ring");
         let counters = programs.take_counters().expect("the counters");
         Self { programs, ring, counters }
@@ -252,7 +252,7 @@ fn segment() -> impl Strategy<Value = Segment> {
 
 #[test]
 fn kernel_and_user_space_agree_frame_by_frame() {
-    let mut kernel = Kernel::load();
+    let mut kernel = Kernel::load(&[443, GATEWAY_PORT]);
     let mut user = User { datapath: Datapath::new([443, GATEWAY_PORT], 1) };
     // Both keep their slots from case to case: a shared history of many connections.
     let mut runner = TestRunner::deterministic();

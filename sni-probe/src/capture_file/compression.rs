@@ -1,0 +1,97 @@
+//! The stream below a capture: counted, and unpacked if its first bytes say gzip or zstd.
+
+use std::io::{self, BufReader, Chain, Cursor, Read};
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::error::Packed;
+
+/// Packed bytes are read in pieces of this size.
+const PACKED_BUFFER_BYTES: usize = 128 * 1024;
+
+/// Bytes that show whether a stream is packed.
+const MAGIC_BYTES: usize = 4;
+
+/// The capture's bytes. Both decoders go on with the next gzip member or zstd frame where one ends.
+pub(super) enum Stream {
+    Plain(Replayed),
+    Gzip(Box<MultiGzDecoder<BufReader<Replayed>>>),
+    Zstd(zstd::Decoder<'static, BufReader<Replayed>>),
+}
+
+/// The stream with the bytes in front again that were read to see what it is.
+type Replayed = Chain<Cursor<Vec<u8>>, Counted>;
+
+/// Counts the bytes that it reads.
+pub(super) struct Counted {
+    stream: Box<dyn Read + Send>,
+    count: u64,
+}
+
+impl Stream {
+    pub(super) fn open(stream: Box<dyn Read + Send>) -> io::Result<Self> {
+        let mut stream = Counted { stream, count: 0 };
+        let mut head = Vec::with_capacity(MAGIC_BYTES);
+        stream.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut head)?;
+        let packed = Packed::by_magic(&head);
+        let stream = Cursor::new(head).chain(stream);
+        Ok(match packed {
+            None => Self::Plain(stream),
+            Some(Packed::Gzip) => {
+                let stream = BufReader::with_capacity(PACKED_BUFFER_BYTES, stream);
+                Self::Gzip(Box::new(MultiGzDecoder::new(stream)))
+            }
+            Some(Packed::Zstd) => {
+                let stream = BufReader::with_capacity(PACKED_BUFFER_BYTES, stream);
+                Self::Zstd(zstd::Decoder::with_buffer(stream)?)
+            }
+        })
+    }
+
+    pub(super) fn packed(&self) -> Option<Packed> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Gzip(_) => Some(Packed::Gzip),
+            Self::Zstd(_) => Some(Packed::Zstd),
+        }
+    }
+
+    /// Bytes read from the stream below.
+    pub(super) fn position(&self) -> u64 {
+        let replayed = match self {
+            Self::Plain(replayed) => replayed,
+            Self::Gzip(decoder) => decoder.get_ref().get_ref(),
+            Self::Zstd(decoder) => decoder.get_ref().get_ref(),
+        };
+        replayed.get_ref().1.count
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Gzip(stream) => stream.read(buffer),
+            Self::Zstd(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        self.count += count as u64;
+        Ok(count)
+    }
+}
+
+impl Packed {
+    fn by_magic(head: &[u8]) -> Option<Self> {
+        match head {
+            [0x1f, 0x8b, ..] => Some(Self::Gzip),
+            // The second is a skippable frame: pzstd and seekable archives begin with one.
+            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The flags of `replay`.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
+
+use super::parse_handshake_timeout;
+
+/// Read captures and tell which TLS clients sent no SNI, and what became of them
+///
+/// Reads pcap and pcapng, also compressed with gzip or zstd, whatever their names, with the code that
+/// `run` has in the kernel. Several files that follow one another in time (tcpdump -C, -G) are
+/// read as one capture.
+///
+/// Finds hellos on any port, behind PROXY headers, HTTP CONNECT, SOCKS, STARTTLS and the like, in
+/// VLANs, tunnels and IP fragments.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = EPILOGUE)]
+#[expect(clippy::doc_markdown, reason = "the text of --help")]
+pub(crate) struct ReplayOptions {
+    /// Capture to read; - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// TCP port of the gateway; may be repeated [default: every port]
+    #[arg(
+        short,
+        long = "port",
+        value_name = "PORT",
+        value_delimiter = ',',
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    pub(crate) ports: Vec<u16>,
+
+    /// What to print [default: text on a terminal, else json]
+    #[arg(short, long, value_enum)]
+    pub(crate) format: Option<ReplayFormat>,
+
+    /// Only handshakes whose hello says this of the server's name; may be repeated
+    #[arg(long, value_name = "CLASS", value_delimiter = ',', value_parser = label_parser::<SniClass>())]
+    pub(crate) sni: Vec<SniClass>,
+
+    /// Only handshakes with this outcome; may be repeated
+    #[arg(long, value_name = "OUTCOME", value_delimiter = ',', value_parser = label_parser::<OutcomeClass>())]
+    pub(crate) outcome: Vec<OutcomeClass>,
+
+    /// Only handshakes of clients with this address, or in this network; may be repeated
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = parse_network)]
+    pub(crate) client: Vec<IpNet>,
+
+    /// Write the packets of those handshakes, from SYN to outcome, to this pcapng file
+    #[arg(long, value_name = "OUT.pcapng")]
+    pub(crate) write: Option<PathBuf>,
+
+    /// Exit with 1 if a hello without SNI was reset or alerted by the gateway
+    ///
+    /// Without SNI are absent, empty and invalid. Of the handshakes that the filters select.
+    #[arg(long)]
+    pub(crate) fail_on_reset: bool,
+
+    /// How long a hello may take to become whole, and then to get its outcome (1s to 10m)
+    ///
+    /// In the time of the capture. After this time its outcome is "timeout".
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_handshake_timeout)]
+    pub(crate) handshake_timeout: Duration,
+}
+
+const EPILOGUE: &str = "\
+Examples:
+  sni-probe replay customer.pcapng
+      A line for each handshake, then who sent no SNI and what became of them.
+  sni-probe replay --format summary --sni absent,empty part*.pcap.gz
+      Only the clients without SNI, of a capture in several files.
+  sni-probe replay big.pcap --outcome reset_by_gateway --write evidence.pcapng
+      What was reset, as a small capture to send to support; Wireshark opens it.
+  sudo tcpdump -i any -U -w - tcp port 443 | sni-probe replay -
+      Live, with no more rights than tcpdump.
+  sni-probe replay --format json capture.pcap | jq -r 'select(.sni == \"absent\") | .client'
+      The same for programs: one JSON object a line.
+  sni-probe replay --fail-on-reset --format summary capture.pcap
+      For a script: exit code 1 if a client without SNI was refused.
+
+Exit codes:
+  0  fine
+  1  with --fail-on-reset: a hello without SNI was reset or alerted
+  2  a file could not be read, or not to its end; one line on stderr says why (what came before is told)";
+
+/// `--format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReplayFormat {
+    /// For people: a line for each handshake, then the summary
+    Text,
+    /// For programs: one JSON object a line for each handshake
+    Json,
+    /// For people: how many, by SNI and outcome; the clients without SNI
+    Summary,
+    /// The metrics of `run`, as a scrape would give them
+    Prometheus,
+}
+
+impl ReplayOptions {
+    /// Whether `file` stands for standard input.
+    pub(crate) fn is_stdin(file: &Path) -> bool {
+        file == Path::new("-")
+    }
+}
+
+/// Takes the words of a closed set, and says which those are.
+fn label_parser<L: Label + Send + Sync>() -> impl clap::builder::TypedValueParser<Value = L> {
+    let words = L::ALL.iter().map(|label| label.as_str());
+    PossibleValuesParser::new(words).map(|word| {
+        let known = L::ALL.iter().copied().find(|label| label.as_str() == word);
+        known.expect("the parser takes no other words")
+    })
+}
+
+fn parse_network(text: &str) -> Result<IpNet, &'static str> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| "expected an IP address or a network, such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32")
+}

@@ -1,0 +1,188 @@
+//! What `replay` prints: lines as handshakes end, and what the captures come to at their end.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use sni_probe_core::observation::{Handshake, Observation, Outcome};
+use sni_probe_core::vocabulary::{AlertSender, Label as _, NonTls};
+
+use super::selection::Selection;
+use super::summary::{Span, Summary, is_without_sni};
+use crate::cli::{ReplayFormat, ReplayOptions};
+use crate::logging;
+use crate::metrics::Metrics;
+use crate::output::{Format, Source, WallClock};
+
+/// Lines are written when so many bytes of them are there, and before anybody waits.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// Takes what the replay saw.
+pub(super) struct Report {
+    selection: Selection,
+    /// The form of the lines; `None`: there are none.
+    lines: Option<Format>,
+    batch: Vec<u8>,
+    summary: Option<Summary>,
+    metrics: Option<Metrics>,
+    colour: bool,
+    non_tls: [u64; NonTls::ALL.len()],
+    unclassified: u64,
+    refused_without_sni: bool,
+}
+
+/// What was read, for the summary.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub(super) captures: usize,
+    pub(super) frames: u64,
+    pub(super) span: Span,
+    /// What was passed over or lost, in words, with how many.
+    pub(super) not_seen: Vec<(String, u64)>,
+}
+
+impl Report {
+    pub(super) fn new(options: &ReplayOptions) -> anyhow::Result<Self> {
+        let stdout = io::stdout();
+        let is_terminal = io::IsTerminal::is_terminal(&stdout);
+        let format = options.format.unwrap_or(if is_terminal { ReplayFormat::Text } else { ReplayFormat::Json });
+        let colour = logging::colour(&stdout);
+        let (lines, summary) = match format {
+            ReplayFormat::Text => (Some(Format::Text { colour }), Some(Summary::default())),
+            ReplayFormat::Json => (Some(Format::Json), None),
+            ReplayFormat::Summary => (None, Some(Summary::default())),
+            ReplayFormat::Prometheus => (None, None),
+        };
+        let metrics = (format == ReplayFormat::Prometheus).then(Metrics::for_captures).transpose()?;
+        Ok(Self {
+            selection: Selection::of(options),
+            lines,
+            batch: Vec::new(),
+            summary,
+            metrics,
+            colour,
+            non_tls: [0; NonTls::ALL.len()],
+            unclassified: 0,
+            refused_without_sni: false,
+        })
+    }
+
+    /// The metrics, where those are what is printed.
+    pub(super) fn metrics(&self) -> Option<&Metrics> {
+        self.metrics.as_ref()
+    }
+
+    /// Whether a hello without SNI was reset or alerted by the gateway.
+    pub(super) fn refused_without_sni(&self) -> bool {
+        self.refused_without_sni
+    }
+
+    /// Takes an observation; says whether it is a handshake that is selected. `place` tells the capture and the
+    /// frame of a number of [`Handshake::ifindex`].
+    pub(super) fn observe<'a>(
+        &mut self,
+        observation: &Observation,
+        place: impl FnOnce(u32) -> (&'a str, u64),
+    ) -> bool {
+        match observation {
+            Observation::Handshake(handshake) => {
+                let is_selected = self.selection.selects(handshake);
+                if is_selected {
+                    self.handshake(handshake, place);
+                }
+                return is_selected;
+            }
+            // It is counted with its handshake, for only that tells whether it is selected.
+            Observation::ClientHello { .. } => return false,
+            Observation::NonTls { protocol, .. } => self.non_tls[*protocol as usize] += 1,
+            Observation::Unclassified { .. } => self.unclassified += 1,
+            Observation::Evicted { .. } => {}
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.observe(observation);
+        }
+        false
+    }
+
+    fn handshake<'a>(&mut self, handshake: &Handshake, place: impl FnOnce(u32) -> (&'a str, u64)) {
+        let is_refusal = matches!(
+            handshake.outcome,
+            Outcome::ResetByGateway | Outcome::Alert { sender: AlertSender::Gateway, .. }
+        );
+        self.refused_without_sni |= is_refusal && is_without_sni(handshake.hello.sni.class());
+        let (file, frame) = place(handshake.ifindex);
+        if let Some(format) = self.lines {
+            format.line(&mut self.batch, Source::Capture { file, frame }, handshake, WallClock::UTC);
+        }
+        if let Some(summary) = &mut self.summary {
+            summary.add(handshake, || {
+                let name = Path::new(file).file_name().map_or(file.into(), |name| name.to_string_lossy());
+                format!("{name}:{frame}")
+            });
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.hello_and_handshake(handshake);
+        }
+    }
+
+    /// Whether there is enough for a write.
+    pub(super) fn is_full(&self) -> bool {
+        self.batch.len() >= BATCH_BYTES
+    }
+
+    /// Writes the lines so far.
+    ///
+    /// # Errors
+    /// If stdout takes no more.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(&self.batch)?;
+        self.batch.clear();
+        stdout.flush()
+    }
+
+    /// Writes what the captures come to.
+    ///
+    /// # Errors
+    /// If stdout takes no more.
+    pub(super) fn finish(mut self, totals: &Totals) -> io::Result<()> {
+        if let Some(summary) = &self.summary {
+            let text = self.summary_text(summary, totals);
+            self.batch.extend_from_slice(text.as_bytes());
+        }
+        if let Some(metrics) = &self.metrics {
+            self.batch.extend_from_slice(metrics.encode().map_err(io::Error::other)?.as_bytes());
+        }
+        self.flush()
+    }
+
+    fn summary_text(&self, summary: &Summary, totals: &Totals) -> String {
+        let Totals { captures, frames, span, not_seen } = totals;
+        let of_several = if *captures == 1 { String::new() } else { format!(" in {captures} captures") };
+        let gap = if self.batch.is_empty() && self.lines.is_none() { "" } else { "\n" };
+        let mut text = format!("{gap}{frames} frames{of_several}{span}\n\n");
+        text.push_str(&summary.show(self.colour));
+        let mut remarks: Vec<String> = Vec::new();
+        let non_tls = NonTls::ALL.iter().filter(|&&protocol| self.non_tls[protocol as usize] > 0);
+        let non_tls: Vec<_> =
+            non_tls.map(|&protocol| format!("{protocol} {}", self.non_tls[protocol as usize])).collect();
+        if !non_tls.is_empty() {
+            remarks.push(format!("connections without TLS: {}", non_tls.join(", ")));
+        }
+        if self.unclassified > 0 {
+            remarks.push(format!("connections of which too little was seen to tell: {}", self.unclassified));
+        }
+        remarks.extend(not_seen.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{what}: {n}")));
+        if !remarks.is_empty() {
+            text.push_str("\nBesides:\n");
+            for remark in remarks {
+                text.push_str("  ");
+                text.push_str(&remark);
+                text.push('\n');
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,41 @@
+//! Which handshakes the user asked for.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use sni_probe_core::observation::Handshake;
+use sni_probe_core::vocabulary::{OutcomeClass, SniClass};
+
+use crate::cli::ReplayOptions;
+
+/// The filters of the command line. An empty one lets all pass.
+#[derive(Clone, Debug)]
+pub(super) struct Selection {
+    sni: Vec<SniClass>,
+    outcome: Vec<OutcomeClass>,
+    clients: Vec<IpNet>,
+}
+
+impl Selection {
+    pub(super) fn of(options: &ReplayOptions) -> Self {
+        let ReplayOptions { sni, outcome, client, .. } = options.clone();
+        Self { sni, outcome, clients: client }
+    }
+
+    /// Whether all filters let the handshake pass.
+    pub(super) fn selects(&self, handshake: &Handshake) -> bool {
+        let client = client(handshake);
+        is_among(&self.sni, &handshake.hello.sni.class())
+            && is_among(&self.outcome, &handshake.outcome.class())
+            && (self.clients.is_empty() || self.clients.iter().any(|network| network.contains(&client)))
+    }
+}
+
+/// The client's address: that in a PROXY header, where there is one.
+pub(super) fn client(handshake: &Handshake) -> IpAddr {
+    handshake.proxied.map_or(handshake.flow.client, |proxied| proxied.client).ip()
+}
+
+fn is_among<T: PartialEq>(wanted: &[T], value: &T) -> bool {
+    wanted.is_empty() || wanted.contains(value)
+}

@@ -1,0 +1,175 @@
+//! The captures as one sequence of frames, and what of them was not seen.
+
+use sni_probe::capture_file::Record;
+use sni_probe_common::counters::Counter;
+use sni_probe_core::TrackerConfig;
+use sni_probe_core::flow::Timestamp;
+use sni_probe_core::frame::{FrameBytes, LinkType, SkipReason};
+use sni_probe_core::observation::Observation;
+use sni_probe_core::replay::{Replay, Seen};
+use sni_probe_core::vocabulary::{EvictionReason, Label};
+
+use super::report::Totals;
+use crate::cli::ReplayOptions;
+use crate::metrics::Metrics;
+
+/// Follows handshakes from file to file where one goes on where the other ended.
+pub(super) struct Session {
+    ports: Vec<u16>,
+    config: TrackerConfig,
+    replay: Replay,
+    captures: Vec<Capture>,
+    /// Of all files.
+    frames: u64,
+    /// The latest time in the files so far.
+    latest: Option<Timestamp>,
+    /// No frame of the file has come yet.
+    is_at_start: bool,
+    totals: Totals,
+    counters: [u64; Counter::ALL.len()],
+    skipped: [u64; SkipReason::ALL.len()],
+    evicted: [u64; EvictionReason::ALL.len()],
+}
+
+#[derive(Debug)]
+struct Capture {
+    name: String,
+    /// Frames of the files before it.
+    before: u64,
+}
+
+impl Session {
+    pub(super) fn new(options: &ReplayOptions) -> Self {
+        let config = TrackerConfig {
+            handshake_timeout: options.handshake_timeout,
+            preludes: true,
+            ..TrackerConfig::default()
+        };
+        let every_port = || (1..=u16::MAX).collect();
+        let ports = if options.ports.is_empty() { every_port() } else { options.ports.clone() };
+        Self {
+            replay: Replay::new(ports.iter().copied(), config),
+            ports,
+            config,
+            captures: Vec::new(),
+            frames: 0,
+            latest: None,
+            is_at_start: true,
+            totals: Totals::default(),
+            counters: [0; Counter::ALL.len()],
+            skipped: [0; SkipReason::ALL.len()],
+            evicted: [0; EvictionReason::ALL.len()],
+        }
+    }
+
+    /// The frames to come are of this file.
+    pub(super) fn next_file(&mut self, name: &str) {
+        self.captures.push(Capture { name: name.to_owned(), before: self.frames });
+        self.is_at_start = true;
+        self.totals.captures += 1;
+    }
+
+    /// Frames so far, of all files.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Whether the file whose first frame is of this time is another capture than the file before: it does not
+    /// go on where that one ended. (Rotated captures do, but for what their packets overtook each other.)
+    pub(super) fn is_another_capture(&self, time_ns: u64) -> bool {
+        let Some(latest) = self.latest.filter(|_| self.is_at_start) else { return false };
+        let time = Timestamp(time_ns);
+        time.since(latest).max(latest.since(time)) > self.config.handshake_timeout
+    }
+
+    /// Takes a frame.
+    pub(super) fn frame<'a>(&'a mut self, record: &Record<'a>) -> Seen<'a> {
+        self.frames += 1;
+        self.is_at_start = false;
+        let time = Timestamp(record.time_ns);
+        self.latest = self.latest.max(Some(time));
+        self.totals.span.add(time);
+        let Record { bytes, wire_len, time_ns, .. } = *record;
+        let frame = FrameBytes { bytes, wire_len, time_ns, number: self.frames };
+        self.replay.frame(LinkType(record.link_type), &frame)
+    }
+
+    /// What was seen, in order.
+    pub(super) fn poll_observation(&mut self) -> Option<Observation> {
+        let observation = self.replay.poll_observation();
+        if let Some(Observation::Evicted { reason }) = observation {
+            self.evicted[reason as usize] += 1;
+        }
+        observation
+    }
+
+    /// The capture is over: what is still open becomes an observation.
+    pub(super) fn end_capture(&mut self) {
+        self.replay.finish();
+    }
+
+    /// Begins with nothing open. All observations must have been polled.
+    pub(super) fn begin_capture(&mut self) {
+        for (sum, &counter) in self.counters.iter_mut().zip(&Counter::ALL) {
+            *sum += self.replay.counter(counter);
+        }
+        for (sum, &reason) in self.skipped.iter_mut().zip(SkipReason::ALL) {
+            *sum += self.replay.skipped(reason);
+        }
+        self.replay = Replay::new(self.ports.iter().copied(), self.config);
+        self.latest = None;
+    }
+
+    /// The capture's name, and the frame's number in it, of the latest frame with these 32 bits.
+    pub(super) fn place(&self, number: u32) -> (&str, u64) {
+        #[expect(clippy::cast_possible_truncation, reason = "the lower bits are what is compared")]
+        let behind = u64::from((self.frames as u32).wrapping_sub(number));
+        let frame = self.frames.saturating_sub(behind);
+        let at = self.captures.partition_point(|capture| capture.before < frame);
+        match at.checked_sub(1).map(|at| &self.captures[at]) {
+            Some(capture) => (&capture.name, frame - capture.before),
+            None => ("", frame),
+        }
+    }
+
+    /// What was read. Everything must have ended.
+    pub(super) fn totals(mut self) -> Totals {
+        self.totals.frames = self.frames;
+        let of_frames = SkipReason::ALL.iter().zip(self.skipped);
+        let of_frames = of_frames.map(|(&reason, n)| (describe_skip(reason).to_owned(), n));
+        let of_packets = Counter::ALL.into_iter().zip(self.counters);
+        let of_packets = of_packets.map(|(counter, n)| (describe(counter).to_owned(), n));
+        let evicted = EvictionReason::ALL.iter().zip(self.evicted);
+        let evicted = evicted.map(|(reason, n)| (format!("connections given up ({reason})"), n));
+        self.totals.not_seen = of_frames.chain(of_packets).chain(evicted).collect();
+        self.totals
+    }
+
+    /// Adds what was not seen to the metrics.
+    pub(super) fn count(&self, metrics: &Metrics) {
+        for (&n, &counter) in self.counters.iter().zip(&Counter::ALL) {
+            metrics.add(counter, n);
+        }
+        for (&n, &reason) in self.skipped.iter().zip(SkipReason::ALL) {
+            metrics.frames_skipped(reason, n);
+        }
+    }
+}
+
+fn describe(counter: Counter) -> &'static str {
+    match counter {
+        Counter::SkippedFragment => "IP fragments",
+        Counter::SkippedExtensionHeaders => "packets with too many IPv6 extension headers",
+        Counter::SkippedVlanTags => "packets with too many VLAN tags",
+        Counter::SkippedMalformed => "packets whose lengths contradict each other",
+        Counter::SkippedUnreadable => "packets cut short before what matters (capture with: tcpdump -s 0)",
+        Counter::LostRingFull => "events lost",
+        Counter::LostCopyFailed => "segments cut short by the capture's snap length (capture with: tcpdump -s 0)",
+        Counter::SlotDisplaced => "handshakes that others displaced",
+        Counter::OpenSlotDisplaced => "connections that others displaced before the client spoke",
+    }
+}
+
+fn describe_skip(reason: SkipReason) -> String {
+    format!("frames passed over ({reason})")
+}

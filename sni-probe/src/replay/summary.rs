@@ -1,0 +1,231 @@
+//! What a capture comes to: how many handshakes by SNI and outcome, and which clients sent no SNI.
+
+use std::collections::HashMap;
+use std::fmt::{self, Display, Write as _};
+use std::net::IpAddr;
+
+use sni_probe_core::flow::Timestamp;
+use sni_probe_core::observation::{Handshake, Outcome, Sni};
+use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
+
+use super::selection::client;
+use crate::output::WallClock;
+use crate::output::text::{Painted, outcome_colour, printable, result, sni_colour};
+
+/// Clients without SNI that are told apart, each with what it says of the name and its fingerprint. Stops
+/// a capture of a scan with forged addresses from filling the memory; further ones are counted together.
+pub(super) const MAX_CLIENTS: usize = 16_384;
+
+/// Clients that are shown, those with the most hellos first.
+const SHOWN_CLIENTS: usize = 100;
+
+/// Whether a hello with this class is one without SNI: nothing that a certificate could be chosen by.
+pub(super) fn is_without_sni(sni: SniClass) -> bool {
+    matches!(sni, SniClass::Absent | SniClass::Empty | SniClass::Invalid)
+}
+
+/// Counts of handshakes.
+#[derive(Debug, Default)]
+pub(super) struct Summary {
+    counts: [[u64; OutcomeClass::ALL.len()]; SniClass::ALL.len()],
+    clients: HashMap<ClientKey, Client>,
+    /// Hellos without SNI of clients for which there was no room.
+    other_clients: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct ClientKey {
+    address: IpAddr,
+    sni: Sni,
+    ja4: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Client {
+    hellos: u64,
+    outcomes: Vec<(Outcome, u64)>,
+    /// Where its first hello is.
+    first: String,
+    last: Timestamp,
+}
+
+impl Summary {
+    /// Counts a handshake. `place` says where it is in the captures.
+    pub(super) fn add(&mut self, handshake: &Handshake, place: impl FnOnce() -> String) {
+        let sni = handshake.hello.sni.class();
+        self.counts[sni as usize][handshake.outcome.class() as usize] += 1;
+        if !is_without_sni(sni) {
+            return;
+        }
+        let key = ClientKey {
+            address: client(handshake),
+            sni: handshake.hello.sni.clone(),
+            ja4: handshake.hello.body.as_ref().map(|body| body.ja4.clone()),
+        };
+        let is_full = self.clients.len() >= MAX_CLIENTS;
+        if is_full && !self.clients.contains_key(&key) {
+            self.other_clients += 1;
+            return;
+        }
+        let new = || Client { hellos: 0, outcomes: Vec::new(), first: place(), last: handshake.time };
+        let client = self.clients.entry(key).or_insert_with(new);
+        client.hellos += 1;
+        client.last = client.last.max(handshake.time);
+        match client.outcomes.iter_mut().find(|(outcome, _)| *outcome == handshake.outcome) {
+            Some((_, count)) => *count += 1,
+            None => client.outcomes.push((handshake.outcome, 1)),
+        }
+    }
+
+    /// The summary for people.
+    pub(super) fn show(&self, colour: bool) -> String {
+        let mut text = String::new();
+        // Writing to a `String` cannot fail.
+        let _ = self.write(&mut text, colour);
+        text
+    }
+
+    fn write(&self, text: &mut String, colour: bool) -> fmt::Result {
+        self.write_counts(text, colour)?;
+        self.write_clients(text, colour)
+    }
+
+    fn write_counts(&self, text: &mut String, colour: bool) -> fmt::Result {
+        let total: u64 = self.counts.iter().flatten().sum();
+        if total == 0 {
+            return writeln!(text, "No TLS handshakes.");
+        }
+        let of_outcome = |outcome: OutcomeClass| -> u64 {
+            self.counts.iter().map(|counts| counts[outcome as usize]).sum()
+        };
+        let outcomes: Vec<_> = OutcomeClass::ALL.iter().filter(|&&outcome| of_outcome(outcome) > 0).collect();
+        write!(text, "{:<10}{:>10}", "SNI", "hellos")?;
+        for outcome in &outcomes {
+            write!(text, "  {outcome:>10}")?;
+        }
+        writeln!(text)?;
+        for &sni in SniClass::ALL {
+            let counts = &self.counts[sni as usize];
+            let hellos: u64 = counts.iter().sum();
+            if hellos == 0 {
+                continue;
+            }
+            write!(text, "{sni:<10}{hellos:>10}")?;
+            for &&outcome in &outcomes {
+                let width = outcome.as_str().len().max(10);
+                let count = counts[outcome as usize];
+                let is_refusal = matches!(outcome, OutcomeClass::ResetByGateway | OutcomeClass::Alert);
+                let colour = (colour && is_refusal && count > 0).then(|| outcome_colour(Outcome::ResetByGateway));
+                write!(text, "  {}", Painted { text: format!("{count:>width$}"), width, colour })?;
+            }
+            writeln!(text)?;
+        }
+        write!(text, "{:<10}{total:>10}", "all")?;
+        for &&outcome in &outcomes {
+            let width = outcome.as_str().len().max(10);
+            write!(text, "  {:>width$}", of_outcome(outcome))?;
+        }
+        writeln!(text)
+    }
+
+    fn write_clients(&self, text: &mut String, colour: bool) -> fmt::Result {
+        let mut clients: Vec<_> = self.clients.iter().collect();
+        if clients.is_empty() {
+            return Ok(());
+        }
+        clients.sort_by(|(one_key, one), (other_key, other)| {
+            let by_number = other.hellos.cmp(&one.hellos);
+            by_number.then_with(|| (one_key.address, &one_key.ja4).cmp(&(other_key.address, &other_key.ja4)))
+        });
+        writeln!(text, "\nClients without SNI, by number of hellos:")?;
+        let widest = |shown: fn(&ClientKey) -> String, least: usize| {
+            clients.iter().take(SHOWN_CLIENTS).map(|(key, _)| shown(key).len()).max().unwrap_or(0).max(least)
+        };
+        let address_width = widest(|key| key.address.to_string(), "client".len());
+        let sni_width = widest(|key| said(&key.sni), "SNI".len());
+        writeln!(
+            text,
+            "{:>8}  {:<address_width$}  {:<sni_width$}  {:<36}  {:<20}  what became of them",
+            "hellos", "client", "SNI", "JA4", "first"
+        )?;
+        for (key, client) in clients.iter().take(SHOWN_CLIENTS) {
+            let sni = Painted { text: said(&key.sni), width: sni_width, colour: colour.then(|| sni_colour(&key.sni)) };
+            let ja4 = key.ja4.as_deref().map_or_else(|| "-".to_owned(), printable);
+            let outcomes = Outcomes { outcomes: &client.outcomes, colour };
+            writeln!(
+                text,
+                "{:>8}  {:<address_width$}  {sni}  {ja4:<36}  {:<20}  {outcomes}",
+                client.hellos,
+                key.address.to_string(),
+                client.first,
+            )?;
+        }
+        if clients.len() > SHOWN_CLIENTS {
+            let more = &clients[SHOWN_CLIENTS..];
+            let hellos: u64 = more.iter().map(|(_, client)| client.hellos).sum();
+            writeln!(text, "{hellos:>8}  of {} more (all of them: --format json)", more.len())?;
+        }
+        if self.other_clients > 0 {
+            writeln!(
+                text,
+                "{:>8}  of clients that came when {MAX_CLIENTS} were told apart already (all of them: --format json)",
+                self.other_clients
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// What a hello says of the server's name, where it is no name.
+fn said(sni: &Sni) -> String {
+    match sni {
+        Sni::Invalid(name) => format!("invalid: {}", printable(name)),
+        other => other.class().to_string(),
+    }
+}
+
+/// `reset_by_gateway 9, alert unrecognized_name 1`.
+struct Outcomes<'a> {
+    outcomes: &'a [(Outcome, u64)],
+    colour: bool,
+}
+
+impl Display for Outcomes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, &(outcome, count)) in self.outcomes.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            let colour = self.colour.then(|| outcome_colour(outcome));
+            let text = format!("{} {count}", result(outcome));
+            write!(f, "{separator}{}", Painted { width: 0, text, colour })?;
+        }
+        Ok(())
+    }
+}
+
+/// The span of time that the captures cover.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Span {
+    ends: Option<(Timestamp, Timestamp)>,
+}
+
+impl Span {
+    /// Takes in the time of a frame.
+    pub(super) fn add(&mut self, time: Timestamp) {
+        let (first, last) = self.ends.unwrap_or((time, time));
+        self.ends = Some((first.min(time), last.max(time)));
+    }
+}
+
+impl Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((first, last)) = self.ends else { return Ok(()) };
+        let [first_time, last_time] = [first, last].map(|time| WallClock::UTC.utc(time));
+        write!(
+            f,
+            ", {} to {} UTC ({:.1} s)",
+            first_time.strftime("%Y-%m-%d %H:%M:%S"),
+            last_time.strftime("%Y-%m-%d %H:%M:%S"),
+            last.since(first).as_secs_f64()
+        )
+    }
+}

@@ -1,0 +1,238 @@
+//! `replay` of real captures agrees with what tshark, nDPI, Arkime and `FoxIO` say of them.
+//!
+//! The captures lie beside the repository (`../shared/captures`; its README tells where they and the expectations
+//! come from) and are not part of it. Where they are absent, these tests are skipped, and count as that.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+
+/// Where tshark is wrong or cannot know: capture, frame, field, what replay says, and why.
+const DIFFERENCES: &[Difference] = &[];
+
+struct Difference {
+    capture: &'static str,
+    frame: u64,
+    field: &'static str,
+    ours: &'static str,
+    #[expect(dead_code, reason = "for the reader")]
+    because: &'static str,
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/captures");
+    if !directory.join("expected.jsonl").exists() {
+        eprintln!("skipped: the captures are absent ({})", directory.display());
+        let trial = Trial::test("real_captures", || Ok(())).with_ignored_flag(true);
+        libtest_mimic::run(&arguments, vec![trial]).exit();
+    }
+    let unused: Unused = Arc::new(Mutex::new(DIFFERENCES.iter().map(Difference::key).collect()));
+    let conclusion = libtest_mimic::run(&arguments, trials(&directory, &unused));
+    conclusion.exit_if_failed();
+    let is_all = arguments.filter.is_none() && arguments.skip.is_empty() && !arguments.list;
+    let unused = unused.lock().expect("no test panics with it");
+    assert!(!is_all || unused.is_empty(), "listed, and no difference (any more): {unused:?}");
+}
+
+/// The listed differences that were not met yet.
+type Unused = Arc<Mutex<HashSet<(&'static str, u64, &'static str)>>>;
+
+fn trials(directory: &Path, unused: &Unused) -> Vec<Trial> {
+    let [hellos, partial, captures, ja4] =
+        ["expected", "expected-partial", "expected-captures", "expected-ja4"].map(|name| lines(directory, name));
+    let mut count = 0;
+    let mut trials: Vec<_> = captures
+        .into_iter()
+        .map(|capture| {
+            let name = text(&capture, "capture").to_owned();
+            let of_capture = |rows: &[Value]| -> Vec<Value> {
+                rows.iter().filter(|row| row["capture"] == *name).cloned().collect()
+            };
+            let expected = Expected {
+                path: directory.join(&name),
+                hellos: of_capture(&hellos),
+                partial: of_capture(&partial),
+                ja4: of_capture(&ja4),
+                frames: capture["frames"].as_u64().expect("a number"),
+                unused: Arc::clone(unused),
+                name: name.clone(),
+            };
+            count += expected.hellos.len();
+            Trial::test(name, move || expected.check())
+        })
+        .collect();
+    trials.push(Trial::test("there are as many captures and hellos as its README says", move || {
+        if count == 469 { Ok(()) } else { Err(format!("{count} hellos").into()) }
+    }));
+    trials
+}
+
+/// What others say of a capture.
+struct Expected {
+    name: String,
+    path: PathBuf,
+    hellos: Vec<Value>,
+    partial: Vec<Value>,
+    ja4: Vec<Value>,
+    frames: u64,
+    unused: Unused,
+}
+
+impl Expected {
+    fn check(&self) -> Result<(), Failed> {
+        let mut wrong = Vec::new();
+        let mut events = self.replay(&mut wrong);
+        for row in &self.hellos {
+            let (client, gateway) = (text(row, "client"), text(row, "server"));
+            let of_connection = |event: &Value| event["client"] == *client && event["gateway"] == *gateway;
+            // Packed in the packets of another protocol: not there for a probe of TLS over TCP.
+            if row["stream_offset"].is_null() {
+                continue;
+            }
+            let frame = row["frame"].as_u64().expect("a number");
+            if row["hello_index"] != 0 {
+                self.check_second(row, events.iter().filter(|event| of_connection(event)), &mut wrong);
+                continue;
+            }
+            let at = events
+                .iter()
+                .position(|event| of_connection(event) && event["frame"] == frame)
+                .or_else(|| events.iter().position(|event| of_connection(event) && event["seen"].is_null()));
+            let Some(at) = at else {
+                wrong.push(format!("frame {frame}: no such hello of {client} to {gateway}"));
+                continue;
+            };
+            let event = &events[at];
+            self.compare(row, event, &mut wrong);
+            events[at]["seen"] = true.into();
+        }
+        for event in events.iter().filter(|event| event["seen"].is_null()) {
+            let is_known_half = event["sni"] == "unknown"
+                && self.partial.iter().any(|row| row["client"] == event["client"] && row["server"] == event["gateway"]);
+            if !is_known_half {
+                wrong.push(format!("not expected: {event}"));
+            }
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
+    }
+
+    /// The events of `sni-probe replay`, and their number of frames.
+    fn replay(&self, wrong: &mut Vec<String>) -> Vec<Value> {
+        let output = Command::new(env!("CARGO_BIN_EXE_sni-probe"))
+            .args(["replay", "--format", "json", "--handshake-timeout", "10m"])
+            .arg(&self.path)
+            .output()
+            .expect("sni-probe starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        // The one capture that ends inside a packet.
+        let is_cut = self.name == "ndpi/fuzz-2021-10-13.pcap";
+        if output.status.code() != Some(if is_cut { 2 } else { 0 }) || is_cut != stderr.contains("ends inside packet") {
+            wrong.push(format!("{}: {stderr}", output.status));
+        }
+        let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+        let events: Vec<Value> =
+            stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        for event in &events {
+            let frame = event["frame"].as_u64().unwrap_or(0);
+            if frame == 0 || frame > self.frames {
+                wrong.push(format!("no such frame: {event}"));
+            }
+        }
+        events
+    }
+
+    /// The second hello of a handshake is no hello of its own; that it was asked for shows in the first.
+    fn check_second<'a>(&self, row: &Value, mut events: impl Iterator<Item = &'a Value>, wrong: &mut Vec<String>) {
+        let is_retried = |event: &Value| {
+            event["features"].as_array().is_some_and(|features| features.iter().any(|feature| feature == "hello_retry"))
+        };
+        if !events.any(is_retried) {
+            wrong.push(format!("frame {}: no HelloRetryRequest seen", row["frame"]));
+        }
+    }
+
+    fn compare(&self, row: &Value, event: &Value, wrong: &mut Vec<String>) {
+        let frame = row["frame"].as_u64().expect("a number");
+        let is_sslv2 = row["sslv2"] == true;
+        let mut differ = |field: &'static str, ours: String, theirs: String| {
+            let found = DIFFERENCES.iter().find(|known| known.key() == (self.name.as_str(), frame, field));
+            match found {
+                Some(known) if known.ours == ours && ours != theirs => {
+                    self.unused.lock().expect("no test panics with it").remove(&known.key());
+                }
+                None if ours == theirs => {}
+                _ => wrong.push(format!("frame {frame}: {field}: {ours} (others: {theirs})")),
+            }
+        };
+        differ("frame", event["frame"].to_string(), frame.to_string());
+        let (class, name) = (text(event, "sni"), event["server_name"].as_str());
+        let theirs = row["sni"].as_str().map(|name| name.to_ascii_lowercase());
+        let class_of_theirs = match &theirs {
+            // What no host name is, is told as such here.
+            Some(_) if class == "invalid" => "invalid",
+            Some(_) => "present",
+            None if row["sni_certain"] == false && class == "unknown" => "unknown",
+            None if row["sni_extension"] == true => "empty",
+            None => "absent",
+        };
+        differ("sni", class.to_owned(), class_of_theirs.to_owned());
+        differ("server_name", format!("{name:?}"), format!("{:?}", theirs.as_deref()));
+        differ("legacy_version", event["legacy_version"].to_string(), row["legacy_version"].to_string());
+        differ("versions", event["offered_versions"].to_string(), row["versions"].to_string());
+        differ("segments", event["segments"].to_string(), row["segments"].to_string());
+        differ("records", event["records"].to_string(), row["records"].to_string());
+        differ("alpn", event["alpn"].to_string(), row["alpn"].to_string());
+        differ("sslv2", (event["format"] == "sslv2").to_string(), is_sslv2.to_string());
+        if !is_sslv2 {
+            differ("ja3", event["ja3"].to_string(), row["ja3"].to_string());
+            differ("hello_bytes", event["hello_bytes"].to_string(), row["hello_len"].to_string());
+        }
+        differ("outcome", outcome_of(event), outcome_of_theirs(row));
+        for known in self.ja4.iter().filter(|known| known["frame"] == frame && known["stream"] == row["stream"]) {
+            differ("ja4", event["ja4"].to_string(), known["ja4"].to_string());
+        }
+    }
+}
+
+impl Difference {
+    fn key(&self) -> (&'static str, u64, &'static str) {
+        (self.capture, self.frame, self.field)
+    }
+}
+
+fn outcome_of(event: &Value) -> String {
+    match text(event, "outcome") {
+        // A capture that ends, or goes on for longer than the timeout: nothing was seen either way.
+        "unfinished" | "timeout" => "none".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn outcome_of_theirs(row: &Value) -> String {
+    match text(row, "outcome") {
+        "rst_by_server" => "reset_by_gateway".to_owned(),
+        "rst_by_client" => "reset_by_client".to_owned(),
+        "fin" => {
+            let mut events = row["events"].as_array().expect("an array").iter();
+            let fin = events.find(|event| event["event"] == "fin").expect("it is there");
+            if fin["by"] == "client" { "closed_by_client" } else { "closed_by_gateway" }.to_owned()
+        }
+        other => other.to_owned(),
+    }
+}
+
+fn text<'a>(row: &'a Value, field: &str) -> &'a str {
+    row[field].as_str().unwrap_or_else(|| panic!("{field} of {row}"))
+}
+
+fn lines(directory: &Path, name: &str) -> Vec<Value> {
+    let path = directory.join(name).with_extension("jsonl");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
