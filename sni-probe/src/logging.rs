@@ -13,7 +13,14 @@ use tracing_subscriber::filter::LevelFilter;
 #[expect(clippy::doc_markdown, reason = "the text of --help")]
 pub(crate) struct LogOptions {
     /// Form of the log on stderr
-    #[arg(id = "log_format", long = "log-format", env = "SNI_PROBE_LOG_FORMAT", global = true, value_enum, default_value_t)]
+    #[arg(
+        id = "log_format",
+        long = "log-format",
+        env = "SNI_PROBE_LOG_FORMAT",
+        global = true,
+        value_enum,
+        default_value_t
+    )]
     pub(crate) format: LogFormat,
 
     /// What to log: off, error, warn, info, debug, trace, or directives such as warn,sni_probe=debug

@@ -69,7 +69,13 @@ pub(crate) enum Format {
 
 impl Format {
     /// Appends the handshake as one line.
-    pub(crate) fn line(self, batch: &mut Vec<u8>, source: Source<'_>, handshake: &Handshake, clock: WallClock) {
+    pub(crate) fn line(
+        self,
+        batch: &mut Vec<u8>,
+        source: Source<'_>,
+        handshake: &Handshake,
+        clock: WallClock,
+    ) {
         match self {
             Self::Json => json::write(batch, source, handshake, clock),
             Self::Text { colour } => text::write(batch, source, handshake, clock, colour),

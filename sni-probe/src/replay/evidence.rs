@@ -111,7 +111,11 @@ impl Evidence {
     ///
     /// # Errors
     /// If it cannot be written, or is one of those that are to be read.
-    pub(super) fn create(path: &Path, inputs: &[impl AsRef<Path>], patience: Duration) -> anyhow::Result<Self> {
+    pub(super) fn create(
+        path: &Path,
+        inputs: &[impl AsRef<Path>],
+        patience: Duration,
+    ) -> anyhow::Result<Self> {
         if path == Path::new("-") {
             bail!("--write -: name a file, standard output is for what is printed");
         }
@@ -122,7 +126,8 @@ impl Evidence {
             bail!("--write {}: this is a capture to be read; name another file", path.display());
         }
         let file = File::create(path).with_context(|| format!("--write {}", path.display()))?;
-        let writer = Writer::new(BufWriter::new(file)).with_context(|| format!("--write {}", path.display()))?;
+        let writer =
+            Writer::new(BufWriter::new(file)).with_context(|| format!("--write {}", path.display()))?;
         // To become whole, and then to get its outcome.
         let patience_ns = u64::try_from((2 * patience).as_nanos()).unwrap_or(u64::MAX);
         Ok(Self {

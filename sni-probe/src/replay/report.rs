@@ -44,7 +44,8 @@ impl Report {
     pub(super) fn new(options: &ReplayOptions) -> anyhow::Result<Self> {
         let stdout = io::stdout();
         let is_terminal = io::IsTerminal::is_terminal(&stdout);
-        let format = options.format.unwrap_or(if is_terminal { ReplayFormat::Text } else { ReplayFormat::Json });
+        let format =
+            options.format.unwrap_or(if is_terminal { ReplayFormat::Text } else { ReplayFormat::Json });
         let colour = logging::colour(&stdout);
         let (lines, summary) = match format {
             ReplayFormat::Text => (Some(Format::Text { colour }), Some(Summary::default())),

@@ -164,7 +164,9 @@ fn describe(counter: Counter) -> &'static str {
         Counter::SkippedMalformed => "packets whose lengths contradict each other",
         Counter::SkippedUnreadable => "packets cut short before what matters (capture with: tcpdump -s 0)",
         Counter::LostRingFull => "events lost",
-        Counter::LostCopyFailed => "segments cut short by the capture's snap length (capture with: tcpdump -s 0)",
+        Counter::LostCopyFailed => {
+            "segments cut short by the capture's snap length (capture with: tcpdump -s 0)"
+        }
         Counter::SlotDisplaced => "handshakes that others displaced",
         Counter::OpenSlotDisplaced => "connections that others displaced before the client spoke",
     }

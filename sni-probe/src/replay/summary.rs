@@ -115,7 +115,8 @@ impl Summary {
                 let width = outcome.as_str().len().max(10);
                 let count = counts[outcome as usize];
                 let is_refusal = matches!(outcome, OutcomeClass::ResetByGateway | OutcomeClass::Alert);
-                let colour = (colour && is_refusal && count > 0).then(|| outcome_colour(Outcome::ResetByGateway));
+                let colour =
+                    (colour && is_refusal && count > 0).then(|| outcome_colour(Outcome::ResetByGateway));
                 write!(text, "  {}", Painted { text: format!("{count:>width$}"), width, colour })?;
             }
             writeln!(text)?;
@@ -149,7 +150,11 @@ impl Summary {
             "hellos", "client", "SNI", "JA4", "first"
         )?;
         for (key, client) in clients.iter().take(SHOWN_CLIENTS) {
-            let sni = Painted { text: said(&key.sni), width: sni_width, colour: colour.then(|| sni_colour(&key.sni)) };
+            let sni = Painted {
+                text: said(&key.sni),
+                width: sni_width,
+                colour: colour.then(|| sni_colour(&key.sni)),
+            };
             let ja4 = key.ja4.as_deref().map_or_else(|| "-".to_owned(), printable);
             let outcomes = Outcomes { outcomes: &client.outcomes, colour };
             writeln!(
