@@ -37,10 +37,58 @@ mod extension {
 pub struct ClientHello {
     /// What it says of the server's name.
     pub sni: Sni,
-    /// Its content.
-    pub body: HelloBody,
     /// The properties that its content shows (not those of its transport).
     pub features: Features,
+    /// The highest version that it offers.
+    pub version: TlsVersion,
+    /// The client random; of an SSLv2 hello the challenge.
+    pub random: Vec<u8>,
+    /// What it offers.
+    pub offers: Offers,
+}
+
+/// What a hello offers, by its format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Offers {
+    /// The lists of a TLS hello.
+    Tls(Lists),
+    /// An SSLv2 hello.
+    Sslv2 {
+        /// The version that it offers.
+        version: u16,
+        /// Its cipher codes of three bytes.
+        ciphers: Vec<u32>,
+    },
+}
+
+impl ClientHello {
+    /// What is told of it. The fingerprints are made here, if they are wanted: they take half as long again as all
+    /// the rest.
+    pub fn into_body(self, with_fingerprints: bool) -> HelloBody {
+        let Self { version, random, offers, .. } = self;
+        match offers {
+            Offers::Tls(lists) => HelloBody {
+                sslv2: false,
+                legacy_version: lists.legacy_version,
+                version,
+                ja3: with_fingerprints.then(|| ja3::fingerprint(&lists)),
+                ja4: with_fingerprints.then(|| ja4::fingerprint(&lists)),
+                random,
+                offered_versions: lists.versions,
+                alpn: lists.alpn,
+            },
+            Offers::Sslv2 { version: code, ciphers } => HelloBody {
+                sslv2: true,
+                legacy_version: code,
+                version,
+                ja3: with_fingerprints.then(|| ja3::of_sslv2(code, &ciphers)),
+                ja4: with_fingerprints.then(|| ja4::of_sslv2(code, &ciphers)),
+                random,
+                offered_versions: Vec::new(),
+                alpn: Vec::new(),
+            },
+        }
+    }
 }
 
 /// The lists in a hello that fingerprints are made of, in the order of the wire, GREASE included.
@@ -120,18 +168,13 @@ pub fn parse(message: &[u8]) -> Result<ClientHello, Rejected> {
     {
         features.insert(Feature::Resumption);
     }
-    let sni = sni.unwrap_or(Sni::Absent);
-    let body = HelloBody {
-        sslv2: false,
-        legacy_version: lists.legacy_version,
+    Ok(ClientHello {
+        sni: sni.unwrap_or(Sni::Absent),
+        features,
         version,
-        ja3: ja3::fingerprint(&lists),
-        ja4: ja4::fingerprint(&lists),
         random: fixed.random.to_vec(),
-        offered_versions: lists.versions,
-        alpn: lists.alpn,
-    };
-    Ok(ClientHello { sni, body, features })
+        offers: Offers::Tls(lists),
+    })
 }
 
 impl Lists {

@@ -117,10 +117,11 @@ pub struct HelloBody {
     /// ALPN protocol names in order, as bytes.
     pub alpn: Vec<Vec<u8>>,
     /// JA3 fingerprint: 32 lower-case hexadecimal digits (MD5). Of an SSLv2 hello too, where it is
-    /// made of version and cipher codes.
-    pub ja3: String,
-    /// JA4 fingerprint, such as `t13d1516h2_8daaf6152771_e5627efa2ab1`.
-    pub ja4: String,
+    /// made of version and cipher codes. `None` if nobody asked for it
+    /// ([`TrackerConfig::fingerprints`](crate::TrackerConfig::fingerprints)).
+    pub ja3: Option<String>,
+    /// JA4 fingerprint, such as `t13d1516h2_8daaf6152771_e5627efa2ab1`. `None` if nobody asked for it.
+    pub ja4: Option<String>,
     /// The client random; of an SSLv2 hello the challenge.
     pub random: Vec<u8>,
 }

@@ -3,10 +3,8 @@
 //!
 //! The format has no extensions, so it never has an SNI.
 
-use crate::client_hello::{ClientHello, tls_version};
-use crate::ja3;
-use crate::ja4;
-use crate::observation::{Features, HelloBody, Sni};
+use crate::client_hello::{ClientHello, Offers, tls_version};
+use crate::observation::{Features, Sni};
 use crate::parsed::{Parsed, Rejected};
 use crate::reader::Reader;
 use crate::vocabulary::Feature;
@@ -111,17 +109,13 @@ fn parse_message(message: &[u8]) -> Option<ClientHello> {
     if !reader.is_empty() {
         return None;
     }
-    let body = HelloBody {
-        sslv2: true,
-        legacy_version: version,
-        offered_versions: Vec::new(),
+    Some(ClientHello {
+        sni: Sni::Absent,
+        features,
         version: tls_version(version),
-        alpn: Vec::new(),
-        ja3: ja3::of_sslv2(version, &ciphers),
-        ja4: ja4::of_sslv2(version, &ciphers),
         random: challenge.to_vec(),
-    };
-    Some(ClientHello { sni: Sni::Absent, body, features })
+        offers: Offers::Sslv2 { version, ciphers },
+    })
 }
 
 #[cfg(test)]
@@ -136,14 +130,15 @@ mod tests {
         let Parsed::Complete((hello, len)) = parse(&stream, 16_384) else { panic!() };
         assert_eq!(len, stream.len());
         assert_eq!(hello.sni, Sni::Absent);
-        assert_eq!(hello.body.version, TlsVersion::Tls10);
-        assert_eq!(hello.body.random, [0xc4; 16]);
+        assert_eq!(hello.version, TlsVersion::Tls10);
+        assert_eq!(hello.random, [0xc4; 16]);
         assert!(hello.features.contains(Feature::Sslv2));
-        assert!(hello.body.ja4.starts_with("t10i030000_"), "{}", hello.body.ja4);
-        assert_eq!(hello.body.ja4.len(), 36);
-        assert_eq!(hello.body.ja3.len(), 32);
+        let body = hello.into_body(true);
+        let (ja3, ja4) = (body.ja3.unwrap(), body.ja4.unwrap());
+        assert!(ja4.starts_with("t10i030000_"), "{ja4}");
+        assert_eq!((ja3.len(), ja4.len()), (32, 36));
         let Parsed::Complete((hello, _)) = parse(&sslv2_hello(0x0002), 16_384) else { panic!() };
-        assert_eq!(hello.body.version, TlsVersion::Ssl2);
+        assert_eq!(hello.version, TlsVersion::Ssl2);
         for len in 0..stream.len() {
             assert!(matches!(parse(&stream[..len], 16_384), Parsed::NeedMore { .. }), "{len}");
         }

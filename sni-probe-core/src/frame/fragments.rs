@@ -7,14 +7,16 @@
 //!
 //! Fragments come in any order and may come twice. Where they overlap otherwise, no observer can know which
 //! bytes the receiver took: the datagram is given up, with those of its fragments that are still to come (RFC
-//! 5722 wants this for IPv6; Linux does it for IPv4 too, since version 4.20).
+//! 5722 wants this for IPv6; Linux does it for IPv4 too).
 //!
 //! Datagrams are told apart by what IP says alone. In two tunnels with the same addresses inside of
-//! both, two may pass for one: they overlap, and are counted.
+//! both, two with one identification may pass for one: mostly they overlap, and are counted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use super::network::FragmentAt;
+use super::walk::Payload;
 use super::{SkipReason, Skipped};
 use crate::flow::Timestamp;
 
@@ -137,20 +139,22 @@ struct Piece {
 }
 
 impl Fragments {
-    /// Keeps a fragment that came in these frames: more than one if a datagram that was put together is
-    /// itself a fragment.
+    /// Keeps the fragment in an IP packet that came in these frames: more than one if a datagram that was put
+    /// together is itself a fragment.
     pub(super) fn add(
         &mut self,
-        fragment: &Fragment<'_>,
+        packet: Payload<'_>,
+        at: FragmentAt,
         frames: &[u64],
         now: Timestamp,
         skipped: &mut Skipped,
     ) -> Added {
         self.expire(now, skipped);
-        if fragment.is_malformed() {
+        let fragment = Fragment::read(packet, at).filter(|fragment| !fragment.is_malformed());
+        let Some(fragment) = fragment else {
             skipped.add(SkipReason::Malformed, frames.len());
             return Added::Refused(SkipReason::Malformed);
-        }
+        };
         let is_irrelevant = fragment.is_irrelevant();
         let waiting = self.take(fragment.key);
         // Identifications come round: the beginning of something else is another datagram.
@@ -161,7 +165,7 @@ impl Fragments {
         let mut datagram = waiting.unwrap_or_else(|| self.new_datagram(fragment.key, now));
         let (state, added) = match datagram.state {
             State::Open(_) if is_irrelevant => (State::Closed(None), Added::Irrelevant),
-            State::Open(mut pieces) => match pieces.insert(fragment, frames) {
+            State::Open(mut pieces) => match pieces.insert(&fragment, frames) {
                 Ok(()) if pieces.are_whole() => return pieces.join(fragment.key, skipped),
                 Ok(()) => (State::Open(pieces), Added::Kept),
                 Err(reason) => {

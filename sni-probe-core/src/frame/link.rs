@@ -19,7 +19,7 @@ mod ether_type {
 }
 
 /// What a frame of this link type begins with, behind what only captures have.
-pub(super) fn first<'a>(link: LinkType, rest: &mut Payload<'a>) -> Next<'a> {
+pub(super) fn first(link: LinkType, rest: &mut Payload<'_>) -> Next {
     match link.0 {
         0 | 108 => bsd_loopback(rest),
         1 => Ok(Layer::Ethernet),
@@ -52,7 +52,7 @@ pub(super) fn u16_at<const N: usize>(header: &[u8; N], offset: usize) -> u16 {
 }
 
 /// What an `EtherType` announces.
-pub(super) fn of_ether_type<'a>(ether_type: u16) -> Next<'a> {
+pub(super) fn of_ether_type(ether_type: u16) -> Next {
     match ether_type {
         ether_type::IPV4 => Ok(Layer::Ipv4),
         ether_type::IPV6 => Ok(Layer::Ipv6),
@@ -65,18 +65,18 @@ pub(super) fn of_ether_type<'a>(ether_type: u16) -> Next<'a> {
     }
 }
 
-pub(super) fn ethernet<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+pub(super) fn ethernet(rest: &mut Payload<'_>) -> Next {
     let header: &[u8; 14] = rest.take()?;
     of_type_or_length(u16_at(header, 12), rest)
 }
 
-pub(super) fn vlan<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+pub(super) fn vlan(rest: &mut Payload<'_>) -> Next {
     let tag: &[u8; 4] = rest.take()?;
     of_type_or_length(u16_at(tag, 2), rest)
 }
 
 /// Up to 1,500 it is a length, and 802.2 follows (IEEE 802.3, section 3.2.6).
-fn of_type_or_length<'a>(type_or_length: u16, rest: &mut Payload<'a>) -> Next<'a> {
+fn of_type_or_length(type_or_length: u16, rest: &mut Payload<'_>) -> Next {
     if type_or_length <= 1500 {
         rest.cut(usize::from(type_or_length));
         return Ok(Layer::Llc);
@@ -84,7 +84,7 @@ fn of_type_or_length<'a>(type_or_length: u16, rest: &mut Payload<'a>) -> Next<'a
     of_ether_type(type_or_length)
 }
 
-pub(super) fn llc<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+pub(super) fn llc(rest: &mut Payload<'_>) -> Next {
     match rest.take()? {
         // Unnumbered information to and from SNAP (RFC 1042).
         [0xaa, 0xaa, 0x03] => {
@@ -101,7 +101,7 @@ pub(super) fn llc<'a>(rest: &mut Payload<'a>) -> Next<'a> {
 }
 
 /// IEEE 802.11, section 9.3.2.1. Only data frames that are not encrypted have anything to read.
-pub(super) fn wlan<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+pub(super) fn wlan(rest: &mut Payload<'_>) -> Next {
     const DATA: u8 = 0x08;
     const NO_DATA: u8 = 0x40;
     const QOS: u8 = 0x80;
@@ -133,20 +133,20 @@ pub(super) fn wlan<'a>(rest: &mut Payload<'a>) -> Next<'a> {
 }
 
 /// Version, padding, length (little-endian) of the whole header.
-fn radiotap<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+fn radiotap(rest: &mut Payload<'_>) -> Next {
     let [_, _, len @ ..] = *rest.header::<4>()?;
     rest.skip(usize::from(u16::from_le_bytes(len)))?;
     Ok(Layer::Wlan)
 }
 
 /// Linux's capture on any interface.
-fn cooked<'a>(protocol: u16) -> Next<'a> {
+fn cooked(protocol: u16) -> Next {
     const LLC: u16 = 4;
     if protocol == LLC { Ok(Layer::Llc) } else { of_ether_type(protocol) }
 }
 
 /// An address family, in the byte order of the machine that captured.
-fn bsd_loopback<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+fn bsd_loopback(rest: &mut Payload<'_>) -> Next {
     match rest.take()? {
         [family, 0, 0, 0] | [0, 0, 0, family] => match family {
             2 => Ok(Layer::Ipv4),
@@ -159,7 +159,7 @@ fn bsd_loopback<'a>(rest: &mut Payload<'a>) -> Next<'a> {
 }
 
 /// PPP in HDLC-like framing, or Cisco's HDLC: the address (unicast, multicast) tells.
-fn hdlc<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+fn hdlc(rest: &mut Payload<'_>) -> Next {
     match *rest.header()? {
         [0x0f | 0x8f, 0x00] => {
             let header: &[u8; 4] = rest.take()?;
@@ -170,7 +170,7 @@ fn hdlc<'a>(rest: &mut Payload<'a>) -> Next<'a> {
 }
 
 /// RFC 2516, section 4.
-pub(super) fn pppoe<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+pub(super) fn pppoe(rest: &mut Payload<'_>) -> Next {
     const SESSION: u8 = 0;
     let header: &[u8; 6] = rest.take()?;
     if header[0] != 0x11 || header[1] != SESSION {
@@ -182,7 +182,7 @@ pub(super) fn pppoe<'a>(rest: &mut Payload<'a>) -> Next<'a> {
 
 /// Address and control may be left out, and so may the first byte of the protocol if it is zero: the
 /// second is odd, the first even (RFC 1661, sections 2 and 6.5; RFC 1662, section 3).
-pub(super) fn ppp<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+pub(super) fn ppp(rest: &mut Payload<'_>) -> Next {
     if let [0xff, 0x03] = rest.header()? {
         rest.skip(2)?;
     }
@@ -205,7 +205,7 @@ pub(super) fn ppp<'a>(rest: &mut Payload<'a>) -> Next<'a> {
 
 /// One label. Nothing says what is behind the last one: IP, or a pseudowire's frame, with a control word in
 /// front or without (RFC 4385, section 3; RFC 4928). A destination address may begin like IP.
-pub(super) fn mpls<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+pub(super) fn mpls(rest: &mut Payload<'_>) -> Next {
     let [_, _, bottom, _] = *rest.take::<4>()?;
     if bottom & 1 == 0 {
         return Ok(Layer::Mpls);
@@ -226,7 +226,7 @@ pub(super) fn mpls<'a>(rest: &mut Payload<'a>) -> Next<'a> {
 
 /// Nothing that is known, if there was enough to tell: a control word, an Ethernet header, the lengths of an IP
 /// header.
-pub(super) fn not_recognized<'a>(payload: &Payload<'a>) -> Stop<'a> {
+pub(super) fn not_recognized(payload: &Payload<'_>) -> Stop {
     let is_cut = payload.bytes.len() < payload.wire_len.min(4 + 14 + 6);
     if is_cut { Stop::Skipped(SkipReason::Truncated) } else { Stop::Other }
 }

@@ -30,7 +30,8 @@ mod tests;
 
 use std::fmt;
 
-use self::fragments::{Added, Fragment, Fragments, Whole};
+use self::fragments::{Added, Fragments, Whole};
+use self::network::FragmentAt;
 use self::walk::{Payload, Stop, Walk};
 use crate::flow::Timestamp;
 use crate::vocabulary::Label;
@@ -199,25 +200,21 @@ impl Unwrapper {
 
     #[inline(never)]
     fn unwrap_layers<'a>(&'a mut self, link: LinkType, frame: &FrameBytes<'a>) -> Unwrapped<'a> {
-        let mut walk = Walk::default();
-        match walk.frame(link, Payload::new(frame.bytes, frame.wire_len)) {
-            Stop::Tcp(packet) => Unwrapped::Ip(packet.into()),
-            Stop::Fragment(fragment) => self.put_together(walk, &fragment, frame),
+        let mut walk = Walk { rest: Payload::new(frame.bytes, frame.wire_len), layers: 0 };
+        match walk.frame(link) {
+            Stop::Tcp => Unwrapped::Ip(walk.rest.into()),
+            Stop::Fragment(at) => self.put_together(&walk, at, frame),
             Stop::Other => Unwrapped::Other,
             Stop::Skipped(reason) => self.skip(reason, 1),
         }
     }
 
-    /// Keeps a fragment. If it was the last missing one, what it makes whole may be a fragment again, of a
+    /// Keeps a fragment. If it was the last one missing, what it makes whole may be a fragment again, of a
     /// packet in a tunnel.
-    fn put_together(
-        &mut self,
-        mut walk: Walk,
-        fragment: &Fragment<'_>,
-        frame: &FrameBytes<'_>,
-    ) -> Unwrapped<'_> {
+    fn put_together(&mut self, outer: &Walk<'_>, at: FragmentAt, frame: &FrameBytes<'_>) -> Unwrapped<'_> {
         let now = Timestamp(frame.time_ns);
-        let mut added = self.fragments.add(fragment, &[frame.number], now, &mut self.skipped);
+        let mut added = self.fragments.add(outer.rest, at, &[frame.number], now, &mut self.skipped);
+        let mut layers = outer.layers;
         loop {
             let whole = match added {
                 Added::Whole(whole) => whole,
@@ -225,16 +222,19 @@ impl Unwrapper {
                 Added::Irrelevant => return Unwrapped::Other,
                 Added::Refused(reason) => return Unwrapped::Skipped(reason),
             };
-            match walk.ip(Payload::new(&whole.bytes, whole.bytes.len())) {
-                Stop::Tcp(Payload { offset, wire_len, bytes }) => {
+            let mut walk = Walk { rest: Payload::new(&whole.bytes, whole.bytes.len()), layers };
+            match walk.ip() {
+                Stop::Tcp => {
+                    let Payload { bytes, wire_len, offset } = walk.rest;
                     let end = offset + bytes.len();
                     self.whole = whole;
                     let bytes = self.whole.bytes.get(offset..end).unwrap_or_default();
                     let packet = IpPacket { bytes, wire_len };
                     return Unwrapped::Reassembled { packet, frames: &self.whole.frames };
                 }
-                Stop::Fragment(inner) => {
-                    added = self.fragments.add(&inner, &whole.frames, now, &mut self.skipped);
+                Stop::Fragment(at) => {
+                    added = self.fragments.add(walk.rest, at, &whole.frames, now, &mut self.skipped);
+                    layers = walk.layers;
                 }
                 Stop::Other => return Unwrapped::Other,
                 Stop::Skipped(reason) => return self.skip(reason, whole.frames.len()),

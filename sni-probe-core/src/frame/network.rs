@@ -49,7 +49,7 @@ pub(super) fn is_plain_ipv6_tcp(header: &[u8; 20]) -> bool {
 }
 
 /// IP of the version that its first byte says.
-pub(super) fn ip<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+pub(super) fn ip(rest: &mut Payload<'_>) -> Next {
     match rest.header::<1>()?[0] >> 4 {
         4 => ipv4(rest),
         6 => ipv6(rest),
@@ -57,11 +57,10 @@ pub(super) fn ip<'a>(rest: &mut Payload<'a>) -> Next<'a> {
     }
 }
 
-pub(super) fn ipv4<'a>(rest: &mut Payload<'a>) -> Next<'a> {
-    let packet = *rest;
-    let header: &[u8; 20] = packet.header()?;
+pub(super) fn ipv4(rest: &mut Payload<'_>) -> Next {
+    let header: &[u8; 20] = rest.header()?;
     if is_plain_ipv4_tcp(header) {
-        return Err(Stop::Tcp(packet));
+        return Err(Stop::Tcp);
     }
     if header[0] >> 4 != 4 {
         return Err(Stop::Skipped(SkipReason::Malformed));
@@ -71,94 +70,73 @@ pub(super) fn ipv4<'a>(rest: &mut Payload<'a>) -> Next<'a> {
         return Err(Stop::Other);
     }
     let header_len = usize::from(header[0] & 0x0f) * 4;
-    let total_len = total_len(usize::from(u16_at(header, 2)), &packet);
+    let total_len = total_len(usize::from(u16_at(header, 2)), rest);
     if header_len < header.len() || total_len < header_len {
         return Err(Stop::Skipped(SkipReason::Malformed));
     }
     rest.cut(total_len);
+    let packet = *rest;
     rest.skip(header_len)?;
-    let flags = u16_at(header, 6);
-    if flags & (IPV4_MORE | IPV4_OFFSET) == 0 {
+    if u16_at(header, 6) & (IPV4_MORE | IPV4_OFFSET) == 0 {
         return behind(protocol);
     }
-    if total_len > packet.wire_len {
-        return Err(Stop::Skipped(SkipReason::Malformed));
-    }
-    let [src, dst] = [12, 16].map(|at| [header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    Err(Stop::Fragment(Fragment {
-        key: Key::V4 { src, dst, id: u16_at(header, 4), protocol },
-        offset: usize::from(flags & IPV4_OFFSET) * 8,
-        is_last: flags & IPV4_MORE == 0,
-        header: packet.bytes.get(..header_len).unwrap_or_default(),
-        protocol,
-        protocol_at: 9,
-        data: rest.bytes,
-        data_len: total_len - header_len,
-    }))
+    let header_len = u16::from(header[0] & 0x0f) * 4;
+    stop_at_fragment(rest, packet, total_len, FragmentAt { header_len, protocol_at: 9, data: header_len })
 }
 
-pub(super) fn ipv6<'a>(rest: &mut Payload<'a>) -> Next<'a> {
-    let packet = *rest;
-    let header: &[u8; 40] = packet.header()?;
+pub(super) fn ipv6(rest: &mut Payload<'_>) -> Next {
+    let header: &[u8; 40] = rest.header()?;
     if header[0] >> 4 != 6 {
         return Err(Stop::Skipped(SkipReason::Malformed));
     }
-    let payload_len = usize::from(u16_at(header, 4));
-    let total_len = if payload_len == 0 { packet.wire_len } else { header.len() + payload_len };
-    rest.cut(total_len);
-    rest.skip(header.len())?;
     let mut next = header[6];
-    let mut next_at = 6;
+    if next == protocol::TCP {
+        return Err(Stop::Tcp);
+    }
+    let payload_len = usize::from(u16_at(header, 4));
+    let total_len = total_len(if payload_len == 0 { 0 } else { header.len() + payload_len }, rest);
+    let whole = *rest;
+    rest.cut(total_len);
+    let packet = *rest;
+    rest.skip(header.len())?;
+    // Where the header is, and what says so.
+    let mut at = 40_u16;
+    let mut next_at = 6_u16;
     let mut is_authenticated = false;
     for _ in 0..=MAX_EXTENSION_HEADERS {
-        let at = rest.offset - packet.offset;
-        let following;
-        match next {
-            protocol::TCP if !is_authenticated => return Err(Stop::Tcp(packet)),
+        let (following, len) = match next {
+            protocol::TCP if !is_authenticated => {
+                *rest = whole;
+                return Err(Stop::Tcp);
+            }
+            // In units of 8 bytes without the first (RFC 8200, section 4.2).
             protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
-                // In units of 8 bytes without the first (RFC 8200, section 4.2).
-                let [next, len] = *rest.header()?;
-                following = next;
-                rest.skip((usize::from(len) + 1) * 8)?;
+                let [following, len] = *rest.header()?;
+                (following, (u16::from(len) + 1) * 8)
             }
             protocol::AUTHENTICATION => {
                 is_authenticated = true;
-                following = skip_authentication_header(rest)?;
+                read_authentication_header(rest)?
             }
             protocol::FRAGMENT => {
-                let fragment_header: &[u8; 8] = rest.take()?;
-                following = fragment_header[0];
-                let flags = u16_at(fragment_header, 2);
+                let fragment_header: &[u8; 8] = rest.header()?;
+                let following = fragment_header[0];
                 // An "atomic" fragment is whole (RFC 6946).
-                if flags & (IPV6_MORE | IPV6_OFFSET) != 0 {
-                    let may_matter = is_extension_header(following) || may_carry_tcp(following);
-                    if !may_matter {
+                if u16_at(fragment_header, 2) & (IPV6_MORE | IPV6_OFFSET) != 0 {
+                    if !is_extension_header(following) && !may_carry_tcp(following) {
                         return Err(Stop::Other);
                     }
-                    if total_len > packet.wire_len {
-                        return Err(Stop::Skipped(SkipReason::Malformed));
-                    }
-                    let [_, _, _, _, id @ ..] = *fragment_header;
-                    return Err(Stop::Fragment(Fragment {
-                        key: Key::V6 {
-                            src: array_at(header, 8),
-                            dst: array_at(header, 24),
-                            id: u32::from_be_bytes(id),
-                        },
-                        offset: usize::from(flags & IPV6_OFFSET),
-                        is_last: flags & IPV6_MORE == 0,
-                        header: packet.bytes.get(..at).unwrap_or_default(),
-                        protocol: following,
-                        protocol_at: next_at,
-                        data: rest.bytes,
-                        data_len: total_len - (at + fragment_header.len()),
-                    }));
+                    let place = FragmentAt { header_len: at, protocol_at: next_at, data: at + 8 };
+                    return stop_at_fragment(rest, packet, total_len, place);
                 }
+                (following, 8)
             }
             other => return behind(other),
-        }
+        };
+        rest.skip(usize::from(len))?;
         next = following;
         next_at = at;
+        at += len;
     }
     Err(Stop::Skipped(SkipReason::Unsupported))
 }
@@ -169,17 +147,17 @@ fn total_len(stated: usize, packet: &Payload<'_>) -> usize {
     if stated == 0 { packet.wire_len } else { stated }
 }
 
-pub(super) fn authentication_header<'a>(rest: &mut Payload<'a>) -> Next<'a> {
-    let next = skip_authentication_header(rest)?;
+pub(super) fn authentication_header(rest: &mut Payload<'_>) -> Next {
+    let (next, len) = read_authentication_header(rest)?;
+    rest.skip(usize::from(len))?;
     behind(next)
 }
 
-/// Returns the protocol behind it. Its length is in units of 4 bytes, without the first two (RFC 4302,
+/// The protocol behind it, and its length: that is in units of 4 bytes, without the first two (RFC 4302,
 /// section 2.2).
-fn skip_authentication_header<'a>(rest: &mut Payload<'a>) -> Result<u8, Stop<'a>> {
+fn read_authentication_header(rest: &Payload<'_>) -> Result<(u8, u16), Stop> {
     let [next, len] = *rest.header()?;
-    rest.skip((usize::from(len) + 2) * 4)?;
-    Ok(next)
+    Ok((next, (u16::from(len) + 2) * 4))
 }
 
 /// Those that the next extension header, too, may be behind, and that are no tunnel.
@@ -188,7 +166,7 @@ fn is_extension_header(protocol: u8) -> bool {
 }
 
 /// What a protocol number announces that is not in the IP header of a plain packet.
-fn behind<'a>(protocol: u8) -> Next<'a> {
+fn behind(protocol: u8) -> Next {
     match protocol {
         protocol::IPV4 => Ok(Layer::Ipv4),
         protocol::IPV6 => Ok(Layer::Ipv6),
@@ -206,7 +184,50 @@ fn may_carry_tcp(protocol: u8) -> bool {
     protocol == protocol::TCP || behind(protocol).is_ok()
 }
 
-impl Fragment<'_> {
+/// Where in a fragment's packet its parts are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FragmentAt {
+    /// End of the header that the whole datagram has too.
+    header_len: u16,
+    /// What says, there, what is behind it.
+    protocol_at: u16,
+    data: u16,
+}
+
+/// Stops with a fragment's packet as the rest, unless it is longer than what is around it.
+fn stop_at_fragment<'a>(rest: &mut Payload<'a>, packet: Payload<'a>, len: usize, at: FragmentAt) -> Next {
+    *rest = packet;
+    let is_longer = packet.wire_len < len;
+    Err(if is_longer { Stop::Skipped(SkipReason::Malformed) } else { Stop::Fragment(at) })
+}
+
+impl<'a> Fragment<'a> {
+    /// The fragment in an IP packet at which [`ip`] stopped.
+    pub(super) fn read(packet: Payload<'a>, at: FragmentAt) -> Option<Self> {
+        let [header_len, protocol_at, data_at] = [at.header_len, at.protocol_at, at.data].map(usize::from);
+        let header = packet.bytes.get(..header_len)?;
+        let data = packet.bytes.get(data_at..)?;
+        let (key, offset, more, protocol);
+        if header.first()? >> 4 == 4 {
+            let header: &[u8; 20] = header.first_chunk()?;
+            let [src, dst] = [12, 16].map(|at| array_at(header, at));
+            let flags = u16_at(header, 6);
+            protocol = header[9];
+            key = Key::V4 { src, dst, id: u16_at(header, 4), protocol };
+            (offset, more) = (usize::from(flags & IPV4_OFFSET) * 8, flags & IPV4_MORE);
+        } else {
+            let header: &[u8; 40] = header.first_chunk()?;
+            let fragment_header: &[u8; 8] = packet.bytes.get(header_len..)?.first_chunk()?;
+            let [src, dst] = [8, 24].map(|at| array_at(header, at));
+            let flags = u16_at(fragment_header, 2);
+            protocol = fragment_header[0];
+            key = Key::V6 { src, dst, id: u32::from_be_bytes(array_at(fragment_header, 4)) };
+            (offset, more) = (usize::from(flags & IPV6_OFFSET), flags & IPV6_MORE);
+        }
+        let data_len = packet.wire_len - data_at;
+        Some(Self { key, offset, is_last: more == 0, header, protocol, protocol_at, data, data_len })
+    }
+
     /// Whether it shows that its datagram is none of our business: UDP whose ports are no tunnel's.
     pub(super) fn is_irrelevant(&self) -> bool {
         let ports = self.data.first_chunk().filter(|_| self.offset == 0 && self.protocol == protocol::UDP);
@@ -214,6 +235,7 @@ impl Fragment<'_> {
     }
 }
 
-fn array_at(header: &[u8; 40], offset: usize) -> [u8; 16] {
+/// The bytes at a constant offset.
+fn array_at<const N: usize, const M: usize>(header: &[u8; N], offset: usize) -> [u8; M] {
     std::array::from_fn(|i| header[offset + i])
 }

@@ -86,12 +86,20 @@ fn samples() -> Vec<Sample> {
     let mut add = |name, link, inner: &[u8], frame: Vec<u8>| {
         samples.push(Sample { name, link, frame, inner: inner.to_vec() });
     };
-    let v4 = tcp4();
-    let v6 = tcp6();
-    let (v4, v6) = (&v4[..], &v6[..]);
-    let eth4 = ethernet(0x0800, v4);
-    let eth4 = &eth4[..];
+    add_link_types(&mut add);
+    add_ppp(&mut add);
+    add_tags_and_labels(&mut add);
+    add_ip_in_ip(&mut add);
+    add_gre(&mut add);
+    add_udp_tunnels(&mut add);
+    samples
+}
 
+type Add<'a> = &'a mut dyn FnMut(&'static str, u16, &[u8], Vec<u8>);
+
+fn add_link_types(add: Add<'_>) {
+    let (v4, v6) = (&tcp4()[..], &tcp6()[..]);
+    let eth4 = &ethernet(0x0800, v4)[..];
     add("ethernet, IPv4", 1, v4, eth4.to_vec());
     add("ethernet, IPv6", 1, v6, ethernet(0x86dd, v6));
     for link in [12, 14, 101] {
@@ -113,6 +121,15 @@ fn samples() -> Vec<Sample> {
         add("null, IPv6, big-endian", 0, v6, [&[0, 0, 0, family], v6].concat());
     }
 
+    add("802.11", 105, v4, wlan([0x08, 0x01], &[]));
+    add("802.11, QoS", 105, v4, wlan([0x88, 0x02], &[0, 0]));
+    add("802.11, QoS, HT control", 105, v4, wlan([0x88, 0x82], &[0; 6]));
+    add("802.11, four addresses", 105, v4, wlan([0x08, 0x03], &[0; 6]));
+    add("radiotap", 127, v4, [&[0, 0, 12, 0][..], &[9; 8], &wlan([0x08, 0x01], &[])].concat());
+}
+
+fn add_ppp(add: Add<'_>) {
+    let (v4, v6) = (&tcp4()[..], &tcp6()[..]);
     for link in [9, 50] {
         add("PPP", link, v4, [&[0x00, 0x21], v4].concat());
         add("PPP, IPv6", link, v6, [&[0x00, 0x57], v6].concat());
@@ -127,7 +144,11 @@ fn samples() -> Vec<Sample> {
     let pppoe = [&[0x11, 0, 0, 1, high, low, 0x00, 0x21], v4].concat();
     add("PPPoE", 1, v4, ethernet(0x8864, &pppoe));
     add("PPPoE session", 51, v4, pppoe);
+}
 
+fn add_tags_and_labels(add: Add<'_>) {
+    let (v4, v6) = (&tcp4()[..], &tcp6()[..]);
+    let eth4 = &ethernet(0x0800, v4)[..];
     add("VLAN", 1, v4, ethernet(0x8100, &[&[0, 5, 0x08, 0x00], v4].concat()));
     for qinq in [0x88a8, 0x9100, 0x8100] {
         add("QinQ", 1, v6, ethernet(qinq, &[&[0, 5, 0x81, 0x00, 0, 6, 0x86, 0xdd], v6].concat()));
@@ -144,7 +165,10 @@ fn samples() -> Vec<Sample> {
     add("MPLS, IPv6", 1, v6, ethernet(0x8848, &[&bottom, v6].concat()));
     add("MPLS, ethernet", 1, v4, ethernet(0x8847, &[&bottom, eth4].concat()));
     add("MPLS, control word", 1, v4, ethernet(0x8847, &[&bottom, &[0; 4], eth4].concat()));
+}
 
+fn add_ip_in_ip(add: Add<'_>) {
+    let (v4, v6) = (&tcp4()[..], &tcp6()[..]);
     add("IP in IP", 1, v4, ethernet(0x0800, &ipv4(4, v4)));
     add("6in4", 1, v6, ethernet(0x0800, &ipv4(41, v6)));
     add("4in6", 1, v4, ethernet(0x86dd, &ipv6(4, v4)));
@@ -161,19 +185,28 @@ fn samples() -> Vec<Sample> {
     add("IPv6 options", 1, &behind_options, ethernet(0x86dd, &behind_options));
     let atomic = ipv6(44, &[&[TCP, 0, 0, 0, 0, 0, 0, 9][..], &segment()].concat());
     add("atomic fragment", 1, &atomic, ethernet(0x86dd, &atomic));
+}
 
+fn add_gre(add: Add<'_>) {
+    let (v4, v6) = (&tcp4()[..], &tcp6()[..]);
+    let eth4 = &ethernet(0x0800, v4)[..];
+    let [high, low] = u16::try_from(v4.len() + 2).unwrap().to_be_bytes();
     add("GRE", 1, v4, gre(&[&[0, 0, 0x08, 0x00], v4]));
     add("GRE with everything", 1, v6, gre(&[&[0xb0, 0, 0x86, 0xdd], &[9; 12], v6]));
     add("GRE, key", 1, v4, gre(&[&[0x20, 0, 0x08, 0x00], &[9; 4], v4]));
     add("GRE, ethernet", 1, v4, gre(&[&[0, 0, 0x65, 0x58], eth4]));
-    add("GRE, MPLS", 1, v4, gre(&[&[0, 0, 0x88, 0x47], &bottom, v4]));
+    add("GRE, MPLS", 1, v4, gre(&[&[0, 0, 0x88, 0x47], &[0x12, 0x34, 0x51, 64], v4]));
     add("ERSPAN I", 1, v4, gre(&[&[0, 0, 0x88, 0xbe], eth4]));
     add("ERSPAN II", 1, v4, gre(&[&[0x10, 0, 0x88, 0xbe], &[9; 4], &[0x10; 8], eth4]));
     add("ERSPAN III", 1, v4, gre(&[&[0x10, 0, 0x22, 0xeb], &[9; 4], &[0x20; 12], eth4]));
     add("ERSPAN III, platform", 1, v4, gre(&[&[0x10, 0, 0x22, 0xeb], &[9; 4], &[0x21; 12], &[7; 8], eth4]));
     add("PPTP", 1, v4, gre(&[&[0x30, 0x01, 0x88, 0x0b, high, low, 0, 1], &[9; 4], &[0x00, 0x21], v4]));
     add("PPTP, ack", 1, v4, gre(&[&[0x30, 0x81, 0x88, 0x0b, high, low, 0, 1], &[9; 8], &[0x00, 0x21], v4]));
+}
 
+fn add_udp_tunnels(add: Add<'_>) {
+    let (v4, v6) = (&tcp4()[..], &tcp6()[..]);
+    let eth4 = &ethernet(0x0800, v4)[..];
     for port in [4789, 8472, 4790] {
         add("VXLAN", 1, v4, datagram(port, &[&vxlan(eth4)]));
         for (protocol, inner, payload) in [(1, v4, v4), (2, v6, v6), (3, v4, eth4)] {
@@ -195,12 +228,6 @@ fn samples() -> Vec<Sample> {
     add("CAPWAP, 802.3", 1, v4, datagram(5247, &[&[0x00, 0x10, 0x02, 0x00, 0, 0, 0, 0], eth4]));
     add("CAPWAP, 802.11", 1, v4, datagram(5247, &[&native, &wlan([0x08, 0x01], &[])]));
     add("CAPWAP, 802.11, swapped", 1, v4, datagram(5247, &[&native, &wlan([0x11, 0x08], &[])]));
-    add("802.11", 105, v4, wlan([0x08, 0x01], &[]));
-    add("802.11, QoS", 105, v4, wlan([0x88, 0x02], &[0, 0]));
-    add("802.11, QoS, HT control", 105, v4, wlan([0x88, 0x82], &[0; 6]));
-    add("802.11, four addresses", 105, v4, wlan([0x08, 0x03], &[0; 6]));
-    add("radiotap", 127, v4, [&[0, 0, 12, 0][..], &[9; 8], &wlan([0x08, 0x01], &[])].concat());
-
     let tagged = ethernet(0x8100, &[&[0, 5, 0x08, 0x00], v4].concat());
     add(
         "tunnel in tunnel",
@@ -208,7 +235,6 @@ fn samples() -> Vec<Sample> {
         v4,
         datagram(4789, &[&vxlan(&datagram(6081, &[&[0, 0, 0x65, 0x58, 0, 0, 42, 0], &tagged]))]),
     );
-    samples
 }
 
 fn frame(bytes: &[u8]) -> FrameBytes<'_> {
@@ -428,10 +454,11 @@ proptest! {
         let mut bytes = if is_v6 { ethernet(0x86dd, &tcp6()) } else { ethernet(0x0800, &tcp4()) };
         bytes[at] = value;
         let bytes = bytes.get(..len).unwrap_or(&bytes);
-        let walked = Walk::default().frame(LinkType::ETHERNET, Payload::new(bytes, 80));
+        let mut walk = Walk { rest: Payload::new(bytes, 80), layers: 0 };
+        let stop = walk.frame(LinkType::ETHERNET);
         if let Some(packet) = plain(LinkType::ETHERNET, &FrameBytes { bytes, wire_len: 80, number: 1, time_ns: 0 }) {
-            match walked {
-                Stop::Tcp(found) => prop_assert_eq!(IpPacket::from(found), packet),
+            match stop {
+                Stop::Tcp => prop_assert_eq!(IpPacket::from(walk.rest), packet),
                 // The long one must have the whole header.
                 Stop::Skipped(SkipReason::Truncated) => prop_assert!(is_v6 && bytes.len() < 54),
                 unexpected => prop_assert!(false, "{:?}", unexpected),

@@ -45,7 +45,7 @@ pub(super) fn is_tunnel(ports: [u8; 4]) -> bool {
 
 /// RFC 768. Anybody may use a tunnel's port for something else, so what does not look like the tunnel's
 /// header is not malformed.
-pub(super) fn udp<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+pub(super) fn udp(rest: &mut Payload<'_>) -> Next {
     let Some(tunnel) = of_ports(*rest.header()?) else { return Err(Stop::Other) };
     let header: &[u8; 8] = rest.header()?;
     let len = usize::from(u16_at(header, 4));
@@ -68,7 +68,7 @@ pub(super) fn udp<'a>(rest: &mut Payload<'a>) -> Next<'a> {
 
 /// Flags, 3 bytes of which the generic protocol extension (draft-ietf-nvo3-vxlan-gpe) uses the last, network
 /// identifier.
-fn vxlan<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+fn vxlan(rest: &mut Payload<'_>) -> Next {
     const HAS_NETWORK: u8 = 0x08;
     const HAS_PROTOCOL: u8 = 0x04;
     let [flags, _, _, protocol, ..] = *rest.take::<8>()?;
@@ -88,7 +88,7 @@ fn vxlan<'a>(rest: &mut Payload<'a>) -> Next<'a> {
 }
 
 /// RFC 8926, section 3.4.
-fn geneve<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+fn geneve(rest: &mut Payload<'_>) -> Next {
     let header: &[u8; 8] = rest.take()?;
     if header[0] >> 6 != 0 {
         return Err(Stop::Other);
@@ -98,7 +98,7 @@ fn geneve<'a>(rest: &mut Payload<'a>) -> Next<'a> {
 }
 
 /// 3GPP TS 29.281, section 5.1: flags, message type, length of what follows the first 8 bytes, tunnel.
-fn gtp<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+fn gtp(rest: &mut Payload<'_>) -> Next {
     const VERSION_AND_TYPE: u8 = 0xf0;
     const VERSION_1_GTP: u8 = 0x30;
     const HAS_EXTENSION: u8 = 0x04;
@@ -143,7 +143,7 @@ fn gtp<'a>(rest: &mut Payload<'a>) -> Next<'a> {
 
 /// RFC 5415, section 4.3: version and type, then 5 bits of length in units of 4 bytes, radio (5 bits), binding
 /// (5 bits), flags (9 bits).
-fn capwap<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+fn capwap(rest: &mut Payload<'_>) -> Next {
     const CLEAR: u8 = 0;
     const NATIVE: u32 = 0x0100;
     const FRAGMENT: u32 = 0x0080;
@@ -170,7 +170,7 @@ fn capwap<'a>(rest: &mut Payload<'a>) -> Next<'a> {
 }
 
 /// RFC 2784 and 2890: flags and version, protocol, then a checksum, a key, a sequence number if flagged.
-pub(super) fn gre<'a>(rest: &mut Payload<'a>) -> Next<'a> {
+pub(super) fn gre(rest: &mut Payload<'_>) -> Next {
     const CHECKSUM: u16 = 0x8000;
     const ROUTING: u16 = 0x4000;
     const KEY: u16 = 0x2000;
@@ -182,7 +182,7 @@ pub(super) fn gre<'a>(rest: &mut Payload<'a>) -> Next<'a> {
     let header: &[u8; 4] = rest.take()?;
     let flags = u16_at(header, 0);
     match flags & VERSION {
-        // Source routes (RFC 1701) have never been seen.
+        // Source routes (RFC 1701) are no more: RFC 2784 wants such packets dropped.
         0 if flags & ROUTING == 0 => {}
         1 => return pptp(flags, rest),
         _ => return Err(Stop::Other),
@@ -208,7 +208,7 @@ pub(super) fn gre<'a>(rest: &mut Payload<'a>) -> Next<'a> {
 
 /// RFC 2637, section 4.1: the length of the payload and the call take the key's place. Without a sequence
 /// number there is no payload.
-fn pptp<'a>(flags: u16, rest: &mut Payload<'a>) -> Next<'a> {
+fn pptp(flags: u16, rest: &mut Payload<'_>) -> Next {
     const SEQUENCE: u16 = 0x1000;
     const ACKNOWLEDGMENT: u16 = 0x0080;
 

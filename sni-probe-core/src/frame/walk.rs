@@ -1,7 +1,7 @@
 //! One header after the other, from the outermost to TCP.
 
-use super::fragments::Fragment;
-use super::{LinkType, SkipReason, link, network, tunnel};
+use super::network::{self, FragmentAt};
+use super::{LinkType, SkipReason, link, tunnel};
 
 /// Headers that are followed in one frame (and in what it makes whole). Stops a frame that is nothing but
 /// VLAN tags, or tunnels in tunnels, from taking long. A packet of a container network that is mirrored
@@ -35,44 +35,46 @@ pub(super) enum Layer {
     Gre,
 }
 
-/// Why there is nothing to follow any longer.
-#[derive(Debug)]
-pub(super) enum Stop<'a> {
-    /// An IP header with TCP behind it.
-    Tcp(Payload<'a>),
-    Fragment(Fragment<'a>),
+/// Why there is nothing to follow any longer. (Small, for each step returns it or a [`Layer`].)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// An IP packet that carries TCP. It is the rest, from its header on.
+    Tcp,
+    /// A fragment. It is the rest, from its IP header on, and nothing behind it.
+    Fragment(FragmentAt),
     Other,
     Skipped(SkipReason),
 }
 
 /// A step: what the header says comes next, behind it.
-pub(super) type Next<'a> = Result<Layer, Stop<'a>>;
+pub(super) type Next = Result<Layer, Stop>;
 
-/// Counts the steps.
-#[derive(Debug, Default)]
-pub(super) struct Walk {
-    layers: usize,
+/// The way through a frame.
+#[derive(Debug)]
+pub(super) struct Walk<'a> {
+    pub(super) rest: Payload<'a>,
+    /// Headers so far.
+    pub(super) layers: usize,
 }
 
-impl Walk {
+impl Walk<'_> {
     /// Follows the headers of a frame.
-    pub(super) fn frame<'a>(&mut self, link: LinkType, frame: Payload<'a>) -> Stop<'a> {
-        let mut rest = frame;
-        match link::first(link, &mut rest) {
-            Ok(layer) => self.follow(layer, rest),
+    pub(super) fn frame(&mut self, link: LinkType) -> Stop {
+        match link::first(link, &mut self.rest) {
+            Ok(layer) => self.follow(layer),
             Err(stop) => stop,
         }
     }
 
     /// Follows the headers of an IP packet.
-    pub(super) fn ip<'a>(&mut self, packet: Payload<'a>) -> Stop<'a> {
-        self.follow(Layer::Ip, packet)
+    pub(super) fn ip(&mut self) -> Stop {
+        self.follow(Layer::Ip)
     }
 
-    fn follow<'a>(&mut self, mut layer: Layer, mut rest: Payload<'a>) -> Stop<'a> {
+    fn follow(&mut self, mut layer: Layer) -> Stop {
         while self.layers < MAX_LAYERS {
             self.layers += 1;
-            match step(layer, &mut rest) {
+            match step(layer, &mut self.rest) {
                 Ok(next) => layer = next,
                 Err(stop) => return stop,
             }
@@ -81,7 +83,7 @@ impl Walk {
     }
 }
 
-fn step<'a>(layer: Layer, rest: &mut Payload<'a>) -> Next<'a> {
+fn step(layer: Layer, rest: &mut Payload<'_>) -> Next {
     match layer {
         Layer::Ethernet => link::ethernet(rest),
         Layer::Vlan => link::vlan(rest),
@@ -116,19 +118,19 @@ impl<'a> Payload<'a> {
     }
 
     /// The first bytes.
-    pub(super) fn header<const N: usize>(&self) -> Result<&'a [u8; N], Stop<'a>> {
+    pub(super) fn header<const N: usize>(&self) -> Result<&'a [u8; N], Stop> {
         self.bytes.first_chunk().ok_or_else(|| self.missing(N))
     }
 
     /// The first bytes, which what follows comes behind.
-    pub(super) fn take<const N: usize>(&mut self) -> Result<&'a [u8; N], Stop<'a>> {
+    pub(super) fn take<const N: usize>(&mut self) -> Result<&'a [u8; N], Stop> {
         let header = self.header()?;
         self.skip(N)?;
         Ok(header)
     }
 
     /// Goes on `len` bytes further.
-    pub(super) fn skip(&mut self, len: usize) -> Result<(), Stop<'a>> {
+    pub(super) fn skip(&mut self, len: usize) -> Result<(), Stop> {
         self.bytes = self.bytes.get(len..).ok_or_else(|| self.missing(len))?;
         self.wire_len -= len;
         self.offset += len;
@@ -142,7 +144,7 @@ impl<'a> Payload<'a> {
     }
 
     /// Why there are no `len` bytes.
-    fn missing(&self, len: usize) -> Stop<'a> {
+    fn missing(&self, len: usize) -> Stop {
         let was_there = self.wire_len >= len;
         Stop::Skipped(if was_there { SkipReason::Truncated } else { SkipReason::Malformed })
     }

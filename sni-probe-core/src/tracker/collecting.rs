@@ -49,7 +49,7 @@ impl Collecting {
         if self.bytes.contiguous().len() < self.at_least {
             return State::Collecting(self);
         }
-        let opening = self.read(seen, context.preludes);
+        let opening = self.read(seen, context.config.preludes);
         if let Content::Undecided { at_least } | Content::Partial { at_least, .. } = opening.content {
             self.at_least = at_least;
             return State::Collecting(self);
@@ -63,7 +63,7 @@ impl Collecting {
         event: &Event<'_>,
         context: &mut Context<'_>,
     ) -> Option<State> {
-        if self.is_answer_to_prelude(event, context.preludes) {
+        if self.is_answer_to_prelude(event, context.config.preludes) {
             // The one to the hello comes behind it.
             let end = event.header.seq.wrapping_add(event.header.payload_len);
             self.start.gateway = later(self.start.gateway, Some(end));
@@ -95,7 +95,7 @@ impl Collecting {
 
     /// The hello will never be whole. `None` if the bytes do not even show that there is one.
     pub(super) fn give_up(mut self, reason: IncompleteReason, context: &mut Context<'_>) -> Option<Awaiting> {
-        let opening = self.read(self.start.seen, context.preludes);
+        let opening = self.read(self.start.seen, context.config.preludes);
         if let Content::Partial { partial, .. } = opening.content {
             let segments = self.bytes.segments_within(partial.start..usize::MAX);
             let before = Before { proxy: opening.proxy, prelude: opening.prelude() };
@@ -103,7 +103,9 @@ impl Collecting {
         }
         match self.behind {
             Some(behind) => self.start.not_tls(behind.protocol, context),
-            None => context.observations.push_back(Observation::Unclassified { flow: context.key.into(), reason }),
+            None => {
+                context.observations.push_back(Observation::Unclassified { flow: context.key.into(), reason })
+            }
         }
         None
     }

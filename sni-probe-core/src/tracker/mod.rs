@@ -15,7 +15,7 @@ use self::state::{Context, Ending, Side, State};
 use crate::assembler::{MAX_STREAM_BYTES, stream_offset};
 use crate::flow::{Timestamp, WireKey};
 use crate::observation::Observation;
-use crate::vocabulary::EvictionReason;
+use crate::vocabulary::{EvictionReason, SniClass};
 
 /// How long a hello may take to become whole, and then to get its outcome, unless configured
 /// otherwise. Envoy closes a client that is silent for 15 s; what the tracker must see is that end.
@@ -46,11 +46,35 @@ pub struct TrackerConfig {
     /// [`prelude`](crate::prelude)). Such a connection is told as
     /// [`Observation::NonTls`] only when it has ended without one, or its time is over.
     pub preludes: bool,
+    /// Of which hellos JA3 and JA4 are made.
+    pub fingerprints: Fingerprints,
+}
+
+/// Of which hellos fingerprints are made: for what nobody reads, there is no need to pay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fingerprints {
+    /// Of each.
+    #[default]
+    All,
+    /// Of those without a host name: absent, empty, invalid.
+    WithoutSni,
+    /// Of none.
+    None,
+}
+
+impl Fingerprints {
+    pub(crate) fn are_wanted(self, sni: SniClass) -> bool {
+        match self {
+            Self::All => true,
+            Self::WithoutSni => sni != SniClass::Present,
+            Self::None => false,
+        }
+    }
 }
 
 impl Default for TrackerConfig {
     fn default() -> Self {
-        Self { handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT, max_flows: DEFAULT_MAX_FLOWS, preludes: false }
+        Self { handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT, max_flows: DEFAULT_MAX_FLOWS, preludes: false, fingerprints: Fingerprints::All }
     }
 }
 
@@ -241,7 +265,7 @@ impl Tracker {
             && self.evict(self.flows.oldest(Stage::Ignored).or_else(|| self.oldest_followed()))
         {}
         let mut context =
-            Context { key, start, preludes: self.config.preludes, observations: &mut self.observations };
+            Context { key, start, config: &self.config, observations: &mut self.observations };
         let state = State::open(event, &mut context);
         self.held_bytes += state.heap_bytes();
         self.flows.insert(key, state.stage(), self.clock, Flow { start, state });
@@ -274,7 +298,7 @@ impl Tracker {
         let mut context = Context {
             key,
             start: flow.start,
-            preludes: self.config.preludes,
+            config: &self.config,
             observations: &mut self.observations,
         };
         let Some(state) = step(state, &mut context) else {

@@ -8,8 +8,8 @@ use crate::vocabulary::{Feature, IncompleteReason, Prelude, SniClass, TlsVersion
 /// A [`Hello`] that costs some 200 bytes instead of 600. Holds the same.
 #[derive(Debug)]
 pub(super) struct PackedHello {
-    /// The name behind its 16-bit length; then, of a hello with a body, versions and random behind
-    /// their 8-bit lengths, JA3 in binary, and JA4 and ALPN names behind theirs.
+    /// The name behind its 16-bit length; then, of a hello with a body, versions, random, JA3,
+    /// JA4 and ALPN names behind their 8-bit lengths.
     fields: Box<[u8]>,
     length: u32,
     segments: u16,
@@ -37,8 +37,9 @@ impl PackedHello {
                 body.offered_versions.iter().flat_map(|version| version.to_be_bytes()).collect();
             push(&mut fields, &versions);
             push(&mut fields, &body.random);
-            fields.extend_from_slice(&u128::from_str_radix(&body.ja3, 16).unwrap_or(0).to_be_bytes());
-            push(&mut fields, body.ja4.as_bytes());
+            // None has no digits.
+            push(&mut fields, body.ja3.as_deref().unwrap_or_default().as_bytes());
+            push(&mut fields, body.ja4.as_deref().unwrap_or_default().as_bytes());
             for name in &body.alpn {
                 push(&mut fields, name);
             }
@@ -73,8 +74,8 @@ impl PackedHello {
             version,
             offered_versions: u16_values(next(&mut fields)).collect(),
             random: next(&mut fields).to_vec(),
-            ja3: format!("{:032x}", number(fields.take(size_of::<u128>()).unwrap_or_default())),
-            ja4: text(next(&mut fields)),
+            ja3: fingerprint(next(&mut fields)),
+            ja4: fingerprint(next(&mut fields)),
             alpn: std::iter::from_fn(|| fields.vec8()).map(<[u8]>::to_vec).collect(),
         });
         Hello {
@@ -110,9 +111,10 @@ impl PackedHello {
 }
 
 fn packed_len(body: &HelloBody) -> usize {
+    let fingerprints = [&body.ja3, &body.ja4].map(|text| 1 + text.as_ref().map_or(0, String::len));
     let names: usize = body.alpn.iter().map(|name| 1 + name.len()).sum();
     let versions = 2 * body.offered_versions.len();
-    (1 + versions) + (1 + body.random.len()) + size_of::<u128>() + (1 + body.ja4.len()) + names
+    (1 + versions) + (1 + body.random.len()) + fingerprints.iter().sum::<usize>() + names
 }
 
 /// Every field but the name came from one with an 8-bit length, or is shorter by its nature.
@@ -126,8 +128,8 @@ fn next<'a>(fields: &mut Reader<'a>) -> &'a [u8] {
     fields.vec8().unwrap_or_default()
 }
 
-fn number(field: &[u8]) -> u128 {
-    field.try_into().map_or(0, u128::from_be_bytes)
+fn fingerprint(field: &[u8]) -> Option<String> {
+    (!field.is_empty()).then(|| text(field))
 }
 
 /// What was packed from a `String`.

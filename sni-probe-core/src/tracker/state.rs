@@ -13,10 +13,12 @@ use std::ops::Range;
 
 use sni_probe_common::event::{Event, EventHeader, tcp_flags};
 
+use super::TrackerConfig;
 use super::collecting::Collecting;
 use super::flow_table::Stage;
 use super::packed_hello::PackedHello;
 use crate::assembler::stream_offset;
+use crate::client_hello::ClientHello;
 use crate::flow::{FlowKey, Timestamp, WireKey};
 use crate::observation::{Features, Handshake, Hello, Observation, Outcome, Proxied};
 use crate::opening::{self, Content, Opening, PartialHello};
@@ -43,8 +45,7 @@ pub(super) struct Context<'a> {
     pub(super) key: WireKey,
     /// Sequence number of the first byte of the client's stream.
     pub(super) start: u32,
-    /// Whether a hello may come behind other bytes than a PROXY header.
-    pub(super) preludes: bool,
+    pub(super) config: &'a TrackerConfig,
     pub(super) observations: &'a mut VecDeque<Observation>,
 }
 
@@ -97,7 +98,7 @@ impl State {
         // The usual hello is one segment: it is read where it is, and never copied.
         if event.header.seq == context.start {
             let opening = opening::read(event.data);
-            let may_follow = context.preludes && matches!(opening.content, Content::NonTls(_));
+            let may_follow = context.config.preludes && matches!(opening.content, Content::NonTls(_));
             if !may_follow && let Some(state) = start.decide(opening, start.seen, |_| 1, context) {
                 return state;
             }
@@ -184,10 +185,7 @@ pub(super) struct Start {
 impl Start {
     pub(super) fn of(header: &EventHeader) -> Self {
         let acknowledges = header.tcp_flags & tcp_flags::ACK != 0;
-        Self {
-            seen: Sighting::of(header),
-            gateway: acknowledges.then_some(header.ack),
-        }
+        Self { seen: Sighting::of(header), gateway: acknowledges.then_some(header.ack) }
     }
 
     /// The state that follows from the client's first bytes; `None` if they do not decide.
@@ -215,15 +213,18 @@ impl Start {
                 Some(State::Awaiting(Box::new(awaiting)))
             }
             Content::Hello(whole) => {
+                let ClientHello { sni, features, .. } = &whole.hello;
+                let (sni, features) = (sni.clone(), *features);
+                let with_fingerprints = context.config.fingerprints.are_wanted(sni.class());
                 let mut hello = Hello {
-                    sni: whole.hello.sni,
-                    body: Some(whole.hello.body),
+                    sni,
+                    body: Some(whole.hello.into_body(with_fingerprints)),
                     incomplete: None,
                     length: whole.length,
                     segments: segments(whole.span),
                     records: whole.records,
                     prelude,
-                    features: whole.hello.features,
+                    features,
                 };
                 add_transport_features(&mut hello, proxy);
                 let next_record = u32::try_from(whole.next_record).unwrap_or(u32::MAX);

@@ -763,10 +763,7 @@ fn too_many_gaps() {
         scenario.client(1 + 2 * gap, b"x");
     }
     scenario.gateway_closes(RST);
-    assert_eq!(
-        scenario.observations(),
-        [unclassified(IncompleteReason::TooManyGaps)]
-    );
+    assert_eq!(scenario.observations(), [unclassified(IncompleteReason::TooManyGaps)]);
 }
 
 // The end of a capture.
@@ -941,8 +938,24 @@ fn packing_a_hello_keeps_all_of_it() {
         scenario.client(0, &bytes).gateway_closes(RST);
         let crate::opening::Content::Hello(whole) = crate::opening::read(&bytes).content else { panic!() };
         let seen = scenario.handshake().hello;
-        assert_eq!(seen.body, Some(whole.hello.body));
         assert_eq!(seen.sni, whole.hello.sni);
+        assert_eq!(seen.body, Some(whole.hello.into_body(true)));
+    }
+}
+
+#[test]
+fn fingerprints_only_of_those_that_are_wanted() {
+    for (fingerprints, of_named, of_nameless) in [
+        (Fingerprints::All, true, true),
+        (Fingerprints::WithoutSni, false, true),
+        (Fingerprints::None, false, false),
+    ] {
+        for (hello, expected) in [(hello().name("a.example"), of_named), (hello(), of_nameless)] {
+            let mut scenario = Scenario::with(TrackerConfig { fingerprints, ..TrackerConfig::default() });
+            scenario.client(0, &hello.bytes()).gateway_closes(RST);
+            let body = scenario.handshake().hello.body.unwrap();
+            assert_eq!((body.ja3.is_some(), body.ja4.is_some()), (expected, expected));
+        }
     }
 }
 

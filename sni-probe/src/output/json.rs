@@ -84,8 +84,8 @@ impl<'a> Event<'a> {
             tls_version: body.map_or(TlsVersion::Unknown, |body| body.version).as_str(),
             alpn: body
                 .map_or_else(Vec::new, |body| body.alpn.iter().map(|name| AsText(Escaped(name))).collect()),
-            ja4: body.map(|body| body.ja4.as_str()),
-            ja3: body.map(|body| body.ja3.as_str()),
+            ja4: body.and_then(|body| body.ja4.as_deref()),
+            ja3: body.and_then(|body| body.ja3.as_deref()),
             hello_bytes: hello.length,
             segments: hello.segments,
             records: hello.records,

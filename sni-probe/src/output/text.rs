@@ -50,8 +50,8 @@ pub(super) fn write(
         version(body.map_or(TlsVersion::Unknown, |body| body.version)),
         latency(handshake.latency),
     );
-    if let Some(body) = body {
-        let _ = write!(batch, "  {}", printable(&body.ja4));
+    if let Some(ja4) = body.and_then(|body| body.ja4.as_deref()) {
+        let _ = write!(batch, "  {}", printable(ja4));
     }
     if handshake.proxied.is_some() {
         let _ = write!(batch, "  via {}", flow.client);

@@ -67,9 +67,11 @@ impl From<io::Error> for Failure {
 /// does not hinder the others, and shows in the exit code.
 pub(crate) fn run(options: &ReplayOptions) -> anyhow::Result<ExitCode> {
     let interrupted = interruptible()?;
+    let report = Report::new(options)?;
+    let session = Session::new(options, report.fingerprints());
     let mut replay = Replay {
-        report: Report::new(options)?,
-        session: Session::new(options),
+        report,
+        session,
         evidence: None,
         interrupted,
         is_broken: false,

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use sni_probe_core::observation::{Handshake, Observation, Outcome};
+use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::vocabulary::{AlertSender, Label as _, NonTls};
 
 use super::selection::Selection;
@@ -65,6 +66,15 @@ impl Report {
             unclassified: 0,
             refused_without_sni: false,
         })
+    }
+
+    /// Of which hellos fingerprints are shown.
+    pub(super) fn fingerprints(&self) -> Fingerprints {
+        match (&self.lines, &self.summary) {
+            (Some(_), _) => Fingerprints::All,
+            (None, Some(_)) => Fingerprints::WithoutSni,
+            (None, None) => Fingerprints::None,
+        }
     }
 
     /// The metrics, where those are what is printed.

@@ -7,6 +7,7 @@ use sni_probe_core::flow::Timestamp;
 use sni_probe_core::frame::{FrameBytes, LinkType, SkipReason};
 use sni_probe_core::observation::Observation;
 use sni_probe_core::replay::{Replay, Seen};
+use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::vocabulary::{EvictionReason, Label};
 
 use super::report::Totals;
@@ -39,10 +40,11 @@ struct Capture {
 }
 
 impl Session {
-    pub(super) fn new(options: &ReplayOptions) -> Self {
+    pub(super) fn new(options: &ReplayOptions, fingerprints: Fingerprints) -> Self {
         let config = TrackerConfig {
             handshake_timeout: options.handshake_timeout,
             preludes: true,
+            fingerprints,
             ..TrackerConfig::default()
         };
         let every_port = || (1..=u16::MAX).collect();

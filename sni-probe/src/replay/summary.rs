@@ -60,7 +60,7 @@ impl Summary {
         let key = ClientKey {
             address: client(handshake),
             sni: handshake.hello.sni.clone(),
-            ja4: handshake.hello.body.as_ref().map(|body| body.ja4.clone()),
+            ja4: handshake.hello.body.as_ref().and_then(|body| body.ja4.clone()),
         };
         let is_full = self.clients.len() >= MAX_CLIENTS;
         if is_full && !self.clients.contains_key(&key) {

@@ -15,6 +15,7 @@ use sni_probe::capture::preflight;
 use sni_probe::capture::programs::{Counters, EventRing, Programs};
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::Observation;
+use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::{Tracker, TrackerConfig};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -22,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::interfaces::Interfaces;
-use crate::cli::RunOptions;
+use crate::cli::{Events, RunOptions};
 use crate::http::{self, Readiness, ServerState};
 use crate::metrics::Metrics;
 use crate::output::{EventWriter, WallClock};
@@ -64,6 +65,11 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     let mut observer = Observer {
         tracker: Tracker::new(TrackerConfig {
             handshake_timeout: options.handshake_timeout,
+            // Only events tell them.
+            fingerprints: match options.events {
+                Events::Off => Fingerprints::None,
+                Events::Text | Events::Json => Fingerprints::All,
+            },
             ..Default::default()
         }),
         counters: programs.take_counters()?,
