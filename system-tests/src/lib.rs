@@ -12,6 +12,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod captures;
 pub mod certificate;
 pub mod clients;
 pub mod demo;

@@ -39,6 +39,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// With optimisations.
+    pub(crate) const fn release() -> Self {
+        Self { release: true, profile: None, features: Vec::new() }
+    }
+
     fn profile(&self) -> &str {
         if self.release { "release" } else { self.profile.as_deref().unwrap_or("dev") }
     }

@@ -1,8 +1,10 @@
 //! The project's own commands. `cargo xtask --help` lists them.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod build;
 mod demo;
+mod fuzz;
 mod lint;
 mod root;
 mod run;
@@ -37,7 +39,9 @@ enum Verb {
     Demo(demo::Arguments),
     Test(test::Arguments),
     SystemTest(system_test::Arguments),
+    Fuzz(fuzz::Arguments),
     Lint(lint::Arguments),
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -48,7 +52,9 @@ fn main() -> ExitCode {
         Verb::Demo(arguments) => demo::main(&arguments),
         Verb::Test(arguments) => test::main(&arguments),
         Verb::SystemTest(arguments) => system_test::main(&arguments),
+        Verb::Fuzz(arguments) => fuzz::main(&arguments),
         Verb::Lint(arguments) => lint::main(&arguments),
+        Verb::Bench(arguments) => bench::main(&arguments),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -2,10 +2,10 @@
 //!
 //! Quick and without network when all is there: it looks for programs, not for packages.
 
-use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -15,6 +15,7 @@ use crate::toolchain::Toolchain;
 use crate::tools::{cargo, find, path_with, progress, run, succeeds, tools_directory};
 
 const BPF_LINKER_VERSION: &str = "0.13.0";
+const CARGO_FUZZ_VERSION: &str = "0.13.1";
 const ENVOY_VERSION: &str = "1.40.0";
 const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 
@@ -206,6 +207,29 @@ fn install_bpf_linker() -> Result<()> {
         .context("building bpf-linker (it needs gcc; a bpf-linker of your own on PATH is taken as well)");
     fs::remove_dir_all(&scratch).ok();
     result
+}
+
+/// What `fuzz` needs: cargo-fuzz, and a compiler for libFuzzer, which is C++.
+pub(crate) fn fuzz() -> Result<()> {
+    let has_compiler = env::var_os("CXX").is_some() || find("c++").is_some();
+    install_packages(if has_compiler { &[] } else { &["g++"] })?;
+    if cargo_fuzz().exists() {
+        return Ok(());
+    }
+    progress("setup: building cargo-fuzz");
+    let mut command = cargo();
+    command.args(["install", "cargo-fuzz", "--version", CARGO_FUZZ_VERSION, "--locked", "--root"]);
+    command.arg(tools_directory());
+    let scratch = tools_directory().join("cargo-fuzz-build");
+    command.env("CARGO_TARGET_DIR", &scratch);
+    let result = run(&mut command).context("building cargo-fuzz");
+    fs::remove_dir_all(&scratch).ok();
+    result
+}
+
+/// The cargo-fuzz that setup builds.
+pub(crate) fn cargo_fuzz() -> PathBuf {
+    tools_directory().join("bin/cargo-fuzz")
 }
 
 /// The Envoy that setup installs.

@@ -43,7 +43,8 @@ fn content() {
 
 #[test]
 fn versions() {
-    let offering = |versions: &[u8]| parsed(&HelloBuilder::new().extension(43, &vec8(versions))).into_body(true);
+    let offering =
+        |versions: &[u8]| parsed(&HelloBuilder::new().extension(43, &vec8(versions))).into_body(true);
     assert_eq!(offering(&[0x1a, 0x1a, 3, 3, 3, 4, 3, 2]).version, TlsVersion::Tls13);
     assert_eq!(offering(&[0x1a, 0x1a, 3, 3]).offered_versions, [0x1a1a, 0x0303]);
     assert_eq!(offering(&[0x1a, 0x1a, 3, 3]).version, TlsVersion::Tls12);

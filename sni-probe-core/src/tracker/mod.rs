@@ -74,7 +74,12 @@ impl Fingerprints {
 
 impl Default for TrackerConfig {
     fn default() -> Self {
-        Self { handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT, max_flows: DEFAULT_MAX_FLOWS, preludes: false, fingerprints: Fingerprints::All }
+        Self {
+            handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
+            max_flows: DEFAULT_MAX_FLOWS,
+            preludes: false,
+            fingerprints: Fingerprints::All,
+        }
     }
 }
 
@@ -264,8 +269,7 @@ impl Tracker {
         while self.flows.len() >= self.config.max_flows
             && self.evict(self.flows.oldest(Stage::Ignored).or_else(|| self.oldest_followed()))
         {}
-        let mut context =
-            Context { key, start, config: &self.config, observations: &mut self.observations };
+        let mut context = Context { key, start, config: &self.config, observations: &mut self.observations };
         let state = State::open(event, &mut context);
         self.held_bytes += state.heap_bytes();
         self.flows.insert(key, state.stage(), self.clock, Flow { start, state });
@@ -295,12 +299,8 @@ impl Tracker {
         let state = std::mem::replace(&mut flow.state, State::Ignored);
         let before = state.stage();
         self.held_bytes -= state.heap_bytes();
-        let mut context = Context {
-            key,
-            start: flow.start,
-            config: &self.config,
-            observations: &mut self.observations,
-        };
+        let mut context =
+            Context { key, start: flow.start, config: &self.config, observations: &mut self.observations };
         let Some(state) = step(state, &mut context) else {
             self.flows.remove(id);
             return;

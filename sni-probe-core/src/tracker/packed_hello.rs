@@ -1,6 +1,7 @@
 //! A hello that waits for its outcome, in one allocation instead of about ten: there may be 100,000
 //! of them at once.
 
+use crate::digits::push_hex_bytes;
 use crate::observation::{Features, Hello, HelloBody, Sni};
 use crate::reader::{Reader, u16_values};
 use crate::vocabulary::{Feature, IncompleteReason, Prelude, SniClass, TlsVersion};
@@ -8,8 +9,8 @@ use crate::vocabulary::{Feature, IncompleteReason, Prelude, SniClass, TlsVersion
 /// A [`Hello`] that costs some 200 bytes instead of 600. Holds the same.
 #[derive(Debug)]
 pub(super) struct PackedHello {
-    /// The name behind its 16-bit length; then, of a hello with a body, versions, random, JA3,
-    /// JA4 and ALPN names behind their 8-bit lengths.
+    /// The name behind its 16-bit length; then, of a hello with a body, versions, random, JA3
+    /// in binary, JA4 and ALPN names behind their 8-bit lengths.
     fields: Box<[u8]>,
     length: u32,
     segments: u16,
@@ -37,8 +38,9 @@ impl PackedHello {
                 body.offered_versions.iter().flat_map(|version| version.to_be_bytes()).collect();
             push(&mut fields, &versions);
             push(&mut fields, &body.random);
-            // None has no digits.
-            push(&mut fields, body.ja3.as_deref().unwrap_or_default().as_bytes());
+            // One that was not made has no bytes.
+            let ja3 = body.ja3.as_deref().and_then(|ja3| u128::from_str_radix(ja3, 16).ok());
+            push(&mut fields, ja3.map(u128::to_be_bytes).as_ref().map_or(&[], |bytes| bytes));
             push(&mut fields, body.ja4.as_deref().unwrap_or_default().as_bytes());
             for name in &body.alpn {
                 push(&mut fields, name);
@@ -74,8 +76,8 @@ impl PackedHello {
             version,
             offered_versions: u16_values(next(&mut fields)).collect(),
             random: next(&mut fields).to_vec(),
-            ja3: fingerprint(next(&mut fields)),
-            ja4: fingerprint(next(&mut fields)),
+            ja3: fingerprint(next(&mut fields), hex),
+            ja4: fingerprint(next(&mut fields), text),
             alpn: std::iter::from_fn(|| fields.vec8()).map(<[u8]>::to_vec).collect(),
         });
         Hello {
@@ -111,7 +113,10 @@ impl PackedHello {
 }
 
 fn packed_len(body: &HelloBody) -> usize {
-    let fingerprints = [&body.ja3, &body.ja4].map(|text| 1 + text.as_ref().map_or(0, String::len));
+    let fingerprints = [
+        1 + body.ja3.as_ref().map_or(0, |_| size_of::<u128>()),
+        1 + body.ja4.as_ref().map_or(0, String::len),
+    ];
     let names: usize = body.alpn.iter().map(|name| 1 + name.len()).sum();
     let versions = 2 * body.offered_versions.len();
     (1 + versions) + (1 + body.random.len()) + fingerprints.iter().sum::<usize>() + names
@@ -128,8 +133,15 @@ fn next<'a>(fields: &mut Reader<'a>) -> &'a [u8] {
     fields.vec8().unwrap_or_default()
 }
 
-fn fingerprint(field: &[u8]) -> Option<String> {
-    (!field.is_empty()).then(|| text(field))
+fn fingerprint(field: &[u8], unpack: fn(&[u8]) -> String) -> Option<String> {
+    (!field.is_empty()).then(|| unpack(field))
+}
+
+/// What was packed from hexadecimal digits.
+fn hex(field: &[u8]) -> String {
+    let mut digits = String::with_capacity(2 * field.len());
+    push_hex_bytes(&mut digits, field);
+    digits
 }
 
 /// What was packed from a `String`.
