@@ -171,7 +171,12 @@ fn classify(stream: &[u8], proxy_may_come: bool) -> Start {
 /// that a record may have is the record layer's to judge.
 fn is_tls(stream: &[u8]) -> bool {
     let is = |at: usize, value: u8| stream.get(at).is_none_or(|&byte| byte == value);
-    is(0, content_type::HANDSHAKE) && is(1, 3) && is(record::HEADER_LEN, client_hello::MESSAGE_TYPE)
+    let is_length =
+        |length: &[u8; 2]| (1..=record::MAX_FRAGMENT_LEN).contains(&usize::from(u16::from_be_bytes(*length)));
+    let has_length = stream.get(3..).and_then(|length| length.first_chunk()).is_none_or(is_length);
+    is(0, content_type::HANDSHAKE)
+        && is(1, 3)
+        && (!has_length || is(record::HEADER_LEN, client_hello::MESSAGE_TYPE))
 }
 
 fn read_content(stream: &[u8], at: usize, start: Start) -> Content {

@@ -14,7 +14,8 @@ pub enum Parsed<T> {
     Complete(T),
     /// The bytes are a proper prefix of something valid.
     NeedMore {
-        /// Fewer bytes than this, counted from where the parser began, cannot change the answer.
+        /// Fewer bytes than this, counted from where the parser began, cannot complete it. (They may show that
+        /// nothing can.)
         at_least: usize,
     },
     /// No continuation can make this valid.

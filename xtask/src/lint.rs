@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::build::WORKSPACE_ON_HOST;
+use crate::fuzz;
 use crate::setup;
 use crate::toolchain::Toolchain;
 use crate::tools::{cargo, progress, run};
@@ -33,7 +34,8 @@ pub(crate) fn host() -> Result<()> {
     // `--all-targets` passes by tests that are not run by default.
     run(&mut clippy(&["--test", "system"]))?;
     progress("lint: clippy, host, kernel-log");
-    run(&mut clippy(&["--features", "sni-probe/kernel-log"]))
+    run(&mut clippy(&["--features", "sni-probe/kernel-log"]))?;
+    fuzz::lint()
 }
 
 fn clippy(targets: &[&str]) -> Command {

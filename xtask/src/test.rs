@@ -9,7 +9,7 @@ use crate::build::{self, OBJECT_VARIABLE, WORKSPACE_ON_HOST};
 use crate::root::is_root;
 use crate::summary::Summary;
 use crate::tools::{cargo, progress};
-use crate::{lint, setup, system_test};
+use crate::{fuzz, lint, setup, system_test};
 
 /// Test everything: setup, lint, unit tests, system tests (as root)
 ///
@@ -42,6 +42,7 @@ pub(crate) fn main(_: &Arguments) -> Result<ExitCode> {
         command.env(OBJECT_VARIABLE, &built.object);
     }
     let mut summary = Summary::of(&mut command)?;
+    summary += fuzz::seeds()?;
 
     match &built {
         Some(built) if is_root() => summary += system_test::run(built, &[])?,

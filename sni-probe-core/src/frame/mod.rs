@@ -259,12 +259,13 @@ impl<'a> From<Payload<'a>> for IpPacket<'a> {
 #[inline]
 fn plain<'a>(link: LinkType, frame: &FrameBytes<'a>) -> Option<IpPacket<'a>> {
     const HEADER: usize = 14;
+    const IPV6_HEADER: usize = 40;
     let (_, bytes) = frame.bytes.split_at_checked(HEADER)?;
     let ip: &[u8; 20] = bytes.first_chunk()?;
     let is_tcp = link == LinkType::ETHERNET
         && match [frame.bytes[12], frame.bytes[13]] {
             network::ETHERTYPE_IPV4 => network::is_plain_ipv4_tcp(ip),
-            network::ETHERTYPE_IPV6 => network::is_plain_ipv6_tcp(ip),
+            network::ETHERTYPE_IPV6 => bytes.len() >= IPV6_HEADER && network::is_plain_ipv6_tcp(ip),
             _ => false,
         };
     is_tcp.then(|| IpPacket { bytes, wire_len: frame.wire_len.max(frame.bytes.len()) - HEADER })

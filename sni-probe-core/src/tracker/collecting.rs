@@ -96,7 +96,17 @@ impl Collecting {
     /// The hello will never be whole. `None` if the bytes do not even show that there is one.
     pub(super) fn give_up(mut self, reason: IncompleteReason, context: &mut Context<'_>) -> Option<Awaiting> {
         let opening = self.read(self.start.seen, context.config.preludes);
-        if let Content::Partial { partial, .. } = opening.content {
+        let known = match opening.content {
+            Content::Partial { partial, .. } => Some((reason, partial)),
+            // The last bytes decided, but were too few to be read when they came.
+            Content::Rejected { reason, partial } => Some((reason.into(), partial)),
+            Content::NonTls(protocol) => {
+                self.start.not_tls(protocol, context);
+                return None;
+            }
+            Content::Undecided { .. } | Content::Hello(_) => None,
+        };
+        if let Some((reason, partial)) = known {
             let segments = self.bytes.segments_within(partial.start..usize::MAX);
             let before = Before { proxy: opening.proxy, prelude: opening.prelude() };
             return Some(self.start.incomplete(partial, reason, before, segments, context));
