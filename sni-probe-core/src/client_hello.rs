@@ -138,6 +138,8 @@ pub fn parse(message: &[u8]) -> Result<ClientHello, Rejected> {
     let mut lists = Lists {
         legacy_version: fixed.version.0,
         ciphers: fixed.ciphers.iter().map(|suite| suite.0).collect(),
+        // Browsers send some 18.
+        extensions: Vec::with_capacity(24),
         ..Lists::default()
     };
     let mut sni = None;

@@ -12,7 +12,8 @@ pub(crate) fn push_decimal(text: &mut String, value: u32) {
 pub(crate) fn push_hex(text: &mut String, value: u32) {
     let digits = (8 - value.leading_zeros() / 4).max(4);
     for digit in (0..digits).rev() {
-        text.push(digit_of((value >> (4 * digit)) as u8));
+        let nibble = value >> (4 * digit) & 0x0f;
+        text.push(char::from(HEX[nibble as usize]));
     }
 }
 

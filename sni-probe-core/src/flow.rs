@@ -1,5 +1,6 @@
 //! Which connection, and when.
 
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use sni_probe_common::event::EventHeader;
@@ -44,7 +45,7 @@ impl FlowKey {
 }
 
 /// A [`FlowKey`] in the 36 bytes of the wire instead of 64: what the flow table keeps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WireKey {
     client_addr: [u8; 16],
     gateway_addr: [u8; 16],
@@ -60,6 +61,15 @@ impl WireKey {
             client_port: header.client_port,
             gateway_port: header.gateway_port,
         }
+    }
+}
+
+/// As whole numbers: a derived one hashes the length of each array, too.
+impl Hash for WireKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(u128::from_ne_bytes(self.client_addr));
+        state.write_u128(u128::from_ne_bytes(self.gateway_addr));
+        state.write_u32(u32::from(self.client_port) << 16 | u32::from(self.gateway_port));
     }
 }
 

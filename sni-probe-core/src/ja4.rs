@@ -67,8 +67,8 @@ fn push_first(text: &mut String, version: u16, has_sni: bool, counts: [usize; 2]
     text.push_str(version_code(version));
     text.push(if has_sni { 'd' } else { 'i' });
     for count in counts {
-        let count = count.min(99);
-        text.extend([count / 10, count % 10].map(|digit| char::from(b'0' + digit as u8)));
+        let count = u8::try_from(count).map_or(99, |count| count.min(99));
+        text.extend([count / 10, count % 10].map(|digit| char::from(b'0' + digit)));
     }
 }
 

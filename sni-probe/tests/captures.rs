@@ -356,7 +356,7 @@ impl Expected {
         };
         differ("frame", event["frame"].to_string(), frame.to_string());
         let (class, name) = (text(event, "sni"), event["server_name"].as_str());
-        let theirs = row["sni"].as_str().map(|name| name.to_ascii_lowercase());
+        let theirs = row["sni"].as_str().map(str::to_ascii_lowercase);
         let class_of_theirs = match &theirs {
             // What no host name is, is told as such here.
             Some(_) if class == "invalid" => "invalid",

@@ -114,7 +114,9 @@ impl Collecting {
         match self.behind {
             Some(behind) => self.start.not_tls(behind.protocol, context),
             None => {
-                context.observations.push_back(Observation::Unclassified { flow: context.key.into(), reason })
+                context
+                    .observations
+                    .push_back(Observation::Unclassified { flow: context.key.into(), reason });
             }
         }
         None

@@ -1,4 +1,5 @@
-//! What can be wrong with a capture, each in one line that follows the file's name and a colon.
+//! What can be wrong with a capture, each in one line that follows the file's name and a colon. The system's own
+//! words are in that line, so no error has another as its source.
 
 use std::fmt;
 use std::io;
@@ -8,7 +9,7 @@ use std::io;
 pub enum OpenError {
     /// The system does not open it.
     #[error("cannot be opened: {0}")]
-    Open(#[source] io::Error),
+    Open(io::Error),
     /// It is a directory.
     #[error("a directory: name the capture files in it")]
     Directory,
@@ -31,16 +32,16 @@ pub enum OpenError {
         what: String,
     },
     /// The packed data are damaged or end early.
-    #[error("cannot be unpacked: the {format} data are damaged or end early ({source}); copy the file again")]
+    #[error("cannot be unpacked: the {format} data are damaged or end early ({error}); copy the file again")]
     Unpack {
         /// "gzip" or "zstd".
         format: &'static str,
         /// The decoder's words.
-        source: io::Error,
+        error: io::Error,
     },
     /// The system does not read it.
     #[error("cannot be read: {0}")]
-    Read(#[source] io::Error),
+    Read(io::Error),
 }
 
 /// Why reading ends before the end. All packets before have been given out.
@@ -68,14 +69,14 @@ pub enum ReadError {
         number: u64,
     },
     /// The packed data are damaged.
-    #[error("damaged {format} data in packet {number} ({source}): everything before it counts")]
+    #[error("damaged {format} data in packet {number} ({error}): everything before it counts")]
     PackedDamaged {
         /// "gzip" or "zstd".
         format: &'static str,
         /// The packet that cannot be read, from 1.
         number: u64,
         /// The decoder's words.
-        source: io::Error,
+        error: io::Error,
     },
     /// What is there makes no sense.
     #[error("damaged at byte {offset}, packet {number}: {what}; everything before it counts")]
@@ -88,12 +89,12 @@ pub enum ReadError {
         what: String,
     },
     /// The system does not read it.
-    #[error("cannot be read on from packet {number}: {source}")]
+    #[error("cannot be read on from packet {number}: {error}")]
     Io {
         /// The packet that cannot be read, from 1.
         number: u64,
         /// The system's error.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -137,8 +138,8 @@ impl OpenError {
         match (problem, packed) {
             (Problem::EndsInside, _) => Self::EndsInsideHeader,
             (Problem::Damaged(what), _) => Self::Damaged { what },
-            (Problem::Io(source), Some(packed)) if is_decoders(&source) => {
-                Self::Unpack { format: packed.name(), source }
+            (Problem::Io(error), Some(packed)) if is_decoders(&error) => {
+                Self::Unpack { format: packed.name(), error }
             }
             (Problem::Io(error), _) => Self::Read(error),
         }
@@ -150,15 +151,15 @@ impl ReadError {
         match (problem, packed) {
             (Problem::EndsInside, _) => Self::EndsInsidePacket { number, offset },
             (Problem::Damaged(what), _) => Self::Damaged { number, offset, what },
-            (Problem::Io(source), Some(packed)) if is_decoders(&source) => {
+            (Problem::Io(error), Some(packed)) if is_decoders(&error) => {
                 let format = packed.name();
-                if source.kind() == io::ErrorKind::UnexpectedEof {
+                if error.kind() == io::ErrorKind::UnexpectedEof {
                     Self::PackedEndsEarly { format, number }
                 } else {
-                    Self::PackedDamaged { format, number, source }
+                    Self::PackedDamaged { format, number, error }
                 }
             }
-            (Problem::Io(source), _) => Self::Io { number, source },
+            (Problem::Io(error), _) => Self::Io { number, error },
         }
     }
 }

@@ -11,18 +11,22 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use sni_probe::capture_file::{Record, Writer};
+use sni_probe::capture_file::{Interface, Record, Writer};
 use sni_probe_common::event::tcp_flags;
 use sni_probe_common::userspace::{Frame, Layer};
 use sni_probe_common::wire::{self, IpVersion, Packet as _};
 use sni_probe_core::flow::FlowKey;
 use sni_probe_core::frame::{IpPacket, Unwrapped};
+
+use crate::cli::ReplayOptions;
 
 /// Bytes of packets that are held at once, with what their bookkeeping takes. Stops a capture of 100,000
 /// connections that never end from filling the memory.
@@ -41,7 +45,7 @@ const OVERHEAD: usize = 136;
 
 /// Holds packets until their handshakes end, and writes those that are selected.
 pub(super) struct Evidence {
-    writer: Writer<BufWriter<File>>,
+    output: Output,
     /// For each interface of the capture that is read, its number in the one that is written.
     interfaces: HashMap<u32, u32>,
     /// In the order of the capture.
@@ -50,19 +54,26 @@ pub(super) struct Evidence {
     first: u64,
     /// The packets of each connection whose outcome is open.
     flows: HashMap<FlowKey, OpenFlow>,
-    fragments: VecDeque<Fragment>,
+    /// The fragments of datagrams that are not whole: number of the frame, place among the held packets.
+    fragments: VecDeque<(u64, u64)>,
     fragment_bytes: usize,
     held_bytes: usize,
     /// How long an open handshake can last.
     patience_ns: u64,
-    counts: EvidenceCounts,
+    /// See [`EvidenceCounts`].
+    given_up: u64,
+    incomplete: u64,
+}
+
+/// The file that is written.
+struct Output {
+    path: PathBuf,
+    writer: Option<Writer<BufWriter<File>>>,
 }
 
 /// What became of the packets.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct EvidenceCounts {
-    /// Packets that were written.
-    pub(super) written: u64,
     /// Packets that were forgotten before their handshake had an outcome, for want of room: the oldest.
     pub(super) given_up: u64,
     /// Handshakes that were selected and of which not all packets were there.
@@ -79,7 +90,8 @@ struct OpenFlow {
 
 #[derive(Debug)]
 struct Held {
-    key: FlowKey,
+    /// `None`: a fragment, whose connection shows when its datagram is whole.
+    key: Option<FlowKey>,
     fate: Fate,
     packet: Stored,
 }
@@ -100,38 +112,23 @@ struct Stored {
     bytes: Box<[u8]>,
 }
 
-#[derive(Debug)]
-struct Fragment {
-    number: u64,
-    packet: Stored,
-}
-
 impl Evidence {
-    /// Makes the file.
+    /// Evidence for the file at `path`, which is made with the first frame: a slip in the name of a capture costs
+    /// nobody an older file.
     ///
     /// # Errors
-    /// If it cannot be written, or is one of those that are to be read.
-    pub(super) fn create(
-        path: &Path,
-        inputs: &[impl AsRef<Path>],
-        patience: Duration,
-    ) -> anyhow::Result<Self> {
+    /// If the file is one of those that are to be read.
+    pub(super) fn new(path: &Path, inputs: &[PathBuf], patience: Duration) -> anyhow::Result<Self> {
         if path == Path::new("-") {
             bail!("--write -: name a file, standard output is for what is printed");
         }
-        let is_input = fs::canonicalize(path).is_ok_and(|out| {
-            inputs.iter().any(|input| fs::canonicalize(input).is_ok_and(|input| input == out))
-        });
-        if is_input {
+        if is_input(path, inputs) {
             bail!("--write {}: this is a capture to be read; name another file", path.display());
         }
-        let file = File::create(path).with_context(|| format!("--write {}", path.display()))?;
-        let writer =
-            Writer::new(BufWriter::new(file)).with_context(|| format!("--write {}", path.display()))?;
         // To become whole, and then to get its outcome.
         let patience_ns = u64::try_from((2 * patience).as_nanos()).unwrap_or(u64::MAX);
         Ok(Self {
-            writer,
+            output: Output { path: path.to_owned(), writer: None },
             interfaces: HashMap::new(),
             held: VecDeque::new(),
             first: 0,
@@ -140,7 +137,8 @@ impl Evidence {
             fragment_bytes: 0,
             held_bytes: 0,
             patience_ns,
-            counts: EvidenceCounts::default(),
+            given_up: 0,
+            incomplete: 0,
         })
     }
 
@@ -165,18 +163,14 @@ impl Evidence {
             Unwrapped::Reassembled { packet, frames } => (packet, frames),
             Unwrapped::Fragment => {
                 let packet = self.store(record)?;
-                self.hold_fragment(Fragment { number, packet });
-                return Ok(());
+                self.hold_fragment(number, packet);
+                return self.make_room(record.time_ns);
             }
             Unwrapped::Other | Unwrapped::Skipped(_) => return Ok(()),
         };
         let Some(key) = event_flow.or_else(|| self.flow_of(packet)) else { return Ok(()) };
         for &fragment in fragments.iter().filter(|&&fragment| fragment != number) {
-            if let Some(packet) = self.take_fragment(fragment) {
-                self.hold(key, packet);
-            } else {
-                self.flows.entry(key).or_default().is_cut = true;
-            }
+            self.assign_fragment(fragment, key);
         }
         let packet = self.store(record)?;
         self.hold(key, packet);
@@ -189,10 +183,10 @@ impl Evidence {
     /// If the file cannot be written.
     pub(super) fn settle(&mut self, key: &FlowKey, is_selected: bool) -> anyhow::Result<()> {
         let Some(flow) = self.flows.remove(key) else {
-            self.counts.incomplete += u64::from(is_selected);
+            self.incomplete += u64::from(is_selected);
             return Ok(());
         };
-        self.counts.incomplete += u64::from(is_selected && flow.is_cut);
+        self.incomplete += u64::from(is_selected && flow.is_cut);
         for number in flow.packets {
             let Some(held) = index(self.first, number).and_then(|at| self.held.get_mut(at)) else { continue };
             if is_selected {
@@ -215,16 +209,15 @@ impl Evidence {
             }
         }
         self.write_decided()?;
-        self.writer.finish().context("--write")?;
-        Ok(self.counts)
+        let Self { output, given_up, incomplete, .. } = self;
+        output.finish()?;
+        Ok(EvidenceCounts { given_up, incomplete })
     }
 
     fn store(&mut self, record: &Record<'_>) -> anyhow::Result<Stored> {
         let interface = match self.interfaces.entry(record.interface) {
             Entry::Occupied(entry) => *entry.get(),
-            Entry::Vacant(entry) => {
-                *entry.insert(self.writer.add_interface(record.description).context("--write")?)
-            }
+            Entry::Vacant(entry) => *entry.insert(self.output.add_interface(record.description)?),
         };
         let Record { time_ns, wire_len, .. } = *record;
         Ok(Stored { interface, time_ns, wire_len, bytes: record.bytes.into() })
@@ -240,24 +233,45 @@ impl Evidence {
         flow.bytes += bytes;
         flow.packets.push(self.first + self.held.len() as u64);
         self.held_bytes += bytes;
-        self.held.push_back(Held { key, fate: Fate::Open, packet });
+        self.held.push_back(Held { key: Some(key), fate: Fate::Open, packet });
     }
 
-    fn hold_fragment(&mut self, fragment: Fragment) {
-        self.fragment_bytes += OVERHEAD + fragment.packet.bytes.len();
-        self.fragments.push_back(fragment);
+    /// Holds a fragment in its place until its datagram is whole.
+    fn hold_fragment(&mut self, number: u64, packet: Stored) {
+        let bytes = OVERHEAD + packet.bytes.len();
+        self.fragments.push_back((number, self.first + self.held.len() as u64));
+        self.fragment_bytes += bytes;
+        self.held_bytes += bytes;
+        self.held.push_back(Held { key: None, fate: Fate::Open, packet });
         while self.fragment_bytes > MAX_FRAGMENT_BYTES
-            && let Some(oldest) = self.fragments.pop_front()
+            && let Some((_, place)) = self.fragments.pop_front()
         {
-            self.fragment_bytes -= OVERHEAD + oldest.packet.bytes.len();
+            self.forget_fragment(place);
         }
     }
 
-    fn take_fragment(&mut self, number: u64) -> Option<Stored> {
-        let at = self.fragments.binary_search_by_key(&number, |fragment| fragment.number).ok()?;
-        let fragment = self.fragments.remove(at)?;
-        self.fragment_bytes -= OVERHEAD + fragment.packet.bytes.len();
-        Some(fragment.packet)
+    fn forget_fragment(&mut self, place: u64) {
+        let Some(held) = index(self.first, place).and_then(|at| self.held.get_mut(at)) else { return };
+        let bytes = forget(held);
+        self.held_bytes -= bytes;
+        self.fragment_bytes -= bytes;
+    }
+
+    /// The fragment of a frame turns out to be the connection's.
+    fn assign_fragment(&mut self, number: u64, key: FlowKey) {
+        let flow = self.flows.entry(key).or_default();
+        let found = self.fragments.binary_search_by_key(&number, |&(number, _)| number);
+        let place = found.ok().and_then(|at| self.fragments.remove(at)).map(|(_, place)| place);
+        let held = place.and_then(|place| index(self.first, place)).and_then(|at| self.held.get_mut(at));
+        let (Some(place), Some(held)) = (place, held) else {
+            flow.is_cut = true;
+            return;
+        };
+        held.key = Some(key);
+        let bytes = OVERHEAD + held.packet.bytes.len();
+        self.fragment_bytes -= bytes;
+        flow.bytes += bytes;
+        flow.packets.push(place);
     }
 
     /// The connection that a packet without an event is to be held for: one that it opens, or one of which
@@ -266,8 +280,7 @@ impl Evidence {
         let segment = Segment::read(packet)?;
         let Segment { source, destination, flags } = segment;
         let from_client = FlowKey { client: source, gateway: destination };
-        const SYN_ACK: u8 = tcp_flags::SYN | tcp_flags::ACK;
-        if flags & SYN_ACK == tcp_flags::SYN {
+        if flags & (tcp_flags::SYN | tcp_flags::ACK) == tcp_flags::SYN {
             return Some(from_client);
         }
         let from_gateway = FlowKey { client: destination, gateway: source };
@@ -281,27 +294,45 @@ impl Evidence {
             && oldest.packet.time_ns.saturating_add(self.patience_ns) < now_ns
         {
             // No hello came, or one of which the tracker has told already.
-            let key = oldest.key;
-            self.settle(&key, false)?;
+            self.give_up_oldest()?;
         }
         if self.held_bytes <= MAX_HELD_BYTES {
             return Ok(());
         }
         for held in &mut self.held {
             if held.fate == Fate::Selected {
-                write(&mut self.writer, &held.packet, &mut self.counts)?;
+                self.output.write(&held.packet)?;
                 self.held_bytes -= forget(held);
             }
         }
         while self.held_bytes > MAX_HELD_BYTES / 2
             && let Some(oldest) = self.held.front()
         {
-            let key = oldest.key;
-            let flow = self.flows.get(&key);
-            self.counts.given_up += flow.map_or(0, |flow| flow.packets.len() as u64);
-            self.settle(&key, false)?;
+            let flow = oldest.key.and_then(|key| self.flows.get(&key));
+            self.given_up += flow.map_or(1, |flow| flow.packets.len() as u64);
+            self.give_up_oldest()?;
         }
         Ok(())
+    }
+
+    /// Forgets the oldest packet, with the others of its connection.
+    fn give_up_oldest(&mut self) -> anyhow::Result<()> {
+        let Some(oldest) = self.held.front() else { return Ok(()) };
+        match oldest.key {
+            Some(key) if self.flows.contains_key(&key) => self.settle(&key, false),
+            Some(_) => {
+                // Of a connection that is settled, every packet is decided: this is for safety's sake.
+                self.held_bytes -= self.held.front_mut().map_or(0, forget);
+                self.write_decided()
+            }
+            None => {
+                // The fragments that wait are in the order of the held packets.
+                if let Some((_, place)) = self.fragments.pop_front() {
+                    self.forget_fragment(place);
+                }
+                self.write_decided()
+            }
+        }
     }
 
     /// Writes and forgets from the front as far as all is decided.
@@ -310,7 +341,7 @@ impl Evidence {
             && held.fate != Fate::Open
         {
             if held.fate == Fate::Selected {
-                write(&mut self.writer, &held.packet, &mut self.counts)?;
+                self.output.write(&held.packet)?;
                 self.held_bytes -= forget(held);
             }
             self.held.pop_front();
@@ -320,21 +351,59 @@ impl Evidence {
     }
 }
 
+impl Output {
+    /// The writer; makes the file if there is none yet.
+    fn writer(&mut self) -> anyhow::Result<&mut Writer<BufWriter<File>>> {
+        if self.writer.is_none() {
+            let made = File::create(&self.path).and_then(|file| Writer::new(BufWriter::new(file)));
+            self.writer = Some(made.with_context(|| self.name())?);
+        }
+        self.writer.as_mut().context("the file was made just now")
+    }
+
+    fn name(&self) -> String {
+        format!("--write {}", self.path.display())
+    }
+
+    fn add_interface(&mut self, interface: &Interface) -> anyhow::Result<u32> {
+        let name = self.name();
+        self.writer()?.add_interface(interface).context(name)
+    }
+
+    fn write(&mut self, packet: &Stored) -> anyhow::Result<()> {
+        let Stored { interface, time_ns, wire_len, bytes } = packet;
+        let written = self.writer()?.write_packet(*interface, *time_ns, *wire_len, bytes);
+        written.with_context(|| self.name())
+    }
+
+    /// Writes what is left. Without a frame there is no file.
+    fn finish(mut self) -> anyhow::Result<()> {
+        if let Some(writer) = self.writer.take() {
+            writer.finish().with_context(|| self.name())?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the file at `path` is one of those to be read, by whatever name; `-` is what stdin is redirected from.
+fn is_input(path: &Path, inputs: &[PathBuf]) -> bool {
+    let Ok(output) = fs::metadata(path) else { return false };
+    let is_output = |input: fs::Metadata| (input.dev(), input.ino()) == (output.dev(), output.ino());
+    inputs.iter().any(|input| {
+        let metadata = if ReplayOptions::is_stdin(input) {
+            io::stdin().as_fd().try_clone_to_owned().and_then(|stdin| File::from(stdin).metadata())
+        } else {
+            fs::metadata(input)
+        };
+        metadata.is_ok_and(is_output)
+    })
+}
+
 /// Drops a packet's bytes; its place in the queue stays. Returns how many bytes less are held.
 fn forget(held: &mut Held) -> usize {
     held.fate = Fate::Forgotten;
     let bytes = std::mem::take(&mut held.packet.bytes);
     OVERHEAD + bytes.len()
-}
-
-fn write(
-    writer: &mut Writer<BufWriter<File>>,
-    packet: &Stored,
-    counts: &mut EvidenceCounts,
-) -> anyhow::Result<()> {
-    counts.written += 1;
-    let Stored { interface, time_ns, wire_len, bytes } = packet;
-    writer.write_packet(*interface, *time_ns, *wire_len, bytes).context("--write")
 }
 
 fn index(first: u64, number: u64) -> Option<usize> {
@@ -354,7 +423,8 @@ impl Segment {
         let frame = Frame { layer: Layer::Ip, bytes, wire_len, time_ns: 0, ifindex: 0 };
         let location = wire::locate(&frame).ok()?;
         let segment = wire::segment(&frame, &location).ok()?;
-        let ports = frame.u32_at(location.transport).ok()?;
+        let source_port = frame.u16_at(location.transport).ok()?;
+        let destination_port = frame.u16_at(location.transport + 2).ok()?;
         let [source, destination] = match location.version {
             IpVersion::V4 => [12, 16].map(|at| Some(IpAddr::from(*bytes.get(at..)?.first_chunk::<4>()?))),
             IpVersion::V6 => [8, 24].map(|at| Some(IpAddr::from(*bytes.get(at..)?.first_chunk::<16>()?))),
@@ -362,8 +432,8 @@ impl Segment {
         // As the tracker has them: an IPv4 address in an IPv6 header is one.
         let [source, destination] = [source?, destination?].map(|address| address.to_canonical());
         Some(Self {
-            source: SocketAddr::new(source, (ports >> 16) as u16),
-            destination: SocketAddr::new(destination, ports as u16),
+            source: SocketAddr::new(source, source_port),
+            destination: SocketAddr::new(destination, destination_port),
             flags: segment.flags,
         })
     }

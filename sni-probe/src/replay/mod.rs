@@ -78,7 +78,7 @@ pub(crate) fn run(options: &ReplayOptions) -> anyhow::Result<ExitCode> {
         fail_on_reset: options.fail_on_reset,
     };
     if let Some(path) = &options.write {
-        replay.evidence = Some(Evidence::create(path, &options.files, options.handshake_timeout)?);
+        replay.evidence = Some(Evidence::new(path, &options.files, options.handshake_timeout)?);
     }
     for file in &options.files {
         match replay.read(file) {
@@ -88,16 +88,17 @@ pub(crate) fn run(options: &ReplayOptions) -> anyhow::Result<ExitCode> {
                 cli::report(&format!("{error:#}"));
                 replay.is_broken = true;
             }
-            Err(Failure::Closed) => return Ok(ExitCode::SUCCESS),
+            Err(Failure::Closed) => return Ok(replay.exit_code()),
             Err(Failure::Output(error)) => return Err(error),
         }
         if replay.interrupted.load(Ordering::Relaxed) {
             break;
         }
     }
+    let code = replay.exit_code();
     match replay.finish() {
         Ok(code) => Ok(code),
-        Err(Failure::Closed) => Ok(ExitCode::SUCCESS),
+        Err(Failure::Closed) => Ok(code),
         Err(Failure::Input(error) | Failure::Output(error)) => Err(error),
     }
 }
@@ -180,7 +181,7 @@ impl Replay {
     fn finish(mut self) -> Result<ExitCode, Failure> {
         let Self { report, session, evidence, .. } = &mut self;
         end_capture(session, report, evidence)?;
-        if let Some(evidence) = self.evidence {
+        if let Some(evidence) = self.evidence.take() {
             let EvidenceCounts { given_up, incomplete, .. } = evidence.finish().map_err(Failure::Output)?;
             if given_up > 0 || incomplete > 0 {
                 tracing::warn!(
@@ -193,15 +194,20 @@ impl Replay {
         if let Some(metrics) = self.report.metrics() {
             self.session.count(metrics);
         }
-        let is_refused = self.report.refused_without_sni();
+        let code = self.exit_code();
         self.report.finish(&self.session.totals())?;
-        Ok(if self.is_broken {
+        Ok(code)
+    }
+
+    /// What is to be told by the exit code so far.
+    fn exit_code(&self) -> ExitCode {
+        if self.is_broken {
             ExitCode::from(COULD_NOT_RUN)
-        } else if is_refused && self.fail_on_reset {
+        } else if self.report.refused_without_sni() && self.fail_on_reset {
             ExitCode::from(REFUSED)
         } else {
             ExitCode::SUCCESS
-        })
+        }
     }
 }
 

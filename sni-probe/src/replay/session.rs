@@ -138,7 +138,7 @@ impl Session {
     pub(super) fn totals(mut self) -> Totals {
         self.totals.frames = self.frames;
         let of_frames = SkipReason::ALL.iter().zip(self.skipped);
-        let of_frames = of_frames.map(|(&reason, n)| (describe_skip(reason).to_owned(), n));
+        let of_frames = of_frames.map(|(&reason, n)| (describe_skip(reason), n));
         let of_packets = Counter::ALL.into_iter().zip(self.counters);
         let of_packets = of_packets.map(|(counter, n)| (describe(counter).to_owned(), n));
         let evicted = EvictionReason::ALL.iter().zip(self.evicted);

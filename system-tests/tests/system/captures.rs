@@ -11,7 +11,10 @@ use sni_probe_common::userspace::{Datapath, Frame};
 use sni_probe_core::frame::{FrameBytes, LinkType, Unwrapped};
 use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::replay::Replay;
+use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::{Tracker, TrackerConfig};
+
+use system_tests::captures::Format;
 
 use crate::parity::{Kernel, NO_VERDICT};
 
@@ -25,6 +28,7 @@ const CONFIG: TrackerConfig = TrackerConfig {
     handshake_timeout: std::time::Duration::from_mins(10),
     max_flows: 10_000,
     preludes: true,
+    fingerprints: Fingerprints::All,
 };
 
 /// One way from frames to handshakes.
@@ -139,6 +143,19 @@ fn run_in_kernel(kernel: &mut Kernel, frame: &Frame<'_>, way: &mut Way) {
         assert_eq!(result.return_value, NO_VERDICT, "the chain goes on after {frame:02x?}");
         kernel.ring.drain(usize::MAX, |event| way.event(&event.unwrap(), frame));
     }
+}
+
+/// Captures that the lab makes: what the real ones lack.
+#[test]
+fn generated_captures_in_the_kernel_and_in_user_space() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hellos = 0;
+    for scenario in system_tests::captures::all() {
+        let path = directory.path().join(format!("{}.pcap", scenario.name));
+        std::fs::write(&path, scenario.capture.to_bytes(Format::PCAP).unwrap()).unwrap();
+        hellos += compare(&path).hellos;
+    }
+    assert!(hellos > 30, "{hellos} hellos");
 }
 
 fn captures_in(directory: &Path) -> Vec<PathBuf> {
