@@ -159,7 +159,8 @@ impl Report {
     /// # Errors
     /// If stdout takes no more.
     pub(super) fn finish(mut self, totals: &Totals) -> io::Result<()> {
-        if let Some(summary) = &self.summary {
+        // Of nothing that could be read there is nothing to say.
+        if let Some(summary) = self.summary.as_ref().filter(|_| totals.captures > 0) {
             let text = self.summary_text(summary, totals);
             self.batch.extend_from_slice(text.as_bytes());
         }

@@ -144,9 +144,11 @@ impl Summary {
         };
         let address_width = widest(|key| key.address.to_string(), "client".len());
         let sni_width = widest(|key| said(&key.sni), "SNI".len());
+        let shown = clients.iter().take(SHOWN_CLIENTS);
+        let first_width = shown.map(|(_, client)| client.first.len()).max().unwrap_or(0).max("first".len());
         writeln!(
             text,
-            "{:>8}  {:<address_width$}  {:<sni_width$}  {:<36}  {:<20}  what became of them",
+            "{:>8}  {:<address_width$}  {:<sni_width$}  {:<36}  {:<first_width$}  what became of them",
             "hellos", "client", "SNI", "JA4", "first"
         )?;
         for (key, client) in clients.iter().take(SHOWN_CLIENTS) {
@@ -159,7 +161,7 @@ impl Summary {
             let outcomes = Outcomes { outcomes: &client.outcomes, colour };
             writeln!(
                 text,
-                "{:>8}  {:<address_width$}  {sni}  {ja4:<36}  {:<20}  {outcomes}",
+                "{:>8}  {:<address_width$}  {sni}  {ja4:<36}  {:<first_width$}  {outcomes}",
                 client.hellos,
                 key.address.to_string(),
                 client.first,

@@ -8,6 +8,7 @@ use sni_probe::capture::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
 use sni_probe::capture_file::{Reader, Record};
 use sni_probe_common::event::{Event, EventHeader};
 use sni_probe_common::userspace::{Datapath, Frame};
+use sni_probe_core::flow::Timestamp;
 use sni_probe_core::frame::{FrameBytes, LinkType, Unwrapped};
 use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::replay::Replay;
@@ -21,9 +22,6 @@ use crate::parity::{Kernel, NO_VERDICT};
 const ETHERNET: u16 = 1;
 /// The kernel makes its test packets of one page, with room for headers; and of a whole Ethernet header.
 const TEST_PACKET: std::ops::RangeInclusive<usize> = 14..=3_400;
-/// Ethernet and two VLAN tags: an IP header behind more than these is in a tunnel.
-const MAX_NETWORK_OFFSET: usize = 14 + 2 * 4;
-
 const CONFIG: TrackerConfig = TrackerConfig {
     handshake_timeout: std::time::Duration::from_mins(10),
     max_flows: 10_000,
@@ -75,6 +73,7 @@ fn every_port() -> Vec<u16> {
 
 /// What a capture gives.
 struct Compared {
+    /// Ethernet frames.
     frames: usize,
     /// Frames that the kernel does not take as test packets, or that the capture has cut short.
     left_out: usize,
@@ -91,10 +90,12 @@ fn compare(path: &Path) -> Compared {
     let (mut in_kernel, mut in_user_space, mut replayed) = (Way::new(), Way::new(), Vec::new());
     let mut compared = Compared { frames: 0, left_out: 0, hellos: 0, wrapped: 0 };
     let is_cut = std::cell::Cell::new(false);
+    let is_ethernet = std::cell::Cell::new(false);
     let mut next = || match reader.next_record() {
         // A record lives as long as the reader is borrowed: its bytes are what is kept.
         Ok(record) => record.map(|record| {
-            is_cut.set(record.bytes.len() < record.wire_len || record.link_type != ETHERNET);
+            is_cut.set(record.bytes.len() < record.wire_len);
+            is_ethernet.set(record.link_type == ETHERNET);
             let Record { number, time_ns, .. } = record;
             (number, time_ns, record.bytes.to_vec())
         }),
@@ -102,6 +103,9 @@ fn compare(path: &Path) -> Compared {
         Err(_) => None,
     };
     while let Some((number, time_ns, bytes)) = next() {
+        if !is_ethernet.get() {
+            continue;
+        }
         compared.frames += 1;
         if is_cut.get() || !TEST_PACKET.contains(&bytes.len()) {
             compared.left_out += 1;
@@ -109,13 +113,17 @@ fn compare(path: &Path) -> Compared {
         }
         let ifindex = u32::try_from(number).unwrap();
         let frame = Frame { ifindex, ..Frame::new(&bytes, time_ns) };
+        for way in [&mut in_kernel, &mut in_user_space] {
+            way.tracker.handle_timeout(Timestamp(time_ns));
+        }
         run_in_kernel(&mut kernel, &frame, &mut in_kernel);
         datapath.client_to_gateway(&frame, |event| in_user_space.event(&event, &frame));
         datapath.gateway_to_client(&frame, |event| in_user_space.event(&event, &frame));
         let of_replay = FrameBytes { bytes: &bytes, wire_len: bytes.len(), number, time_ns };
         compared.wrapped += match replay.frame(LinkType(ETHERNET), &of_replay).unwrapped {
             Unwrapped::Ip(packet) => {
-                usize::from(packet.bytes.as_ptr().addr() - bytes.as_ptr().addr() > MAX_NETWORK_OFFSET)
+                let offset = packet.bytes.as_ptr().addr() - bytes.as_ptr().addr();
+                usize::from(offset != behind_vlan_tags(&bytes))
             }
             Unwrapped::Reassembled { .. } | Unwrapped::Fragment => 1,
             Unwrapped::Other | Unwrapped::Skipped(_) => 0,
@@ -131,6 +139,16 @@ fn compare(path: &Path) -> Compared {
     }
     compared.hellos = in_kernel.len();
     compared
+}
+
+/// Where the IP header is behind an Ethernet header and at most two VLAN tags, which is as far as the kernel's
+/// programs look; nowhere, if something else is there.
+fn behind_vlan_tags(frame: &[u8]) -> usize {
+    [14, 18, 22]
+        .into_iter()
+        .find(|&at| !matches!(frame.get(at - 2..at), Some([0x81, 0] | [0x88, 0xa8])))
+        .filter(|&at| matches!(frame.get(at - 2..at), Some([0x08, 0] | [0x86, 0xdd])))
+        .unwrap_or_default()
 }
 
 /// Runs both programs over a frame, as `replay` does: nobody says which way it went.
