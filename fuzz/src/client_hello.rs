@@ -1,6 +1,7 @@
 //! The ClientHello.
 
-use sni_probe_core::client_hello::{ClientHello, MESSAGE_TYPE, Offers, is_grease, parse};
+use sni_probe_core::client_hello::{ClientHello, MESSAGE_TYPE, Offers, parse};
+use sni_probe_core::lists::is_grease;
 use sni_probe_core::observation::Sni;
 use sni_probe_core::opening::{self, Content};
 use sni_probe_core::record::{MAX_FRAGMENT_LEN, MESSAGE_HEADER_LEN};

@@ -3,8 +3,8 @@
 
 use md5::{Digest, Md5};
 
-use crate::client_hello::{Lists, is_grease};
 use crate::digits::{push_decimal, push_hex_bytes};
+use crate::lists::{Lists, is_grease};
 
 /// The fingerprint: 32 lower-case hexadecimal digits.
 pub fn fingerprint(lists: &Lists) -> String {

@@ -6,8 +6,8 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::client_hello::{Lists, is_grease};
 use crate::digits::{push_hex, push_hex_bytes};
+use crate::lists::{Lists, is_grease};
 
 /// `server_name`, the extension that tells `d` from `i`.
 const SERVER_NAME: u32 = 0;

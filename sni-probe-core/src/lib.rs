@@ -6,6 +6,8 @@
 //!                      └──────────────▶ server_reply ───────────────────────────┘
 //! ```
 //!
+//! For whole frames, as captures have them, [`frame`] and the datapath come before that: [`replay`].
+//!
 //! No clock, no socket, no async runtime, no metrics: time is an argument ([`Timestamp`]), and what
 //! was seen is polled ([`Tracker::poll_observation`]). A driver feeds it from the ring buffer or from
 //! a capture file, and gets the same answers.
@@ -18,6 +20,7 @@ pub mod flow;
 pub mod frame;
 pub mod ja3;
 pub mod ja4;
+pub mod lists;
 pub mod observation;
 pub mod opening;
 pub mod parsed;

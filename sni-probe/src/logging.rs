@@ -16,6 +16,7 @@ pub(crate) struct LogOptions {
     #[arg(
         id = "log_format",
         long = "log-format",
+        value_name = "FORMAT",
         env = "SNI_PROBE_LOG_FORMAT",
         global = true,
         value_enum,

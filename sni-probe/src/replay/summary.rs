@@ -236,3 +236,60 @@ impl Display for Span {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sni_probe_core::FlowKey;
+    use sni_probe_core::observation::Hello;
+
+    use super::*;
+
+    fn handshake(client: u32, sni: Sni) -> Handshake {
+        Handshake {
+            flow: FlowKey {
+                client: (std::net::Ipv4Addr::from_bits(client), 50_000).into(),
+                gateway: "192.0.2.1:443".parse().unwrap(),
+            },
+            ifindex: 1,
+            proxied: None,
+            time: Timestamp(0),
+            hello: Hello { sni, ..Hello::default() },
+            outcome: Outcome::ResetByGateway,
+            latency: std::time::Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn clients_with_the_most_hellos_first() {
+        let mut summary = Summary::default();
+        for client in [1, 2, 2, 3] {
+            summary.add(&handshake(client, Sni::Absent), || format!("a.pcap:{client}"));
+        }
+        summary.add(&handshake(4, Sni::Present("a.example".to_owned())), || {
+            unreachable!("no client without SNI")
+        });
+        let text = summary.show(false);
+        let of = |client: &str| text.find(client).unwrap_or_else(|| panic!("{client} is not in\n{text}"));
+        assert!(of("0.0.0.2") < of("0.0.0.1") && of("0.0.0.1") < of("0.0.0.3"));
+        assert!(!text.contains("0.0.0.4"));
+        assert!(text.contains("reset_by_gateway 2"));
+    }
+
+    /// Every hello is counted, be there room for its client or not.
+    #[test]
+    fn more_clients_than_are_told_apart() {
+        let mut summary = Summary::default();
+        let clients = u32::try_from(MAX_CLIENTS).unwrap() + 10;
+        for client in 0..clients {
+            summary.add(&handshake(client, Sni::Absent), String::new);
+        }
+        // Known ones go on being told apart.
+        summary.add(&handshake(0, Sni::Absent), String::new);
+        assert_eq!(summary.clients.len(), MAX_CLIENTS);
+        assert_eq!(summary.other_clients, 10);
+        let counted: u64 = summary.clients.values().map(|client| client.hellos).sum();
+        assert_eq!(counted + summary.other_clients, u64::from(clients) + 1);
+        let text = summary.show(false);
+        assert!(text.contains("10  of clients that came when 16384 were told apart already"), "{text}");
+    }
+}
