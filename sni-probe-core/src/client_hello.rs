@@ -63,8 +63,7 @@ pub enum Offers {
 }
 
 impl ClientHello {
-    /// What is told of it. The fingerprints are made here, if they are wanted: they take half as long again as all
-    /// the rest.
+    /// What is told of it. The fingerprints, which cost most of all that is told, are made here if they are wanted.
     pub fn into_body(self, with_fingerprints: bool) -> HelloBody {
         let Self { version, random, offers, .. } = self;
         match offers {

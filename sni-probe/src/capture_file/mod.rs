@@ -204,11 +204,6 @@ impl Reader {
     pub fn length(&self) -> Option<u64> {
         self.length
     }
-
-    /// Whether the file is pcapng rather than pcap.
-    pub fn is_pcapng(&self) -> bool {
-        matches!(self.format, Format::Pcapng(_))
-    }
 }
 
 impl Format {

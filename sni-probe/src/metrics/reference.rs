@@ -129,7 +129,7 @@ const VALUES: &[(&str, &str, Meanings)] = &[
         "reason",
         &[
             ("ring_full", "the ring buffer between kernel and daemon had no room"),
-            ("copy_failed", "the kernel could not copy the packet's bytes"),
+            ("copy_failed", "the kernel could not copy the packet's bytes; in a capture: they were cut off"),
             ("invalid_record", "the daemon could not read a record of the ring buffer"),
         ],
     ),
