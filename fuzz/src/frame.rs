@@ -15,6 +15,7 @@ use sni_probe_common::counters::Counter;
 use sni_probe_common::datapath::{Flows, Sink, client_to_gateway, gateway_to_client};
 use sni_probe_common::event::{ANSWER_COPY, CLIENT_WINDOW, Event, EventHeader, flags, kind, tcp_flags};
 use sni_probe_common::slot::{Bucket, FlowHash, Slot, WAYS};
+use sni_probe_common::tunnel::Tunnels;
 use sni_probe_common::userspace::{Datapath, Frame, Layer};
 use sni_probe_core::frame::{FrameBytes, IpPacket, LinkType, Unwrapper};
 use sni_probe_core::{Timestamp, TrackerConfig};
@@ -162,6 +163,10 @@ impl Flows for Table {
 
     fn seed(&self) -> u64 {
         SEED
+    }
+
+    fn tunnels(&self) -> Tunnels {
+        Tunnels::NONE
     }
 
     fn bucket(&self, hash: FlowHash) -> Option<impl Bucket> {

@@ -13,8 +13,10 @@
 
 use crate::counters::Counter;
 use crate::event::{ANSWER_COPY, CLIENT_WINDOW, EventHeader, flags, kind, tcp_flags};
-use crate::slot::{self, Bucket, FlowHash, MAX_ANSWERS, Slot, stage};
-use crate::wire::{IpVersion, Location, Packet, Rejected, Segment, Unreadable, locate, segment};
+use crate::segment::{self, Interest, segment};
+use crate::slot::{self, Bucket, FlowHash, Inserted, MAX_ANSWERS, Slot, stage};
+use crate::tunnel::Tunnels;
+use crate::wire::{IpVersion, Packet, Read, Rejected, Unreadable};
 
 /// Which connections are a gateway's, and where their slots live.
 pub trait Flows {
@@ -22,6 +24,8 @@ pub trait Flows {
     fn is_gateway_port(&self, port: u16) -> bool;
     /// The seed of [`FlowHash`].
     fn seed(&self) -> u64;
+    /// Which tunnels are looked into.
+    fn tunnels(&self) -> Tunnels;
     /// The bucket of a flow. `None` only where the table is smaller than it says.
     fn bucket(&self, hash: FlowHash) -> Option<impl Bucket>;
 }
@@ -68,27 +72,12 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
     flows: &F,
     sink: &mut S,
 ) -> Result<Option<Draft>, Rejected> {
-    let location = locate(packet)?;
-    let ports = packet.u32_at(location.transport)?;
-    if !flows.is_gateway_port(ports as u16) {
-        return Ok(None);
-    }
-    let segment = segment(packet, &location)?;
-    if says_nothing(&segment) || is_syn_ack(&segment) {
-        return Ok(None);
-    }
-    let hash = hash(packet, flows, &location, ports, Sender::Client)?;
-    let Some(bucket) = flows.bucket(hash) else { return Ok(None) };
-    let mut seq = packet.u32_at(location.transport + 4)?;
+    let Some(segment) = segment(packet, &Seen { flows, sender: Sender::Client })? else { return Ok(None) };
+    let tag = segment.flow.hash.tag();
+    let Some(bucket) = flows.bucket(segment.flow.hash) else { return Ok(None) };
     let is_syn = segment.flags & tcp_flags::SYN != 0;
-    let mut held = slot::find(bucket, hash.tag());
-    if is_syn {
-        // Repeated after the client has spoken: the handshake under way goes on.
-        if held.is_some_and(|held| held.slot.isn() == seq && held.slot.stage() != stage::OPEN) {
-            return Ok(None);
-        }
-        held = None;
-    }
+    let held = if is_syn { None } else { slot::find(bucket, tag) };
+    let mut seq = segment.seq;
 
     let (isn, flags) = if let Some(held) = held {
         let stage = held.slot.stage();
@@ -112,14 +101,17 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
             // TCP fast open (RFC 7413): the SYN carries data, which follows the number that SYN takes.
             let stage = if segment.payload_len == 0 { stage::OPEN } else { stage::HANDSHAKE };
             seq = seq.wrapping_add(1);
-            (seq.wrapping_sub(1), stage)
+            (segment.seq, stage)
         } else if starts_like_a_client(packet, &segment)? {
             (seq.wrapping_sub(1), stage::MID_STREAM)
         } else {
             return Ok(None);
         };
-        if let Some(counter) = slot::insert(bucket, hash.tag(), Slot::new(hash.tag(), stage, 0, isn)) {
-            sink.count(counter);
+        match slot::insert(bucket, Slot::new(tag, stage, 0, isn)) {
+            Inserted::Anew => {}
+            Inserted::InPlaceOf(counter) => sink.count(counter),
+            // A SYN that is repeated after the client has spoken: the handshake under way goes on.
+            Inserted::Not => return Ok(None),
         }
         if segment.payload_len == 0 {
             return Ok(None);
@@ -131,23 +123,14 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
     let room = CLIENT_WINDOW.saturating_sub(offset);
     let data_len = (segment.payload_len as u32).min(room);
     let kind = if data_len == 0 { kind::CLIENT_CLOSE } else { kind::CLIENT_DATA };
-    Ok(Some(Draft { location, segment, ports, sender: Sender::Client, kind, seq, isn, flags, data_len }))
+    Ok(Some(Draft { segment, sender: Sender::Client, kind, seq, isn, flags, data_len }))
 }
 
 #[inline(always)]
 fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Draft>, Rejected> {
-    let location = locate(packet)?;
-    let ports = packet.u32_at(location.transport)?;
-    if !flows.is_gateway_port((ports >> 16) as u16) {
-        return Ok(None);
-    }
-    let segment = segment(packet, &location)?;
-    if says_nothing(&segment) || segment.flags & tcp_flags::SYN != 0 {
-        return Ok(None);
-    }
-    let hash = hash(packet, flows, &location, ports, Sender::Gateway)?;
-    let Some(bucket) = flows.bucket(hash) else { return Ok(None) };
-    let Some(held) = slot::find(bucket, hash.tag()) else { return Ok(None) };
+    let Some(segment) = segment(packet, &Seen { flows, sender: Sender::Gateway })? else { return Ok(None) };
+    let Some(bucket) = flows.bucket(segment.flow.hash) else { return Ok(None) };
+    let Some(held) = slot::find(bucket, segment.flow.hash.tag()) else { return Ok(None) };
     let stage = held.slot.stage();
     if stage == stage::DONE {
         return Ok(None);
@@ -164,40 +147,15 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
     if !is_answer {
         return Ok(None);
     }
-    let seq = packet.u32_at(location.transport + 4)?;
     let data_len = (segment.payload_len as u32).min(ANSWER_COPY);
     let kind = if data_len == 0 { kind::GATEWAY_CLOSE } else { kind::GATEWAY_DATA };
-    let isn = held.slot.isn();
-    Ok(Some(Draft {
-        location,
-        segment,
-        ports,
-        sender: Sender::Gateway,
-        kind,
-        seq,
-        isn,
-        flags: isn_flags(stage),
-        data_len,
-    }))
+    let (seq, isn, flags) = (segment.seq, held.slot.isn(), isn_flags(stage));
+    Ok(Some(Draft { segment, sender: Sender::Gateway, kind, seq, isn, flags, data_len }))
 }
 
 #[inline(always)]
 const fn isn_flags(stage: u8) -> u8 {
     if stage == stage::MID_STREAM { 0 } else { flags::ISN_KNOWN }
-}
-
-/// No payload, and no flag that opens or ends a connection: most packets of a download.
-#[inline(always)]
-fn says_nothing(segment: &Segment) -> bool {
-    segment.payload_len == 0 && segment.flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST) == 0
-}
-
-/// Sent by the side that accepts a connection. (Where both ports are gateway ports, a packet is
-/// looked at from both sides.)
-#[inline(always)]
-fn is_syn_ack(segment: &Segment) -> bool {
-    const SYN_ACK: u8 = tcp_flags::SYN | tcp_flags::ACK;
-    segment.flags & SYN_ACK == SYN_ACK
 }
 
 #[inline(always)]
@@ -213,8 +171,8 @@ fn starts_like_a_client<P: Packet>(packet: &P, segment: &Segment) -> Result<bool
     if segment.payload_len < 6 {
         return Ok(false);
     }
-    let word = packet.u32_at(segment.payload_offset)?;
-    let next = packet.u16_at(segment.payload_offset + 4)?;
+    let [first @ .., next_0, next_1] = packet.bytes_at::<6>(segment.payload_offset)?;
+    let (word, next) = (u32::from_be_bytes(first), u16::from_be_bytes([next_0, next_1]));
     if word >> 16 == 0x1603 {
         // Record type 22, major version 3, minor version, length; then handshake type 1.
         return Ok(next & 0xff == 1);
@@ -235,21 +193,23 @@ fn is_conclusive<P: Packet>(packet: &P, segment: &Segment) -> Result<bool, Unrea
     if segment.payload_len < 7 {
         return Ok(false);
     }
-    let word = packet.u32_at(segment.payload_offset)?;
+    let [first @ .., _, fifth, sixth] = packet.bytes_at::<7>(segment.payload_offset)?;
+    let word = u32::from_be_bytes(first);
     if word >> 16 == 0x1503 {
         // Level, description. A warning lets the handshake go on, unless it is close_notify.
-        let [level, description] = packet.u16_at(segment.payload_offset + 5)?.to_be_bytes();
-        return Ok(level == 2 || description == 0);
+        return Ok(fifth == 2 || sixth == 0);
     }
     if word >> 16 == 0x1603 {
         // The first bytes of SHA-256("HelloRetryRequest") (RFC 8446, section 4.1.3).
         return Ok(segment.payload_len >= 43
-            && packet.u16_at(segment.payload_offset + 4)? & 0xff == 2
+            && fifth == 2
             && packet.u32_at(segment.payload_offset + 11)? != 0xcf21_ad74);
     }
     // SSLv2: two bytes of length with the high bit set, then type 4, SERVER-HELLO.
     Ok(word & 0x8000_ff00 == 0x8000_0400)
 }
+
+type Segment = segment::Segment<Flow>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sender {
@@ -257,33 +217,76 @@ enum Sender {
     Gateway,
 }
 
-/// Hashes the flow of a packet, whichever way it goes.
-#[inline(always)]
-fn hash<P: Packet, F: Flows>(
-    packet: &P,
-    flows: &F,
-    location: &Location,
-    ports: u32,
+/// What of packets from one side is looked at.
+struct Seen<'a, F> {
+    flows: &'a F,
     sender: Sender,
-) -> Result<FlowHash, Unreadable> {
-    let (source, destination) = match location.version {
-        IpVersion::V4 => (packet.u32_at(location.network + 12)?, packet.u32_at(location.network + 16)?),
-        IpVersion::V6 => {
-            let seed = flows.seed();
-            (fold(packet, location.network + 8, seed)?, fold(packet, location.network + 24, seed)?)
+}
+
+/// The flow of a segment.
+#[derive(Clone, Copy)]
+struct Flow {
+    hash: FlowHash,
+    /// Source and destination: IPv4 addresses, or what IPv6 addresses were folded to.
+    addresses: (u32, u32),
+}
+
+impl<F: Flows> Interest for Seen<'_, F> {
+    type Flow = Flow;
+
+    #[inline(always)]
+    fn wants_ports(&self, ports: u32) -> bool {
+        let gateway = match self.sender {
+            Sender::Client => ports,
+            Sender::Gateway => ports >> 16,
+        };
+        self.flows.is_gateway_port(gateway as u16)
+    }
+
+    #[inline(always)]
+    fn wants_segment(&self, flags: u8, payload_len: usize) -> bool {
+        const SYN_ACK: u8 = tcp_flags::SYN | tcp_flags::ACK;
+        match self.sender {
+            // SYN and ACK are sent by the side that accepts a connection. (Where both ports are gateway
+            // ports, a packet is looked at from both sides.)
+            Sender::Client if flags & SYN_ACK == SYN_ACK => false,
+            Sender::Gateway if flags & tcp_flags::SYN != 0 => false,
+            // No payload, and no flag that opens or ends a connection: most packets of a download.
+            _ => payload_len != 0 || flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST) != 0,
         }
-    };
-    let (client, gateway, ports) = match sender {
-        Sender::Client => (source, destination, ports),
-        Sender::Gateway => (destination, source, ports.rotate_left(16)),
-    };
-    Ok(FlowHash::new(flows.seed(), u64::from(client) << 32 | u64::from(gateway), ports))
+    }
+
+    #[inline(always)]
+    fn flow<R: Read>(
+        &self,
+        reader: &R,
+        version: IpVersion,
+        at: usize,
+        ports: u32,
+    ) -> Result<Flow, Unreadable> {
+        let seed = self.flows.seed();
+        let (source, destination) = match version {
+            IpVersion::V4 => (reader.u32_at(at + 12)?, reader.u32_at(at + 16)?),
+            IpVersion::V6 => (fold(reader, at + 8, seed)?, fold(reader, at + 24, seed)?),
+        };
+        let (client, gateway, ports) = match self.sender {
+            Sender::Client => (source, destination, ports),
+            Sender::Gateway => (destination, source, ports.rotate_left(16)),
+        };
+        let hash = FlowHash::new(seed, u64::from(client) << 32 | u64::from(gateway), ports);
+        Ok(Flow { hash, addresses: (source, destination) })
+    }
+
+    #[inline(always)]
+    fn tunnels(&self) -> Tunnels {
+        self.flows.tunnels()
+    }
 }
 
 /// An IPv6 address in 32 bits. The seed goes in first: a client that owns a whole prefix could else choose
 /// an address that comes out as another's, whatever the seed.
 #[inline(always)]
-fn fold<P: Packet>(packet: &P, offset: usize, seed: u64) -> Result<u32, Unreadable> {
+fn fold<R: Read>(packet: &R, offset: usize, seed: u64) -> Result<u32, Unreadable> {
     let high = u64::from(packet.u32_at(offset)?) << 32 | u64::from(packet.u32_at(offset + 4)?);
     let low = u64::from(packet.u32_at(offset + 8)?) << 32 | u64::from(packet.u32_at(offset + 12)?);
     let mixed = (high ^ seed).wrapping_mul(0xff51_afd7_ed55_8ccd);
@@ -300,9 +303,7 @@ const fn stream_offset(seq: u32, isn: u32) -> u32 {
 
 /// What is known of a packet that is to become an event.
 struct Draft {
-    location: Location,
     segment: Segment,
-    ports: u32,
     sender: Sender,
     kind: u8,
     seq: u32,
@@ -314,16 +315,16 @@ struct Draft {
 impl Draft {
     #[inline(always)]
     fn emit<P: Packet, S: Sink>(&self, packet: &P, sink: &mut S) -> Result<(), Unreadable> {
-        let (source, destination) = match self.location.version {
-            IpVersion::V4 => (
-                ipv4_mapped(packet, self.location.network + 12)?,
-                ipv4_mapped(packet, self.location.network + 16)?,
-            ),
-            IpVersion::V6 => {
-                (ipv6(packet, self.location.network + 8)?, ipv6(packet, self.location.network + 24)?)
-            }
+        let Self { segment, .. } = self;
+        let (source, destination) = if packet.forget(segment.version as usize) == IpVersion::V4 as usize {
+            let (source, destination) = segment.flow.addresses;
+            (ipv4_mapped(source), ipv4_mapped(destination))
+        } else {
+            let addresses = segment::ipv6_addresses(packet, packet.forget(segment.network))?;
+            let [source, destination]: [[u8; 16]; 2] = bytemuck::cast(addresses);
+            (source, destination)
         };
-        let (source_port, destination_port) = ((self.ports >> 16) as u16, self.ports as u16);
+        let (source_port, destination_port) = ((segment.ports >> 16) as u16, segment.ports as u16);
         let (client_addr, gateway_addr, client_port, gateway_port) = match self.sender {
             Sender::Client => (source, destination, source_port, destination_port),
             Sender::Gateway => (destination, source, destination_port, source_port),
@@ -337,35 +338,20 @@ impl Draft {
             ifindex: packet.ifindex(),
             isn: self.isn,
             seq: self.seq,
-            ack: packet.u32_at(self.location.transport + 8)?,
-            payload_len: self.segment.payload_len as u32,
+            ack: segment.ack,
+            payload_len: segment.payload_len as u32,
             data_len: self.data_len,
             kind: self.kind,
-            tcp_flags: self.segment.flags,
+            tcp_flags: segment.flags,
             flags: self.flags,
             padding: 0,
         };
-        sink.emit(&header, self.segment.payload_offset);
+        sink.emit(&header, segment.payload_offset);
         Ok(())
     }
 }
 
 #[inline(always)]
-fn ipv4_mapped<P: Packet>(packet: &P, at: usize) -> Result<[u8; 16], Unreadable> {
-    Ok(address_bytes([0, 0, 0xffff, packet.u32_at(at)?]))
-}
-
-#[inline(always)]
-fn ipv6<P: Packet>(packet: &P, at: usize) -> Result<[u8; 16], Unreadable> {
-    Ok(address_bytes([
-        packet.u32_at(at)?,
-        packet.u32_at(at + 4)?,
-        packet.u32_at(at + 8)?,
-        packet.u32_at(at + 12)?,
-    ]))
-}
-
-#[inline(always)]
-fn address_bytes(words: [u32; 4]) -> [u8; 16] {
-    bytemuck::cast(words.map(u32::to_be))
+fn ipv4_mapped(address: u32) -> [u8; 16] {
+    bytemuck::cast([0, 0, 0xffff_u32.to_be(), address.to_be()])
 }

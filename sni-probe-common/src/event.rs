@@ -13,7 +13,7 @@ pub const ANSWER_COPY: u32 = 256;
 
 /// Size of the ring buffer between kernel and user space: 100,000 hellos of usual length in a second
 /// fill two thirds of it between two polls of the reader, 50 ms apart.
-pub const RING_BYTES: u32 = 8 * 1024 * 1024;
+pub const RING_BYTES: u32 = 4 * 1024 * 1024;
 
 /// What happened, one packet each. Values of [`EventHeader::kind`].
 pub mod kind {

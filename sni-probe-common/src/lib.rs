@@ -2,7 +2,7 @@
 //! packet to an event ([`datapath`]).
 //!
 //! ```text
-//! frame ──▶ wire (where are the headers?) ──▶ datapath (is it ours, which stage?) ──▶ Event
+//! frame ──▶ wire, tunnel (IP headers) ──▶ segment (TCP) ──▶ datapath (is it ours, which stage?) ──▶ Event
 //!                                                │  ▲
 //!                                                ▼  │
 //!                                               slot
@@ -25,7 +25,9 @@ pub mod counters;
 pub mod datapath;
 pub mod event;
 pub mod ports;
+pub mod segment;
 pub mod slot;
+pub mod tunnel;
 #[cfg(not(target_arch = "bpf"))]
 pub mod userspace;
 pub mod wire;

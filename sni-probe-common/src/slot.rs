@@ -27,36 +27,46 @@ pub const BUCKETS: u32 = 1 << 16;
 /// Access to a bucket of [`WAYS`] slots. Loads and stores are single and unordered: two CPUs that
 /// write the same way at the same moment cost one of the flows its slot, never a torn one.
 pub trait Bucket: Copy {
-    /// The slot in a way.
-    fn load(&self, way: usize) -> Slot;
-    /// Overwrites the slot in a way.
-    fn store(&self, way: usize, slot: Slot);
+    /// Where a slot is.
+    type Place: Copy;
+    /// The place of a way, less than [`WAYS`].
+    fn place(&self, way: usize) -> Self::Place;
+    /// The slot in a place.
+    fn load(&self, place: Self::Place) -> Slot;
+    /// Overwrites the slot in a place.
+    fn store(&self, place: Self::Place, slot: Slot);
 }
 
 /// A bucket in user space.
-impl Bucket for &[Cell<Slot>; WAYS] {
-    fn load(&self, way: usize) -> Slot {
-        self[way].get()
+impl<'a> Bucket for &'a [Cell<Slot>; WAYS] {
+    type Place = &'a Cell<Slot>;
+
+    fn place(&self, way: usize) -> Self::Place {
+        &self[way]
     }
 
-    fn store(&self, way: usize, slot: Slot) {
-        self[way].set(slot);
+    fn load(&self, place: Self::Place) -> Slot {
+        place.get()
+    }
+
+    fn store(&self, place: Self::Place, slot: Slot) {
+        place.set(slot);
     }
 }
 
 /// Inconclusive segments of an answer that are copied before the datapath looks away.
 pub const MAX_ANSWERS: u8 = 16;
 
-/// How far the handshake of a flow is.
+/// How far the handshake of a flow is. The numbers are in the order of what it costs to lose the slot.
 pub mod stage {
     /// No flow.
     pub const FREE: u8 = 0;
-    /// SYN seen; the client has not sent any payload.
-    pub const OPEN: u8 = 1;
-    /// The client has spoken; the gateway's answer, if any, is not conclusive yet.
-    pub const HANDSHAKE: u8 = 2;
     /// A ServerHello, an alert or a reset was seen: packets of this flow are of no interest.
-    pub const DONE: u8 = 3;
+    pub const DONE: u8 = 1;
+    /// SYN seen; the client has not sent any payload.
+    pub const OPEN: u8 = 2;
+    /// The client has spoken; the gateway's answer, if any, is not conclusive yet.
+    pub const HANDSHAKE: u8 = 3;
     /// As `HANDSHAKE`, but the SYN was not seen: the sequence number before the client's first
     /// payload that was seen stands for the initial one.
     pub const MID_STREAM: u8 = 4;
@@ -131,9 +141,9 @@ impl FlowHash {
 
 /// A flow's slot in its bucket.
 #[derive(Clone, Copy, Debug)]
-pub struct Held<B> {
+pub struct Held<B: Bucket> {
     bucket: B,
-    way: usize,
+    place: B::Place,
     /// What the slot held when it was looked up.
     pub slot: Slot,
 }
@@ -142,7 +152,7 @@ impl<B: Bucket> Held<B> {
     /// Moves the flow on.
     #[inline(always)]
     pub fn set(&self, stage: u8, answers: u8) {
-        self.bucket.store(self.way, Slot::new(self.slot.tag(), stage, answers, self.slot.isn()));
+        self.bucket.store(self.place, Slot::new(self.slot.tag(), stage, answers, self.slot.isn()));
     }
 }
 
@@ -150,37 +160,53 @@ impl<B: Bucket> Held<B> {
 #[inline(always)]
 pub fn find<B: Bucket>(bucket: B, tag: u32) -> Option<Held<B>> {
     for way in 0..WAYS {
-        let slot = bucket.load(way);
+        let place = bucket.place(way);
+        let slot = bucket.load(place);
         if slot.tag() == tag && slot.stage() != stage::FREE {
-            return Some(Held { bucket, way, slot });
+            return Some(Held { bucket, place, slot });
         }
     }
     None
 }
 
-/// Puts a flow into its bucket. Returns what to count if that displaced another flow.
+/// What became of a flow that was to be put into its bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It has a way.
+    Anew,
+    /// It has that of another flow, which is to be counted so.
+    InPlaceOf(Counter),
+    /// It is there with the same initial sequence number, and its client has spoken: it stays as it is.
+    Not,
+}
+
+/// Puts a flow into its bucket.
 #[inline(always)]
-pub fn insert<B: Bucket>(bucket: B, tag: u32, new: Slot) -> Option<Counter> {
-    let mut victim = 0;
+pub fn insert<B: Bucket>(bucket: B, new: Slot) -> Inserted {
+    let mut victim = bucket.place(0);
     let mut least = u8::MAX;
     for way in 0..WAYS {
-        let slot = bucket.load(way);
-        // What the way is worth to its holder; the flow's own (a repeated SYN, a reused port) nothing.
-        let worth = match slot.stage() {
-            _ if slot.tag() == tag => 0,
-            stage::FREE | stage::DONE => 1,
-            stage::OPEN => 2,
-            _ => 3,
-        };
-        if worth < least {
-            least = worth;
-            victim = way;
+        let place = bucket.place(way);
+        let slot = bucket.load(place);
+        let stage = slot.stage();
+        if slot.tag() == new.tag() && stage != stage::FREE {
+            if slot.isn() == new.isn() && stage != stage::OPEN {
+                return Inserted::Not;
+            }
+            // A repeated SYN, a reused port.
+            bucket.store(place, new);
+            return Inserted::Anew;
+        }
+        // Stages are numbered by what the loss of their slot costs.
+        if stage < least {
+            least = stage;
+            victim = place;
         }
     }
     bucket.store(victim, new);
     match least {
-        0 | 1 => None,
-        2 => Some(Counter::OpenSlotDisplaced),
-        _ => Some(Counter::SlotDisplaced),
+        stage::FREE | stage::DONE => Inserted::Anew,
+        stage::OPEN => Inserted::InPlaceOf(Counter::OpenSlotDisplaced),
+        _ => Inserted::InPlaceOf(Counter::SlotDisplaced),
     }
 }

@@ -11,16 +11,10 @@ use crate::datapath::{self, Flows, Sink};
 use crate::event::{Event, EventHeader};
 use crate::ports::{self, PortBitmap};
 use crate::slot::{BUCKETS, Bucket, FlowHash, Slot, WAYS};
-use crate::wire::{IpVersion, Packet, Rejected, Unreadable, behind_ethernet};
+use crate::tunnel::Tunnels;
+use crate::wire::{Packet, Read, Unreadable};
 
-/// What the bytes of a [`Frame`] begin with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layer {
-    /// An Ethernet header, as in the kernel.
-    Ethernet,
-    /// An IP header: of what other link layers and tunnels carry.
-    Ip,
-}
+pub use crate::wire::Layer;
 
 /// One packet as bytes.
 #[derive(Clone, Copy, Debug)]
@@ -42,14 +36,51 @@ impl<'a> Frame<'a> {
     pub const fn new(bytes: &'a [u8], time_ns: u64) -> Self {
         Self { layer: Layer::Ethernet, bytes, wire_len: bytes.len(), time_ns, ifindex: 0 }
     }
+}
 
-    fn array<const N: usize>(&self, offset: usize) -> Result<[u8; N], Unreadable> {
-        let bytes = self.bytes.get(offset..).and_then(|rest| rest.first_chunk()).ok_or(Unreadable)?;
-        Ok(*bytes)
+/// Reads bytes at hand.
+impl Read for &[u8] {
+    fn bytes_at<const N: usize>(&self, offset: usize) -> Result<[u8; N], Unreadable> {
+        self.get(offset..).and_then(|rest| rest.first_chunk()).copied().ok_or(Unreadable)
+    }
+
+    fn u16_at(&self, offset: usize) -> Result<u16, Unreadable> {
+        self.bytes_at(offset).map(u16::from_be_bytes)
+    }
+
+    fn u32_at(&self, offset: usize) -> Result<u32, Unreadable> {
+        self.bytes_at(offset).map(u32::from_be_bytes)
     }
 }
 
-impl Packet for Frame<'_> {
+impl Read for Frame<'_> {
+    fn bytes_at<const N: usize>(&self, offset: usize) -> Result<[u8; N], Unreadable> {
+        self.bytes.bytes_at(offset)
+    }
+
+    fn u16_at(&self, offset: usize) -> Result<u16, Unreadable> {
+        self.bytes.u16_at(offset)
+    }
+
+    fn u32_at(&self, offset: usize) -> Result<u32, Unreadable> {
+        self.bytes.u32_at(offset)
+    }
+}
+
+impl<'a> Packet for Frame<'a> {
+    type Head = &'a [u8];
+
+    fn head(&self, len: usize) -> Option<&'a [u8]> {
+        match self.layer {
+            Layer::Ethernet => self.bytes.get(..len),
+            Layer::Ip => None,
+        }
+    }
+
+    fn layer(&self) -> Layer {
+        self.layer
+    }
+
     fn wire_len(&self) -> usize {
         self.wire_len
     }
@@ -60,26 +91,6 @@ impl Packet for Frame<'_> {
 
     fn ifindex(&self) -> u32 {
         self.ifindex
-    }
-
-    fn u16_at(&self, offset: usize) -> Result<u16, Unreadable> {
-        self.array(offset).map(u16::from_be_bytes)
-    }
-
-    fn u32_at(&self, offset: usize) -> Result<u32, Unreadable> {
-        self.array(offset).map(u32::from_be_bytes)
-    }
-
-    #[inline(always)]
-    fn network(&self) -> Result<(IpVersion, usize), Rejected> {
-        match self.layer {
-            Layer::Ethernet => behind_ethernet(self),
-            Layer::Ip => match self.bytes.first().map(|first| first >> 4) {
-                Some(4) => Ok((IpVersion::V4, 0)),
-                Some(6) => Ok((IpVersion::V6, 0)),
-                _ => Err(Rejected::NotTcp),
-            },
-        }
     }
 }
 
@@ -96,9 +107,17 @@ impl Datapath {
         let table = Table {
             ports: Box::new(ports::bitmap(ports)),
             seed,
+            tunnels: Tunnels::NONE,
             buckets: vec![bucket; BUCKETS as usize].into_boxed_slice(),
         };
         Self { table, counters: [0; Counter::ALL.len()] }
+    }
+
+    /// The same, that looks into `tunnels`.
+    #[must_use]
+    pub fn with_tunnels(mut self, tunnels: Tunnels) -> Self {
+        self.table.tunnels = tunnels;
+        self
     }
 
     /// What the program `client_to_gateway` does with a frame: at most one event.
@@ -122,6 +141,7 @@ impl Datapath {
 struct Table {
     ports: Box<PortBitmap>,
     seed: u64,
+    tunnels: Tunnels,
     buckets: Box<[[Cell<Slot>; WAYS]]>,
 }
 
@@ -132,6 +152,10 @@ impl Flows for Table {
 
     fn seed(&self) -> u64 {
         self.seed
+    }
+
+    fn tunnels(&self) -> Tunnels {
+        self.tunnels
     }
 
     fn bucket(&self, hash: FlowHash) -> Option<impl Bucket> {

@@ -1,4 +1,4 @@
-//! Finds the TCP segment in a packet: VLAN tags, IPv4 with options, IPv6 with extension headers.
+//! The headers in front of TCP: Ethernet with VLAN tags, IPv4 with options, IPv6 with extension headers.
 //!
 //! Lengths come from the IP header, never from the frame's: short frames are padded.
 //! Reads are of 16 and 32 bits: the kernel's loads of those are single instructions.
@@ -9,24 +9,48 @@ use crate::counters::Counter;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable;
 
-/// Read access to one packet, from its Ethernet header on unless [`network`](Self::network) says
-/// otherwise. Integers are in network byte order on the wire and in host byte order here.
-pub trait Packet: Sized {
+/// Reads a packet. Integers are in network byte order on the wire and in host byte order here.
+pub trait Read {
+    /// The bytes from `offset` on, in one go.
+    fn bytes_at<const N: usize>(&self, offset: usize) -> Result<[u8; N], Unreadable>;
+    /// The 16-bit integer at `offset`.
+    fn u16_at(&self, offset: usize) -> Result<u16, Unreadable>;
+    /// The 32-bit integer at `offset`.
+    fn u32_at(&self, offset: usize) -> Result<u32, Unreadable>;
+}
+
+/// Read access to one packet, at any offset.
+pub trait Packet: Read {
+    /// See [`Packet::head`].
+    type Head: Read;
+    /// The first `len` bytes of an Ethernet frame, where they lie in one piece of memory: they are read by
+    /// single instructions then. In the kernel only offsets that the compiler knows can be read so, for
+    /// without `CAP_PERFMON` the verifier allows no others; `None` leads to the same answer by the long way.
+    fn head(&self, len: usize) -> Option<Self::Head>;
+    /// What the packet begins with.
+    fn layer(&self) -> Layer;
     /// Length of the packet on the wire, in bytes.
     fn wire_len(&self) -> usize;
     /// When it was seen: see [`EventHeader::time_ns`](crate::event::EventHeader::time_ns).
     fn time_ns(&self) -> u64;
     /// Where it was seen: see [`EventHeader::ifindex`](crate::event::EventHeader::ifindex).
     fn ifindex(&self) -> u32;
-    /// The 16-bit integer at `offset`.
-    fn u16_at(&self, offset: usize) -> Result<u16, Unreadable>;
-    /// The 32-bit integer at `offset`.
-    fn u32_at(&self, offset: usize) -> Result<u32, Unreadable>;
-    /// Where the IP header is, and of which version.
+    /// `value` itself, of which the kernel's verifier then knows nothing. It follows each path through a program
+    /// with what it knows: where many paths meet, less knowledge makes them one again. (Without `CAP_PERFMON`
+    /// it also follows the branches that it knows are not taken, for a processor may take them by speculation.)
     #[inline(always)]
-    fn network(&self) -> Result<(IpVersion, usize), Rejected> {
-        behind_ethernet(self)
+    fn forget(&self, value: usize) -> usize {
+        value
     }
+}
+
+/// What a packet begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// An Ethernet header, as in the kernel.
+    Ethernet,
+    /// An IP header: of what other link layers and tunnels carry.
+    Ip,
 }
 
 /// Why there is nothing to look at in a packet.
@@ -51,22 +75,36 @@ pub const MAX_VLAN_TAGS: usize = 2;
 /// IPv6 extension headers that are followed.
 pub const MAX_EXTENSION_HEADERS: usize = 3;
 
-mod ethertype {
-    pub(super) const IPV4: u16 = 0x0800;
-    pub(super) const IPV6: u16 = 0x86dd;
-    pub(super) const VLAN: u16 = 0x8100;
-    pub(super) const QINQ: u16 = 0x88a8;
+/// Bytes of an Ethernet header.
+pub(crate) const ETHERNET: usize = 14;
+/// Bytes of a VLAN tag.
+pub(crate) const VLAN_TAG: usize = 4;
+/// Bytes of an IPv4 header without options.
+pub(crate) const IPV4: usize = 20;
+/// Bytes of an IPv6 header without extension headers.
+pub(crate) const IPV6: usize = 40;
+
+pub(crate) mod ethertype {
+    pub(crate) const IPV4: u16 = 0x0800;
+    pub(crate) const IPV6: u16 = 0x86dd;
+    pub(crate) const VLAN: u16 = 0x8100;
+    pub(crate) const QINQ: u16 = 0x88a8;
+    /// "Transparent Ethernet bridging": an Ethernet frame (RFC 8926, section 3.4).
+    pub(crate) const ETHERNET: u16 = 0x6558;
 }
 
-mod protocol {
-    pub(super) const HOP_BY_HOP: u8 = 0;
-    pub(super) const TCP: u8 = 6;
-    pub(super) const ROUTING: u8 = 43;
-    pub(super) const FRAGMENT: u8 = 44;
-    pub(super) const DESTINATION_OPTIONS: u8 = 60;
+pub(crate) mod protocol {
+    pub(crate) const HOP_BY_HOP: u8 = 0;
+    pub(crate) const IPV4: u8 = 4;
+    pub(crate) const TCP: u8 = 6;
+    pub(crate) const UDP: u8 = 17;
+    pub(crate) const IPV6: u8 = 41;
+    pub(crate) const ROUTING: u8 = 43;
+    pub(crate) const FRAGMENT: u8 = 44;
+    pub(crate) const DESTINATION_OPTIONS: u8 = 60;
 }
 
-/// The version of the IP header in front of a TCP header.
+/// The version of an IP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IpVersion {
     /// RFC 791.
@@ -75,39 +113,54 @@ pub enum IpVersion {
     V6,
 }
 
-/// Where the headers of a TCP segment are, as offsets into the frame.
+/// An IP header, and what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Location {
-    /// Version of the IP header.
-    pub version: IpVersion,
-    /// Offset of the IP header.
-    pub network: usize,
-    /// Offset of the TCP header.
-    pub transport: usize,
+pub(crate) struct IpHeader {
+    pub(crate) version: IpVersion,
+    /// Offset of the header.
+    pub(crate) at: usize,
+    /// What follows the header and its extension headers.
+    pub(crate) protocol: u8,
+    /// Offset of what follows.
+    pub(crate) next: usize,
     /// Offset behind the last byte of the IP packet.
-    pub end: usize,
+    pub(crate) end: usize,
+    /// Part of a packet, and if so whether not its first one.
+    pub(crate) fragment: Option<Fragment>,
 }
 
-/// Finds the TCP header.
+/// Which part of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fragment {
+    First,
+    Later,
+}
+
+/// Where the IP header is, and of which version.
 #[inline(always)]
-pub fn locate<P: Packet>(packet: &P) -> Result<Location, Rejected> {
-    match packet.network()? {
-        (IpVersion::V4, network) => locate_ipv4(packet, network),
-        (IpVersion::V6, network) => locate_ipv6(packet, network),
+pub(crate) fn network<P: Packet>(packet: &P) -> Result<(IpVersion, usize), Rejected> {
+    match packet.layer() {
+        Layer::Ethernet => behind_ethernet(packet, 0),
+        // The version is in the first four bits of either header.
+        Layer::Ip => match packet.u16_at(0)? >> 12 {
+            4 => Ok((IpVersion::V4, 0)),
+            6 => Ok((IpVersion::V6, 0)),
+            _ => Err(Rejected::NotTcp),
+        },
     }
 }
 
-/// Finds the IP header behind an Ethernet header and its VLAN tags.
+/// Finds the IP header behind the Ethernet header at `at` and its VLAN tags.
 #[inline(always)]
-pub(crate) fn behind_ethernet<P: Packet>(packet: &P) -> Result<(IpVersion, usize), Rejected> {
-    let mut ether_type = packet.u16_at(12)?;
-    let mut network = 14;
+pub(crate) fn behind_ethernet<R: Read>(reader: &R, at: usize) -> Result<(IpVersion, usize), Rejected> {
+    let mut ether_type = reader.u16_at(at + 12)?;
+    let mut network = at + ETHERNET;
     for _ in 0..MAX_VLAN_TAGS {
         if ether_type != ethertype::VLAN && ether_type != ethertype::QINQ {
             break;
         }
-        ether_type = packet.u16_at(network + 2)?;
-        network += 4;
+        ether_type = reader.u16_at(network + 2)?;
+        network += VLAN_TAG;
     }
     match ether_type {
         ethertype::IPV4 => Ok((IpVersion::V4, network)),
@@ -117,107 +170,116 @@ pub(crate) fn behind_ethernet<P: Packet>(packet: &P) -> Result<(IpVersion, usize
     }
 }
 
+/// Reads the IP header at `at`.
 #[inline(always)]
-fn locate_ipv4<P: Packet>(packet: &P, network: usize) -> Result<Location, Rejected> {
-    // Time to live, protocol, checksum.
-    let protocol = (packet.u32_at(network + 8)? >> 16) as u8;
-    if protocol != protocol::TCP {
-        return Err(Rejected::NotTcp);
+pub(crate) fn ip_header<R: Read>(
+    reader: &R,
+    version: IpVersion,
+    at: usize,
+    wire_len: usize,
+) -> Result<IpHeader, Rejected> {
+    match version {
+        IpVersion::V4 => ipv4_header(reader, at, wire_len),
+        IpVersion::V6 => ipv6_header(reader, at, wire_len),
     }
-    // Flags and offset: "more fragments" or any offset (RFC 791, section 3.1).
-    if packet.u16_at(network + 6)? & 0x3fff != 0 {
-        return Err(Rejected::Skipped(Counter::SkippedFragment));
-    }
+}
+
+/// Flag of an IPv4 header: this is not the last fragment.
+const MORE_FRAGMENTS: u16 = 0x2000;
+/// The offset of a fragment, beside the flags of an IPv4 header.
+const FRAGMENT_OFFSET: u16 = 0x1fff;
+
+#[inline(always)]
+pub(crate) fn ipv4_header<R: Read>(reader: &R, at: usize, wire_len: usize) -> Result<IpHeader, Rejected> {
     // Version, header length, type of service, total length.
-    let word = packet.u32_at(network)?;
+    let word = reader.u32_at(at)?;
+    // Flags and offset (RFC 791, section 3.1).
+    let fragment = match reader.u16_at(at + 6)? & (MORE_FRAGMENTS | FRAGMENT_OFFSET) {
+        0 => None,
+        MORE_FRAGMENTS => Some(Fragment::First),
+        _ => Some(Fragment::Later),
+    };
+    // Time to live, protocol, checksum.
+    let protocol = (reader.u32_at(at + 8)? >> 16) as u8;
     let header = (word >> 22) as usize & 0x3c;
-    if word >> 28 != 4 || header < 20 {
-        return Err(Rejected::Skipped(Counter::SkippedMalformed));
+    if word >> 28 != 4 || header < IPV4 {
+        return Err(malformed_if_tcp(protocol));
     }
-    let total = (word & 0xffff) as usize;
-    Ok(Location {
-        version: IpVersion::V4,
-        network,
-        transport: network + header,
-        end: end_of(packet, network, total),
-    })
+    let end = end_of(at, (word & 0xffff) as usize, wire_len);
+    Ok(IpHeader { version: IpVersion::V4, at, protocol, next: at + header, end, fragment })
 }
 
 #[inline(always)]
-fn locate_ipv6<P: Packet>(packet: &P, network: usize) -> Result<Location, Rejected> {
-    // Payload length, next header, hop limit.
-    let word = packet.u32_at(network + 4)?;
-    let payload = (word >> 16) as usize;
-    let mut next = (word >> 8) as u8;
-    let mut transport = network + 40;
+fn ipv6_header<R: Read>(reader: &R, at: usize, wire_len: usize) -> Result<IpHeader, Rejected> {
+    let mut header = ipv6_fixed_header(reader, at, wire_len)?;
     for _ in 0..MAX_EXTENSION_HEADERS {
-        if next == protocol::TCP {
-            break;
-        }
-        match next {
+        match header.protocol {
             protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
                 // Next header, length in units of 8 bytes without the first (RFC 8200, section 4.2).
-                let word = packet.u16_at(transport)?;
-                next = (word >> 8) as u8;
-                transport += ((word & 0xff) as usize + 1) * 8;
+                let word = reader.u16_at(header.next)?;
+                header.protocol = (word >> 8) as u8;
+                header.next += ((word & 0xff) as usize + 1) * 8;
             }
             protocol::FRAGMENT => {
                 // Next header, reserved, offset and "more" flag; an "atomic" fragment is whole (RFC 6946).
-                let word = packet.u32_at(transport)?;
-                next = (word >> 24) as u8;
+                let word = reader.u32_at(header.next)?;
+                header.protocol = (word >> 24) as u8;
+                header.next += 8;
                 if word & 0xfff9 != 0 {
-                    let is_tcp = next == protocol::TCP;
-                    return Err(if is_tcp {
-                        Rejected::Skipped(Counter::SkippedFragment)
-                    } else {
-                        Rejected::NotTcp
-                    });
+                    let is_first = word & 0xfff8 == 0;
+                    header.fragment = Some(if is_first { Fragment::First } else { Fragment::Later });
+                    return Ok(header);
                 }
-                transport += 8;
             }
-            _ => return Err(Rejected::NotTcp),
+            _ => return Ok(header),
         }
     }
-    match next {
-        protocol::TCP => {}
-        protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS | protocol::FRAGMENT => {
-            return Err(Rejected::Skipped(Counter::SkippedExtensionHeaders));
-        }
-        _ => return Err(Rejected::NotTcp),
+    if is_extension_header(header.protocol) {
+        return Err(Rejected::Skipped(Counter::SkippedExtensionHeaders));
     }
-    let total = if payload == 0 { 0 } else { payload + 40 };
-    Ok(Location { version: IpVersion::V6, network, transport, end: end_of(packet, network, total) })
+    Ok(header)
 }
 
-/// End of the IP packet that begins at `network` and says that it is `total` bytes long.
+/// Reads the IPv6 header at `at` without its extension headers: the first of them stands as protocol.
+#[inline(always)]
+pub(crate) fn ipv6_fixed_header<R: Read>(
+    reader: &R,
+    at: usize,
+    wire_len: usize,
+) -> Result<IpHeader, Unreadable> {
+    // Payload length, next header, hop limit.
+    let word = reader.u32_at(at + 4)?;
+    let payload = (word >> 16) as usize;
+    let total = if payload == 0 { 0 } else { payload + IPV6 };
+    Ok(IpHeader {
+        version: IpVersion::V6,
+        at,
+        protocol: (word >> 8) as u8,
+        next: at + IPV6,
+        end: end_of(at, total, wire_len),
+        fragment: None,
+    })
+}
+
+/// Whether this is one of the extension headers of IPv6 that are followed.
+#[inline(always)]
+pub(crate) const fn is_extension_header(protocol: u8) -> bool {
+    matches!(
+        protocol,
+        protocol::HOP_BY_HOP | protocol::ROUTING | protocol::FRAGMENT | protocol::DESTINATION_OPTIONS
+    )
+}
+
+#[inline(always)]
+const fn malformed_if_tcp(protocol: u8) -> Rejected {
+    if protocol == protocol::TCP { Rejected::Skipped(Counter::SkippedMalformed) } else { Rejected::NotTcp }
+}
+
+/// End of the IP packet that begins at `at` and says that it is `total` bytes long.
 ///
 /// Linux hands packets of more than 64 KiB (BIG TCP) through the stack with a length of 0: those
 /// are as long as their frame, which is never padded.
 #[inline(always)]
-fn end_of<P: Packet>(packet: &P, network: usize, total: usize) -> usize {
-    if total == 0 { packet.wire_len() } else { network + total }
-}
-
-/// The fields of a TCP header that matter, and where its payload is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment {
-    /// The low byte of the flags: see [`tcp_flags`](crate::event::tcp_flags).
-    pub flags: u8,
-    /// Offset of the payload in the frame.
-    pub payload_offset: usize,
-    /// Length of the payload in bytes, according to the IP header.
-    pub payload_len: usize,
-}
-
-/// Reads the flags of the TCP header at `location` and measures its payload.
-#[inline(always)]
-pub fn segment<P: Packet>(packet: &P, location: &Location) -> Result<Segment, Rejected> {
-    // Data offset (in units of 4 bytes), reserved bits, flags (RFC 9293, section 3.1).
-    let word = packet.u16_at(location.transport + 12)?;
-    let header = (word >> 10) as usize & 0x3c;
-    let payload_offset = location.transport + header;
-    if header < 20 || payload_offset > location.end || location.end > packet.wire_len() {
-        return Err(Rejected::Skipped(Counter::SkippedMalformed));
-    }
-    Ok(Segment { flags: word as u8, payload_offset, payload_len: location.end - payload_offset })
+fn end_of(at: usize, total: usize, wire_len: usize) -> usize {
+    if total == 0 { wire_len } else { at + total }
 }

@@ -3,6 +3,7 @@
 //! An observer never ends the chain and never touches a packet: one constant verdict on every path.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 #![expect(clippy::inline_always, reason = "a call is a subprogram, which the verifier treats apart")]
 #![expect(
     clippy::cast_possible_truncation,
@@ -14,6 +15,8 @@
 mod ring;
 mod skb;
 
+use core::arch::asm;
+
 use aya_ebpf::bindings::TC_ACT_UNSPEC;
 use aya_ebpf::macros::{classifier, map};
 use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
@@ -23,6 +26,7 @@ use sni_probe_common::datapath::{self, Flows};
 use sni_probe_common::event::RING_BYTES;
 use sni_probe_common::ports::{PORT_WORDS, PortBitmap, word_and_bit};
 use sni_probe_common::slot::{BUCKETS, Bucket, FlowHash, Slot, WAYS};
+use sni_probe_common::tunnel::Tunnels;
 
 use crate::ring::Ring;
 use crate::skb::Skb;
@@ -37,6 +41,10 @@ static GATEWAY_PORTS: PortBitmap = [0; PORT_WORDS];
 /// Seed of the flow hash; written by the loader.
 #[unsafe(no_mangle)]
 static HASH_SEED: u64 = 0;
+
+/// The tunnels that are looked into; written by the loader.
+#[unsafe(no_mangle)]
+static TUNNELS: u32 = Tunnels::NONE.bits();
 
 /// Events for user space.
 #[map]
@@ -84,6 +92,12 @@ impl Flows for Maps {
     }
 
     #[inline(always)]
+    fn tunnels(&self) -> Tunnels {
+        // SAFETY: as in `seed`.
+        Tunnels::from_bits(unsafe { (&raw const TUNNELS).read_volatile() })
+    }
+
+    #[inline(always)]
     fn bucket(&self, hash: FlowHash) -> Option<impl Bucket> {
         SLOTS.get_ptr_mut(hash.bucket(BUCKETS)).map(|slots| MapBucket(slots.cast()))
     }
@@ -94,17 +108,46 @@ impl Flows for Maps {
 struct MapBucket(*mut Slot);
 
 impl Bucket for MapBucket {
+    type Place = *mut Slot;
+
     #[inline(always)]
-    fn load(&self, way: usize) -> Slot {
+    fn place(&self, way: usize) -> *mut Slot {
         // SAFETY: a value has WAYS slots, and callers stay below that (the verifier checks it).
-        unsafe { self.0.add(way).read_volatile() }
+        opaque(unsafe { self.0.add(way) })
     }
 
     #[inline(always)]
-    fn store(&self, way: usize, slot: Slot) {
-        // SAFETY: as in `load`.
-        unsafe { self.0.add(way).write_volatile(slot) }
+    fn load(&self, place: *mut Slot) -> Slot {
+        // SAFETY: a place of this bucket.
+        unsafe { place.read_volatile() }
     }
+
+    #[inline(always)]
+    fn store(&self, place: *mut Slot, slot: Slot) {
+        // SAFETY: as in `load`.
+        unsafe { place.write_volatile(slot) }
+    }
+}
+
+/// A value of which the compiler does not know where it comes from: it would else make "one of these four
+/// pointers" into "this pointer and one of these four offsets", which the verifier does not allow without
+/// `CAP_PERFMON`; or leave out a comparison by which the verifier learns the bounds of a length.
+#[inline(always)]
+pub(crate) fn opaque<T>(mut value: *mut T) -> *mut T {
+    // SAFETY: a copy to itself. (Not without any instruction: the verifier refuses two source lines for one.)
+    unsafe { asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack, preserves_flags)) };
+    value
+}
+
+/// Zero, in memory that could be written: the verifier does not know what is in it.
+#[unsafe(no_mangle)]
+static mut ZERO: usize = 0;
+
+/// See [`Packet::forget`](sni_probe_common::wire::Packet::forget).
+#[inline(always)]
+pub(crate) fn forget(value: usize) -> usize {
+    // SAFETY: nobody writes it.
+    value + unsafe { (&raw const ZERO).read_volatile() }
 }
 
 /// Adds one to this CPU's counter.

@@ -1,32 +1,25 @@
 //! Events into the ring buffer, without a wake-up each.
 
-use core::mem::MaybeUninit;
+use core::ffi::c_void;
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
-use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
+use aya_ebpf::helpers::generated::{
+    bpf_ringbuf_discard, bpf_ringbuf_query, bpf_ringbuf_reserve, bpf_ringbuf_submit, bpf_skb_load_bytes,
+};
 use aya_ebpf::programs::TcContext;
 use sni_probe_common::counters::Counter;
 use sni_probe_common::datapath::Sink;
 use sni_probe_common::event::{CLIENT_WINDOW, EventHeader, RING_BYTES};
 
-use crate::{EVENTS, count};
+use crate::{EVENTS, count, forget};
 
-/// Sizes of the copied part of a record. The kernel wants them constant; each a power of two, so
-/// that a mask bounds the length where the verifier can see it.
-const SMALL: usize = 256;
-const HELLO: usize = 1024;
-const LARGE_HELLO: usize = 2048;
-const WINDOW: usize = CLIENT_WINDOW as usize;
+/// Sizes of the copied part of a record, for the kernel wants them constant: a close, an answer, hellos of
+/// usual lengths (517 bytes with padding, 1.8 KB with a post-quantum key share), the whole window.
+const CLASSES: [usize; 6] = [8, 256, 576, 1024, 2048, CLIENT_WINDOW as usize];
 
-const AFTER_SMALL: usize = SMALL + 1;
-const AFTER_HELLO: usize = HELLO + 1;
-
-#[repr(C)]
-struct Record<const N: usize> {
-    header: EventHeader,
-    data: [u8; N],
-}
+/// Bytes of a record before the copied part.
+const HEADER: usize = size_of::<EventHeader>();
 
 /// The ring buffer, as sink of one packet's event.
 pub(crate) struct Ring<'a> {
@@ -38,48 +31,50 @@ impl<'a> Ring<'a> {
     pub(crate) fn new(ctx: &'a TcContext) -> Self {
         Self { ctx }
     }
-
-    #[inline(always)]
-    fn write<const N: usize>(&self, header: &EventHeader, payload_offset: usize) {
-        let Some(mut entry) = EVENTS.reserve::<Record<N>>(0) else {
-            count(Counter::LostRingFull);
-            return;
-        };
-        let record: *mut Record<N> = MaybeUninit::as_mut_ptr(&mut entry);
-        // SAFETY: the entry has room for a record, aligned to 8 bytes.
-        unsafe { (&raw mut (*record).header).write(*header) };
-        if N != 0 {
-            // 1 ..= N: the caller chose a class with room for data_len, which is not 0.
-            let len = (header.data_len.wrapping_sub(1) & (N as u32).wrapping_sub(1)) + 1;
-            // SAFETY: `data` has room for N bytes.
-            let result = unsafe {
-                bpf_skb_load_bytes(
-                    self.ctx.as_ptr().cast(),
-                    payload_offset as u32,
-                    (&raw mut (*record).data).cast(),
-                    len,
-                )
-            };
-            if result != 0 {
-                entry.discard(u64::from(BPF_RB_NO_WAKEUP));
-                count(Counter::LostCopyFailed);
-                return;
-            }
-        }
-        entry.submit(wakeup::<N>());
-    }
 }
 
 impl Sink for Ring<'_> {
     #[inline(always)]
     fn emit(&mut self, header: &EventHeader, payload_offset: usize) {
-        match header.data_len as usize {
-            0 => self.write::<0>(header, payload_offset),
-            1..=SMALL => self.write::<SMALL>(header, payload_offset),
-            AFTER_SMALL..=HELLO => self.write::<HELLO>(header, payload_offset),
-            AFTER_HELLO..=LARGE_HELLO => self.write::<LARGE_HELLO>(header, payload_offset),
-            _ => self.write::<WINDOW>(header, payload_offset),
+        let len = header.data_len as usize;
+        let mut size = CLASSES[5];
+        if len <= CLASSES[0] {
+            size = CLASSES[0];
+        } else if len <= CLASSES[1] {
+            size = CLASSES[1];
+        } else if len <= CLASSES[2] {
+            size = CLASSES[2];
+        } else if len <= CLASSES[3] {
+            size = CLASSES[3];
+        } else if len <= CLASSES[4] {
+            size = CLASSES[4];
         }
+        // SAFETY: a ring buffer's map; the verifier follows each size.
+        let record = unsafe { bpf_ringbuf_reserve(events(), (HEADER + size) as u64, 0) }.cast::<u8>();
+        if record.is_null() {
+            count(Counter::LostRingFull);
+            return;
+        }
+        // SAFETY: there is room for a header, aligned to 8 bytes.
+        unsafe { record.cast::<EventHeader>().write(*header) };
+        // The verifier wants to see the bounds of the length that the helper is given: that it is not 0, too,
+        // before Linux 5.16.
+        let len = forget(len);
+        if len != 0 && len <= size {
+            // SAFETY: `size` bytes follow the header.
+            let result = unsafe {
+                let to = record.add(HEADER).cast();
+                bpf_skb_load_bytes(self.ctx.as_ptr().cast(), payload_offset as u32, to, len as u32)
+            };
+            if result != 0 {
+                // SAFETY: a record that was reserved and not submitted.
+                unsafe { bpf_ringbuf_discard(record.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
+                count(Counter::LostCopyFailed);
+                return;
+            }
+        }
+        // SAFETY: as above.
+        unsafe { bpf_ringbuf_submit(record.cast(), wakeup(header.time_ns)) };
         #[cfg(feature = "kernel-log")]
         aya_log_ebpf::debug!(
             self.ctx,
@@ -98,14 +93,19 @@ impl Sink for Ring<'_> {
     }
 }
 
-/// The reader polls. It is woken early each time that another quarter of the ring has filled, and not
-/// at every event beyond that, for a wake-up costs microseconds. Twice the record's length, so that
-/// two CPUs which reserve at the same moment do not both step over the mark; should more do so, the
-/// next quarter or the next poll makes up for it.
+/// The reader polls. It is woken early when a quarter of the ring has filled. That is looked at for one event
+/// in 32 (by the clock, whose low bits are as good as random), for asking takes 10 ns and a wake-up microseconds.
 #[inline(always)]
-fn wakeup<const N: usize>() -> u64 {
+fn wakeup(time_ns: u64) -> u64 {
     const QUARTER: u64 = RING_BYTES as u64 / 4;
-    let waiting = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
-    let is_crossing = waiting >= QUARTER && waiting & (QUARTER - 1) < 2 * size_of::<Record<N>>() as u64;
-    u64::from(if is_crossing { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
+    let is_asked = time_ns & 0x1f0 == 0;
+    // SAFETY: a ring buffer's map.
+    let is_filling =
+        is_asked && unsafe { bpf_ringbuf_query(events(), u64::from(BPF_RB_AVAIL_DATA)) } >= QUARTER;
+    u64::from(if is_filling { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
+}
+
+#[inline(always)]
+fn events() -> *mut c_void {
+    (&raw const EVENTS).cast_mut().cast()
 }

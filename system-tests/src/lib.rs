@@ -14,6 +14,7 @@
 
 pub mod captures;
 pub mod certificate;
+pub mod classifier;
 pub mod clients;
 pub mod demo;
 pub mod envoy;

@@ -9,6 +9,7 @@ use aya::{Ebpf, EbpfError, EbpfLoader};
 use sni_probe_common::counters::Counter;
 use sni_probe_common::event::Event;
 use sni_probe_common::ports;
+use sni_probe_common::tunnel::Tunnels;
 
 /// Name of the program that looks at packets to the gateway; also of its legacy filter.
 pub const CLIENT_TO_GATEWAY: &str = "client_to_gateway";
@@ -59,8 +60,8 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Loads both programs, for gateways on `ports`.
-    pub fn load(ports: &[u16]) -> Result<Self, LoadError> {
+    /// Loads both programs, for gateways on `ports`, that look into `tunnels`.
+    pub fn load(ports: &[u16], tunnels: Tunnels) -> Result<Self, LoadError> {
         if OBJECT.is_empty() {
             return Err(LoadError::NoObject);
         }
@@ -69,6 +70,7 @@ impl Programs {
         let mut ebpf = EbpfLoader::new()
             .override_global("GATEWAY_PORTS", &bitmap, true)
             .override_global("HASH_SEED", &seed, true)
+            .override_global("TUNNELS", &tunnels.bits(), true)
             .load(OBJECT)
             .map_err(LoadError::from_object)?;
         for name in [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT] {

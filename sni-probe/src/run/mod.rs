@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use sni_probe::capture::links::Netlink;
 use sni_probe::capture::preflight;
 use sni_probe::capture::programs::{Counters, EventRing, Programs};
+use sni_probe_common::tunnel::Tunnels;
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::Observation;
 use sni_probe_core::tracker::Fingerprints;
@@ -58,7 +59,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     let mut link_changes = pin!(link_changes);
     let mut interfaces =
         Interfaces::find(netlink, &options, Arc::clone(&metrics), Arc::clone(&readiness)).await?;
-    let mut programs = Programs::load(&options.ports)?;
+    let mut programs = Programs::load(&options.ports, Tunnels::NONE)?;
     #[cfg(feature = "kernel-log")]
     forward_kernel_log(&mut programs)?;
     let mut ring = readable(programs.take_events()?)?;

@@ -9,6 +9,7 @@ use proptest::test_runner::TestRunner;
 use sni_probe::capture::programs::{CLIENT_TO_GATEWAY, Counters, EventRing, GATEWAY_TO_CLIENT, Programs};
 use sni_probe_common::counters::Counter;
 use sni_probe_common::event::{Event, EventHeader, tcp_flags};
+use sni_probe_common::tunnel::Tunnels;
 use sni_probe_common::userspace::{Datapath, Frame};
 
 /// `TC_ACT_UNSPEC`, which is `TCX_NEXT`: the chain goes on.
@@ -47,7 +48,11 @@ pub(super) struct Kernel {
 
 impl Kernel {
     pub(super) fn load(ports: &[u16]) -> Self {
-        let mut programs = Programs::load(ports).expect("the programs load");
+        Self::load_with(ports, Tunnels::NONE)
+    }
+
+    fn load_with(ports: &[u16], tunnels: Tunnels) -> Self {
+        let mut programs = Programs::load(ports, tunnels).expect("the programs load");
         let ring = programs.take_events().expect("the ring");
         let counters = programs.take_counters().expect("the counters");
         Self { programs, ring, counters }

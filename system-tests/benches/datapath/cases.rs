@@ -1,0 +1,162 @@
+//! The packets, and what comes before them in their connection.
+
+use etherparse::{IpHeaders, PacketBuilder, PacketBuilderStep, TcpHeader, VlanId};
+use sni_probe::capture::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
+use system_tests::hello::ClientHelloBuilder;
+
+pub(crate) const GATEWAY_PORT: u16 = 443;
+const OTHER_PORT: u16 = 9000;
+const CLIENT_PORT: u16 = 40_000;
+const CLIENT_ISN: u32 = 1_000;
+const GATEWAY_ISN: u32 = 9_000;
+/// A segment of a download or an upload.
+const SEGMENT_BYTES: usize = 1_000;
+/// Runs of a case that changes nothing.
+const MANY: u32 = 100_000;
+/// Hellos between two looks at the ring: few enough that it does not fill.
+const HELLOS: u32 = 400;
+/// Answers that are no end of a handshake; the datapath looks at 16 of a connection.
+const ANSWERS: u32 = 12;
+
+/// How a packet is wrapped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Family {
+    V4,
+    V6,
+    /// IPv4 behind one tag.
+    Vlan,
+}
+
+pub(crate) const FAMILIES: [Family; 3] = [Family::V4, Family::V6, Family::Vlan];
+
+impl Family {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "ipv4",
+            Self::V6 => "ipv6",
+            Self::Vlan => "vlan",
+        }
+    }
+
+    fn network(self, from: u8, to: u8) -> PacketBuilderStep<IpHeaders> {
+        let ethernet = PacketBuilder::ethernet2([2; 6], [4; 6]);
+        match self {
+            Self::V4 => ethernet.ipv4([10, 0, 0, from], [10, 0, 0, to], 64),
+            Self::V6 => ethernet.ipv6([from; 16], [to; 16], 64),
+            Self::Vlan => {
+                let tag = VlanId::try_new(9).expect("a valid id");
+                ethernet.single_vlan(tag).ipv4([10, 0, 0, from], [10, 0, 0, to], 64)
+            }
+        }
+    }
+}
+
+/// One packet and the program that sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Packet {
+    pub(crate) program: &'static str,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What is measured.
+#[derive(Debug)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) family: Family,
+    /// What comes before, at each call.
+    pub(crate) before: Vec<Packet>,
+    pub(crate) packet: Packet,
+    /// Repeats in the kernel.
+    pub(crate) repeat: u32,
+    /// Calls a round; before each, the ring is drained.
+    pub(crate) calls: u32,
+}
+
+/// All cases of a family.
+pub(crate) fn cases(family: Family) -> Vec<Case> {
+    let hello = ClientHelloBuilder::new().server_name("api-test.mydomain.com").padded_to(517).build();
+    let post_quantum = ClientHelloBuilder::new().server_name("api-test.mydomain.com").post_quantum().build();
+    assert_eq!((hello.len(), post_quantum.len()), (517, 1789));
+    let client = |flags, offset, payload: &[u8]| client(family, GATEWAY_PORT, flags, offset, payload);
+    let gateway = |flags, offset, payload: &[u8]| gateway(family, flags, offset, payload);
+    let data = [0x17; SEGMENT_BYTES];
+
+    let syn = client(Flags::Syn, 0, &[]);
+    // One with another number first: without it, the SYN would be taken for a repeated one of the
+    // connection that the case before has left behind.
+    let opened = vec![client(Flags::Syn, 7, &[]), syn.clone()];
+    let mut spoken = opened.clone();
+    spoken.push(client(Flags::Push, 1, &hello));
+    let mut established = spoken.clone();
+    established.push(gateway(Flags::Push, 1, &server_hello([7; 4])));
+    let retry = gateway(Flags::Push, 1, &server_hello([0xcf, 0x21, 0xad, 0x74]));
+
+    let other = self::client(family, OTHER_PORT, Flags::Ack, 4_000, &data);
+    let many = |name, before: &[Packet], packet| Case {
+        name,
+        family,
+        before: before.to_vec(),
+        packet,
+        repeat: MANY,
+        calls: 1,
+    };
+    vec![
+        many("other_port", &[], other),
+        many("pure_ack", &established, client(Flags::Ack, 4_000, &[])),
+        many("data_to_gateway", &established, client(Flags::Ack, 4_000, &data)),
+        many("data_from_gateway", &established, gateway(Flags::Ack, 4_000, &data)),
+        many("syn", &opened, syn),
+        Case { repeat: HELLOS, calls: 10, ..many("hello_517", &opened, client(Flags::Push, 1, &hello)) },
+        Case {
+            repeat: HELLOS,
+            calls: 10,
+            ..many("hello_1789", &opened, client(Flags::Push, 1, &post_quantum))
+        },
+        Case { repeat: ANSWERS, calls: 100, ..many("answer", &spoken, retry) },
+        // The second of them would not be looked at.
+        Case { repeat: 1, calls: 300, ..many("rst", &spoken, gateway(Flags::Rst, 1, &[])) },
+    ]
+}
+
+#[derive(Clone, Copy)]
+enum Flags {
+    Syn,
+    Ack,
+    Push,
+    Rst,
+}
+
+fn client(family: Family, port: u16, flags: Flags, offset: u32, payload: &[u8]) -> Packet {
+    let header = tcp(CLIENT_PORT, port, CLIENT_ISN + offset, flags);
+    Packet { program: CLIENT_TO_GATEWAY, bytes: bytes(family.network(1, 2), header, payload) }
+}
+
+fn gateway(family: Family, flags: Flags, offset: u32, payload: &[u8]) -> Packet {
+    let header = tcp(GATEWAY_PORT, CLIENT_PORT, GATEWAY_ISN + offset, flags);
+    Packet { program: GATEWAY_TO_CLIENT, bytes: bytes(family.network(2, 1), header, payload) }
+}
+
+fn tcp(source: u16, destination: u16, seq: u32, flags: Flags) -> TcpHeader {
+    let mut header = TcpHeader::new(source, destination, seq, 64_000);
+    header.syn = matches!(flags, Flags::Syn);
+    header.rst = matches!(flags, Flags::Rst);
+    header.psh = matches!(flags, Flags::Push);
+    header.ack = !header.syn;
+    // Timestamps, as Linux has in every segment: the payload begins at no fixed place.
+    header.set_options_raw(&[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]).expect("12 bytes");
+    header
+}
+
+fn bytes(network: PacketBuilderStep<IpHeaders>, header: TcpHeader, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    network.tcp_header(header).write(&mut bytes, payload).expect("a vector takes all");
+    bytes
+}
+
+/// The beginning of a ServerHello whose random begins so.
+fn server_hello(random: [u8; 4]) -> Vec<u8> {
+    let mut bytes = vec![22, 3, 3, 0, 122, 2, 0, 0, 118, 3, 3];
+    bytes.extend(random);
+    bytes.resize(127, 0x5a);
+    bytes
+}
