@@ -113,7 +113,7 @@ impl Bucket for MapBucket {
     #[inline(always)]
     fn place(&self, way: usize) -> *mut Slot {
         // SAFETY: a value has WAYS slots, and callers stay below that (the verifier checks it).
-        opaque(unsafe { self.0.add(way) })
+        opaque(unsafe { self.0.add(way) } as usize) as *mut Slot
     }
 
     #[inline(always)]
@@ -129,14 +129,14 @@ impl Bucket for MapBucket {
     }
 }
 
-/// A value of which the compiler does not know where it comes from: it would else make "one of these four
+/// An address of which the compiler does not know where it comes from: it would else make "one of these four
 /// pointers" into "this pointer and one of these four offsets", which the verifier does not allow without
-/// `CAP_PERFMON`; or leave out a comparison by which the verifier learns the bounds of a length.
+/// `CAP_PERFMON`.
 #[inline(always)]
-pub(crate) fn opaque<T>(mut value: *mut T) -> *mut T {
+fn opaque(mut address: usize) -> usize {
     // SAFETY: a copy to itself. (Not without any instruction: the verifier refuses two source lines for one.)
-    unsafe { asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack, preserves_flags)) };
-    value
+    unsafe { asm!("{0} = {0}", inout(reg) address, options(pure, nomem, nostack, preserves_flags)) };
+    address
 }
 
 /// Zero, in memory that could be written: the verifier does not know what is in it.

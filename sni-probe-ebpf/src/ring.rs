@@ -50,20 +50,21 @@ impl Sink for Ring<'_> {
             size = CLASSES[4];
         }
         // SAFETY: a ring buffer's map; the verifier follows each size.
-        let record = unsafe { bpf_ringbuf_reserve(events(), (HEADER + size) as u64, 0) }.cast::<u8>();
+        let record =
+            unsafe { bpf_ringbuf_reserve(events(), (HEADER + size) as u64, 0) }.cast::<EventHeader>();
         if record.is_null() {
             count(Counter::LostRingFull);
             return;
         }
         // SAFETY: there is room for a header, aligned to 8 bytes.
-        unsafe { record.cast::<EventHeader>().write(*header) };
+        unsafe { record.write(*header) };
         // The verifier wants to see the bounds of the length that the helper is given: that it is not 0, too,
         // before Linux 5.16.
         let len = forget(len);
         if len != 0 && len <= size {
             // SAFETY: `size` bytes follow the header.
             let result = unsafe {
-                let to = record.add(HEADER).cast();
+                let to = record.add(1).cast();
                 bpf_skb_load_bytes(self.ctx.as_ptr().cast(), payload_offset as u32, to, len as u32)
             };
             if result != 0 {

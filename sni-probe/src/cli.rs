@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use sni_probe_common::tunnel::Tunnels;
 
 pub(crate) use self::replay::{ReplayFormat, ReplayOptions};
 use crate::logging::LogOptions;
@@ -84,6 +85,13 @@ pub(crate) struct RunOptions {
     #[arg(long, env = "SNI_PROBE_ORIENTATION", value_enum, default_value_t)]
     pub(crate) orientation: Orientation,
 
+    /// Tunnels to look into, for nodes of an overlay network; may be repeated [default: none]
+    ///
+    /// What is inside is then seen as if it had come without the tunnel. In the environment variable several
+    /// are separated by commas.
+    #[arg(long, env = "SNI_PROBE_DECAPSULATE", value_name = "TUNNEL", value_enum, value_delimiter = ',')]
+    pub(crate) decapsulate: Vec<Decapsulate>,
+
     /// Address and port of the HTTP server: /metrics, /healthz and /readyz
     #[arg(
         long,
@@ -148,6 +156,30 @@ pub(crate) enum Orientation {
     Nic,
     /// Clients' packets go out by it: the node's end of the gateway's veth
     Veth,
+}
+
+/// `--decapsulate`: packets inside of packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Decapsulate {
+    /// VXLAN, to UDP port 4789 or 8472
+    Vxlan,
+    /// Geneve, to UDP port 6081
+    Geneve,
+    /// IPv4 or IPv6 directly in IPv4 or IPv6
+    Ipip,
+}
+
+impl Decapsulate {
+    /// All that were named.
+    pub(crate) fn tunnels(named: &[Self]) -> Tunnels {
+        named.iter().fold(Tunnels::NONE, |tunnels, named| {
+            tunnels.and(match named {
+                Self::Vxlan => Tunnels::VXLAN,
+                Self::Geneve => Tunnels::GENEVE,
+                Self::Ipip => Tunnels::IPIP,
+            })
+        })
+    }
 }
 
 /// `--events`: the lines on stdout.

@@ -1,14 +1,15 @@
 //! `cargo xtask build`: the BPF object, then the daemon with the object inside.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use serde_json::Value;
 
 use crate::setup;
 use crate::toolchain::{EBPF_PACKAGE, EBPF_TARGET, Toolchain};
-use crate::tools::{cargo, progress, root, run, target_directory};
+use crate::tools::{cargo, progress, root, run, show, target_directory};
 
 /// The variable by which sni-probe's build script learns where the BPF object is. Without it, it
 /// embeds none.
@@ -86,8 +87,23 @@ pub(crate) fn sni_probe(options: &Options) -> Result<Built> {
 /// one would unify other features, and build the dependencies again.
 pub(crate) const WORKSPACE_ON_HOST: [&str; 3] = ["--workspace", "--exclude", EBPF_PACKAGE];
 
+/// Runs a cargo command that prints its messages as JSON, and gives the path of the executable it has built that
+/// is `wanted`: only cargo knows it.
+pub(crate) fn executable(command: &mut Command, wanted: impl Fn(&Value) -> bool) -> Result<PathBuf> {
+    command.stderr(Stdio::inherit());
+    let output = command.output().context("starting cargo")?;
+    if !output.status.success() {
+        bail!("{}: {}", show(command), output.status);
+    }
+    let messages = String::from_utf8(output.stdout)?;
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut wanted = messages.filter(|message| wanted(message));
+    let path = wanted.find_map(|message| message["executable"].as_str().map(PathBuf::from));
+    path.with_context(|| format!("{} has built no such executable", show(command)))
+}
+
 /// Builds the BPF object.
-fn object(kernel_log: bool) -> Result<PathBuf> {
+pub(crate) fn object(kernel_log: bool) -> Result<PathBuf> {
     let Some(toolchain) = Toolchain::find() else {
         bail!("no Rust toolchain for the BPF target; install one with: cargo xtask setup");
     };

@@ -6,6 +6,7 @@ mod build;
 mod demo;
 mod fuzz;
 mod lint;
+mod programs;
 mod root;
 mod run;
 mod setup;
@@ -14,6 +15,7 @@ mod system_test;
 mod test;
 mod toolchain;
 mod tools;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -41,6 +43,7 @@ enum Verb {
     SystemTest(system_test::Arguments),
     Fuzz(fuzz::Arguments),
     Lint(lint::Arguments),
+    Verify(verify::Arguments),
     Bench(bench::Arguments),
 }
 
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Verb::SystemTest(arguments) => system_test::main(&arguments),
         Verb::Fuzz(arguments) => fuzz::main(&arguments),
         Verb::Lint(arguments) => lint::main(&arguments),
+        Verb::Verify(arguments) => verify::main(&arguments),
         Verb::Bench(arguments) => bench::main(&arguments),
     };
     result.unwrap_or_else(|error| {

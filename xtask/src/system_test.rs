@@ -2,9 +2,9 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::Value;
 use system_tests::envoy::ENVOY_VARIABLE;
@@ -60,20 +60,13 @@ pub(crate) fn run(built: &Built, arguments: &[&str]) -> Result<Summary> {
     Summary::of(&mut command)
 }
 
-/// Builds the one binary of the system tests and gives its path, which only cargo knows.
+/// Builds the one binary of the system tests and gives its path.
 fn build_tests(object: &Path) -> Result<PathBuf> {
-    let mut command: Command = cargo();
+    let mut command = cargo();
     command.args(["test", "--no-run", "--message-format", "json-render-diagnostics"]);
     command.args(WORKSPACE_ON_HOST).args(["--test", "system"]);
-    command.env(OBJECT_VARIABLE, object).stderr(Stdio::inherit());
-    let output = command.output().context("starting cargo")?;
-    if !output.status.success() {
-        bail!("the system tests do not build");
-    }
-    let messages = String::from_utf8(output.stdout)?;
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut tests = messages
-        .filter(|message| message["target"]["name"] == "system" && message["profile"]["test"] == true);
-    let test = tests.find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    test.context("cargo has built no system tests")
+    command.env(OBJECT_VARIABLE, object);
+    let is_test =
+        |message: &Value| message["target"]["name"] == "system" && message["profile"]["test"] == true;
+    build::executable(&mut command, is_test).context("building the system tests")
 }

@@ -9,7 +9,7 @@ use crate::build::{self, OBJECT_VARIABLE, WORKSPACE_ON_HOST};
 use crate::root::is_root;
 use crate::summary::Summary;
 use crate::tools::{cargo, progress};
-use crate::{fuzz, lint, setup, system_test};
+use crate::{fuzz, lint, setup, system_test, verify};
 
 /// Test everything: setup, lint, unit tests, system tests (as root)
 ///
@@ -45,7 +45,11 @@ pub(crate) fn main(_: &Arguments) -> Result<ExitCode> {
     summary += fuzz::seeds()?;
 
     match &built {
-        Some(built) if is_root() => summary += system_test::run(built, &[])?,
+        Some(built) if is_root() => {
+            progress("verify");
+            verify::within_budget()?;
+            summary += system_test::run(built, &[])?;
+        }
         _ => skipped.push("the system tests (they need root: sudo, or cargo xtask system-test)"),
     }
     if !skipped.is_empty() {

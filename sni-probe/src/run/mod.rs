@@ -13,7 +13,6 @@ use rustix::time::{ClockId, clock_gettime};
 use sni_probe::capture::links::Netlink;
 use sni_probe::capture::preflight;
 use sni_probe::capture::programs::{Counters, EventRing, Programs};
-use sni_probe_common::tunnel::Tunnels;
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::Observation;
 use sni_probe_core::tracker::Fingerprints;
@@ -24,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::interfaces::Interfaces;
-use crate::cli::{Events, RunOptions};
+use crate::cli::{Decapsulate, Events, RunOptions};
 use crate::http::{self, Readiness, ServerState};
 use crate::metrics::Metrics;
 use crate::output::{EventWriter, WallClock};
@@ -59,7 +58,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     let mut link_changes = pin!(link_changes);
     let mut interfaces =
         Interfaces::find(netlink, &options, Arc::clone(&metrics), Arc::clone(&readiness)).await?;
-    let mut programs = Programs::load(&options.ports, Tunnels::NONE)?;
+    let mut programs = Programs::load(&options.ports, Decapsulate::tunnels(&options.decapsulate))?;
     #[cfg(feature = "kernel-log")]
     forward_kernel_log(&mut programs)?;
     let mut ring = readable(programs.take_events()?)?;

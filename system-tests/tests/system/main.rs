@@ -15,4 +15,5 @@ mod neighbours;
 mod parity;
 mod prometheus;
 mod site;
+mod tunnels;
 mod untouched;

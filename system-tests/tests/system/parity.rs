@@ -2,7 +2,7 @@
 //! frame, both give the same event or the same count. `BPF_PROG_TEST_RUN` runs the real programs.
 
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
-use etherparse::{IpHeaders, PacketBuilder, PacketBuilderStep, TcpHeader, VlanId};
+use etherparse::{IpHeaders, IpNumber, PacketBuilder, PacketBuilderStep, TcpHeader, VlanId};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
@@ -109,6 +109,9 @@ enum Wrapping {
     Vlan,
     QinQ,
     ThreeTags,
+    /// Behind UDP to this port and 8 bytes of VXLAN, which Geneve may take for its own.
+    Udp(u16),
+    IpInIp,
 }
 
 /// A segment of a flow; addresses and ports follow from `flow` and `from_client`.
@@ -188,6 +191,19 @@ impl Segment {
             Wrapping::ThreeTags => {
                 bytes.splice(12..12, [0x88, 0xa8, 0, 1, 0x81, 0, 0, 2, 0x81, 0, 0, 3]);
             }
+            Wrapping::Udp(port) => {
+                let mut frame = Vec::new();
+                let carried = [&[8, 0, 0x65, 0x58, 0, 0, 7, 0], &bytes[..]].concat();
+                let outer = PacketBuilder::ethernet2([6; 6], [8; 6]).ipv4([10, 9, 0, 1], [10, 9, 0, 2], 64);
+                outer.udp(50_000, port).write(&mut frame, &carried).expect("a vector takes all");
+                *bytes = frame;
+            }
+            Wrapping::IpInIp => {
+                let mut frame = Vec::new();
+                let outer = PacketBuilder::ethernet2([6; 6], [8; 6]).ipv4([10, 9, 0, 1], [10, 9, 0, 2], 64);
+                outer.write(&mut frame, IpNumber::IPV4, &bytes[14..]).expect("a vector takes all");
+                *bytes = frame;
+            }
             Wrapping::V4 | Wrapping::V6 | Wrapping::Vlan | Wrapping::QinQ => {}
         }
     }
@@ -236,6 +252,9 @@ fn segment() -> impl Strategy<Value = Segment> {
         1 => Just(Wrapping::Vlan),
         1 => Just(Wrapping::QinQ),
         1 => Just(Wrapping::ThreeTags),
+        1 => Just(Wrapping::Udp(4789)),
+        1 => Just(Wrapping::Udp(6081)),
+        1 => Just(Wrapping::IpInIp),
     ];
     let spoiled = prop::option::weighted(0.1, (0..80_usize, any::<u8>()));
     // The kernel takes no test packet that ends within its IP header.
@@ -257,21 +276,34 @@ fn segment() -> impl Strategy<Value = Segment> {
 
 #[test]
 fn kernel_and_user_space_agree_frame_by_frame() {
-    let mut kernel = Kernel::load(&[443, GATEWAY_PORT]);
-    let mut user = User { datapath: Datapath::new([443, GATEWAY_PORT], 1) };
+    assert_agreement(Tunnels::NONE);
+}
+
+#[test]
+fn kernel_and_user_space_agree_on_what_tunnels_carry() {
+    assert_agreement(Tunnels::VXLAN.and(Tunnels::GENEVE).and(Tunnels::IPIP));
+}
+
+fn assert_agreement(tunnels: Tunnels) {
+    let mut kernel = Kernel::load_with(&[443, GATEWAY_PORT], tunnels);
+    let mut user = User { datapath: Datapath::new([443, GATEWAY_PORT], 1).with_tunnels(tunnels) };
     // Both keep their slots from case to case: a shared history of many connections.
     let mut runner = TestRunner::deterministic();
-    let (mut events, mut counts) = (0, 0);
+    let (mut events, mut counts, mut in_tunnels) = (0, 0, 0);
     for _ in 0..CASES {
         let segment = segment().new_tree(&mut runner).expect("a segment").current();
         let packet = segment.packet();
         let (in_kernel, in_user_space) = (kernel.run(&packet), user.run(&packet));
         assert_eq!(in_kernel, in_user_space, "{segment:?}");
         events += in_kernel.events.len();
+        if matches!(segment.wrapping, Wrapping::Udp(_) | Wrapping::IpInIp) {
+            in_tunnels += in_kernel.events.len();
+        }
         counts += in_kernel.counts.len();
     }
     assert!(
         events > CASES / 10 && counts > CASES / 100,
         "{events} events, {counts} counts: too few to prove much"
     );
+    assert_eq!(in_tunnels > CASES / 100, !tunnels.is_empty(), "{in_tunnels} events of tunnels");
 }

@@ -1,6 +1,7 @@
-//! `cargo xtask bench`: how fast, beside other programs that do similar things.
+//! `cargo xtask bench`: what sni-probe costs, and how fast it is beside programs that do similar things.
 
 mod capture;
+mod datapath;
 mod measure;
 mod replay;
 mod report;
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-/// Measure sni-probe beside other programs
+/// Measure what sni-probe costs, and how it does beside other programs
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -19,12 +20,14 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    Datapath(datapath::Arguments),
     Replay(replay::Arguments),
     Measure(measure::Arguments),
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.bench {
+        Bench::Datapath(arguments) => datapath::main(arguments),
         Bench::Replay(arguments) => replay::main(arguments),
         Bench::Measure(arguments) => measure::main(arguments),
     }
