@@ -46,8 +46,9 @@ impl Tunnels {
         self.0 == 0
     }
 
+    /// Whether `tunnel` is among these.
     #[inline(always)]
-    const fn has(self, tunnel: Self) -> bool {
+    pub const fn has(self, tunnel: Self) -> bool {
         self.0 & tunnel.0 != 0
     }
 }

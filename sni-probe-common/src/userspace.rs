@@ -132,6 +132,11 @@ impl Datapath {
         datapath::gateway_to_client(frame, &self.table, &mut sink);
     }
 
+    /// The slots of a bucket, a number less than [`BUCKETS`].
+    pub fn bucket(&self, index: u32) -> Option<[Slot; WAYS]> {
+        self.table.buckets.get(index as usize).map(|bucket| bucket.each_ref().map(Cell::get))
+    }
+
     /// How often `counter` was counted.
     pub const fn counter(&self, counter: Counter) -> u64 {
         self.counters[counter as usize]

@@ -5,16 +5,18 @@ mod replay;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use sni_probe_common::tunnel::Tunnels;
 
 pub(crate) use self::replay::{ReplayFormat, ReplayOptions};
 use crate::logging::LogOptions;
+use crate::run::Wanted;
 
 /// Sees TLS clients that connect without SNI, and what becomes of them.
 #[derive(Debug, Parser)]
@@ -44,24 +46,32 @@ pub(crate) enum Command {
 /// Attaches two programs to the traffic control hooks of each interface. They look at the first
 /// bytes of connections to the gateway's ports, and never change or hold up a packet.
 ///
-/// Needs Linux 5.8 or later, and root or the capabilities CAP_BPF, CAP_NET_ADMIN and
-/// CAP_PERFMON (before Linux 5.11 also CAP_SYS_RESOURCE, for locked memory).
+/// Needs Linux 5.8 or later, and root or the capabilities CAP_BPF and CAP_NET_ADMIN (before Linux 6.1
+/// also CAP_PERFMON, before 5.11 CAP_SYS_RESOURCE for locked memory); or with packet sockets CAP_NET_RAW alone.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = RUN_EPILOGUE)]
 #[expect(clippy::doc_markdown, reason = "the text of --help")]
 pub(crate) struct RunOptions {
-    /// Interface to watch; may be repeated [default: the interfaces of the default routes]
+    /// Interface to watch, or a pattern such as 'gke*'; may be repeated [default: those of the default routes]
     ///
-    /// In the environment variable several are separated by commas.
+    /// One that is named must exist. What matches a pattern is watched as it comes and goes. In the environment
+    /// variable several are separated by commas.
     #[arg(
         short,
         long = "interface",
         env = "SNI_PROBE_INTERFACE",
         value_name = "NAME",
         value_delimiter = ',',
-        value_parser = NonEmptyStringValueParser::new()
+        value_parser = Wanted::parse
     )]
-    pub(crate) interfaces: Vec<String>,
+    pub(crate) interfaces: Vec<Wanted>,
+
+    /// Network namespace in which the interfaces are, as a file: a pod's is /proc/PID/ns/net
+    ///
+    /// Metrics are served where the program was started. Takes CAP_SYS_ADMIN besides. The namespace lives as long
+    /// as the program does.
+    #[arg(long, env = "SNI_PROBE_NETNS", value_name = "PATH")]
+    pub(crate) netns: Option<PathBuf>,
 
     /// TCP port on which the gateway expects TLS; may be repeated
     ///
@@ -77,9 +87,25 @@ pub(crate) struct RunOptions {
     )]
     pub(crate) ports: Vec<u16>,
 
-    /// How to attach the programs
+    /// How to see packets
+    #[arg(long, env = "SNI_PROBE_CAPTURE", value_enum, default_value_t)]
+    pub(crate) capture: Capture,
+
+    /// How to attach the programs (with packet sockets of no meaning)
     #[arg(long, env = "SNI_PROBE_ATTACH", value_enum, default_value_t)]
     pub(crate) attach: Attach,
+
+    /// Priority of the filters in a clsact qdisc (1 to 65535; without clsact of no meaning)
+    /// [default: the first of 50 to 65 that is free]
+    ///
+    /// Filters with a lower number come first. 1 is where Cilium's is.
+    #[arg(
+        long,
+        env = "SNI_PROBE_PRIORITY",
+        value_name = "NUMBER",
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    pub(crate) priority: Option<u16>,
 
     /// On which side of the gateway the interfaces are
     #[arg(long, env = "SNI_PROBE_ORIENTATION", value_enum, default_value_t)]
@@ -91,6 +117,21 @@ pub(crate) struct RunOptions {
     /// are separated by commas.
     #[arg(long, env = "SNI_PROBE_DECAPSULATE", value_name = "TUNNEL", value_enum, value_delimiter = ',')]
     pub(crate) decapsulate: Vec<Decapsulate>,
+
+    /// Keep all capabilities, instead of dropping those that are not needed any more after attaching
+    ///
+    /// With named interfaces none is needed. One that is deleted and made anew can then not be watched again: the
+    /// program ends with exit code 2, for its supervisor to start it anew. Patterns keep what attaching takes;
+    /// filters in a clsact qdisc keep CAP_NET_ADMIN, to put them back when somebody removes them.
+    #[arg(long, env = "SNI_PROBE_KEEP_PRIVILEGES", value_parser = FalseyValueParser::new())]
+    pub(crate) keep_privileges: bool,
+
+    /// Have the kernel count runs and time of the programs, for the metrics sni_probe_program_*
+    ///
+    /// It then does so for all eBPF programs of the machine, which costs each of them some 20 ns a run. Takes
+    /// CAP_SYS_ADMIN at the start. With packet sockets of no meaning.
+    #[arg(long, env = "SNI_PROBE_KERNEL_STATS", value_parser = FalseyValueParser::new())]
+    pub(crate) kernel_stats: bool,
 
     /// Address and port of the HTTP server: /metrics, /healthz and /readyz
     #[arg(
@@ -127,12 +168,30 @@ Examples:
       One interface and one port; a line for each handshake.
   sni-probe run --events json --listen 127.0.0.1:9917 | jq 'select(.sni == \"absent\")'
       The handshakes without SNI, as JSON.
+  sni-probe run -i 'gke*'
+      The host's ends of all pods, as they come and go.
+  sni-probe run --netns /proc/4711/ns/net -i eth0
+      Inside the gateway's pod, of which 4711 is a process.
+  sni-probe run --capture af-packet
+      Without eBPF, where that is not allowed.
   SNI_PROBE_INTERFACE=eth0,eth1 SNI_PROBE_PORT=443,15443 sni-probe run
       The same flags by environment variables; an empty variable counts as none.
 
 Exit codes:
   0  stopped by SIGTERM or SIGINT
   2  could not run; one line on stderr says why and what to do";
+
+/// `--capture`: how packets are seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Capture {
+    /// TC where this machine and the process's capabilities allow it, else packet sockets
+    #[default]
+    Auto,
+    /// eBPF programs at the hooks of traffic control
+    Tc,
+    /// Packet sockets, with `CAP_NET_RAW` alone: for where eBPF is not allowed
+    AfPacket,
+}
 
 /// `--attach`: by which interface of the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

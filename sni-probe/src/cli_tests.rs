@@ -17,7 +17,7 @@ fn the_command_line_is_consistent() {
 #[test]
 fn defaults() {
     let options = parse_run(&[]).unwrap();
-    assert_eq!(options.interfaces, Vec::<String>::new());
+    assert_eq!(options.interfaces, []);
     assert_eq!(options.ports, [443, 8443]);
     assert_eq!(options.attach, Attach::Auto);
     assert_eq!(options.orientation, Orientation::Auto);
@@ -53,7 +53,7 @@ fn every_flag() {
         "warn,sni_probe=debug",
     ])
     .unwrap();
-    assert_eq!(options.interfaces, ["eth0", "eth1", "eth2"]);
+    assert_eq!(options.interfaces, ["eth0", "eth1", "eth2"].map(|name| Wanted::Name(name.to_owned())));
     assert_eq!(options.ports, [443, 15443]);
     assert_eq!(options.attach, Attach::Clsact);
     assert_eq!(options.orientation, Orientation::Veth);

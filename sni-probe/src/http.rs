@@ -4,10 +4,10 @@
 //! and the requests of each, the size of a request's head. Bodies are not read.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -19,6 +19,7 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use sni_probe::capture::neighbours::Neighbour;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -143,40 +144,93 @@ async fn readyz(State(state): State<ServerState>) -> (StatusCode, String) {
 /// Whether the daemon sees what it was told to watch.
 #[derive(Debug, Default)]
 pub(crate) struct Readiness {
-    interfaces: Mutex<BTreeMap<String, Status>>,
+    state: Mutex<Watched>,
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    interfaces: BTreeMap<String, Status>,
+    /// The patterns by which interfaces are found, if any.
+    pattern: Option<String>,
 }
 
 /// The state of an interface that is to be watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// Both programs are attached.
-    Attached,
+    /// It is watched.
+    Attached {
+        /// Whom packets meet before.
+        before: Vec<Neighbour>,
+    },
     /// Nothing is seen there, for this reason.
     Detached(String),
+}
+
+impl Status {
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::Attached { before } => !before.iter().any(|neighbour| neighbour.ends_chain),
+            Self::Detached(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attached { before } => {
+                f.write_str("attached")?;
+                for neighbour in before {
+                    let what = if neighbour.ends_chain {
+                        "packets that it takes are not seen"
+                    } else {
+                        "it may hide packets"
+                    };
+                    write!(f, "; behind {neighbour}: {what}")?;
+                }
+                Ok(())
+            }
+            Self::Detached(reason) => write!(f, "not attached: {reason}"),
+        }
+    }
 }
 
 impl Readiness {
     /// Notes the state of `interface`.
     pub(crate) fn set(&self, interface: &str, status: Status) {
-        // A panic elsewhere leaves a map that is whole: entries are replaced, never half changed.
-        let mut interfaces = self.interfaces.lock().unwrap_or_else(PoisonError::into_inner);
-        interfaces.insert(interface.to_owned(), status);
+        self.lock().interfaces.insert(interface.to_owned(), status);
     }
 
-    /// Ready if there are interfaces and all are attached; and a line for each.
+    /// Forgets an interface.
+    pub(crate) fn remove(&self, interface: &str) {
+        self.lock().interfaces.remove(interface);
+    }
+
+    /// Notes by which patterns interfaces are found.
+    pub(crate) fn set_pattern(&self, pattern: Option<String>) {
+        self.lock().pattern = pattern;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Watched> {
+        // A panic elsewhere leaves a state that is whole: entries are replaced, never half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ready if there are interfaces and all are seen; and a line for each.
     fn report(&self) -> (bool, String) {
-        let interfaces = self.interfaces.lock().unwrap_or_else(PoisonError::into_inner);
-        let ready = !interfaces.is_empty() && interfaces.values().all(|status| *status == Status::Attached);
+        let state = self.lock();
+        let Watched { interfaces, pattern } = &*state;
+        let ready = !interfaces.is_empty() && interfaces.values().all(Status::is_ready);
         let mut text = String::from(if ready { "ready\n" } else { "not ready\n" });
+        // Writing to a `String` cannot fail.
         if interfaces.is_empty() {
-            text.push_str("no interface yet\n");
-        }
-        for (interface, status) in &*interfaces {
-            // Writing to a `String` cannot fail.
-            let _ = match status {
-                Status::Attached => writeln!(text, "{interface}: attached"),
-                Status::Detached(reason) => writeln!(text, "{interface}: not attached: {reason}"),
+            let _ = match pattern {
+                Some(pattern) => writeln!(text, "no interface matches {pattern} yet"),
+                None => writeln!(text, "no interface yet"),
             };
+        }
+        for (interface, status) in interfaces {
+            let _ = writeln!(text, "{interface}: {status}");
         }
         (ready, text)
     }

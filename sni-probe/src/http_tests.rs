@@ -80,13 +80,13 @@ fn readiness_names_the_interfaces_that_are_not_attached() {
         let (head, body) = fetch(address, "/readyz");
         assert_eq!((status(&head), body.as_str()), ("503", "not ready\nno interface yet\n"));
 
-        readiness.set("eth0", Status::Attached);
+        readiness.set("eth0", Status::Attached { before: Vec::new() });
         readiness.set("eth1", Status::Detached("no such interface".to_owned()));
         let (head, body) = fetch(address, "/readyz");
         let expected = "not ready\neth0: attached\neth1: not attached: no such interface\n";
         assert_eq!((status(&head), body.as_str()), ("503", expected));
 
-        readiness.set("eth1", Status::Attached);
+        readiness.set("eth1", Status::Attached { before: Vec::new() });
         let (head, body) = fetch(address, "/readyz");
         assert_eq!((status(&head), body.as_str()), ("200", "ready\neth0: attached\neth1: attached\n"));
     });

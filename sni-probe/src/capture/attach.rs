@@ -22,7 +22,7 @@ use super::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT, Programs};
 /// fight for it. All filters of one priority are of one kind and protocol, so somebody's may bar it.
 const FILTER_PRIORITIES: RangeInclusive<u16> = 50..=65;
 /// Explicit, so that a second copy cannot be added by mistake.
-const FILTER_HANDLE: TcHandle = TcHandle::new(0, 0x0535);
+pub(super) const FILTER_HANDLE: TcHandle = TcHandle::new(0, 0x0535);
 
 /// By which interface of the kernel programs are attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,14 +42,13 @@ impl fmt::Display for Mode {
     }
 }
 
-/// Which modes may be tried.
+/// How to attach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ModeChoice {
-    /// TCX, and clsact where the kernel has no TCX.
-    #[default]
-    Auto,
-    /// Only this one.
-    Only(Mode),
+pub struct Options {
+    /// By this mode only; else TCX, and clsact where the kernel has no TCX.
+    pub mode: Option<Mode>,
+    /// Priority of legacy filters; else the first of a few that is free.
+    pub priority: Option<u16>,
 }
 
 /// Why programs could not be attached.
@@ -63,6 +62,11 @@ pub enum AttachError {
         "{0} has no Ethernet header (link type {1}), which is not supported; name another with --interface"
     )]
     NotEthernet(String, String),
+    /// Somebody's filter has the priority that was asked for.
+    #[error(
+        "priority {1} of {0} is taken by a filter of another kind, protocol or handle; choose another with --priority"
+    )]
+    PriorityTaken(String, u16),
     /// Another process of this program has its filters there, under the same names.
     #[error("another sni-probe watches {0} by way of clsact; stop it first, or use --attach tcx")]
     Taken(String),
@@ -85,6 +89,7 @@ pub struct Attachment {
     pub mode: Mode,
     /// Which way round.
     pub orientation: Orientation,
+    program_ids: Vec<u32>,
     made_clsact: bool,
     /// Of clsact mode.
     claim: Option<UnixDatagram>,
@@ -96,19 +101,21 @@ pub struct Attachment {
 pub async fn attach(
     programs: &mut Programs,
     link: &Link,
-    choice: ModeChoice,
+    options: Options,
     orientation: Orientation,
 ) -> Result<Attachment, AttachError> {
     if !link.has_ethernet_header {
         return Err(AttachError::NotEthernet(link.name.clone(), link.layer.clone()));
     }
-    match choice {
-        ModeChoice::Only(Mode::Clsact) => attach_clsact(programs, link, orientation).await,
-        ModeChoice::Only(Mode::Tcx) => attach_tcx(programs, link, orientation).map_err(|error| {
+    match options.mode {
+        Some(Mode::Clsact) => attach_clsact(programs, link, options.priority, orientation).await,
+        Some(Mode::Tcx) => attach_tcx(programs, link, orientation).map_err(|error| {
             if is_unsupported(&error) { AttachError::NoTcx(link.name.clone()) } else { other(link, &error) }
         }),
-        ModeChoice::Auto => match attach_tcx(programs, link, orientation) {
-            Err(error) if is_unsupported(&error) => attach_clsact(programs, link, orientation).await,
+        None => match attach_tcx(programs, link, orientation) {
+            Err(error) if is_unsupported(&error) => {
+                attach_clsact(programs, link, options.priority, orientation).await
+            }
             result => result.map_err(|error| other(link, &error)),
         },
     }
@@ -126,6 +133,11 @@ impl Attachment {
                 count.map_or(true, |count| count >= 2)
             }
         }
+    }
+
+    /// The kernel's numbers of the programs.
+    pub(super) fn program_ids(&self) -> &[u32] {
+        &self.program_ids
     }
 
     /// Detaches the programs; errors are of interest to nobody but the log, for the interface may be gone.
@@ -159,6 +171,7 @@ fn attach_tcx(
         let _ = remove_filters(link);
     }
     let mut links = Vec::with_capacity(2);
+    let program_ids = programs.ids()?;
     for (name, hook) in hooks(orientation) {
         let program = programs.program(name)?;
         let options = TcAttachOptions::TcxOrder(LinkOrder::first());
@@ -169,6 +182,7 @@ fn attach_tcx(
         link: link.clone(),
         mode: Mode::Tcx,
         orientation,
+        program_ids,
         made_clsact: false,
         claim: None,
         links,
@@ -178,6 +192,7 @@ fn attach_tcx(
 async fn attach_clsact(
     programs: &mut Programs,
     link: &Link,
+    priority: Option<u16>,
     orientation: Orientation,
 ) -> Result<Attachment, AttachError> {
     let claim = claim(link).map_err(|error| match error.kind() {
@@ -193,11 +208,12 @@ async fn attach_clsact(
         link: link.clone(),
         mode: Mode::Clsact,
         orientation,
+        program_ids: programs.ids().map_err(|error| other(link, &error))?,
         made_clsact,
         claim: Some(claim),
         links: Vec::new(),
     };
-    if let Err(error) = add_filters(programs, link, orientation) {
+    if let Err(error) = add_filters(programs, link, priority, orientation) {
         // That it failed is what counts, not that the interface may be gone by now.
         let _ = attachment.detach().await;
         return Err(error);
@@ -205,25 +221,40 @@ async fn attach_clsact(
     Ok(attachment)
 }
 
-fn add_filters(programs: &mut Programs, link: &Link, orientation: Orientation) -> Result<(), AttachError> {
+fn add_filters(
+    programs: &mut Programs,
+    link: &Link,
+    priority: Option<u16>,
+    orientation: Orientation,
+) -> Result<(), AttachError> {
     // Those of an earlier process that was killed.
     remove_filters(link)?;
+    let priorities = priority.map_or(FILTER_PRIORITIES, |priority| priority..=priority);
     for (name, hook) in hooks(orientation) {
-        programs
-            .program(name)
-            .and_then(|program| attach_filter(program, link, hook))
-            .map_err(|error| other(link, &error))?;
+        let attached =
+            programs.program(name).and_then(|program| attach_filter(program, link, hook, &priorities));
+        attached.map_err(|error| match priority {
+            Some(priority) if is_place_taken(&error) => {
+                AttachError::PriorityTaken(link.name.clone(), priority)
+            }
+            _ => other(link, &error),
+        })?;
     }
     Ok(())
 }
 
-fn attach_filter(program: &mut SchedClassifier, link: &Link, hook: TcAttachType) -> Result<(), ProgramError> {
+fn attach_filter(
+    program: &mut SchedClassifier,
+    link: &Link,
+    hook: TcAttachType,
+    priorities: &RangeInclusive<u16>,
+) -> Result<(), ProgramError> {
     let mut attach = |priority| {
         let options = NlOptions { priority, handle: FILTER_HANDLE, classid: None };
         program.attach_with_options(&link.name, hook, TcAttachOptions::Netlink(options))
     };
-    let mut result = attach(*FILTER_PRIORITIES.start());
-    for priority in FILTER_PRIORITIES.skip(1) {
+    let mut result = attach(*priorities.start());
+    for priority in priorities.clone().skip(1) {
         match &result {
             Err(error) if is_place_taken(error) => result = attach(priority),
             _ => break,

@@ -101,6 +101,10 @@ impl Netlink {
         Ok((Self { handle }, messages.map(|_| ())))
     }
 
+    pub(super) const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// Asks the kernel for the interfaces, without routes.
     pub async fn links(&self) -> Result<Links, rtnetlink::Error> {
         let messages: Vec<LinkMessage> = self.handle.link().get().execute().try_collect().await?;

@@ -1,10 +1,17 @@
-//! Live capture: the TC programs and their maps.
+//! Live capture: the TC programs and their maps, or packet sockets where there can be no programs.
 //!
 //! ```text
-//! links (which interfaces?) ─▶ attach (TCX or clsact) ─▶ programs (load) ─▶ ring (events), counters
+//!                                ┌─▶ attach (TCX or clsact) ─▶ programs (load; ring of events, counters)
+//! netns ─▶ links (which          │        └─▶ neighbours (who is before us?)
+//!          interfaces?) ─────────┤
+//!                                └─▶ packet_socket (filter, ring) ─▶ datapath in user space
 //! ```
 
 pub mod attach;
 pub mod links;
+pub mod neighbours;
+pub mod netns;
+pub mod packet_socket;
 pub mod preflight;
 pub mod programs;
+pub mod seed;

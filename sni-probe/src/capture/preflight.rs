@@ -6,6 +6,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The oldest kernel that has the BPF ring buffer and everything else that the programs use.
 const OLDEST_KERNEL: KernelVersion = KernelVersion::new(5, 8, 0);
+/// From this one on, the verifier takes these programs without `CAP_PERFMON`.
+const SPECULATION_KERNEL: KernelVersion = KernelVersion::new(6, 1, 0);
 /// From this one on, maps are charged to the memory cgroup, not to `RLIMIT_MEMLOCK`.
 const MEMORY_CGROUP_KERNEL: KernelVersion = KernelVersion::new(5, 11, 0);
 
@@ -18,24 +20,44 @@ pub enum PreflightError {
     /// The process lacks capabilities.
     #[error(
         "missing capabilities: {}; run it as root (`sudo sni-probe run …`), or grant them: \
-         `sudo setcap cap_bpf,cap_net_admin,cap_perfmon+ep $(command -v sni-probe)`",
+         `sudo setcap cap_bpf,cap_net_admin,cap_perfmon+ep $(command -v sni-probe)` (CAP_PERFMON before Linux 6.1 only)",
         .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
     MissingCapabilities(Vec<Capability>),
+    /// The process lacks the one capability of packet sockets.
+    #[error(
+        "missing capability: CAP_NET_RAW; run it as root (`sudo sni-probe run …`), or grant it: \
+         `sudo setcap cap_net_raw+ep $(command -v sni-probe)`"
+    )]
+    NoPacketSockets,
 }
 
-/// Checks the kernel's version and this process's capabilities, and lifts the limit of locked memory
-/// where the kernel has one.
-pub fn check() -> Result<(), PreflightError> {
-    if let Ok(kernel) = KernelVersion::current() {
-        check_kernel(kernel)?;
-    }
-    check_capabilities(|capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false))?;
+/// Checks what the TC programs need: the kernel's version and this process's capabilities. Lifts the limit of locked
+/// memory where the kernel has one.
+pub fn tc() -> Result<(), PreflightError> {
+    let kernel = KernelVersion::current().unwrap_or(SPECULATION_KERNEL);
+    check_kernel(kernel)?;
+    check_capabilities(kernel, has_capability)?;
     if locked_memory_is_limited() {
         // May fail without CAP_SYS_RESOURCE; loading says so then.
         let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
     }
     Ok(())
+}
+
+/// Checks what packet sockets need.
+pub fn packet_sockets() -> Result<(), PreflightError> {
+    if has_capability(Capability::CAP_NET_RAW) { Ok(()) } else { Err(PreflightError::NoPacketSockets) }
+}
+
+/// Whether the kernel asks for `CAP_BPF` for reading maps as well. Since 5.19 it does not, of whoever has the map's
+/// descriptor.
+pub fn reading_maps_takes_bpf() -> bool {
+    KernelVersion::current().is_ok_and(|kernel| kernel < KernelVersion::new(5, 19, 0))
+}
+
+fn has_capability(capability: Capability) -> bool {
+    caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false)
 }
 
 /// Whether maps may be refused for the limit of locked memory.
@@ -52,15 +74,17 @@ fn check_kernel(kernel: KernelVersion) -> Result<(), PreflightError> {
     Err(PreflightError::OldKernel(release))
 }
 
-/// `CAP_PERFMON`, for the programs read packets at offsets that depend on the packet: without it the
-/// verifier takes that for a way to leak memory by speculation. `CAP_SYS_ADMIN` stands for it and for
-/// `CAP_BPF`, as it did before Linux 5.8.
-fn check_capabilities(has: impl Fn(Capability) -> bool) -> Result<(), PreflightError> {
+/// `CAP_PERFMON` on older kernels, whose verifiers without it take more of what these programs do for a way to leak
+/// memory by speculation. `CAP_SYS_ADMIN` stands for it and for `CAP_BPF`, as it did before Linux 5.8.
+fn check_capabilities(kernel: KernelVersion, has: impl Fn(Capability) -> bool) -> Result<(), PreflightError> {
     let is_missing = |capability: &Capability| {
         let stands_for = *capability != Capability::CAP_NET_ADMIN && has(Capability::CAP_SYS_ADMIN);
         !has(*capability) && !stands_for
     };
-    let needed = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON];
+    let mut needed = vec![Capability::CAP_BPF, Capability::CAP_NET_ADMIN];
+    if kernel < SPECULATION_KERNEL {
+        needed.push(Capability::CAP_PERFMON);
+    }
     let missing: Vec<Capability> = needed.into_iter().filter(is_missing).collect();
     if missing.is_empty() { Ok(()) } else { Err(PreflightError::MissingCapabilities(missing)) }
 }
@@ -76,21 +100,31 @@ mod tests {
         assert_eq!(check_kernel(KernelVersion::new(6, 18, 0)), Ok(()));
     }
 
+    const OLD: KernelVersion = KernelVersion::new(5, 10, 0);
+    const NEW: KernelVersion = KernelVersion::new(6, 12, 0);
+
     #[test]
     fn missing_capabilities_are_named() {
-        let error = check_capabilities(|_| false).unwrap_err().to_string();
-        assert!(error.contains("CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON"), "{error}");
+        let error = check_capabilities(OLD, |_| false).unwrap_err().to_string();
+        assert!(error.contains("CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON;"), "{error}");
         assert!(error.contains("sudo"), "{error}");
         for missing in [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON] {
             let others = |capability| capability != missing && capability != Capability::CAP_SYS_ADMIN;
             let error = PreflightError::MissingCapabilities(vec![missing]);
-            assert_eq!(check_capabilities(others), Err(error));
+            assert_eq!(check_capabilities(OLD, others), Err(error));
         }
+    }
+
+    #[test]
+    fn newer_kernels_do_without_perfmon() {
+        let granted = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN];
+        assert_eq!(check_capabilities(NEW, |capability| granted.contains(&capability)), Ok(()));
+        assert!(check_capabilities(OLD, |capability| granted.contains(&capability)).is_err());
     }
 
     #[test]
     fn sys_admin_stands_for_bpf_and_perfmon() {
         let granted = [Capability::CAP_SYS_ADMIN, Capability::CAP_NET_ADMIN];
-        assert_eq!(check_capabilities(|capability| granted.contains(&capability)), Ok(()));
+        assert_eq!(check_capabilities(OLD, |capability| granted.contains(&capability)), Ok(()));
     }
 }

@@ -2,13 +2,15 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
 
-use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use sni_probe_common::counters::Counter;
 use sni_probe_common::event::Event;
 use sni_probe_common::ports;
+use sni_probe_common::slot::{Slot, WAYS};
 use sni_probe_common::tunnel::Tunnels;
 
 /// Name of the program that looks at packets to the gateway; also of its legacy filter.
@@ -32,8 +34,8 @@ pub enum LoadError {
     LockedMemory,
     /// The kernel refuses for want of a capability or by policy.
     #[error(
-        "the kernel refuses to load eBPF programs ({0}); grant CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and, before \
-         Linux 5.11, CAP_SYS_RESOURCE, and look for a seccomp or lockdown policy that forbids bpf(2)"
+        "the kernel refuses to load eBPF programs ({0}); grant CAP_BPF and CAP_NET_ADMIN, before Linux 6.1 \
+         also CAP_PERFMON, before Linux 5.11 also CAP_SYS_RESOURCE, and look for a seccomp or lockdown policy that forbids bpf(2)"
     )]
     Refused(io::Error),
     /// The verifier rejects a program: a defect of this program on this kernel.
@@ -48,7 +50,7 @@ pub enum LoadError {
     },
     /// The random seed of the flow table cannot be had.
     #[error("no random numbers from the kernel: {0}")]
-    Random(#[from] rustix::io::Errno),
+    Random(io::Error),
     /// Anything else, in aya's words.
     #[error("eBPF programs cannot be loaded: {0}")]
     Other(String),
@@ -66,7 +68,7 @@ impl Programs {
             return Err(LoadError::NoObject);
         }
         let bitmap = ports::bitmap(ports.iter().copied());
-        let seed = random_u64()?;
+        let seed = super::seed::random().map_err(LoadError::Random)?;
         let mut ebpf = EbpfLoader::new()
             .override_global("GATEWAY_PORTS", &bitmap, true)
             .override_global("HASH_SEED", &seed, true)
@@ -86,11 +88,17 @@ impl Programs {
         classifier(&mut self.ebpf, name)
     }
 
+    /// The kernel's numbers of both.
+    pub fn ids(&mut self) -> Result<Vec<u32>, ProgramError> {
+        let names = [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT];
+        names.into_iter().map(|name| Ok(self.program(name)?.info()?.id())).collect()
+    }
+
     /// Takes the reader of events; there is one.
     pub fn take_events(&mut self) -> Result<EventRing, LoadError> {
         let map = self.ebpf.take_map("EVENTS").ok_or_else(|| LoadError::Other("no map EVENTS".to_owned()))?;
         let ring = RingBuf::try_from(map).map_err(|error| LoadError::Other(error.to_string()))?;
-        Ok(EventRing { ring })
+        Ok(EventRing { ring, drained_bytes: 0 })
     }
 
     /// Takes the reader of counters; there is one.
@@ -99,6 +107,22 @@ impl Programs {
             self.ebpf.take_map("COUNTERS").ok_or_else(|| LoadError::Other("no map COUNTERS".to_owned()))?;
         let array = PerCpuArray::try_from(map).map_err(|error| LoadError::Other(error.to_string()))?;
         Ok(Counters { array, seen: [0; Counter::ALL.len()] })
+    }
+
+    /// Takes the reader of slots; there is one.
+    pub fn take_slots(&mut self) -> Result<Slots, LoadError> {
+        let map = self.ebpf.take_map("SLOTS").ok_or_else(|| LoadError::Other("no map SLOTS".to_owned()))?;
+        let array = Array::try_from(map).map_err(|error| LoadError::Other(error.to_string()))?;
+        Ok(Slots { array })
+    }
+
+    /// What the kernel counts of both programs; nothing, unless somebody has it keep statistics.
+    pub fn runs(&mut self) -> Result<[Runs; 2], ProgramError> {
+        let mut runs = |program| -> Result<Runs, ProgramError> {
+            let info = self.program(program)?.info()?;
+            Ok(Runs { program, count: info.run_count(), time: info.run_time() })
+        };
+        Ok([runs(CLIENT_TO_GATEWAY)?, runs(GATEWAY_TO_CLIENT)?])
     }
 
     /// The messages of the programs, for `aya_log`.
@@ -110,12 +134,6 @@ impl Programs {
 
 fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier, ProgramError> {
     ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
-}
-
-fn random_u64() -> Result<u64, rustix::io::Errno> {
-    let mut bytes = [0; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    Ok(u64::from_ne_bytes(bytes))
 }
 
 impl LoadError {
@@ -183,22 +201,56 @@ fn one_line(error: &dyn std::error::Error) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// What the kernel counts of a program while it keeps statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Runs {
+    /// The program.
+    pub program: &'static str,
+    /// How often it ran.
+    pub count: u64,
+    /// How long, in all.
+    pub time: Duration,
+}
+
+/// The table of flow slots, to look at a part of it.
+pub struct Slots {
+    array: Array<MapData, [u64; WAYS]>,
+}
+
+impl Slots {
+    /// The slots of a bucket, a number less than [`BUCKETS`](sni_probe_common::slot::BUCKETS).
+    pub fn bucket(&self, index: u32) -> io::Result<[Slot; WAYS]> {
+        self.array.get(&index, 0).map(|slots| slots.map(Slot)).map_err(io::Error::other)
+    }
+}
+
 /// Reads events. The kernel wakes the reader only when much has gathered: poll it as well.
 pub struct EventRing {
     ring: RingBuf<MapData>,
+    drained_bytes: usize,
 }
 
 impl EventRing {
     /// Hands at most `max` events to `handle`, oldest first, and returns how many there were: fewer than
     /// `max` mean that the ring is empty. A record that is no event comes as `None`.
     pub fn drain(&mut self, max: usize, mut handle: impl FnMut(Option<Event<'_>>)) -> usize {
+        /// Bytes that the kernel puts before each record.
+        const RECORD_HEADER: usize = 8;
         let mut count = 0;
+        let mut bytes = 0;
         while count < max {
             let Some(record) = self.ring.next() else { break };
+            bytes += record.len().next_multiple_of(8) + RECORD_HEADER;
             handle(Event::from_record(&record));
             count += 1;
         }
+        self.drained_bytes = bytes;
         count
+    }
+
+    /// Bytes of the ring that the last [`EventRing::drain`] has emptied.
+    pub const fn drained_bytes(&self) -> usize {
+        self.drained_bytes
     }
 }
 

@@ -4,7 +4,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry,
 };
 
 use super::table::{Key, Table};
@@ -109,6 +110,60 @@ pub(super) const INTERFACE_CHANGES: Family = Family {
     labels: &["interface", "change"],
 };
 
+pub(super) const PROGRAMS_BEFORE: Family = Family {
+    name: "sni_probe_programs_before",
+    help: "Programs and filters of others that packets meet before sni-probe's on this hook, by whether they are known to end the chain.",
+    labels: &["interface", "hook", "verdict"],
+};
+
+pub(super) const RING_BYTES: Family = Family {
+    name: "sni_probe_ring_bytes",
+    help: "Size of the ring between the kernel and the daemon; of packet sockets, of all their rings.",
+    labels: &[],
+};
+
+pub(super) const RING_USED_BYTES: Family = Family {
+    name: "sni_probe_ring_used_bytes",
+    help: "What had gathered in the ring when it was last emptied. Of packet sockets not known.",
+    labels: &[],
+};
+
+pub(super) const RING_USED_BYTES_MAX: Family = Family {
+    name: "sni_probe_ring_used_bytes_max",
+    help: "The most that had gathered in the ring since the start. Of packet sockets not known.",
+    labels: &[],
+};
+
+pub(super) const SLOTS_CAPACITY: Family = Family {
+    name: "sni_probe_slots_capacity",
+    help: "Flow slots of the datapath: how many connections it knows at once.",
+    labels: &[],
+};
+
+pub(super) const SLOTS: Family = Family {
+    name: "sni_probe_slots",
+    help: "Flow slots in use, an estimate from a sample that is renewed within half a minute. Slots of connections that are over stay in use until others need them.",
+    labels: &["use"],
+};
+
+pub(super) const PROGRAM_RUNS: Family = Family {
+    name: "sni_probe_program_runs_total",
+    help: "How often a program ran: once for each packet. Only with --kernel-stats.",
+    labels: &["program"],
+};
+
+pub(super) const PROGRAM_RUN_SECONDS: Family = Family {
+    name: "sni_probe_program_run_seconds_total",
+    help: "How long a program ran, in all. Only with --kernel-stats.",
+    labels: &["program"],
+};
+
+pub(super) const INTERFACES_REFUSED: Family = Family {
+    name: "sni_probe_interfaces_refused_total",
+    help: "Interfaces that match a pattern of --interface and are not watched, for 1024 are.",
+    labels: &[],
+};
+
 pub(super) const BUILD_INFO: Family = Family {
     name: "sni_probe_build_info",
     help: "The version and revision of this program; always 1.",
@@ -148,6 +203,15 @@ impl Family {
 
     pub(super) fn gauges(self, registry: &Registry) -> prometheus::Result<IntGaugeVec> {
         register(registry, IntGaugeVec::new(self.options(), self.labels)?)
+    }
+
+    /// Gauges for all values of the closed label set `K`.
+    pub(super) fn gauge_table<K: Key>(self, registry: &Registry) -> prometheus::Result<Table<K, IntGauge>> {
+        Table::new(&self.gauges(registry)?)
+    }
+
+    pub(super) fn seconds(self, registry: &Registry) -> prometheus::Result<CounterVec> {
+        register(registry, CounterVec::new(self.options(), self.labels)?)
     }
 
     pub(super) fn counter(self, registry: &Registry) -> prometheus::Result<IntCounter> {

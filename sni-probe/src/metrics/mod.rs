@@ -8,9 +8,13 @@ mod families;
 mod table;
 mod vocabulary;
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use prometheus::{
+    CounterVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
+};
 use sni_probe_common::counters::Counter;
 use sni_probe_core::frame;
 use sni_probe_core::observation::{Features, Handshake, Observation, Outcome};
@@ -20,7 +24,7 @@ use sni_probe_core::vocabulary::{
 };
 
 use self::table::Table;
-pub(crate) use self::vocabulary::{AttachMode, Hook, InterfaceChange};
+pub(crate) use self::vocabulary::{AttachMode, Hook, InterfaceChange, SlotUse, Verdict};
 use self::vocabulary::{FlowEviction, LostReason, SkipReason};
 
 /// All metrics of the daemon.
@@ -43,6 +47,15 @@ pub(crate) struct Metrics {
     flows_capacity: IntGauge,
     attached: IntGaugeVec,
     interface_changes: IntCounterVec,
+    programs_before: IntGaugeVec,
+    interfaces_refused: IntCounter,
+    ring_bytes: IntGauge,
+    ring_used_bytes: IntGauge,
+    ring_used_bytes_max: IntGauge,
+    slots_capacity: IntGauge,
+    slots: Table<SlotUse, IntGauge>,
+    program_runs: IntCounterVec,
+    program_run_seconds: CounterVec,
 }
 
 impl Metrics {
@@ -90,6 +103,15 @@ impl Metrics {
             flows_capacity: families::FLOWS_CAPACITY.gauge(&registry)?,
             attached: families::ATTACHED.gauges(&registry)?,
             interface_changes: families::INTERFACE_CHANGES.counters(&registry)?,
+            programs_before: families::PROGRAMS_BEFORE.gauges(&registry)?,
+            interfaces_refused: families::INTERFACES_REFUSED.counter(&registry)?,
+            ring_bytes: families::RING_BYTES.gauge(&registry)?,
+            ring_used_bytes: families::RING_USED_BYTES.gauge(&registry)?,
+            ring_used_bytes_max: families::RING_USED_BYTES_MAX.gauge(&registry)?,
+            slots_capacity: families::SLOTS_CAPACITY.gauge(&registry)?,
+            slots: families::SLOTS.gauge_table(&registry)?,
+            program_runs: families::PROGRAM_RUNS.counters(&registry)?,
+            program_run_seconds: families::PROGRAM_RUN_SECONDS.seconds(&registry)?,
             registry,
         })
     }
@@ -169,6 +191,16 @@ impl Metrics {
         self.packets_skipped.get(reason.into()).inc_by(n);
     }
 
+    /// Counts `n` frames that found no room in the ring of a packet socket.
+    pub(crate) fn packets_dropped(&self, n: u64) {
+        self.events_lost.get(LostReason::PacketRingFull).inc_by(n);
+    }
+
+    /// Counts `n` interfaces that match a pattern and are too many.
+    pub(crate) fn interfaces_refused(&self, n: u64) {
+        self.interfaces_refused.inc_by(n);
+    }
+
     /// Counts a record of the ring buffer that is no event.
     pub(crate) fn record_invalid(&self) {
         self.events_lost.get(LostReason::InvalidRecord).inc();
@@ -181,8 +213,38 @@ impl Metrics {
 
     /// Sets how many flows the tracker holds, and how many it can.
     pub(crate) fn set_flows(&self, open: usize, capacity: usize) {
-        self.flows.set(i64::try_from(open).unwrap_or(i64::MAX));
-        self.flows_capacity.set(i64::try_from(capacity).unwrap_or(i64::MAX));
+        self.flows.set(gauge(open));
+        self.flows_capacity.set(gauge(capacity));
+    }
+
+    /// Sets the size of the ring, in bytes.
+    pub(crate) fn set_ring_bytes(&self, bytes: usize) {
+        self.ring_bytes.set(gauge(bytes));
+    }
+
+    /// Notes how many bytes had gathered in the ring.
+    pub(crate) fn set_ring_used(&self, bytes: usize) {
+        let bytes = gauge(bytes);
+        self.ring_used_bytes.set(bytes);
+        if bytes > self.ring_used_bytes_max.get() {
+            self.ring_used_bytes_max.set(bytes);
+        }
+    }
+
+    /// Sets how many slots there are, and how many of them each use has.
+    pub(crate) fn set_slots(&self, capacity: usize, used: impl IntoIterator<Item = (SlotUse, usize)>) {
+        self.slots_capacity.set(gauge(capacity));
+        for (slot_use, count) in used {
+            self.slots.get(slot_use).set(gauge(count));
+        }
+    }
+
+    /// Sets what the kernel has counted of a program.
+    pub(crate) fn set_program_runs(&self, program: &str, runs: u64, time: Duration) {
+        let series = self.program_runs.with_label_values(&[program]);
+        series.inc_by(runs.saturating_sub(series.get()));
+        let series = self.program_run_seconds.with_label_values(&[program]);
+        series.inc_by((time.as_secs_f64() - series.get()).max(0.0));
     }
 
     /// Makes the series of an interface that is to be watched, with the value 0.
@@ -194,6 +256,36 @@ impl Metrics {
         }
         for &change in InterfaceChange::ALL {
             self.interface_changes_series(interface, change);
+        }
+        self.set_programs_before(interface, &[]);
+    }
+
+    /// Removes the series of an interface that is gone for good.
+    pub(crate) fn remove_interface(&self, interface: &str) {
+        // A series that is not there is removed.
+        for &hook in Hook::ALL {
+            for &mode in AttachMode::ALL {
+                let _ = self.attached.remove_label_values(&[interface, hook.as_str(), mode.as_str()]);
+            }
+            for &verdict in Verdict::ALL {
+                let _ =
+                    self.programs_before.remove_label_values(&[interface, hook.as_str(), verdict.as_str()]);
+            }
+        }
+        for &change in InterfaceChange::ALL {
+            let _ = self.interface_changes.remove_label_values(&[interface, change.as_str()]);
+        }
+    }
+
+    /// Sets how many programs packets meet before ours: one item for each.
+    pub(crate) fn set_programs_before(&self, interface: &str, programs: &[(Hook, Verdict)]) {
+        for &hook in Hook::ALL {
+            for &verdict in Verdict::ALL {
+                let count = programs.iter().filter(|program| **program == (hook, verdict)).count();
+                let series =
+                    self.programs_before.with_label_values(&[interface, hook.as_str(), verdict.as_str()]);
+                series.set(gauge(count));
+            }
         }
     }
 
@@ -229,6 +321,10 @@ impl Metrics {
     pub(crate) fn encode(&self) -> anyhow::Result<String> {
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
     }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use prometheus::proto::{MetricFamily, MetricType};
+
+use sni_probe::capture::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
 
 use super::Metrics;
 
@@ -31,6 +34,7 @@ of the two sums is the number of hellos that wait for theirs.
 | share of clients without SNI | `sum(rate(sni_probe_client_hellos_total{sni=\"absent\"}[5m])) / sum(rate(sni_probe_client_hellos_total[5m]))` |
 | the same though SNI was there: unknown names | `sum(rate(sni_probe_handshakes_total{sni=\"present\",outcome=\"reset_by_gateway\"}[5m])) + sum(rate(sni_probe_alerts_total{sni=\"present\",description=\"unrecognized_name\"}[5m]))` |
 | an interface that is not watched | `max by (instance, interface, hook) (sni_probe_attached) == 0` |
+| an interface where somebody's program hides packets | `sni_probe_programs_before{verdict=\"ends_chain\"} > 0` |
 | events that were lost | `sum by (reason) (rate(sni_probe_events_lost_total[5m])) > 0` |
 
 ## Families
@@ -130,6 +134,7 @@ const VALUES: &[(&str, &str, Meanings)] = &[
         &[
             ("ring_full", "the ring buffer between kernel and daemon had no room"),
             ("copy_failed", "the kernel could not copy the packet's bytes; in a capture: they were cut off"),
+            ("packet_ring_full", "the ring of a packet socket had no room (`--capture af-packet`)"),
             ("invalid_record", "the daemon could not read a record of the ring buffer"),
         ],
     ),
@@ -166,7 +171,43 @@ const VALUES: &[(&str, &str, Meanings)] = &[
         ],
     ),
     ("", "hook", &[("ingress", "what the interface receives"), ("egress", "what the interface sends")]),
-    ("", "mode", &[("tcx", "a TCX link (Linux 6.6 and later)"), ("clsact", "a filter of a clsact qdisc")]),
+    (
+        "",
+        "mode",
+        &[
+            ("tcx", "a TCX link (Linux 6.6 and later)"),
+            ("clsact", "a filter of a clsact qdisc"),
+            ("af_packet", "a packet socket, which sees both directions"),
+        ],
+    ),
+    (
+        "",
+        "verdict",
+        &[
+            (
+                "ends_chain",
+                "packets that it takes are not seen: Cilium's programs, filters that match all and end",
+            ),
+            ("unknown", "it may let packets go on, or not"),
+        ],
+    ),
+    (
+        "",
+        "use",
+        &[
+            ("open", "the client has not spoken yet"),
+            ("handshake", "the client has spoken, the gateway's answer is awaited"),
+            ("done", "the handshake is over"),
+        ],
+    ),
+    (
+        "",
+        "program",
+        &[
+            ("client_to_gateway", "sees what clients send"),
+            ("gateway_to_client", "sees what the gateway sends"),
+        ],
+    ),
     (
         "",
         "change",
@@ -204,6 +245,9 @@ fn metrics_reference_is_up_to_date() {
 fn reference() -> String {
     let metrics = Metrics::new().unwrap();
     metrics.add_interface("eth0");
+    for program in [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT] {
+        metrics.set_program_runs(program, 0, Duration::ZERO);
+    }
     let families = metrics.registry.gather();
     let (own, process): (Vec<_>, Vec<_>) =
         families.iter().partition(|family| family.name().starts_with("sni_probe_"));

@@ -32,6 +32,7 @@ dimensions!(
     NonTls,
     OutcomeClass,
     SkipReason,
+    SlotUse,
     SniClass,
     TlsVersion,
 );
@@ -63,6 +64,8 @@ label! {
         RingFull => "ring_full",
         /// See [`Counter::LostCopyFailed`](sni_probe_common::counters::Counter::LostCopyFailed).
         CopyFailed => "copy_failed",
+        /// The ring of a packet socket had no room for a frame.
+        PacketRingFull => "packet_ring_full",
         /// A record of the ring buffer is shorter than it says.
         InvalidRecord => "invalid_record",
     }
@@ -139,6 +142,37 @@ label! {
         Tcx => "tcx",
         /// A filter of a clsact qdisc.
         Clsact => "clsact",
+        /// A packet socket, which sees both hooks.
+        AfPacket => "af_packet",
+    }
+}
+
+impl AttachMode {
+    /// For messages.
+    pub(crate) fn name(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+label! {
+    /// What is known of a program that packets meet before ours.
+    pub(crate) enum Verdict {
+        /// It may let packets go on, or end the chain.
+        Unknown => "unknown",
+        /// It ends the chain: packets that it takes are not seen.
+        EndsChain => "ends_chain",
+    }
+}
+
+label! {
+    /// What a flow slot is used for: see [`stage`](sni_probe_common::slot::stage).
+    pub(crate) enum SlotUse {
+        /// The client has not spoken yet.
+        Open => "open",
+        /// A handshake under way.
+        Handshake => "handshake",
+        /// A connection whose handshake is over.
+        Done => "done",
     }
 }
 

@@ -7,6 +7,8 @@ use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sni_probe::privileges;
+
 /// Rest before the next try, where the sink is one that does not block (a terminal or pipe that
 /// another process made so).
 const WOULD_BLOCK_RETRY: Duration = Duration::from_millis(10);
@@ -34,9 +36,11 @@ impl Pump {
         let (written, spare) = mpsc::sync_channel(1);
         let pending = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&pending);
-        thread::Builder::new()
-            .name("event-writer".to_owned())
-            .spawn(move || write_batches(sink, &to_write, &written, &counter))?;
+        thread::Builder::new().name("event-writer".to_owned()).spawn(move || {
+            // Writing to what is open takes no privilege. If the kernel refuses, they stay what they were.
+            let _ = privileges::keep_only(&[]);
+            write_batches(sink, &to_write, &written, &counter);
+        })?;
         Ok(Self { batches, spare, pending })
     }
 

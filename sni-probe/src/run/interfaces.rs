@@ -1,22 +1,29 @@
-//! The interfaces that are watched: found at the start, followed as they go and come back.
+//! The interfaces that are watched: found at the start, followed as they come and go.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use sni_probe::capture::attach::{self, Attachment, Mode, ModeChoice};
 use sni_probe::capture::links::{Link, Links, Netlink, Orientation};
-use sni_probe::capture::programs::Programs;
+use sni_probe::capture::neighbours::{self, Neighbour};
 
+use super::selection::{MAX_FOUND, Patterns, Wanted};
+use super::source::{Source, Watch};
 use crate::cli::{self, RunOptions};
 use crate::http::{Readiness, Status};
-use crate::metrics::{AttachMode, Hook, InterfaceChange, Metrics};
+use crate::metrics::{AttachMode, Hook, InterfaceChange, Metrics, Verdict};
+
+/// Interfaces that have gone and are still known by name: their last hellos may wait for their outcomes.
+const DEPARTED: usize = 64;
 
 /// The interfaces that are to be watched.
 pub(super) struct Interfaces {
     netlink: Netlink,
-    choice: ModeChoice,
     orientation: Option<Orientation>,
+    patterns: Patterns,
     watched: Vec<Watched>,
+    /// Index and name, the last one last.
+    departed: VecDeque<(u32, String)>,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
 }
@@ -24,25 +31,34 @@ pub(super) struct Interfaces {
 /// An interface that is to be watched, and is if it is there.
 struct Watched {
     name: String,
-    /// Index of the interface when it was last attached to.
-    index: u32,
-    /// Its index before it was made anew: its last hellos may still wait for their outcomes.
-    former_index: u32,
-    attachment: Option<Attachment>,
-    /// Why it could not be attached, the last time.
+    /// It was named, so it is missed when it is not there; else a pattern has found it.
+    is_named: bool,
+    watch: Option<Watching>,
+    /// Why it could not be watched, the last time.
     complaint: Option<String>,
 }
 
+struct Watching {
+    link: Link,
+    watch: Watch,
+    /// Who is before our programs.
+    before: Vec<Neighbour>,
+}
+
 impl Watched {
-    /// Whether it is there and the programs are not on it.
-    fn is_to_be_attached(&self, links: &Links) -> bool {
-        self.attachment.is_none() && links.by_name(&self.name).is_some()
+    fn new(name: String, is_named: bool) -> Self {
+        Self { name, is_named, watch: None, complaint: None }
     }
 
-    /// Tells that it is attached.
-    fn announce(&self) {
-        let Some(Attachment { link, mode, orientation, .. }) = &self.attachment else { return };
-        tracing::info!(interface = self.name, %mode, %orientation, "attached");
+    /// Whether it is there and not watched.
+    fn is_to_be_watched(&self, links: &Links) -> bool {
+        self.watch.is_none() && links.by_name(&self.name).is_some()
+    }
+
+    /// Tells that it is watched.
+    fn announce(&self, orientation: Orientation) {
+        let Some(Watching { link, watch, .. }) = &self.watch else { return };
+        tracing::info!(interface = self.name, mode = watch.mode().name(), %orientation, "attached");
         if !link.is_up {
             tracing::warn!(
                 interface = self.name,
@@ -56,7 +72,7 @@ impl Interfaces {
     /// Finds the interfaces that the options name, or else those of the default routes.
     ///
     /// # Errors
-    /// If one does not exist, or there is no default route.
+    /// If one that is named does not exist, or there is no default route.
     pub(super) async fn find(
         netlink: Netlink,
         options: &RunOptions,
@@ -65,12 +81,15 @@ impl Interfaces {
     ) -> anyhow::Result<Self> {
         let mut links = netlink.links().await.context("cannot ask the kernel for interfaces")?;
         let mut names: Vec<String> = Vec::new();
-        for name in &options.interfaces {
-            if !names.contains(name) {
-                names.push(name.clone());
+        let mut patterns = Vec::new();
+        for wanted in &options.interfaces {
+            match wanted {
+                Wanted::Name(name) if names.contains(name) => {}
+                Wanted::Name(name) => names.push(name.clone()),
+                Wanted::Matching(pattern) => patterns.push(pattern.clone()),
             }
         }
-        if names.is_empty() {
+        if options.interfaces.is_empty() {
             netlink.add_default_routes(&mut links).await;
             names = links.with_default_route().map(|link| link.name.clone()).collect();
             if names.is_empty() {
@@ -85,77 +104,111 @@ impl Interfaces {
                 bail!("interface {name} does not exist; there are: {}", links.names());
             }
         }
-        let watched = names
-            .into_iter()
-            .map(|name| Watched { name, index: 0, former_index: 0, attachment: None, complaint: None })
-            .collect();
         Ok(Self {
             netlink,
-            choice: choice(options.attach),
-            orientation: orientation(options.orientation),
-            watched,
+            orientation: orientation(options),
+            patterns: Patterns::new(patterns),
+            watched: names.into_iter().map(|name| Watched::new(name, true)).collect(),
+            departed: VecDeque::new(),
             metrics,
             readiness,
         })
     }
 
-    /// Attaches to all of them.
+    /// Watches all of them.
     ///
     /// # Errors
-    /// If one fails: then nothing is attached.
-    pub(super) async fn attach_all(&mut self, programs: &mut Programs) -> anyhow::Result<()> {
+    /// If one that is named fails: then none is watched.
+    pub(super) async fn watch_all(&mut self, source: &mut Source) -> anyhow::Result<()> {
         let mut links = self.netlink.links().await.context("cannot ask the kernel for interfaces")?;
         self.netlink.add_default_routes(&mut links).await;
+        let mut announcements = Vec::new();
         for index in 0..self.watched.len() {
             let name = self.watched[index].name.clone();
             self.metrics.add_interface(&name);
             let result = match links.by_name(&name) {
-                Some(link) => self.attach(index, link, &links, programs).await,
+                Some(link) => self.watch(index, link, &links, source).await,
                 None => Err(anyhow::anyhow!("interface {name} has gone away")),
             };
-            if let Err(error) = result {
-                self.detach_all().await;
-                return Err(error);
+            match result {
+                Ok(orientation) => announcements.push(orientation),
+                Err(error) => {
+                    self.unwatch_all(source).await;
+                    return Err(error);
+                }
             }
         }
         // Not before: a failure is told in one line.
-        self.watched.iter().for_each(Watched::announce);
+        for (watched, orientation) in self.watched.iter().zip(announcements) {
+            watched.announce(orientation);
+        }
+        self.readiness.set_pattern((!self.patterns.is_empty()).then(|| self.patterns.text()));
+        self.find_new(&links, source).await;
+        if self.watched.is_empty() {
+            tracing::warn!("no interface matches {} yet; there are: {}", self.patterns.text(), links.names());
+        }
+        self.look_before().await;
         Ok(())
     }
 
-    /// Compares what is attached with what is there: attaches to interfaces that are back, and notes
+    /// Whether interfaces that are not there yet may be watched later.
+    pub(super) const fn may_change(&self) -> bool {
+        !self.patterns.is_empty()
+    }
+
+    /// Whether one is watched by legacy filters, which anybody may remove.
+    pub(super) fn has_filters(&self) -> bool {
+        let mut watching = self.watched.iter().filter_map(|watched| watched.watch.as_ref());
+        watching.any(|watching| watching.watch.mode() == AttachMode::Clsact)
+    }
+
+    /// Compares what is watched with what is there: watches interfaces that have come, or are back, and notes
     /// those that went away.
-    pub(super) async fn reconcile(&mut self, programs: &mut Programs) {
+    ///
+    /// # Errors
+    /// If one is back that cannot be watched again, for want of the privileges that were dropped.
+    pub(super) async fn reconcile(&mut self, source: &mut Source) -> anyhow::Result<()> {
         let mut links = match self.netlink.links().await {
             Ok(links) => links,
             Err(error) => {
                 tracing::warn!(%error, "cannot ask the kernel for interfaces");
-                return;
+                return Ok(());
             }
         };
         for index in 0..self.watched.len() {
-            self.notice_changes(index, &links).await;
+            self.notice_changes(index, &links, source).await;
         }
-        if self.watched.iter().any(|watched| watched.is_to_be_attached(&links)) {
+        self.forget_departed();
+        if !self.patterns.is_empty() || self.watched.iter().any(|watched| watched.is_to_be_watched(&links)) {
             self.netlink.add_default_routes(&mut links).await;
         }
         for index in 0..self.watched.len() {
-            if self.watched[index].is_to_be_attached(&links) {
-                self.attach_again(index, &links, programs).await;
+            if self.watched[index].is_to_be_watched(&links) {
+                if !source.can_watch_more() {
+                    bail!(
+                        "{} is to be watched again, which takes privileges that were dropped: start sni-probe again, or \
+                         run it with --keep-privileges",
+                        self.watched[index].name
+                    );
+                }
+                self.watch_again(index, &links, source).await;
             }
         }
+        self.find_new(&links, source).await;
+        self.look_before().await;
+        Ok(())
     }
 
     /// Tells what has become of an interface and of the programs on it.
-    async fn notice_changes(&mut self, index: usize, links: &Links) {
+    async fn notice_changes(&mut self, index: usize, links: &Links, source: &mut Source) {
         let watched = &mut self.watched[index];
-        let Some(attachment) = &mut watched.attachment else { return };
-        let Some(link) = links.all.iter().find(|link| link.index == attachment.link.index) else {
-            self.lost(index, "the interface is gone");
+        let Some(watching) = &mut watched.watch else { return };
+        let Some(link) = links.all.iter().find(|link| link.index == watching.link.index) else {
+            self.lost(index, "the interface is gone", source);
             return;
         };
-        if link.is_up != attachment.link.is_up {
-            attachment.link.is_up = link.is_up;
+        if link.is_up != watching.link.is_up {
+            watching.link.is_up = link.is_up;
             let (change, state) = if link.is_up {
                 (InterfaceChange::Up, "up again")
             } else {
@@ -164,32 +217,78 @@ impl Interfaces {
             self.metrics.interface_changed(&watched.name, change);
             tracing::warn!(interface = watched.name, "the interface is {state}");
         }
-        if link.name != attachment.link.name {
+        if link.name != watching.link.name {
             tracing::warn!(interface = watched.name, "the interface is now called {}", link.name);
-            // Legacy filters are removed by the interface's name.
-            attachment.link.name.clone_from(&link.name);
+            watching.link.name.clone_from(&link.name);
+            watching.watch.renamed(&link.name);
         }
-        if !attachment.is_in_place(&self.netlink).await {
-            self.lost(index, "somebody has removed the filters");
+        if let Some(complaint) = source.complaint(&watching.watch, &watching.link, &self.netlink).await {
+            self.lost(index, complaint, source);
         }
     }
 
-    /// The programs are not on the interface any more.
-    fn lost(&mut self, index: usize, reason: &str) {
+    /// An interface is not watched any more.
+    fn lost(&mut self, index: usize, reason: &str, source: &mut Source) {
         let watched = &mut self.watched[index];
-        let Some(attachment) = watched.attachment.take() else { return };
-        tracing::warn!(interface = watched.name, "{reason}; it is watched again as soon as it can be");
-        set_attached(&self.metrics, &watched.name, &attachment, false);
+        let Some(Watching { link, watch, .. }) = watched.watch.take() else { return };
+        source.forget(link.index);
+        if self.departed.len() == DEPARTED {
+            self.departed.pop_front();
+        }
+        self.departed.push_back((link.index, watched.name.clone()));
+        set_attached(&self.metrics, &watched.name, &watch, false);
+        self.metrics.set_programs_before(&watched.name, &[]);
         self.metrics.interface_changed(&watched.name, InterfaceChange::Lost);
+        if watched.is_named {
+            tracing::warn!(interface = watched.name, "{reason}; it is watched again as soon as it can be");
+        } else {
+            tracing::info!(interface = watched.name, "{reason}");
+        }
         self.readiness.set(&watched.name, Status::Detached(reason.to_owned()));
     }
 
-    async fn attach_again(&mut self, index: usize, links: &Links, programs: &mut Programs) {
+    /// What a pattern has found and is gone leaves nothing behind: pods come and go for months.
+    fn forget_departed(&mut self) {
+        let Self { watched, metrics, readiness, departed, .. } = self;
+        watched.retain(|watched| {
+            let is_gone = !watched.is_named
+                && watched.watch.is_none()
+                && departed.iter().any(|(_, name)| *name == watched.name);
+            if is_gone {
+                metrics.remove_interface(&watched.name);
+                readiness.remove(&watched.name);
+            }
+            !is_gone
+        });
+    }
+
+    /// Watches what matches a pattern and is not watched yet.
+    async fn find_new(&mut self, links: &Links, source: &mut Source) {
+        if self.patterns.is_empty() {
+            return;
+        }
+        let watched: BTreeSet<&str> = self.watched.iter().map(|watched| &*watched.name).collect();
+        let found = self.patterns.find(links, &watched);
+        for (name, layer) in found.unsuitable {
+            tracing::info!(interface = name, "passed over: it has no Ethernet header (link type {layer})");
+        }
+        if found.refused > 0 {
+            self.metrics.interfaces_refused(found.refused);
+            tracing::warn!("{} more interfaces match; no more than {MAX_FOUND} are watched", found.refused);
+        }
+        for name in found.new {
+            self.metrics.add_interface(&name);
+            self.watched.push(Watched::new(name, false));
+            self.watch_again(self.watched.len() - 1, links, source).await;
+        }
+    }
+
+    async fn watch_again(&mut self, index: usize, links: &Links, source: &mut Source) {
         let Some(link) = links.by_name(&self.watched[index].name) else { return };
-        match self.attach(index, link, links, programs).await {
-            Ok(()) => {
+        match self.watch(index, link, links, source).await {
+            Ok(orientation) => {
                 self.watched[index].complaint = None;
-                self.watched[index].announce();
+                self.watched[index].announce(orientation);
             }
             Err(error) => {
                 let watched = &mut self.watched[index];
@@ -203,30 +302,71 @@ impl Interfaces {
         }
     }
 
-    async fn attach(
+    async fn watch(
         &mut self,
         index: usize,
         link: &Link,
         links: &Links,
-        programs: &mut Programs,
-    ) -> anyhow::Result<()> {
+        source: &mut Source,
+    ) -> anyhow::Result<Orientation> {
         let orientation = self.orientation.unwrap_or_else(|| links.orientation(link));
-        let attachment = attach::attach(programs, link, self.choice, orientation).await?;
+        let watch = source.watch(link, orientation).await?;
         let watched = &mut self.watched[index];
-        set_attached(&self.metrics, &watched.name, &attachment, true);
+        set_attached(&self.metrics, &watched.name, &watch, true);
         self.metrics.interface_changed(&watched.name, InterfaceChange::Attached);
-        self.readiness.set(&watched.name, Status::Attached);
-        watched.former_index = std::mem::replace(&mut watched.index, link.index);
-        watched.attachment = Some(attachment);
-        Ok(())
+        self.readiness.set(&watched.name, Status::Attached { before: Vec::new() });
+        watched.watch = Some(Watching { link: link.clone(), watch, before: Vec::new() });
+        Ok(orientation)
     }
 
-    /// Detaches from all.
-    pub(super) async fn detach_all(&mut self) {
+    /// Looks for programs before ours, and tells of changes.
+    async fn look_before(&mut self) {
         for watched in &mut self.watched {
-            let Some(attachment) = watched.attachment.take() else { continue };
-            set_attached(&self.metrics, &watched.name, &attachment, false);
-            if let Err(error) = attachment.detach().await {
+            let Some(Watching { watch: Watch::Tc(attachment), before, .. }) = &mut watched.watch else {
+                continue;
+            };
+            let now = neighbours::before(&self.netlink, attachment, before).await;
+            if now == *before {
+                continue;
+            }
+            let name = &*watched.name;
+            let counted = now.iter().map(|neighbour| {
+                let hook = if neighbour.is_on_ingress() { Hook::Ingress } else { Hook::Egress };
+                (hook, if neighbour.ends_chain { Verdict::EndsChain } else { Verdict::Unknown })
+            });
+            self.metrics.set_programs_before(name, &counted.collect::<Vec<_>>());
+            for neighbour in now.iter().filter(|neighbour| !before.contains(neighbour)) {
+                if neighbour.ends_chain {
+                    tracing::warn!(
+                        interface = name,
+                        "{neighbour} is before sni-probe and ends the chain: packets that it takes are not seen; try \
+                         --attach tcx, a lower --priority, another interface, or --netns of the gateway's pod"
+                    );
+                } else {
+                    tracing::info!(
+                        interface = name,
+                        "{neighbour} is before sni-probe; packets that it takes out of the chain are not seen"
+                    );
+                }
+            }
+            if now.is_empty() {
+                tracing::info!(interface = name, "no program is before sni-probe any more");
+            }
+            self.readiness.set(name, Status::Attached { before: now.clone() });
+            *before = now;
+        }
+    }
+
+    /// Ends watching all of them.
+    pub(super) async fn unwatch_all(&mut self, source: &mut Source) {
+        for watched in &mut self.watched {
+            let Some(Watching { link, watch, .. }) = watched.watch.take() else { continue };
+            set_attached(&self.metrics, &watched.name, &watch, false);
+            if self.departed.len() == DEPARTED {
+                self.departed.pop_front();
+            }
+            self.departed.push_back((link.index, watched.name.clone()));
+            if let Err(error) = source.unwatch(watch, link.index).await {
                 tracing::warn!(interface = watched.name, %error, "cannot detach");
             }
         }
@@ -234,34 +374,28 @@ impl Interfaces {
 
     /// The name of the interface with this index, as it was given; empty if it is none of these.
     pub(super) fn name(&self, ifindex: u32) -> &str {
-        let mut watched = self.watched.iter();
-        watched
-            .find(|watched| [watched.index, watched.former_index].contains(&ifindex))
-            .map_or("", |watched| &watched.name)
+        let is_it = |watched: &&Watched| {
+            watched.watch.as_ref().is_some_and(|watching| watching.link.index == ifindex)
+        };
+        let departed = || self.departed.iter().rev().find(|(index, _)| *index == ifindex);
+        match self.watched.iter().find(is_it) {
+            Some(watched) => &watched.name,
+            None => departed().map_or("", |(_, name)| name),
+        }
     }
 }
 
-fn set_attached(metrics: &Metrics, interface: &str, attachment: &Attachment, is_attached: bool) {
-    let mode = match attachment.mode {
-        Mode::Tcx => AttachMode::Tcx,
-        Mode::Clsact => AttachMode::Clsact,
-    };
+fn set_attached(metrics: &Metrics, interface: &str, watch: &Watch, is_attached: bool) {
     for hook in [Hook::Ingress, Hook::Egress] {
-        metrics.set_attached(interface, hook, mode, is_attached);
+        metrics.set_attached(interface, hook, watch.mode(), is_attached);
     }
 }
 
-fn choice(attach: cli::Attach) -> ModeChoice {
-    match attach {
-        cli::Attach::Auto => ModeChoice::Auto,
-        cli::Attach::Tcx => ModeChoice::Only(Mode::Tcx),
-        cli::Attach::Clsact => ModeChoice::Only(Mode::Clsact),
-    }
-}
-
-fn orientation(orientation: cli::Orientation) -> Option<Orientation> {
-    match orientation {
-        cli::Orientation::Auto => None,
+/// Which way round interfaces are, if that is the same for all.
+fn orientation(options: &RunOptions) -> Option<Orientation> {
+    match options.orientation {
+        // Within a pod's namespace its veth leads out, with or without a default route.
+        cli::Orientation::Auto => options.netns.is_some().then_some(Orientation::Nic),
         cli::Orientation::Nic => Some(Orientation::Nic),
         cli::Orientation::Veth => Some(Orientation::Veth),
     }

@@ -1,0 +1,203 @@
+//! What runs before this program's on the same hook, and may end the chain there: packets that it takes are not seen.
+//!
+//! Asked of the kernel, which lists TCX programs in their order, and legacy filters with their priorities. Whether a
+//! program ends the chain is not written on it. Of Cilium's that is known, which end it with `TC_ACT_OK`; and of a
+//! filter that matches all packets and whose action is an end.
+
+use std::fmt;
+
+use aya::programs::{ProgramInfo, SchedClassifier, TcAttachType};
+use futures_util::TryStreamExt as _;
+use rtnetlink::packet_core::Nla as _;
+use rtnetlink::packet_route::tc::{
+    TcAction, TcActionAttribute, TcActionMirrorOption, TcActionOption, TcAttribute, TcFilterBpfOption,
+    TcFilterMatchAllOption, TcMessage, TcMirrorActionType, TcOption,
+};
+
+use super::attach::{Attachment, FILTER_HANDLE, Mode};
+use super::links::Netlink;
+use super::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
+
+/// A program or filter that packets meet before ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// On which hook.
+    pub hook: TcAttachType,
+    /// Its name, or the kind of a filter that has none.
+    pub name: String,
+    /// Of a legacy filter its priority; of a TCX program nothing.
+    pub priority: Option<u16>,
+    /// Whether it is known to let no packet through to those after it.
+    pub ends_chain: bool,
+}
+
+impl Neighbour {
+    /// Whether it sees what the interface receives, rather than what it sends.
+    pub fn is_on_ingress(&self) -> bool {
+        self.hook == TcAttachType::Ingress
+    }
+}
+
+impl fmt::Display for Neighbour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hook = if self.is_on_ingress() { "ingress" } else { "egress" };
+        write!(f, "{} on {hook}", self.name)?;
+        match self.priority {
+            Some(priority) => write!(f, " (filter, priority {priority})"),
+            None => write!(f, " (tcx)"),
+        }
+    }
+}
+
+/// What packets meet before our programs, in their order. The kernel lists TCX programs for those who have
+/// `CAP_SYS_ADMIN` only: for others they stay what they were when they were last `known`.
+pub async fn before(netlink: &Netlink, attachment: &Attachment, known: &[Neighbour]) -> Vec<Neighbour> {
+    let mut neighbours = Vec::new();
+    for hook in [TcAttachType::Ingress, TcAttachType::Egress] {
+        if let Some(programs) = tcx_before(attachment, hook) {
+            neighbours.extend(programs);
+        } else {
+            let is_it = |known: &&Neighbour| known.hook == hook && known.priority.is_none();
+            neighbours.extend(known.iter().filter(is_it).cloned());
+        }
+        if attachment.mode == Mode::Clsact {
+            neighbours.extend(filters_before(netlink, attachment.link.index, hook).await);
+        }
+    }
+    neighbours
+}
+
+/// `None` if the kernel does not say.
+fn tcx_before(attachment: &Attachment, hook: TcAttachType) -> Option<Vec<Neighbour>> {
+    let (_, programs) = SchedClassifier::query_tcx(&attachment.link.name, hook).ok()?;
+    let ids = attachment.program_ids();
+    let is_before = |program: &&ProgramInfo| attachment.mode != Mode::Tcx || !ids.contains(&program.id());
+    let neighbour = |program: &ProgramInfo| {
+        let name = program.name_as_str().unwrap_or("a program without a name").to_owned();
+        Neighbour { hook, ends_chain: is_ciliums(&name), name, priority: None }
+    };
+    Some(programs.iter().take_while(is_before).map(neighbour).collect())
+}
+
+async fn filters_before(netlink: &Netlink, index: u32, hook: TcAttachType) -> Vec<Neighbour> {
+    let Ok(index) = i32::try_from(index) else { return Vec::new() };
+    let filters = netlink.handle().traffic_filter(index).get();
+    let filters = if hook == TcAttachType::Ingress { filters.ingress() } else { filters.egress() };
+    let mut filters: Vec<TcMessage> = filters.execute().try_collect().await.unwrap_or_default();
+    filters.sort_by_key(priority);
+    let is_before = |filter: &&TcMessage| !is_ours(filter);
+    // A filter is listed more than once: its kind and priority come first, without a handle.
+    let filters = filters.iter().filter(|filter| u32::from(filter.header.handle) != 0).take_while(is_before);
+    filters
+        .map(|filter| {
+            let name = name(filter);
+            let ends_chain = is_ciliums(&name) || ends_all(filter);
+            Neighbour { hook, name, priority: Some(priority(filter)), ends_chain }
+        })
+        .collect()
+}
+
+/// Priority and protocol share a word.
+fn priority(filter: &TcMessage) -> u16 {
+    (filter.header.info >> 16) as u16
+}
+
+fn is_ours(filter: &TcMessage) -> bool {
+    u32::from(filter.header.handle) == u32::from(FILTER_HANDLE)
+        && [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT].contains(&&*name(filter))
+}
+
+fn options(filter: &TcMessage) -> impl Iterator<Item = &TcOption> {
+    let options = filter.attributes.iter().filter_map(|attribute| match attribute {
+        TcAttribute::Options(options) => Some(options),
+        _ => None,
+    });
+    options.flatten()
+}
+
+/// A program's name, else the kind of the filter.
+fn name(filter: &TcMessage) -> String {
+    let name = options(filter).find_map(|option| match option {
+        TcOption::Bpf(TcFilterBpfOption::ProgName(name)) => Some(name.clone()),
+        _ => None,
+    });
+    let kind = || {
+        filter.attributes.iter().find_map(|attribute| match attribute {
+            TcAttribute::Kind(kind) => Some(kind.clone()),
+            _ => None,
+        })
+    };
+    name.or_else(kind).unwrap_or_else(|| "a filter without a name".to_owned())
+}
+
+/// `cil_from_netdev-eth0` and others since Cilium 1.12; before, the object's name was the filter's.
+fn is_ciliums(name: &str) -> bool {
+    name.starts_with("cil_")
+        || ["bpf_lxc", "bpf_netdev", "bpf_host", "bpf_overlay"].iter().any(|old| name.starts_with(old))
+}
+
+/// Whether it matches every packet, and an action of it is the end.
+fn ends_all(filter: &TcMessage) -> bool {
+    options(filter).any(|option| match option {
+        TcOption::MatchAll(TcFilterMatchAllOption::Action(actions)) => actions.iter().any(ends),
+        _ => false,
+    })
+}
+
+fn ends(action: &TcAction) -> bool {
+    let is_generic = action.attributes.iter().any(|attribute| match attribute {
+        TcActionAttribute::Kind(kind) => kind == "gact",
+        _ => false,
+    });
+    let options = action.attributes.iter().filter_map(|attribute| match attribute {
+        TcActionAttribute::Options(options) => Some(options),
+        _ => None,
+    });
+    options.flatten().any(|option| match option {
+        TcActionOption::Mirror(TcActionMirrorOption::Parms(mirror)) => {
+            matches!(mirror.eaction, TcMirrorActionType::EgressRedir | TcMirrorActionType::IngressRedir)
+        }
+        TcActionOption::Other(attribute) if is_generic && attribute.kind() == TCA_GACT_PARMS => {
+            let mut parameters = vec![0; attribute.value_len()];
+            attribute.emit_value(&mut parameters);
+            // Index, capabilities, verdict (struct tc_gact).
+            let verdict = parameters.get(8..).and_then(|rest| rest.first_chunk());
+            verdict.is_some_and(|verdict| ![-1, 1, 3].contains(&i32::from_ne_bytes(*verdict)))
+        }
+        _ => false,
+    })
+}
+
+/// Parameters of a generic action (`linux/tc_act/tc_gact.h`). Its verdicts -1 (none), 1 (begin again) and 3 (the next
+/// action) are no end.
+const TCA_GACT_PARMS: u16 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ciliums_programs_are_known_by_name() {
+        for name in
+            ["cil_from_netdev-eth0", "cil_to_netdev", "bpf_lxc.o:[from-container]", "bpf_netdev_eth0.o"]
+        {
+            assert!(is_ciliums(name), "{name}");
+        }
+        for name in ["client_to_gateway", "calico_tc", "council"] {
+            assert!(!is_ciliums(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_neighbour_in_words() {
+        let neighbour = Neighbour {
+            hook: TcAttachType::Ingress,
+            name: "cil_from_netdev".to_owned(),
+            priority: Some(1),
+            ends_chain: true,
+        };
+        assert_eq!(neighbour.to_string(), "cil_from_netdev on ingress (filter, priority 1)");
+        let neighbour = Neighbour { priority: None, hook: TcAttachType::Egress, ..neighbour };
+        assert_eq!(neighbour.to_string(), "cil_from_netdev on egress (tcx)");
+    }
+}

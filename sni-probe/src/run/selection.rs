@@ -1,0 +1,161 @@
+//! Which interfaces are to be watched: names, which must exist, and patterns, which follow what comes and goes.
+
+use std::collections::BTreeSet;
+
+use glob::Pattern;
+use sni_probe::capture::links::{Link, Links};
+
+/// The most interfaces that patterns may bring in at once: each takes metrics, and with packet sockets a ring.
+pub(super) const MAX_FOUND: usize = 1024;
+
+/// What `--interface` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// This one.
+    Name(String),
+    /// Whichever there are.
+    Matching(Pattern),
+}
+
+impl Wanted {
+    /// Parses a value of `--interface`.
+    ///
+    /// # Errors
+    /// If it is empty, or a pattern that is none.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("a name or a pattern is needed, such as eth0 or gke*".to_owned());
+        }
+        if !text.contains(['*', '?', '[']) {
+            return Ok(Self::Name(text.to_owned()));
+        }
+        Pattern::new(text).map(Self::Matching).map_err(|error| format!("no pattern: {}", error.msg))
+    }
+}
+
+/// The patterns, and what was passed over for them.
+#[derive(Debug, Default)]
+pub(super) struct Patterns {
+    all: Vec<Pattern>,
+    /// Interfaces that match and cannot be watched, which has been said.
+    unsuitable: BTreeSet<u32>,
+    /// Interfaces that match and are too many.
+    refused: BTreeSet<u32>,
+}
+
+/// What [`Patterns::find`] found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Interfaces that match and are not watched yet.
+    pub(super) new: Vec<String>,
+    /// Those that match now and have no Ethernet header: name and link type.
+    pub(super) unsuitable: Vec<(String, String)>,
+    /// How many match now beyond [`MAX_FOUND`].
+    pub(super) refused: u64,
+}
+
+impl Patterns {
+    pub(super) fn new(patterns: impl IntoIterator<Item = Pattern>) -> Self {
+        Self { all: patterns.into_iter().collect(), ..Self::default() }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// In words.
+    pub(super) fn text(&self) -> String {
+        self.all.iter().map(Pattern::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Looks for interfaces that match, of which `watched` of so many in all are watched. Each that cannot be is told
+    /// once.
+    pub(super) fn find(&mut self, links: &Links, watched: &BTreeSet<&str>) -> Found {
+        let is_there = |index: &u32| links.all.iter().any(|link| link.index == *index);
+        self.unsuitable.retain(is_there);
+        self.refused.retain(is_there);
+        let mut found = Found::default();
+        let matching = |link: &&Link| self.all.iter().any(|pattern| pattern.matches(&link.name));
+        for link in links.all.iter().filter(matching).filter(|link| !watched.contains(&*link.name)) {
+            if !link.has_ethernet_header {
+                if self.unsuitable.insert(link.index) {
+                    found.unsuitable.push((link.name.clone(), link.layer.clone()));
+                }
+            } else if watched.len() + found.new.len() < MAX_FOUND {
+                self.refused.remove(&link.index);
+                found.new.push(link.name.clone());
+            } else if self.refused.insert(link.index) {
+                found.refused += 1;
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn links(names: impl IntoIterator<Item = String>) -> Links {
+        let link = |(index, name)| Link {
+            index,
+            name,
+            is_up: true,
+            has_ethernet_header: true,
+            layer: "ether".to_owned(),
+            is_veth_to_elsewhere: true,
+        };
+        Links { all: (1..).zip(names).map(link).collect(), ..Links::default() }
+    }
+
+    fn patterns(texts: &[&str]) -> Patterns {
+        Patterns::new(texts.iter().map(|text| Pattern::new(text).expect("a pattern")))
+    }
+
+    #[test]
+    fn names_and_patterns() {
+        assert_eq!(Wanted::parse("eth0"), Ok(Wanted::Name("eth0".to_owned())));
+        assert!(matches!(Wanted::parse("gke*"), Ok(Wanted::Matching(_))));
+        assert!(matches!(Wanted::parse("eth[01]"), Ok(Wanted::Matching(_))));
+        for wrong in ["", "eth[", "a***"] {
+            assert!(Wanted::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_matches_and_is_not_watched_is_found() {
+        let links = links(["lo", "gke1", "gke2", "eth0"].map(str::to_owned));
+        let mut patterns = patterns(&["gke*", "eth?"]);
+        let found = patterns.find(&links, &BTreeSet::from(["gke2"]));
+        assert_eq!(found.new, ["gke1", "eth0"]);
+        assert_eq!((found.refused, found.unsuitable.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_has_no_ethernet_header_is_told_once() {
+        let mut links = links(["tun0".to_owned()]);
+        links.all[0].has_ethernet_header = false;
+        let mut patterns = patterns(&["*"]);
+        assert_eq!(patterns.find(&links, &BTreeSet::new()).unsuitable.len(), 1);
+        assert_eq!(patterns.find(&links, &BTreeSet::new()), Found::default());
+        // It is another one when it has come back.
+        assert_eq!(patterns.find(&Links::default(), &BTreeSet::new()), Found::default());
+        assert_eq!(patterns.find(&links, &BTreeSet::new()).unsuitable.len(), 1);
+    }
+
+    #[test]
+    fn there_is_a_bound_and_each_beyond_it_is_counted_once() {
+        let names: Vec<String> = (0..MAX_FOUND + 10).map(|number| format!("veth{number}")).collect();
+        let mut patterns = patterns(&["veth*"]);
+        let links = links(names.clone());
+        let found = patterns.find(&links, &BTreeSet::new());
+        assert_eq!((found.new.len(), found.refused), (MAX_FOUND, 10));
+        let mut watched: BTreeSet<&str> = names[..MAX_FOUND].iter().map(String::as_str).collect();
+        assert_eq!(patterns.find(&links, &watched), Found::default());
+        // One goes: there is room for another.
+        watched.remove("veth0");
+        let found = patterns.find(&Links { all: links.all[1..].to_vec(), ..Links::default() }, &watched);
+        assert_eq!((found.new.len(), found.refused), (1, 0));
+        assert_eq!(patterns.refused.len(), 9);
+    }
+}

@@ -1,0 +1,473 @@
+//! Where events come from: the programs in the kernel, or packet sockets and the same datapath in user space.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::SystemTime;
+
+use anyhow::{Context as _, anyhow, bail};
+use aya::sys::{Stats, enable_stats};
+use caps::{CapSet, Capability};
+use rustix::time::{ClockId, clock_gettime};
+use sni_probe::capture::attach::{self, Attachment, Mode, Options};
+use sni_probe::capture::links::{Link, Netlink, Orientation};
+use sni_probe::capture::packet_socket::{self, Direction, Filter, PacketSocket};
+use sni_probe::capture::programs::{Counters, EventRing, LoadError, Programs, Runs, Slots};
+use sni_probe::capture::{preflight, seed};
+use sni_probe_common::counters::Counter;
+use sni_probe_common::event::{Event, RING_BYTES};
+use sni_probe_common::userspace::{Datapath, Frame};
+use sni_probe_core::flow::Timestamp;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::sample::Sample;
+use crate::cli::{Attach, Capture, Decapsulate, RunOptions};
+use crate::metrics::{AttachMode, Metrics};
+
+/// Where events come from.
+pub(super) enum Source {
+    Tc(Box<Tc>),
+    Packets(Box<Packets>),
+}
+
+/// What was lost or passed over since it was last asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// What the datapath counts.
+    Datapath(Counter),
+    /// Frames that found no room in the ring of a packet socket.
+    PacketRingFull,
+}
+
+/// How one interface is watched.
+#[derive(Debug)]
+pub(super) enum Watch {
+    Tc(Attachment),
+    /// Its socket is with the [`Source`].
+    Packets,
+}
+
+impl Source {
+    /// Opens what the options name.
+    ///
+    /// # Errors
+    /// If it cannot be used here.
+    pub(super) fn open(options: &RunOptions) -> anyhow::Result<Self> {
+        match options.capture {
+            Capture::Tc => Tc::open(options).map(Self::tc),
+            Capture::AfPacket => Packets::open(options).map(Self::packets),
+            Capture::Auto => match Tc::open(options) {
+                Ok(tc) => Ok(Self::tc(tc)),
+                Err(error) if is_about_this_machine(&error) => Self::fall_back(options, &error),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    fn fall_back(options: &RunOptions, reason: &anyhow::Error) -> anyhow::Result<Self> {
+        if preflight::packet_sockets().is_err() {
+            bail!(
+                "{reason:#}; nor can packet sockets be used instead (--capture af-packet), which need CAP_NET_RAW alone"
+            );
+        }
+        let packets = Packets::open(options)?;
+        tracing::warn!(
+            "no eBPF here: {reason:#}; watching by packet sockets instead, which copy all data on the gateway's ports \
+             to user space (with --capture af-packet this is no surprise)"
+        );
+        Ok(Self::packets(packets))
+    }
+
+    fn tc(tc: Tc) -> Self {
+        Self::Tc(Box::new(tc))
+    }
+
+    fn packets(packets: Packets) -> Self {
+        Self::Packets(Box::new(packets))
+    }
+
+    /// Watches an interface from now on.
+    ///
+    /// # Errors
+    /// If the kernel refuses; then nothing is left of the attempt.
+    pub(super) async fn watch(&mut self, link: &Link, orientation: Orientation) -> anyhow::Result<Watch> {
+        match self {
+            Self::Tc(tc) => {
+                let attachment = attach::attach(&mut tc.programs, link, tc.options, orientation).await?;
+                Ok(Watch::Tc(attachment))
+            }
+            Self::Packets(packets) => {
+                let socket = PacketSocket::open(link, &packets.filter)?;
+                packets.sockets.push(Opened { socket: readable(socket)?, orientation, is_failed: false });
+                Ok(Watch::Packets)
+            }
+        }
+    }
+
+    /// Why an interface is not watched any more, if it is not: somebody may have removed the filters.
+    pub(super) async fn complaint(
+        &mut self,
+        watch: &Watch,
+        link: &Link,
+        netlink: &Netlink,
+    ) -> Option<&'static str> {
+        match (self, watch) {
+            (Self::Tc(_), Watch::Tc(attachment)) => {
+                let is_in_place = attachment.is_in_place(netlink).await;
+                (!is_in_place).then_some("somebody has removed the filters")
+            }
+            (Self::Packets(packets), Watch::Packets) => {
+                let opened = packets.sockets.iter().find(|opened| opened.index() == link.index);
+                opened.is_none_or(|opened| opened.is_failed).then_some("its packet socket has failed")
+            }
+            _ => Some("it is watched by another way"),
+        }
+    }
+
+    /// Forgets an interface that is gone, or whose programs are.
+    pub(super) fn forget(&mut self, index: u32) {
+        if let Self::Packets(packets) = self {
+            packets.close(index);
+        }
+    }
+
+    /// Ends watching an interface.
+    ///
+    /// # Errors
+    /// What the kernel says; the interface may be gone.
+    pub(super) async fn unwatch(&mut self, watch: Watch, index: u32) -> anyhow::Result<()> {
+        self.forget(index);
+        match watch {
+            Watch::Tc(attachment) => Ok(attachment.detach().await?),
+            Watch::Packets => Ok(()),
+        }
+    }
+
+    /// Waits until much has gathered. It may wake for nothing, and what is little is to be polled for.
+    ///
+    /// # Errors
+    /// If the runtime cannot wait for the kernel.
+    pub(super) async fn readable(&mut self) -> anyhow::Result<()> {
+        const WAITING: &str = "cannot wait for events";
+        match self {
+            // Edge-triggered: cleared before the ring is drained, so that what comes meanwhile wakes again.
+            Self::Tc(tc) => tc.ring.readable_mut().await.context(WAITING)?.clear_ready(),
+            Self::Packets(packets) if packets.sockets.is_empty() => std::future::pending().await,
+            Self::Packets(packets) => {
+                let waits = packets.sockets.iter_mut().map(|opened| Box::pin(opened.socket.readable_mut()));
+                let (ready, ..) = futures_util::future::select_all(waits).await;
+                ready.context(WAITING)?.clear_ready();
+            }
+        }
+        Ok(())
+    }
+
+    /// The capabilities without which it cannot go on: with `more`, it is to watch other interfaces, too; with
+    /// `filters`, it is to repair them.
+    pub(super) fn needed(&self, more: bool, filters: bool) -> Vec<Capability> {
+        match self {
+            Self::Packets(_) if more => vec![Capability::CAP_NET_RAW],
+            Self::Packets(_) => Vec::new(),
+            Self::Tc(_) => {
+                let attaching = (more || filters).then_some(Capability::CAP_NET_ADMIN);
+                let reading = preflight::reading_maps_takes_bpf().then_some(Capability::CAP_BPF);
+                attaching.into_iter().chain(reading).collect()
+            }
+        }
+    }
+
+    /// Whether this process still has what watching an interface takes.
+    pub(super) fn can_watch_more(&self) -> bool {
+        let needed = self.needed(true, true);
+        needed
+            .into_iter()
+            .all(|capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false))
+    }
+
+    /// Tells metrics about the ring, the slots and, with `--kernel-stats`, the programs.
+    pub(super) fn report(&mut self, metrics: &Metrics) {
+        match self {
+            Self::Tc(tc) => tc.report(metrics),
+            Self::Packets(packets) => packets.report(metrics),
+        }
+    }
+
+    /// Notes what had gathered in the ring before the last [`Source::drain`].
+    pub(super) fn report_ring(&self, metrics: &Metrics) {
+        if let Self::Tc(tc) = self {
+            metrics.set_ring_used(tc.ring.get_ref().drained_bytes());
+        }
+    }
+
+    /// Waits until the kernel holds nothing back any more of what has passed by now.
+    pub(super) async fn settle(&self) {
+        if let Self::Packets(_) = self {
+            // Its timer may be late by a tick or two.
+            tokio::time::sleep(2 * packet_socket::HELD_BACK).await;
+        }
+    }
+
+    /// Hands events to `handle`, oldest first, until there are `max` or a few more, and returns how many there were:
+    /// fewer mean that there are no more. A record that is no event comes as `None`.
+    pub(super) fn drain(&mut self, max: usize, handle: impl FnMut(Option<Event<'_>>)) -> usize {
+        match self {
+            Self::Tc(tc) => tc.ring.get_mut().drain(max, handle),
+            Self::Packets(packets) => packets.drain(max, handle),
+        }
+    }
+
+    /// Hands what was lost since the last call to `handle`.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn poll_losses(&mut self, mut handle: impl FnMut(Loss, u64)) -> std::io::Result<()> {
+        match self {
+            Self::Tc(tc) => tc.counters.poll(|counter, n| handle(Loss::Datapath(counter), n)),
+            Self::Packets(packets) => packets.poll_losses(handle),
+        }
+    }
+
+    /// Messages of the programs (aya-log) go to the log.
+    #[cfg(feature = "kernel-log")]
+    pub(super) fn forward_kernel_log(&mut self) -> anyhow::Result<()> {
+        let Self::Tc(tc) = self else { return Ok(()) };
+        let logger =
+            aya_log::EbpfLogger::init(tc.programs.ebpf()).context("cannot read the programs' log")?;
+        let mut logger = readable(logger)?;
+        tokio::spawn(async move {
+            while let Ok(mut ready) = logger.readable_mut().await {
+                ready.get_inner_mut().flush();
+                ready.clear_ready();
+            }
+        });
+        Ok(())
+    }
+}
+
+impl Watch {
+    /// For metrics and messages.
+    pub(super) const fn mode(&self) -> AttachMode {
+        match self {
+            Self::Tc(attachment) => match attachment.mode {
+                Mode::Tcx => AttachMode::Tcx,
+                Mode::Clsact => AttachMode::Clsact,
+            },
+            Self::Packets => AttachMode::AfPacket,
+        }
+    }
+
+    /// Notes that the interface has another name now: legacy filters are removed by it.
+    pub(super) fn renamed(&mut self, name: &str) {
+        if let Self::Tc(attachment) = self {
+            name.clone_into(&mut attachment.link.name);
+        }
+    }
+}
+
+/// Whether TC cannot be used for what this machine or this process is, rather than for what was asked.
+fn is_about_this_machine(error: &anyhow::Error) -> bool {
+    let is_load = error.downcast_ref::<LoadError>().is_some_and(|error| {
+        matches!(error, LoadError::NoObject | LoadError::LockedMemory | LoadError::Refused(_))
+    });
+    is_load || error.is::<preflight::PreflightError>()
+}
+
+/// The programs at the hooks of traffic control.
+pub(super) struct Tc {
+    programs: Programs,
+    ring: AsyncFd<EventRing>,
+    counters: Counters,
+    slots: Slots,
+    sample: Sample,
+    options: Options,
+    /// The kernel keeps statistics as long as this is open.
+    statistics: Option<OwnedFd>,
+}
+
+impl Tc {
+    fn open(options: &RunOptions) -> anyhow::Result<Self> {
+        preflight::tc()?;
+        let mut programs = Programs::load(&options.ports, Decapsulate::tunnels(&options.decapsulate))?;
+        let ring = readable(programs.take_events()?)?;
+        let counters = programs.take_counters()?;
+        let slots = programs.take_slots()?;
+        let statistics = options.kernel_stats.then(|| enable_stats(Stats::RunTime)).transpose().map_err(|_| {
+            anyhow!("--kernel-stats: the kernel does not allow it; it takes CAP_SYS_ADMIN (or root) and Linux 5.8")
+        })?;
+        let mode = match options.attach {
+            Attach::Auto => None,
+            Attach::Tcx => Some(Mode::Tcx),
+            Attach::Clsact => Some(Mode::Clsact),
+        };
+        let options = Options { mode, priority: options.priority };
+        Ok(Self { programs, ring, counters, slots, sample: Sample::default(), options, statistics })
+    }
+
+    fn report(&mut self, metrics: &Metrics) {
+        metrics.set_ring_bytes(RING_BYTES as usize);
+        let Self { slots, sample, .. } = self;
+        sample.renew(|bucket| slots.bucket(bucket).ok());
+        sample.report(metrics);
+        if self.statistics.is_some()
+            && let Ok(runs) = self.programs.runs()
+        {
+            for Runs { program, count, time } in runs {
+                metrics.set_program_runs(program, count, time);
+            }
+        }
+    }
+}
+
+/// Packet sockets, and the datapath behind them.
+pub(super) struct Packets {
+    filter: Filter,
+    datapath: Datapath,
+    sockets: Vec<Opened>,
+    /// What the datapath had counted when it was last asked.
+    seen: [u64; Counter::ALL.len()],
+    /// What sockets that were closed since then had dropped.
+    dropped: u64,
+    sample: Sample,
+}
+
+struct Opened {
+    socket: AsyncFd<PacketSocket>,
+    orientation: Orientation,
+    /// The interface was taken from it.
+    is_failed: bool,
+}
+
+impl Opened {
+    fn index(&self) -> u32 {
+        self.socket.get_ref().index()
+    }
+}
+
+impl Packets {
+    fn open(options: &RunOptions) -> anyhow::Result<Self> {
+        preflight::packet_sockets()?;
+        let tunnels = Decapsulate::tunnels(&options.decapsulate);
+        let seed = seed::random().context("no random numbers from the kernel")?;
+        Ok(Self {
+            filter: Filter::new(&options.ports, tunnels)?,
+            datapath: Datapath::new(options.ports.iter().copied(), seed).with_tunnels(tunnels),
+            sockets: Vec::new(),
+            seen: [0; Counter::ALL.len()],
+            dropped: 0,
+            sample: Sample::default(),
+        })
+    }
+
+    fn report(&mut self, metrics: &Metrics) {
+        metrics.set_ring_bytes(self.sockets.len() * packet_socket::RING_BYTES);
+        let Self { datapath, sample, .. } = self;
+        sample.renew(|bucket| datapath.bucket(bucket));
+        sample.report(metrics);
+    }
+
+    fn close(&mut self, index: u32) {
+        for opened in self.sockets.extract_if(.., |opened| opened.index() == index) {
+            self.dropped += opened.socket.get_ref().take_drops().unwrap_or_default();
+        }
+    }
+
+    fn drain(&mut self, max: usize, mut handle: impl FnMut(Option<Event<'_>>)) -> usize {
+        let to_monotonic = WallToMonotonic::now();
+        let Self { sockets, datapath, .. } = self;
+        let mut events = 0;
+        let mut frames = 0;
+        // In turns, so that no interface's frames wait for those of a busy one.
+        loop {
+            let mut is_idle = true;
+            for Opened { socket, orientation, .. } in &mut *sockets {
+                let drained = socket.get_mut().drain_block(|direction, frame| {
+                    let frame = Frame { time_ns: to_monotonic.convert(frame.time_ns), ..*frame };
+                    let mut handle = |event: Event<'_>| {
+                        events += 1;
+                        handle(Some(event));
+                    };
+                    if is_from_client(*orientation, direction) {
+                        datapath.client_to_gateway(&frame, &mut handle);
+                    } else {
+                        datapath.gateway_to_client(&frame, &mut handle);
+                    }
+                });
+                frames += drained.unwrap_or_default();
+                is_idle &= drained.is_none();
+            }
+            if is_idle {
+                // However many there were: the caller is told that there are no more.
+                return events.min(max.saturating_sub(1));
+            }
+            if frames >= max {
+                return max;
+            }
+        }
+    }
+
+    fn poll_losses(&mut self, mut handle: impl FnMut(Loss, u64)) -> std::io::Result<()> {
+        for (counter, seen) in Counter::ALL.into_iter().zip(&mut self.seen) {
+            let total = self.datapath.counter(counter);
+            if total > *seen {
+                handle(Loss::Datapath(counter), total - *seen);
+                *seen = total;
+            }
+        }
+        let mut dropped = std::mem::take(&mut self.dropped);
+        for opened in &mut self.sockets {
+            let socket = opened.socket.get_ref();
+            dropped += socket.take_drops()?;
+            // "The network is down" comes as well when the interface is only set down: the socket then lives on.
+            if let Some(error) = socket.take_error()? {
+                opened.is_failed |=
+                    rustix::io::Errno::from_io_error(&error) != Some(rustix::io::Errno::NETDOWN);
+            }
+        }
+        if dropped > 0 {
+            handle(Loss::PacketRingFull, dropped);
+        }
+        Ok(())
+    }
+}
+
+/// Which of the two programs would see the frame.
+fn is_from_client(orientation: Orientation, direction: Direction) -> bool {
+    match orientation {
+        Orientation::Nic => direction == Direction::Received,
+        Orientation::Veth => direction == Direction::Sent,
+    }
+}
+
+/// From the clock of packet sockets to that of the tracker.
+#[derive(Clone, Copy)]
+struct WallToMonotonic {
+    difference: i128,
+}
+
+impl WallToMonotonic {
+    /// As the clocks are now: somebody may set that of the wall.
+    fn now() -> Self {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let wall = i128::try_from(wall.as_nanos()).unwrap_or(i128::MAX);
+        Self { difference: wall - i128::from(now().0) }
+    }
+
+    fn convert(self, wall_ns: u64) -> u64 {
+        u64::try_from(i128::from(wall_ns) - self.difference).unwrap_or_default()
+    }
+}
+
+/// The clock that the programs stamp events with.
+pub(super) fn now() -> Timestamp {
+    let now = clock_gettime(ClockId::Monotonic);
+    let nanos = now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned();
+    Timestamp(nanos)
+}
+
+/// Registers `inner`, which owns its descriptor, with the runtime's poll.
+#[expect(
+    deprecated,
+    reason = "the successor is unsafe, for types that do not own their descriptor; this crate has no unsafe"
+)]
+fn readable<T: AsRawFd>(inner: T) -> anyhow::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(inner, Interest::READABLE).context("cannot wait for events of the kernel")
+}
