@@ -17,46 +17,113 @@ use crate::{build, root, setup};
 
 /// Run the system tests: real gateways and clients in network namespaces (root)
 ///
-/// Builds as the user; asks sudo for the tests themselves.
+/// Builds as the user; asks sudo for the tests themselves. All run with the TC programs, and those of gateways, load
+/// and monitoring once more with packet sockets.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask system-test
   cargo xtask system-test envoy                       # tests whose name has `envoy` in it
+  cargo xtask system-test envoy --capture af-packet   # by packet sockets only
   cargo xtask system-test envoy -- --nocapture --test-threads 1")]
 pub(crate) struct Arguments {
     /// Only tests whose name contains this
     filter: Option<String>,
+    /// Only with this way to see packets [default: both]
+    #[arg(long, value_enum)]
+    capture: Option<Capture>,
     /// Arguments of the test runner
     #[arg(last = true)]
     runner: Vec<String>,
 }
 
+/// The daemon's `--capture`, as the tests set it by its variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Capture {
+    Tc,
+    AfPacket,
+}
+
+impl Capture {
+    const ALL: [Self; 2] = [Self::Tc, Self::AfPacket];
+
+    const fn value(self) -> &'static str {
+        match self {
+            Self::Tc => "tc",
+            Self::AfPacket => "af-packet",
+        }
+    }
+
+    /// What of the tests runs: of packet sockets what is not about programs, or has its own tests of them.
+    fn selection(self) -> Vec<String> {
+        const BY_PACKET_SOCKETS: [&str; 6] =
+            ["envoy::", "expected::", "gateways::", "load::", "prometheus::", "tunnels::"];
+        const ABOUT_PROGRAMS: [&str; 1] = ["envoy::attached_as_filters_of_a_clsact_qdisc"];
+        match self {
+            Self::Tc => Vec::new(),
+            Self::AfPacket => {
+                let skipped = ABOUT_PROGRAMS.into_iter().flat_map(|test| ["--skip", test]);
+                BY_PACKET_SOCKETS.into_iter().chain(skipped).map(str::to_owned).collect()
+            }
+        }
+    }
+}
+
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     setup::all()?;
     let built = build::sni_probe(&build::Options::default())?;
-    let filter = arguments.filter.iter().map(String::as_str);
-    let words: Vec<&str> = filter.chain(arguments.runner.iter().map(String::as_str)).collect();
-    let summary = run(&built, &words)?;
+    let mut summary = Summary::default();
+    for capture in
+        Capture::ALL.into_iter().filter(|capture| arguments.capture.is_none_or(|only| only == *capture))
+    {
+        // A filter takes the place of the selection.
+        let mut words = match (&arguments.filter, arguments.capture) {
+            (None, _) => capture.selection(),
+            (Some(filter), None) if capture == Capture::AfPacket => {
+                let selection = capture.selection();
+                if !selection.iter().any(|module| filter.contains(module.trim_end_matches("::"))) {
+                    continue;
+                }
+                let skips = selection.into_iter().skip_while(|word| word != "--skip");
+                std::iter::once(filter.clone()).chain(skips).collect()
+            }
+            (Some(filter), _) => vec![filter.clone()],
+        };
+        words.extend(arguments.runner.iter().cloned());
+        summary += run(&built, capture, &words)?;
+    }
     println!("{summary}");
     Ok(if summary.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Builds the tests and runs all of them.
+pub(crate) fn all(built: &Built) -> Result<Summary> {
+    let mut summary = Summary::default();
+    for capture in Capture::ALL {
+        summary += run(built, capture, &capture.selection())?;
+    }
+    Ok(summary)
+}
+
 /// Builds the tests as the user and runs them as root.
-pub(crate) fn run(built: &Built, arguments: &[&str]) -> Result<Summary> {
+fn run(built: &Built, capture: Capture, arguments: &[String]) -> Result<Summary> {
     let test = build_tests(&built.object)?;
     let envoy = setup::envoy().context("Envoy is not installed; run: cargo xtask setup")?;
     let path = path_with(&[])?;
-    let variables: [(&str, &OsStr); 5] = [
+    let mut variables: Vec<(&str, &OsStr)> = vec![
         (PROBE_VARIABLE, built.sni_probe.as_os_str()),
         (OBJECT_VARIABLE, built.object.as_os_str()),
         (ENVOY_VARIABLE, envoy.as_os_str()),
         ("PATH", &path),
         ("RUST_BACKTRACE", OsStr::new("1")),
     ];
+    // The programs are the default.
+    if capture != Capture::Tc {
+        variables.push(("SNI_PROBE_CAPTURE", OsStr::new(capture.value())));
+    }
     let mut command = root::command(test, variables);
     command.current_dir(workspace().join("system-tests")).args(arguments);
     root::announce(&command);
-    progress("system tests");
+    progress(&format!("system tests, --capture {}", capture.value()));
     Summary::of(&mut command)
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn main(_: &Arguments) -> Result<ExitCode> {
         Some(built) if is_root() => {
             progress("verify");
             verify::within_budget()?;
-            summary += system_test::run(built, &[])?;
+            summary += system_test::all(built)?;
         }
         _ => skipped.push("the system tests (they need root: sudo, or cargo xtask system-test)"),
     }

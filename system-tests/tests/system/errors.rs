@@ -11,7 +11,7 @@ use system_tests::probe::{HTTP_PORT, Probe, binary};
 use system_tests::process::run;
 use system_tests::{GATEWAY_INTERFACE, Lab};
 
-use crate::site::{Site, TIMEOUT, assert_bare, assert_counted};
+use crate::site::{Site, TIMEOUT, assert_bare, assert_counted, wait_for_log};
 
 /// Runs `command`, which ends in the daemon and its options, and gives the one line that it says.
 #[track_caller]
@@ -146,27 +146,36 @@ fn flags_that_are_unknown() {
     assert_says(&line, &["start", "--help"]);
 }
 
+/// A user without any capability.
+const NOBODY: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"];
+
 #[test]
 fn not_root() {
     let lab = Lab::new().unwrap();
-    let line =
-        refused_by(&lab, &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]);
-    assert_says(&line, &["CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON;", "sudo", "setcap"]);
+    for (capture, says) in [
+        ("auto", &["missing capabilities: CAP_BPF, CAP_NET_ADMIN;", "sudo", "setcap", "CAP_NET_RAW"][..]),
+        ("tc", &["missing capabilities: CAP_BPF, CAP_NET_ADMIN;", "sudo", "setcap"]),
+        ("af-packet", &["missing capability: CAP_NET_RAW;", "sudo", "setcap"]),
+    ] {
+        let variable = format!("SNI_PROBE_CAPTURE={capture}");
+        let mut words = vec!["env", &variable];
+        words.extend(NOBODY);
+        assert_says(&refused_by(&lab, &words), says);
+    }
 }
 
 #[test]
 fn root_with_a_capability_dropped() {
     let lab = Lab::new().unwrap();
-    // CAP_SYS_ADMIN includes what two of them allow.
+    // CAP_SYS_ADMIN includes what CAP_BPF allows.
     for (dropped, missing) in [
         ("-bpf,-sys_admin", "missing capabilities: CAP_BPF;"),
         ("-net_admin", "missing capabilities: CAP_NET_ADMIN;"),
-        ("-perfmon,-sys_admin", "missing capabilities: CAP_PERFMON;"),
-        ("-all", "missing capabilities: CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON;"),
+        ("-all", "missing capabilities: CAP_BPF, CAP_NET_ADMIN;"),
     ] {
         let sets = [format!("--inh-caps={dropped}"), format!("--bounding-set={dropped}")];
-        let line = refused_by(&lab, &["setpriv", &sets[0], &sets[1]]);
-        assert_says(&line, &[missing]);
+        let words = ["env", "SNI_PROBE_CAPTURE=tc", "setpriv", &sets[0], &sets[1]];
+        assert_says(&refused_by(&lab, &words), &[missing]);
     }
 }
 
@@ -183,16 +192,44 @@ fn assert_runs(words: &[&str]) {
     assert_bare(&site.lab.gateway, GATEWAY_INTERFACE);
 }
 
+/// As a user that has these capabilities and no others.
+fn user_with(capabilities: &str) -> Vec<String> {
+    let sets = ["inh-caps", "ambient-caps", "bounding-set"];
+    let sets = sets.map(|set| format!("--{set}=-all,{capabilities}"));
+    let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    user.into_iter().map(str::to_owned).chain(sets).collect()
+}
+
 #[test]
-fn three_capabilities_and_no_locked_memory_are_enough() {
-    const THREE: &str = "-all,+bpf,+net_admin,+perfmon";
-    let sets = ["inh-caps", "ambient-caps", "bounding-set"].map(|set| format!("--{set}={THREE}"));
-    let user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+fn two_capabilities_and_no_locked_memory_are_enough() {
     // Since Linux 5.11 maps are charged to the memory cgroup.
-    let mut words = vec!["prlimit", "--memlock=0:0", "setpriv"];
-    words.extend(user);
-    words.extend(sets.iter().map(String::as_str));
-    assert_runs(&words);
+    let mut words = ["env", "SNI_PROBE_CAPTURE=tc", "prlimit", "--memlock=0:0"].map(str::to_owned).to_vec();
+    words.extend(user_with("+bpf,+net_admin"));
+    assert_runs(&words.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn packet_sockets_take_one_capability() {
+    for capture in ["af-packet", "auto"] {
+        let mut words = vec!["env".to_owned(), format!("SNI_PROBE_CAPTURE={capture}")];
+        words.extend(user_with("+net_raw"));
+        assert_runs(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_fall_back_is_said() {
+    let site = Site::new();
+    let words = user_with("+net_raw");
+    let command = through(&site.lab, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    let options = ["-i", GATEWAY_INTERFACE, "--capture", "auto"];
+    let mut probe = Probe::start_by(&site.lab, command, HTTP_PORT, &options).unwrap();
+    probe.wait_ready().unwrap();
+    wait_for_log(&mut probe, "no eBPF here: missing capabilities: CAP_BPF, CAP_NET_ADMIN");
+    wait_for_log(&mut probe, "watching by packet sockets instead");
+    let labels = [("interface", GATEWAY_INTERFACE), ("mode", "af_packet")];
+    assert_eq!(probe.metrics().unwrap().count("sni_probe_attached", &labels), 2);
+    assert_eq!(probe.stop().unwrap(), 0);
 }
 
 #[test]
