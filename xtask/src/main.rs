@@ -16,6 +16,7 @@ mod test;
 mod toolchain;
 mod tools;
 mod verify;
+mod vm_test;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,7 @@ enum Verb {
     Fuzz(fuzz::Arguments),
     Lint(lint::Arguments),
     Verify(verify::Arguments),
+    VmTest(vm_test::Arguments),
     Bench(bench::Arguments),
 }
 
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Verb::Fuzz(arguments) => fuzz::main(&arguments),
         Verb::Lint(arguments) => lint::main(&arguments),
         Verb::Verify(arguments) => verify::main(&arguments),
+        Verb::VmTest(arguments) => vm_test::main(&arguments),
         Verb::Bench(arguments) => bench::main(&arguments),
     };
     result.unwrap_or_else(|error| {

@@ -40,6 +40,18 @@ const LAB_PROGRAMS: [(&str, &str); 13] = [
     ("keytool", "openjdk-17-jre-headless"),
 ];
 
+/// Programs of `vm-test`, and the packages they come in.
+const VM_PROGRAMS: [(&str, &str); 8] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("busybox", "busybox-static"),
+    ("cpio", "cpio"),
+    ("gzip", "gzip"),
+    ("ip", "iproute2"),
+    ("setpriv", "util-linux"),
+    ("strip", "binutils"),
+    ("xz", "xz-utils"),
+];
+
 /// Install what building, testing and the demo need
 ///
 /// Does nothing, quickly, when all is there. Debian packages take root; the rest goes to target/tools.
@@ -68,6 +80,7 @@ pub(crate) fn all() -> Result<()> {
     let mut packages = missing_ebpf_packages();
     packages.extend(missing_lint_packages());
     packages.extend(missing_lab_packages());
+    packages.extend(missing_vm_packages());
     install_packages(&packages)?;
     install_bpf_linker()?;
     install_envoy()
@@ -77,6 +90,11 @@ pub(crate) fn all() -> Result<()> {
 pub(crate) fn ebpf() -> Result<()> {
     install_packages(&missing_ebpf_packages())?;
     install_bpf_linker()
+}
+
+/// What `vm-test` needs.
+pub(crate) fn virtual_machines() -> Result<()> {
+    install_packages(&missing_vm_packages())
 }
 
 /// What `lint` needs.
@@ -121,6 +139,16 @@ fn missing_lab_packages() -> Vec<&'static str> {
     let has_venv = || succeeds(Command::new(python()).args(["-c", "import ensurepip, venv"]));
     if envoy().is_none() && !has_venv() {
         packages.push("python3-venv");
+    }
+    packages
+}
+
+fn missing_vm_packages() -> Vec<&'static str> {
+    let missing = VM_PROGRAMS.iter().filter(|(program, _)| find(program).is_none());
+    let mut packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    // The firmware that qemu starts with is a package of its own.
+    if packages.contains(&"qemu-system-x86") {
+        packages.push("seabios");
     }
     packages
 }

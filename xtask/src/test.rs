@@ -9,7 +9,7 @@ use crate::build::{self, OBJECT_VARIABLE, WORKSPACE_ON_HOST};
 use crate::root::is_root;
 use crate::summary::Summary;
 use crate::tools::{cargo, progress};
-use crate::{fuzz, lint, setup, system_test, verify};
+use crate::{fuzz, lint, setup, system_test, verify, vm_test};
 
 /// Test everything: setup, lint, unit tests, system tests (as root)
 ///
@@ -49,8 +49,9 @@ pub(crate) fn main(_: &Arguments) -> Result<ExitCode> {
             progress("verify");
             verify::within_budget()?;
             summary += system_test::all(built)?;
+            summary += vm_test::all(built)?;
         }
-        _ => skipped.push("the system tests (they need root: sudo, or cargo xtask system-test)"),
+        _ => skipped.push("the system tests and other kernels (they need root: sudo, or cargo xtask system-test and vm-test)"),
     }
     if !skipped.is_empty() {
         println!("skipped: {}", skipped.join("; "));

@@ -1,0 +1,172 @@
+//! The first process of a virtual machine that runs another kernel: a gateway that resets, clients without SNI, and
+//! sni-probe with the smallest set of capabilities. `cargo xtask vm-test` puts it into an initial ram disk.
+//!
+//! The kernel's command line says what is expected (`sni_probe.mode=clsact sni_probe.capabilities=bpf,net_admin`), the
+//! console takes the answer: one line of JSON.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::programs::{SchedClassifier, TcAttachType};
+use nix::mount::{MsFlags, mount};
+use nix::sys::reboot::{RebootMode, reboot};
+use serde_json::{Value, json};
+use sni_probe::capture::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT, Programs};
+use sni_probe_common::tunnel::Tunnels;
+use system_tests::probe::{HTTP_PORT, PROBE_VARIABLE, Probe};
+use system_tests::process::run_ok;
+use system_tests::resetting::{ResettingGateway, send_hello};
+use system_tests::{GATEWAY_INTERFACE, GATEWAY_V4, GATEWAY_V6, Lab};
+
+/// What stands before the answer.
+const ANSWER: &str = "SNI-PROBE-VM-TEST ";
+const PORT: u16 = 443;
+/// For all that takes a moment on a machine that is emulated.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn main() -> Result<()> {
+    if std::process::id() != 1 {
+        bail!("this is the first process of a virtual machine; `cargo xtask vm-test` makes one");
+    }
+    // A panic of the first process is one of the kernel: the cause shall stand before it.
+    let answer = std::panic::catch_unwind(run).unwrap_or_else(|_| bail!("a panic; see above"));
+    let answer = answer.unwrap_or_else(|error| json!({ "error": format!("{error:?}") }));
+    println!("\n{ANSWER}{answer}");
+    // With `-no-reboot` this ends the machine.
+    reboot(RebootMode::RB_AUTOBOOT)?;
+    Ok(())
+}
+
+fn run() -> Result<Value> {
+    set_up()?;
+    let command_line = fs::read_to_string("/proc/cmdline")?;
+    let parameter = |name: &str| {
+        let prefix = format!("sni_probe.{name}=");
+        let found = command_line.split_whitespace().find_map(|word| word.strip_prefix(&prefix));
+        found.map(str::to_owned).with_context(|| format!("no {prefix} on the kernel's command line"))
+    };
+    let (mode, capabilities) = (parameter("mode")?, parameter("capabilities")?);
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned();
+
+    let site = Site::new()?;
+    let by_programs = site.assert_works("tc", &capabilities, &mode).context("--capture tc")?;
+    let (missing, _) = capabilities.split_once(',').unwrap_or((&capabilities, ""));
+    site.assert_refuses(&capabilities, missing).context("with a capability missing")?;
+    let by_packet_sockets = site.assert_works("af-packet", "net_raw", "af_packet").context("af-packet")?;
+    Ok(json!({
+        "release": release,
+        "programs": programs()?,
+        "runs": [by_programs, by_packet_sockets],
+    }))
+}
+
+/// What an init does: file systems, modules, names of programs.
+fn set_up() -> Result<()> {
+    for (kind, at) in
+        [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/run"), ("tmpfs", "/tmp")]
+    {
+        fs::create_dir_all(at)?;
+        mount(Some(kind), at, Some(kind), MsFlags::empty(), None::<&str>)
+            .with_context(|| format!("mounting {at}"))?;
+    }
+    let busybox = Path::new("/bin/busybox");
+    for name in ["sh", "insmod"] {
+        symlink(busybox, Path::new("/bin").join(name))?;
+    }
+    for module in fs::read_dir("/modules")? {
+        run_ok(Command::new("/bin/insmod").arg(module?.path()), PATIENCE)?;
+    }
+    Ok(())
+}
+
+/// Instructions of the programs, as this kernel's verifier took them from one who may do everything.
+fn programs() -> Result<Value> {
+    let mut programs = Programs::load(&[PORT], Tunnels::NONE)?;
+    let counts = [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT].map(|name| -> Result<Value> {
+        let info = programs.program(name)?.info()?;
+        Ok(json!({
+            "program": name,
+            "instructions": info.size_translated().map(|bytes| bytes / 8),
+            "verified": info.verified_instruction_count(),
+        }))
+    });
+    counts.into_iter().collect()
+}
+
+struct Site {
+    _gateway: ResettingGateway,
+    lab: Lab,
+}
+
+impl Site {
+    fn new() -> Result<Self> {
+        let lab = Lab::new()?;
+        Ok(Self { _gateway: ResettingGateway::start(&lab.gateway, PORT)?, lab })
+    }
+
+    /// Starts the daemon as a user that has these capabilities and no others.
+    fn start(&self, capture: &str, capabilities: &str) -> Result<Probe<'_>> {
+        let granted = capabilities.replace(',', ",+");
+        let mut command = self.lab.gateway.command("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        for set in ["inh-caps", "ambient-caps", "bounding-set"] {
+            command.arg(format!("--{set}=-all,+{granted}"));
+        }
+        command.arg(std::env::var_os(PROBE_VARIABLE).context("the daemon's path")?);
+        let options = ["-i", GATEWAY_INTERFACE, "--orientation", "nic", "--capture", capture];
+        Probe::start_by(&self.lab, command, HTTP_PORT, &options)
+    }
+
+    /// It attaches in this mode, counts hellos without SNI and their resets, and leaves nothing behind.
+    fn assert_works(&self, capture: &str, capabilities: &str, mode: &str) -> Result<Value> {
+        let mut probe = self.start(capture, capabilities)?;
+        probe.wait_ready()?;
+        let labels = [("interface", GATEWAY_INTERFACE), ("mode", mode)];
+        let attached = probe.metrics()?.count("sni_probe_attached", &labels);
+        ensure!(attached == 2, "{attached} programs attached by way of {mode}, not 2");
+        for address in [GATEWAY_V4, GATEWAY_V6] {
+            send_hello(&self.lab.client, (address, PORT).into())?;
+        }
+        let reset = [("sni", "absent"), ("outcome", "reset_by_gateway")];
+        let metrics = probe
+            .wait_for_metrics(PATIENCE, |metrics| metrics.count("sni_probe_handshakes_total", &reset) >= 2)?;
+        let hellos = metrics.count("sni_probe_client_hellos_total", &[]);
+        ensure!(hellos == 2, "{hellos} hellos counted, not 2");
+        let exit = probe.stop()?;
+        ensure!(exit == 0, "exit code {exit}: {}", probe.service().stderr());
+        self.assert_bare()?;
+        Ok(
+            json!({ "capture": capture, "capabilities": capabilities, "mode": mode, "hellos": hellos, "detached": true }),
+        )
+    }
+
+    /// It says in one line what it lacks.
+    fn assert_refuses(&self, capabilities: &str, missing: &str) -> Result<()> {
+        let others: Vec<&str> = capabilities.split(',').filter(|capability| *capability != missing).collect();
+        let mut probe = self.start("tc", &others.join(","))?;
+        let exit = probe.service().wait(PATIENCE)?;
+        let said = probe.service().stderr();
+        let name = format!("CAP_{}", missing.to_uppercase());
+        ensure!(exit == 2 && said.contains(&name) && said.lines().count() == 1, "exit code {exit}: {said}");
+        self.assert_bare()
+    }
+
+    /// No program, filter or qdisc is on the gateway's interface.
+    fn assert_bare(&self) -> Result<()> {
+        for hook in [TcAttachType::Ingress, TcAttachType::Egress] {
+            let query = || SchedClassifier::query_tcx(GATEWAY_INTERFACE, hook);
+            // Kernels without TCX do not know the question.
+            if let Ok((_, programs)) = self.lab.gateway.run_in_thread(query)? {
+                ensure!(programs.is_empty(), "programs are left on {hook:?}");
+            }
+        }
+        let mut command = self.lab.gateway.command("tc");
+        let qdiscs = run_ok(command.args(["qdisc", "show", "dev", GATEWAY_INTERFACE]), PATIENCE)?;
+        ensure!(!qdiscs.contains("clsact"), "a qdisc is left: {qdiscs}");
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! The initial ram disk of a virtual machine: the guest's program, sni-probe, a few tools, and what they are linked with.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::kernel::Files;
+use crate::tools::{find, run};
+
+/// Where the guest finds sni-probe.
+pub(super) const SNI_PROBE: &str = "/bin/sni-probe";
+/// What the guest runs besides.
+const TOOLS: [&str; 3] = ["ip", "tc", "setpriv"];
+
+/// Makes the ram disk in `directory` and gives its path.
+pub(super) fn build(directory: &Path, guest: &Path, sni_probe: &Path, kernel: &Files) -> Result<PathBuf> {
+    let root = directory.join("initramfs");
+    if root.exists() {
+        fs::remove_dir_all(&root)?;
+    }
+    for path in ["bin", "modules", "run", "tmp", "proc", "sys", "dev", "etc"] {
+        fs::create_dir_all(root.join(path))?;
+    }
+    let mut programs = vec![(guest.to_owned(), "/init"), (sni_probe.to_owned(), SNI_PROBE)];
+    let mut tools: Vec<(PathBuf, String)> = Vec::new();
+    for tool in TOOLS {
+        let path = find(tool).with_context(|| format!("{tool} is not installed; run: cargo xtask setup"))?;
+        tools.push((path, format!("/bin/{tool}")));
+    }
+    programs.extend(tools.iter().map(|(path, at)| (path.clone(), at.as_str())));
+    let mut libraries = BTreeSet::new();
+    for (path, at) in &programs {
+        copy(path, &root, at)?;
+        // A debug build's symbols are most of it.
+        run(Command::new("strip").arg(inside(&root, at)))?;
+        libraries.extend(linked(path)?);
+    }
+    for library in libraries {
+        copy(&library, &root, &library.to_string_lossy())?;
+    }
+    copy(
+        &find("busybox").context("busybox is not installed; run: cargo xtask setup")?,
+        &root,
+        "/bin/busybox",
+    )?;
+    for module in &kernel.modules {
+        unpack_module(module, &root)?;
+    }
+    let image = directory.join("initramfs.gz");
+    let mut pack = Command::new("sh");
+    pack.args(["-c", r#"find . | cpio --quiet -o -H newc | gzip -1 > "$0""#]).arg(&image).current_dir(&root);
+    run(&mut pack)?;
+    fs::remove_dir_all(&root)?;
+    Ok(image)
+}
+
+fn inside(root: &Path, at: &str) -> PathBuf {
+    root.join(at.trim_start_matches('/'))
+}
+
+fn copy(from: &Path, root: &Path, at: &str) -> Result<()> {
+    let to = inside(root, at);
+    fs::create_dir_all(to.parent().context("a path with a directory")?)?;
+    fs::copy(from, &to).with_context(|| format!("copying {}", from.display()))?;
+    Ok(())
+}
+
+/// The loader and the libraries of a program, as paths.
+fn linked(program: &Path) -> Result<Vec<PathBuf>> {
+    let output = Command::new("ldd").arg(program).output().context("starting ldd")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    // "libc.so.6 => /lib/…/libc.so.6 (0x…)", "/lib64/ld-linux-x86-64.so.2 (0x…)"; a static one has none.
+    let words = text.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
+    Ok(words.map(PathBuf::from).collect())
+}
+
+/// Modules are loaded in the order of their names.
+fn unpack_module(module: &Path, root: &Path) -> Result<()> {
+    let name = module.file_name().context("a module's name")?.to_string_lossy();
+    let to = root.join("modules").join(name.trim_end_matches(".xz"));
+    if name.ends_with(".xz") {
+        let output = Command::new("xz").arg("-dc").arg(module).output().context("starting xz")?;
+        fs::write(to, output.stdout)?;
+    } else {
+        fs::copy(module, to)?;
+    }
+    Ok(())
+}

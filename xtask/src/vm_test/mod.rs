@@ -1,0 +1,280 @@
+//! `cargo xtask vm-test`: the real daemon on other kernels, in virtual machines.
+
+mod image;
+mod kernel;
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde_json::{Value, json};
+use system_tests::probe::PROBE_VARIABLE;
+
+pub(crate) use self::kernel::Kernel;
+use crate::build::{self, Built, OBJECT_VARIABLE, WORKSPACE_ON_HOST};
+use crate::setup;
+use crate::summary::Summary;
+use crate::tools::{cargo, find, progress, root};
+
+/// What a machine may take, without hardware that helps.
+const DEADLINE: Duration = Duration::from_mins(4);
+/// What the guest's answer begins with.
+const ANSWER: &str = "SNI-PROBE-VM-TEST ";
+
+/// Run sni-probe on other kernels, in virtual machines (qemu)
+///
+/// Boots Debian's kernels with the binary that `cargo xtask build` makes: load, verify and attach with the smallest
+/// set of capabilities, count a hello without SNI and its reset, detach. Kernels are fetched once, to target/vm.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask vm-test
+  cargo xtask vm-test --kernel 5.10,6.12
+  cargo xtask vm-test --json | jq '.[].release'")]
+pub(crate) struct Arguments {
+    /// Only these kernels
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Kernel::ALL)]
+    kernel: Vec<Kernel>,
+    /// Print the result as one JSON document on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    setup::ebpf()?;
+    let built = build::sni_probe(&build::Options::default())?;
+    let results = run(&built, &arguments.kernel)?;
+    if arguments.json {
+        println!("{}", results.iter().map(Tested::json).collect::<Value>());
+    } else {
+        print!("{}", matrix(&results));
+    }
+    let is_success = results.iter().all(|tested| !matches!(tested.outcome, Outcome::Failed(_)));
+    Ok(if is_success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// All kernels, counted as tests.
+pub(crate) fn all(built: &Built) -> Result<Summary> {
+    progress("other kernels");
+    let results = run(built, &Kernel::ALL)?;
+    print!("{}", matrix(&results));
+    let count =
+        |is_it: fn(&Outcome) -> bool| results.iter().filter(|tested| is_it(&tested.outcome)).count() as u64;
+    Ok(Summary::counted(
+        count(|outcome| matches!(outcome, Outcome::Passed(_))),
+        count(|outcome| matches!(outcome, Outcome::Failed(_))),
+        count(|outcome| matches!(outcome, Outcome::Skipped(_))),
+    ))
+}
+
+/// A kernel, and what became of the daemon on it.
+struct Tested {
+    kernel: Kernel,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    /// The guest's answer.
+    Passed(Value),
+    Failed(String),
+    /// The kernel is not to be had.
+    Skipped(String),
+}
+
+impl Tested {
+    fn json(&self) -> Value {
+        let kernel = self.kernel.series();
+        match &self.outcome {
+            Outcome::Passed(answer) => {
+                let mut json = answer.clone();
+                json["kernel"] = kernel.into();
+                json["outcome"] = "passed".into();
+                json
+            }
+            Outcome::Failed(reason) => json!({ "kernel": kernel, "outcome": "failed", "reason": reason }),
+            Outcome::Skipped(reason) => json!({ "kernel": kernel, "outcome": "skipped", "reason": reason }),
+        }
+    }
+}
+
+fn run(built: &Built, kernels: &[Kernel]) -> Result<Vec<Tested>> {
+    setup::virtual_machines()?;
+    let guest = build_guest(&built.object)?;
+    let mut results = Vec::new();
+    for &kernel in kernels {
+        progress(&format!("Linux {}", kernel.series()));
+        let outcome = match kernel::files(kernel)? {
+            None => Outcome::Skipped("no Debian archive is to be had here".to_owned()),
+            Some(files) => {
+                let directory = root().join("target/vm").join(kernel.series());
+                let image = image::build(&directory, &guest, &built.sni_probe, &files)?;
+                let log = directory.join("console.log");
+                boot(kernel, &files.image, &image, &log)?;
+                judge(&log)?
+            }
+        };
+        if let Outcome::Failed(reason) | Outcome::Skipped(reason) = &outcome {
+            progress(&format!("Linux {}: {reason}", kernel.series()));
+        }
+        results.push(Tested { kernel, outcome });
+    }
+    Ok(results)
+}
+
+fn build_guest(object: &Path) -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args(["build", "--message-format", "json-render-diagnostics"]);
+    command.args(WORKSPACE_ON_HOST).args(["--example", "vm-guest"]).env(OBJECT_VARIABLE, object);
+    build::executable(&mut command, |message| message["target"]["name"] == "vm-guest")
+}
+
+/// Runs the machine to its end, or to the deadline.
+fn boot(kernel: Kernel, image: &Path, initramfs: &Path, log: &Path) -> Result<()> {
+    let program = find("qemu-system-x86_64").context("qemu is not installed; run: cargo xtask setup")?;
+    let mut command = Command::new(program);
+    // Emulated: KVM is seldom to be had where tests run, and half of it where machines are virtual themselves.
+    command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1536"]);
+    command.args(["-nographic", "-no-reboot", "-nic", "none", "-nodefaults", "-serial", "stdio"]);
+    command.arg("-kernel").arg(image).arg("-initrd").arg(initramfs).arg("-append");
+    command.arg(format!(
+        "console=ttyS0 panic=-1 loglevel=4 PATH=/bin {PROBE_VARIABLE}={} sni_probe.mode={} sni_probe.capabilities={}",
+        image::SNI_PROBE,
+        kernel.mode(),
+        kernel.capabilities(),
+    ));
+    let console = File::create(log)?;
+    command.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);
+    let mut machine = command.spawn().context("starting qemu")?;
+    let deadline = Instant::now() + DEADLINE;
+    while machine.try_wait()?.is_none() {
+        if Instant::now() > deadline {
+            machine.kill()?;
+            machine.wait()?;
+            break;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+/// What the guest said on its console.
+fn judge(log: &Path) -> Result<Outcome> {
+    let console = fs::read(log)?;
+    let console = String::from_utf8_lossy(&console);
+    let answer = console.lines().find_map(|line| line.trim().strip_prefix(ANSWER));
+    let Some(answer) = answer else {
+        let last: Vec<&str> = console.lines().rev().take(30).collect();
+        let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+        return Ok(Outcome::Failed(format!(
+            "no answer from the machine; its console ({}):\n{last}",
+            log.display()
+        )));
+    };
+    let answer: Value = serde_json::from_str(answer).context("the guest's answer")?;
+    if let Some(error) = answer["error"].as_str() {
+        return Ok(Outcome::Failed(format!("{error}\n(console: {})", log.display())));
+    }
+    if answer["runs"].as_array().is_none_or(|runs| runs.len() != 2) {
+        bail!("the guest's answer has no two runs: {answer}");
+    }
+    Ok(Outcome::Passed(answer))
+}
+
+/// The table for people, and for docs/kernels.md.
+fn matrix(results: &[Tested]) -> String {
+    let mut text = String::from(
+        "| kernel | --capture | capabilities | attached | hellos and resets counted | detached | verified instructions |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
+    for Tested { kernel, outcome } in results {
+        // Writing to a `String` cannot fail.
+        match outcome {
+            Outcome::Passed(answer) => {
+                for run in answer["runs"].as_array().into_iter().flatten() {
+                    let word = |name: &str| run[name].as_str().unwrap_or_default();
+                    let verified =
+                        if word("capture") == "tc" { verified(&answer["programs"]) } else { String::new() };
+                    let _ = writeln!(
+                        text,
+                        "| {} | {} | {} | {} | {} of 2 | yes | {verified} |",
+                        answer["release"].as_str().unwrap_or_default(),
+                        word("capture"),
+                        word("capabilities").replace(',', ", "),
+                        word("mode"),
+                        run["hellos"],
+                    );
+                }
+            }
+            Outcome::Failed(_) => {
+                let _ = writeln!(text, "| {} | **failed** | | | | | |", kernel.series());
+            }
+            Outcome::Skipped(_) => {
+                let _ = writeln!(text, "| {} | skipped | | | | | |", kernel.series());
+            }
+        }
+    }
+    text
+}
+
+fn verified(programs: &Value) -> String {
+    let counts =
+        programs.as_array().into_iter().flatten().map(|program| match program["verified"].as_u64() {
+            Some(count) => count.to_string(),
+            None => "not told".to_owned(),
+        });
+    counts.collect::<Vec<_>>().join(" + ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passed() -> Tested {
+        let answer = json!({
+            "release": "6.12.1-cloud-amd64",
+            "programs": [{ "verified": 10 }, { "verified": null }],
+            "runs": [
+                { "capture": "tc", "capabilities": "bpf,net_admin", "mode": "tcx", "hellos": 2 },
+                { "capture": "af-packet", "capabilities": "net_raw", "mode": "af_packet", "hellos": 2 },
+            ],
+        });
+        Tested { kernel: Kernel::V6_12, outcome: Outcome::Passed(answer) }
+    }
+
+    #[test]
+    fn the_matrix_has_a_line_for_each_run() {
+        let failed = Tested { kernel: Kernel::V6_1, outcome: Outcome::Failed("no".to_owned()) };
+        let text = matrix(&[passed(), failed]);
+        let lines: Vec<&str> = text.lines().skip(2).collect();
+        assert_eq!(
+            lines[0],
+            "| 6.12.1-cloud-amd64 | tc | bpf, net_admin | tcx | 2 of 2 | yes | 10 + not told |"
+        );
+        assert_eq!(lines[1], "| 6.12.1-cloud-amd64 | af-packet | net_raw | af_packet | 2 of 2 | yes |  |");
+        assert_eq!(lines[2], "| 6.1 | **failed** | | | | | |");
+        assert_eq!(passed().json()["outcome"], "passed");
+    }
+
+    #[test]
+    fn what_a_console_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let judged = |text: &str| {
+            fs::write(&log, text).unwrap();
+            judge(&log)
+        };
+        assert!(
+            matches!(judged("Kernel panic\n").unwrap(), Outcome::Failed(reason) if reason.contains("Kernel panic"))
+        );
+        let error = "noise\nSNI-PROBE-VM-TEST {\"error\":\"no such file\"}\r\n";
+        assert!(
+            matches!(judged(error).unwrap(), Outcome::Failed(reason) if reason.starts_with("no such file"))
+        );
+        assert!(matches!(judged("SNI-PROBE-VM-TEST {\"runs\":[{},{}]}\n").unwrap(), Outcome::Passed(_)));
+        assert!(judged("SNI-PROBE-VM-TEST {\"runs\":[]}\n").is_err());
+    }
+}
