@@ -129,14 +129,14 @@ impl Bucket for MapBucket {
     }
 }
 
-/// An address of which the compiler does not know where it comes from: it would else make "one of these four
-/// pointers" into "this pointer and one of these four offsets", which the verifier does not allow without
-/// `CAP_PERFMON`.
+/// A number or address of which the compiler does not know where it comes from. It would else make "one of these
+/// four pointers" into "this pointer and one of these four offsets", which the verifier does not allow without
+/// `CAP_PERFMON`; or compare one register, and use another of which the verifier then knows nothing.
 #[inline(always)]
-fn opaque(mut address: usize) -> usize {
+fn opaque(mut value: usize) -> usize {
     // SAFETY: a copy to itself. (Not without any instruction: the verifier refuses two source lines for one.)
-    unsafe { asm!("{0} = {0}", inout(reg) address, options(pure, nomem, nostack, preserves_flags)) };
-    address
+    unsafe { asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack, preserves_flags)) };
+    value
 }
 
 /// Zero, in memory that could be written: the verifier does not know what is in it.

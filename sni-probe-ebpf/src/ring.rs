@@ -12,7 +12,7 @@ use sni_probe_common::counters::Counter;
 use sni_probe_common::datapath::Sink;
 use sni_probe_common::event::{CLIENT_WINDOW, EventHeader, RING_BYTES};
 
-use crate::{EVENTS, count, forget};
+use crate::{EVENTS, count, forget, opaque};
 
 /// Sizes of the copied part of a record, for the kernel wants them constant: a close, an answer, hellos of
 /// usual lengths (517 bytes with padding, 1.8 KB with a post-quantum key share), the whole window.
@@ -58,10 +58,11 @@ impl Sink for Ring<'_> {
         }
         // SAFETY: there is room for a header, aligned to 8 bytes.
         unsafe { record.write(*header) };
-        // The verifier wants to see the bounds of the length that the helper is given: that it is not 0, too,
-        // before Linux 5.16.
-        let len = forget(len);
-        if len != 0 && len <= size {
+        // The verifier wants to see the bounds of the length that the helper is given, from 1 on (before Linux 5.16),
+        // in the very register that is compared: which the compiler must not take for another.
+        let last = opaque(forget(len).wrapping_sub(1));
+        if last < size {
+            let len = last + 1;
             // SAFETY: `size` bytes follow the header.
             let result = unsafe {
                 let to = record.add(1).cast();
