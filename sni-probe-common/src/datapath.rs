@@ -72,8 +72,11 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
     flows: &F,
     sink: &mut S,
 ) -> Result<Option<Draft>, Rejected> {
-    let Some(segment) = segment(packet, &Seen { flows, sender: Sender::Client })? else { return Ok(None) };
+    let Some(mut segment) = segment(packet, &Seen { flows, sender: Sender::Client })? else {
+        return Ok(None);
+    };
     let tag = segment.flow.hash.tag();
+    forget_lengths(packet, &mut segment);
     let Some(bucket) = flows.bucket(segment.flow.hash) else { return Ok(None) };
     let is_syn = segment.flags & tcp_flags::SYN != 0;
     let held = if is_syn { None } else { slot::find(bucket, tag) };
@@ -128,7 +131,10 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
 
 #[inline(always)]
 fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Draft>, Rejected> {
-    let Some(segment) = segment(packet, &Seen { flows, sender: Sender::Gateway })? else { return Ok(None) };
+    let Some(mut segment) = segment(packet, &Seen { flows, sender: Sender::Gateway })? else {
+        return Ok(None);
+    };
+    forget_lengths(packet, &mut segment);
     let Some(bucket) = flows.bucket(segment.flow.hash) else { return Ok(None) };
     let Some(held) = slot::find(bucket, segment.flow.hash.tag()) else { return Ok(None) };
     let stage = held.slot.stage();
@@ -151,6 +157,13 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
     let kind = if data_len == 0 { kind::GATEWAY_CLOSE } else { kind::GATEWAY_DATA };
     let (seq, isn, flags) = (segment.seq, held.slot.isn(), isn_flags(stage));
     Ok(Some(Draft { segment, sender: Sender::Gateway, kind, seq, isn, flags, data_len }))
+}
+
+/// Here the ways to a segment meet: from now on the verifier follows one.
+#[inline(always)]
+fn forget_lengths<P: Packet>(packet: &P, segment: &mut Segment) {
+    segment.payload_offset = packet.forget(segment.payload_offset);
+    segment.payload_len = packet.forget(segment.payload_len);
 }
 
 #[inline(always)]

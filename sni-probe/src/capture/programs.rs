@@ -34,7 +34,7 @@ pub enum LoadError {
     LockedMemory,
     /// The kernel refuses for want of a capability or by policy.
     #[error(
-        "the kernel refuses to load eBPF programs ({0}); grant CAP_BPF and CAP_NET_ADMIN, before Linux 6.1 \
+        "the kernel refuses to load eBPF programs ({0}); grant CAP_BPF and CAP_NET_ADMIN, before Linux 6.12 \
          also CAP_PERFMON, before Linux 5.11 also CAP_SYS_RESOURCE, and look for a seccomp or lockdown policy that forbids bpf(2)"
     )]
     Refused(io::Error),
