@@ -182,7 +182,7 @@ impl fmt::Display for Status {
                 f.write_str("attached")?;
                 for neighbour in before {
                     let what = if neighbour.ends_chain {
-                        "packets that it takes are not seen"
+                        "packets that it takes are not seen; see --attach, --priority and --netns"
                     } else {
                         "it may hide packets"
                     };

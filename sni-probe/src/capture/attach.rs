@@ -16,6 +16,7 @@ use aya::programs::tc::{
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, TcError};
 
 use super::links::{Link, Netlink, Orientation, delete_clsact_if_empty};
+use super::neighbours;
 use super::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT, Programs};
 
 /// Places of a legacy filter among others, the first that is free: not 1, where Cilium's stands and others
@@ -129,7 +130,7 @@ impl Attachment {
             Mode::Tcx => true,
             // If the kernel does not say, they are taken to be there: better than to attach again and again.
             Mode::Clsact => {
-                let count = netlink.count_filters(self.link.index, FILTER_HANDLE.into()).await;
+                let count = netlink.count_filters(self.link.index, neighbours::is_ours).await;
                 count.map_or(true, |count| count >= 2)
             }
         }

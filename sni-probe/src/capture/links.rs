@@ -111,15 +111,17 @@ impl Netlink {
         Ok(Links { all: messages.iter().filter_map(link).collect(), default_routes: BTreeSet::new() })
     }
 
-    /// How many legacy filters of BPF programs with this handle an interface has, on both hooks together.
-    pub async fn count_filters(&self, index: u32, handle: u32) -> Result<usize, rtnetlink::Error> {
+    /// How many legacy filters that are `counted` an interface has, on both hooks together.
+    pub(super) async fn count_filters(
+        &self,
+        index: u32,
+        counted: impl Fn(&TcMessage) -> bool,
+    ) -> Result<usize, rtnetlink::Error> {
         let Ok(index) = i32::try_from(index) else { return Ok(0) };
         let filters = self.handle.traffic_filter(index);
         let ingress: Vec<TcMessage> = filters.clone().get().ingress().execute().try_collect().await?;
         let egress: Vec<TcMessage> = filters.clone().get().egress().execute().try_collect().await?;
-        let is_counted =
-            |filter: &&TcMessage| u32::from(filter.header.handle) == handle && is_of_kind(filter, "bpf");
-        Ok(ingress.iter().chain(&egress).filter(is_counted).count())
+        Ok(ingress.iter().chain(&egress).filter(|filter| counted(filter)).count())
     }
 
     /// Asks the kernel for the default routes too. The kernel lists all routes, which may be many.

@@ -61,7 +61,12 @@ pub async fn before(netlink: &Netlink, attachment: &Attachment, known: &[Neighbo
             neighbours.extend(known.iter().filter(is_it).cloned());
         }
         if attachment.mode == Mode::Clsact {
-            neighbours.extend(filters_before(netlink, attachment.link.index, hook).await);
+            if let Some(filters) = filters_before(netlink, attachment.link.index, hook).await {
+                neighbours.extend(filters);
+            } else {
+                let is_it = |known: &&Neighbour| known.hook == hook && known.priority.is_some();
+                neighbours.extend(known.iter().filter(is_it).cloned());
+            }
         }
     }
     neighbours
@@ -79,22 +84,22 @@ fn tcx_before(attachment: &Attachment, hook: TcAttachType) -> Option<Vec<Neighbo
     Some(programs.iter().take_while(is_before).map(neighbour).collect())
 }
 
-async fn filters_before(netlink: &Netlink, index: u32, hook: TcAttachType) -> Vec<Neighbour> {
-    let Ok(index) = i32::try_from(index) else { return Vec::new() };
+/// `None` if the kernel does not say.
+async fn filters_before(netlink: &Netlink, index: u32, hook: TcAttachType) -> Option<Vec<Neighbour>> {
+    let index = i32::try_from(index).ok()?;
     let filters = netlink.handle().traffic_filter(index).get();
     let filters = if hook == TcAttachType::Ingress { filters.ingress() } else { filters.egress() };
-    let mut filters: Vec<TcMessage> = filters.execute().try_collect().await.unwrap_or_default();
+    let mut filters: Vec<TcMessage> = filters.execute().try_collect().await.ok()?;
     filters.sort_by_key(priority);
     let is_before = |filter: &&TcMessage| !is_ours(filter);
     // A filter is listed more than once: its kind and priority come first, without a handle.
     let filters = filters.iter().filter(|filter| u32::from(filter.header.handle) != 0).take_while(is_before);
-    filters
-        .map(|filter| {
-            let name = name(filter);
-            let ends_chain = is_ciliums(&name) || ends_all(filter);
-            Neighbour { hook, name, priority: Some(priority(filter)), ends_chain }
-        })
-        .collect()
+    let neighbour = |filter: &TcMessage| {
+        let name = name(filter);
+        let ends_chain = is_ciliums(&name) || ends_all(filter);
+        Neighbour { hook, name, priority: Some(priority(filter)), ends_chain }
+    };
+    Some(filters.map(neighbour).collect())
 }
 
 /// Priority and protocol share a word.
@@ -102,7 +107,8 @@ fn priority(filter: &TcMessage) -> u16 {
     (filter.header.info >> 16) as u16
 }
 
-fn is_ours(filter: &TcMessage) -> bool {
+/// Whether it is one of this program's, by handle and name.
+pub(super) fn is_ours(filter: &TcMessage) -> bool {
     u32::from(filter.header.handle) == u32::from(FILTER_HANDLE)
         && [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT].contains(&&*name(filter))
 }
@@ -116,7 +122,7 @@ fn options(filter: &TcMessage) -> impl Iterator<Item = &TcOption> {
 }
 
 /// A program's name, else the kind of the filter.
-fn name(filter: &TcMessage) -> String {
+pub(super) fn name(filter: &TcMessage) -> String {
     let name = options(filter).find_map(|option| match option {
         TcOption::Bpf(TcFilterBpfOption::ProgName(name)) => Some(name.clone()),
         _ => None,
@@ -162,15 +168,17 @@ fn ends(action: &TcAction) -> bool {
             attribute.emit_value(&mut parameters);
             // Index, capabilities, verdict (struct tc_gact).
             let verdict = parameters.get(8..).and_then(|rest| rest.first_chunk());
-            verdict.is_some_and(|verdict| ![-1, 1, 3].contains(&i32::from_ne_bytes(*verdict)))
+            verdict.is_some_and(|verdict| TERMINAL_VERDICTS.contains(&i32::from_ne_bytes(*verdict)))
         }
         _ => false,
     })
 }
 
-/// Parameters of a generic action (`linux/tc_act/tc_gact.h`). Its verdicts -1 (none), 1 (begin again) and 3 (the next
-/// action) are no end.
+/// Parameters of a generic action (`linux/tc_act/tc_gact.h`).
 const TCA_GACT_PARMS: u16 = 2;
+/// Verdicts that are an end (`linux/pkt_cls.h`): ok, shot, stolen, queued, redirect, trap. The others go on, begin
+/// again, or go to another chain.
+const TERMINAL_VERDICTS: [i32; 6] = [0, 2, 4, 5, 7, 8];
 
 #[cfg(test)]
 mod tests {

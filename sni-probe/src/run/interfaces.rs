@@ -20,6 +20,8 @@ const DEPARTED: usize = 64;
 pub(super) struct Interfaces {
     netlink: Netlink,
     orientation: Option<Orientation>,
+    /// In another network namespace than this process was started in.
+    is_elsewhere: bool,
     patterns: Patterns,
     watched: Vec<Watched>,
     /// Index and name, the last one last.
@@ -43,6 +45,15 @@ struct Watching {
     watch: Watch,
     /// Who is before our programs.
     before: Vec<Neighbour>,
+    /// That was not asked yet.
+    is_new: bool,
+}
+
+/// Of which interfaces it is asked who is before our programs: some system calls each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    New,
+    All,
 }
 
 impl Watched {
@@ -106,7 +117,8 @@ impl Interfaces {
         }
         Ok(Self {
             netlink,
-            orientation: orientation(options),
+            orientation: orientation(options.orientation),
+            is_elsewhere: options.netns.is_some(),
             patterns: Patterns::new(patterns),
             watched: names.into_iter().map(|name| Watched::new(name, true)).collect(),
             departed: VecDeque::new(),
@@ -147,7 +159,7 @@ impl Interfaces {
         if self.watched.is_empty() {
             tracing::warn!("no interface matches {} yet; there are: {}", self.patterns.text(), links.names());
         }
-        self.look_before().await;
+        self.look_before(Whom::New).await;
         Ok(())
     }
 
@@ -178,7 +190,7 @@ impl Interfaces {
         for index in 0..self.watched.len() {
             self.notice_changes(index, &links, source).await;
         }
-        self.forget_departed();
+        self.forget_departed(&links);
         if !self.patterns.is_empty() || self.watched.iter().any(|watched| watched.is_to_be_watched(&links)) {
             self.netlink.add_default_routes(&mut links).await;
         }
@@ -195,7 +207,17 @@ impl Interfaces {
             }
         }
         self.find_new(&links, source).await;
-        self.look_before().await;
+        self.look_before(Whom::New).await;
+        Ok(())
+    }
+
+    /// The same, and who is before our programs by now.
+    ///
+    /// # Errors
+    /// As [`Interfaces::reconcile`].
+    pub(super) async fn look_around(&mut self, source: &mut Source) -> anyhow::Result<()> {
+        self.reconcile(source).await?;
+        self.look_before(Whom::All).await;
         Ok(())
     }
 
@@ -248,12 +270,11 @@ impl Interfaces {
     }
 
     /// What a pattern has found and is gone leaves nothing behind: pods come and go for months.
-    fn forget_departed(&mut self) {
-        let Self { watched, metrics, readiness, departed, .. } = self;
+    fn forget_departed(&mut self, links: &Links) {
+        let Self { watched, metrics, readiness, .. } = self;
         watched.retain(|watched| {
-            let is_gone = !watched.is_named
-                && watched.watch.is_none()
-                && departed.iter().any(|(_, name)| *name == watched.name);
+            let is_gone =
+                !watched.is_named && watched.watch.is_none() && links.by_name(&watched.name).is_none();
             if is_gone {
                 metrics.remove_interface(&watched.name);
                 readiness.remove(&watched.name);
@@ -267,7 +288,14 @@ impl Interfaces {
         if self.patterns.is_empty() {
             return;
         }
-        let watched: BTreeSet<&str> = self.watched.iter().map(|watched| &*watched.name).collect();
+        // By index, for one that is watched may have got another name; by name where it is not watched at the moment.
+        let is_watched = |link: &&Link| {
+            self.watched.iter().any(|watched| match &watched.watch {
+                Some(watching) => watching.link.index == link.index,
+                None => watched.name == link.name,
+            })
+        };
+        let watched: BTreeSet<u32> = links.all.iter().filter(is_watched).map(|link| link.index).collect();
         let found = self.patterns.find(links, &watched);
         for (name, layer) in found.unsuitable {
             tracing::info!(interface = name, "passed over: it has no Ethernet header (link type {layer})");
@@ -277,6 +305,10 @@ impl Interfaces {
             tracing::warn!("{} more interfaces match; no more than {MAX_FOUND} are watched", found.refused);
         }
         for name in found.new {
+            // A name that another one had before it was renamed.
+            if self.watched.iter().any(|watched| watched.name == name) {
+                continue;
+            }
             self.metrics.add_interface(&name);
             self.watched.push(Watched::new(name, false));
             self.watch_again(self.watched.len() - 1, links, source).await;
@@ -309,22 +341,31 @@ impl Interfaces {
         links: &Links,
         source: &mut Source,
     ) -> anyhow::Result<Orientation> {
-        let orientation = self.orientation.unwrap_or_else(|| links.orientation(link));
+        let orientation = self.orientation.unwrap_or_else(|| {
+            // A pod's veth leads out of it, be there a default route or not; a node always has one.
+            let is_in_pod = self.is_elsewhere && links.default_routes.is_empty();
+            if is_in_pod { Orientation::Nic } else { links.orientation(link) }
+        });
         let watch = source.watch(link, orientation).await?;
         let watched = &mut self.watched[index];
         set_attached(&self.metrics, &watched.name, &watch, true);
         self.metrics.interface_changed(&watched.name, InterfaceChange::Attached);
         self.readiness.set(&watched.name, Status::Attached { before: Vec::new() });
-        watched.watch = Some(Watching { link: link.clone(), watch, before: Vec::new() });
+        watched.watch = Some(Watching { link: link.clone(), watch, before: Vec::new(), is_new: true });
         Ok(orientation)
     }
 
     /// Looks for programs before ours, and tells of changes.
-    async fn look_before(&mut self) {
+    async fn look_before(&mut self, whom: Whom) {
         for watched in &mut self.watched {
-            let Some(Watching { watch: Watch::Tc(attachment), before, .. }) = &mut watched.watch else {
+            let Some(Watching { watch: Watch::Tc(attachment), before, is_new, .. }) = &mut watched.watch
+            else {
                 continue;
             };
+            if whom == Whom::New && !*is_new {
+                continue;
+            }
+            *is_new = false;
             let now = neighbours::before(&self.netlink, attachment, before).await;
             if now == *before {
                 continue;
@@ -392,10 +433,9 @@ fn set_attached(metrics: &Metrics, interface: &str, watch: &Watch, is_attached: 
 }
 
 /// Which way round interfaces are, if that is the same for all.
-fn orientation(options: &RunOptions) -> Option<Orientation> {
-    match options.orientation {
-        // Within a pod's namespace its veth leads out, with or without a default route.
-        cli::Orientation::Auto => options.netns.is_some().then_some(Orientation::Nic),
+fn orientation(orientation: cli::Orientation) -> Option<Orientation> {
+    match orientation {
+        cli::Orientation::Auto => None,
         cli::Orientation::Nic => Some(Orientation::Nic),
         cli::Orientation::Veth => Some(Orientation::Veth),
     }

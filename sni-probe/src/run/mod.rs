@@ -105,7 +105,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = counters.tick() => observer.read_counters(&mut source),
-            _ = look_around.tick() => outcome = interfaces.reconcile(&mut source).await,
+            _ = look_around.tick() => outcome = interfaces.look_around(&mut source).await,
             Some(()) = link_changes.next() => {
                 // Notices come in bursts; one look answers all of them.
                 while link_changes.next().now_or_never().flatten().is_some() {}

@@ -68,15 +68,15 @@ impl Patterns {
         self.all.iter().map(Pattern::as_str).collect::<Vec<_>>().join(", ")
     }
 
-    /// Looks for interfaces that match, of which `watched` of so many in all are watched. Each that cannot be is told
-    /// once.
-    pub(super) fn find(&mut self, links: &Links, watched: &BTreeSet<&str>) -> Found {
+    /// Looks for interfaces that match and are not among those that are `watched`, by index. Each that cannot be is
+    /// told once.
+    pub(super) fn find(&mut self, links: &Links, watched: &BTreeSet<u32>) -> Found {
         let is_there = |index: &u32| links.all.iter().any(|link| link.index == *index);
         self.unsuitable.retain(is_there);
         self.refused.retain(is_there);
         let mut found = Found::default();
         let matching = |link: &&Link| self.all.iter().any(|pattern| pattern.matches(&link.name));
-        for link in links.all.iter().filter(matching).filter(|link| !watched.contains(&*link.name)) {
+        for link in links.all.iter().filter(matching).filter(|link| !watched.contains(&link.index)) {
             if !link.has_ethernet_header {
                 if self.unsuitable.insert(link.index) {
                     found.unsuitable.push((link.name.clone(), link.layer.clone()));
@@ -126,7 +126,7 @@ mod tests {
     fn what_matches_and_is_not_watched_is_found() {
         let links = links(["lo", "gke1", "gke2", "eth0"].map(str::to_owned));
         let mut patterns = patterns(&["gke*", "eth?"]);
-        let found = patterns.find(&links, &BTreeSet::from(["gke2"]));
+        let found = patterns.find(&links, &BTreeSet::from([3]));
         assert_eq!(found.new, ["gke1", "eth0"]);
         assert_eq!((found.refused, found.unsuitable.len()), (0, 0));
     }
@@ -147,13 +147,13 @@ mod tests {
     fn there_is_a_bound_and_each_beyond_it_is_counted_once() {
         let names: Vec<String> = (0..MAX_FOUND + 10).map(|number| format!("veth{number}")).collect();
         let mut patterns = patterns(&["veth*"]);
-        let links = links(names.clone());
+        let links = links(names);
         let found = patterns.find(&links, &BTreeSet::new());
         assert_eq!((found.new.len(), found.refused), (MAX_FOUND, 10));
-        let mut watched: BTreeSet<&str> = names[..MAX_FOUND].iter().map(String::as_str).collect();
+        let mut watched: BTreeSet<u32> = links.all[..MAX_FOUND].iter().map(|link| link.index).collect();
         assert_eq!(patterns.find(&links, &watched), Found::default());
         // One goes: there is room for another.
-        watched.remove("veth0");
+        watched.remove(&1);
         let found = patterns.find(&Links { all: links.all[1..].to_vec(), ..Links::default() }, &watched);
         assert_eq!((found.new.len(), found.refused), (1, 0));
         assert_eq!(patterns.refused.len(), 9);

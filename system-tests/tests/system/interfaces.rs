@@ -108,7 +108,7 @@ fn goes_down_and_comes_up() {
 fn deleted_and_made_again() {
     for (mode, attach) in MODES {
         let site = Site::new();
-        let mut probe = site.probe(&["--attach", attach]);
+        let mut probe = site.probe(&["--attach", attach, "--keep-privileges"]);
         site.hello();
         assert_counted(&probe, 1);
         assert_eq!(attached(&probe, GATEWAY_INTERFACE), 2);
@@ -156,7 +156,8 @@ fn one_of_two_is_deleted() {
     for (_, attach) in MODES {
         let site = Site::new();
         add_second_interface(&site.lab);
-        let options = ["-i", GATEWAY_INTERFACE, "-i", SECOND_INTERFACE, "--attach", attach];
+        let options =
+            ["-i", GATEWAY_INTERFACE, "-i", SECOND_INTERFACE, "--attach", attach, "--keep-privileges"];
         let mut probe = site.probe(&options);
         site.lab.gateway.ip(&format!("link delete {SECOND_INTERFACE}")).unwrap();
         let page = wait_unready(&probe);

@@ -14,6 +14,7 @@ mod load;
 mod neighbours;
 mod packet_sockets;
 mod parity;
+mod places;
 mod privileges;
 mod prometheus;
 mod site;

@@ -2,6 +2,7 @@
 //! is theirs stays.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use aya::Ebpf;
 use aya::programs::links::LinkOrder;
@@ -10,10 +11,12 @@ use aya::programs::{SchedClassifier, TcAttachType};
 use aya::sys::{Stats, enable_stats};
 use sni_probe::capture::attach::Mode;
 use system_tests::classifier::constant_classifier;
+use system_tests::probe::Probe;
+use system_tests::process::run_ok;
 use system_tests::{GATEWAY_INTERFACE, GATEWAY_V4, GATEWAY_V6, Namespace, wait_until};
 
 use crate::site::{
-    HOOKS, MODES, Site, TIMEOUT, add_foreign_filter, assert_counted, names, ours, programs, tc,
+    HOOKS, MODES, Site, TIMEOUT, add_foreign_filter, assert_counted, names, ours, programs, tc, wait_for_log,
 };
 
 /// What a neighbour says to each packet.
@@ -197,14 +200,108 @@ fn somebody_has_our_place_among_the_filters() {
 }
 
 #[test]
-fn what_replaced_our_filter_stays() {
+fn what_replaced_our_filter_stays_and_ours_comes_back() {
     let site = Site::new();
     let gateway = &site.lab.gateway;
     let mut probe = site.probe(&["--attach", "clsact"]);
     add_foreign_filter(gateway, HOOKS[0], "replace", "prio 50 protocol all handle 0x535");
-    let theirs = vec![(Mode::Clsact, "bpf".to_owned())];
+    let theirs = (Mode::Clsact, "bpf".to_owned());
+    let both = ours(Mode::Clsact).map(|names| [vec![theirs.clone()], names].concat());
+    // Behind theirs; and the other one has its place again.
+    let [ingress, _] = both;
     let [_, egress] = ours(Mode::Clsact);
-    assert_eq!(names(gateway), [theirs.clone(), egress]);
+    wait_until("our filter to be back", TIMEOUT, || {
+        Ok((names(gateway) == [ingress.clone(), egress.clone()]).then_some(()))
+    })
+    .unwrap();
+    site.hello();
+    assert_counted(&probe, 1);
     assert_eq!(probe.stop().unwrap(), 0);
-    assert_eq!(names(gateway), [theirs, vec![]]);
+    assert_eq!(names(gateway), [vec![theirs], vec![]]);
+}
+
+/// How many programs the daemon says are before its own.
+fn before(probe: &Probe<'_>, verdict: &str) -> u64 {
+    let labels = [("interface", GATEWAY_INTERFACE), ("hook", "ingress"), ("verdict", verdict)];
+    probe.metrics().unwrap().count("sni_probe_programs_before", &labels)
+}
+
+/// Waits until `/readyz` has this status and these words.
+#[track_caller]
+fn wait_for_page(probe: &Probe<'_>, status: u16, words: &str) {
+    wait_until(&format!("{status} {words}"), LOOK_AROUND, || {
+        let (now, text) = probe.get("/readyz")?;
+        Ok((now == status && text.contains(words)).then_some(()))
+    })
+    .unwrap();
+}
+
+/// It looks around every 10 s.
+const LOOK_AROUND: Duration = Duration::from_secs(40);
+
+/// Cilium in legacy mode: at priority 1, and nobody after it sees a packet.
+#[test]
+fn a_filter_that_hides_packets_is_told() {
+    let site = Site::new();
+    let gateway = &site.lab.gateway;
+    tc(gateway, &format!("qdisc add dev {GATEWAY_INTERFACE} clsact"));
+    let _cilium = Neighbour::filter(gateway, "cil_from_netdev", HOOKS[0], Verdict::Pass, 1);
+    let _other = Neighbour::filter(gateway, "somebody", HOOKS[0], Verdict::Next, 2);
+    let options = ["-i", GATEWAY_INTERFACE, "--orientation", "nic", "--attach", "clsact"];
+    let mut probe = Probe::start_with(&site.lab, &options).unwrap();
+    wait_for_log(
+        &mut probe,
+        "cil_from_netdev on ingress (filter, priority 1) is before sni-probe and ends the chain",
+    );
+    wait_for_log(
+        &mut probe,
+        "somebody on ingress (filter, priority 2) is before sni-probe; packets that it takes",
+    );
+    wait_for_page(
+        &probe,
+        503,
+        "behind cil_from_netdev on ingress (filter, priority 1): packets that it takes are not seen",
+    );
+    assert_eq!([before(&probe, "ends_chain"), before(&probe, "unknown")], [1, 1]);
+    // When it has gone, all is well again.
+    tc(gateway, &format!("filter del dev {GATEWAY_INTERFACE} ingress prio 1"));
+    wait_for_page(&probe, 200, "behind somebody on ingress");
+    assert_eq!([before(&probe, "ends_chain"), before(&probe, "unknown")], [0, 1]);
+    site.hello();
+    assert_counted(&probe, 1);
+    assert_eq!(probe.stop().unwrap(), 0);
+}
+
+#[test]
+fn a_filter_that_matches_all_and_ends_is_told() {
+    let site = Site::new();
+    let gateway = &site.lab.gateway;
+    tc(gateway, &format!("qdisc add dev {GATEWAY_INTERFACE} clsact"));
+    let add = "prio 3 protocol all matchall action";
+    let mut command = gateway.command("tc");
+    command.args(["filter", "add", "dev", GATEWAY_INTERFACE, "ingress"]).args(add.split(' ')).arg("ok");
+    if let Err(error) = run_ok(&mut command, TIMEOUT) {
+        // Not every kernel has matchall and generic actions.
+        println!("skipped: {error:#}");
+        return;
+    }
+    let options = ["-i", GATEWAY_INTERFACE, "--orientation", "nic", "--attach", "clsact"];
+    let probe = Probe::start_with(&site.lab, &options).unwrap();
+    wait_for_page(&probe, 503, "behind matchall on ingress (filter, priority 3)");
+}
+
+/// TCX has no notices, and lists programs only for those who may see all.
+#[test]
+fn a_link_that_comes_to_the_head_later_is_told() {
+    let site = Site::new();
+    let gateway = &site.lab.gateway;
+    let mut probe = site.probe(&["--attach", "tcx", "--keep-privileges"]);
+    assert_eq!(probe.get("/readyz").unwrap(), (200, format!("ready\n{GATEWAY_INTERFACE}: attached\n")));
+    let neighbour = Neighbour::tcx(gateway, "cil_from_netdev", HOOKS[0], Verdict::Pass);
+    wait_for_page(&probe, 503, "behind cil_from_netdev on ingress (tcx)");
+    assert_eq!(before(&probe, "ends_chain"), 1);
+    drop(neighbour);
+    wait_for_page(&probe, 200, "attached\n");
+    assert_eq!(before(&probe, "ends_chain"), 0);
+    assert_eq!(probe.stop().unwrap(), 0);
 }
