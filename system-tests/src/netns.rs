@@ -303,6 +303,15 @@ pub fn listens(namespace: &Namespace, port: u16) -> bool {
     namespace.run_in_thread(connect).unwrap_or(false)
 }
 
+/// The same without a connection, for a server that serves the first one only.
+pub fn listens_by_table(namespace: &Namespace, port: u16) -> bool {
+    // Hexadecimal address and port, "0A" for a socket that listens (Linux, proc_net_tcp).
+    let is_it = |line: &str| line.contains(&format!(":{port:04X} ")) && line.contains(" 0A ");
+    let read = || ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("/proc/thread-self/net/{table}")));
+    let tables = namespace.run_in_thread(read);
+    tables.is_ok_and(|tables| tables.into_iter().flatten().any(|table| table.lines().any(is_it)))
+}
+
 /// The part of an address that `curl` and `openssl` want: IPv6 in brackets.
 pub fn bracketed(address: IpAddr) -> String {
     match address {

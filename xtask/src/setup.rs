@@ -40,6 +40,9 @@ const LAB_PROGRAMS: [(&str, &str); 13] = [
     ("keytool", "openjdk-17-jre-headless"),
 ];
 
+/// Programs of `bench system`, and the packages they come in.
+const BENCH_PROGRAMS: [(&str, &str); 3] = [("iperf3", "iperf3"), ("wrk", "wrk"), ("tcpreplay", "tcpreplay")];
+
 /// Programs of `vm-test`, and the packages they come in.
 const VM_PROGRAMS: [(&str, &str); 8] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
@@ -95,6 +98,18 @@ pub(crate) fn ebpf() -> Result<()> {
 /// What `vm-test` needs.
 pub(crate) fn virtual_machines() -> Result<()> {
     install_packages(&missing_vm_packages())
+}
+
+/// What `bench system` needs.
+pub(crate) fn bench_system() -> Result<()> {
+    let mut packages = missing_ebpf_packages();
+    packages.extend(missing_lab_packages());
+    packages.extend(
+        BENCH_PROGRAMS.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package),
+    );
+    install_packages(&packages)?;
+    install_bpf_linker()?;
+    install_envoy()
 }
 
 /// What `lint` needs.

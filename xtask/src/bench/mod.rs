@@ -5,6 +5,7 @@ mod datapath;
 mod measure;
 mod replay;
 mod report;
+mod system;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,8 @@ enum Bench {
     Datapath(datapath::Arguments),
     Replay(replay::Arguments),
     Measure(measure::Arguments),
+    System(system::Arguments),
+    SystemAsRoot(system::AsRoot),
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
@@ -30,5 +33,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         Bench::Datapath(arguments) => datapath::main(arguments),
         Bench::Replay(arguments) => replay::main(arguments),
         Bench::Measure(arguments) => measure::main(arguments),
+        Bench::System(arguments) => system::main(arguments),
+        Bench::SystemAsRoot(arguments) => system::as_root(arguments),
     }
 }
