@@ -1,6 +1,7 @@
 //! The command line. Every flag of `run` has an environment variable `SNI_PROBE_*`.
 
 mod replay;
+mod wanted;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -15,8 +16,8 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use sni_probe_common::tunnel::Tunnels;
 
 pub(crate) use self::replay::{ReplayFormat, ReplayOptions};
+pub(crate) use self::wanted::Wanted;
 use crate::logging::LogOptions;
-use crate::run::Wanted;
 
 /// Sees TLS clients that connect without SNI, and what becomes of them.
 #[derive(Debug, Parser)]
@@ -128,8 +129,8 @@ pub(crate) struct RunOptions {
 
     /// Have the kernel count runs and time of the programs, for the metrics sni_probe_program_*
     ///
-    /// It then does so for all eBPF programs of the machine, which costs each of them some 20 ns a run. Takes
-    /// CAP_SYS_ADMIN at the start. With packet sockets of no meaning.
+    /// It then does so for all eBPF programs of the machine, and each run of each takes longer. Takes CAP_SYS_ADMIN
+    /// at the start. With packet sockets of no meaning.
     #[arg(long, env = "SNI_PROBE_KERNEL_STATS", value_parser = FalseyValueParser::new())]
     pub(crate) kernel_stats: bool,
 

@@ -11,19 +11,17 @@ use std::{fmt, io};
 
 use aya::programs::links::LinkOrder;
 use aya::programs::tc::{
-    NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact, qdisc_detach_program,
+    NlOptions, SchedClassifierLink, TcAttachOptions, qdisc_add_clsact, qdisc_detach_program,
 };
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, TcError};
 
+use super::filters::{FILTER_HANDLE, is_ours};
 use super::links::{Link, Netlink, Orientation, delete_clsact_if_empty};
-use super::neighbours;
 use super::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT, Programs};
 
 /// Places of a legacy filter among others, the first that is free: not 1, where Cilium's stands and others
 /// fight for it. All filters of one priority are of one kind and protocol, so somebody's may bar it.
 const FILTER_PRIORITIES: RangeInclusive<u16> = 50..=65;
-/// Explicit, so that a second copy cannot be added by mistake.
-pub(super) const FILTER_HANDLE: TcHandle = TcHandle::new(0, 0x0535);
 
 /// By which interface of the kernel programs are attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +128,7 @@ impl Attachment {
             Mode::Tcx => true,
             // If the kernel does not say, they are taken to be there: better than to attach again and again.
             Mode::Clsact => {
-                let count = netlink.count_filters(self.link.index, neighbours::is_ours).await;
+                let count = netlink.count_filters(self.link.index, is_ours).await;
                 count.map_or(true, |count| count >= 2)
             }
         }

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod attach;
+mod filters;
 pub mod links;
 pub mod neighbours;
 pub mod netns;

@@ -10,13 +10,13 @@ use aya::programs::{ProgramInfo, SchedClassifier, TcAttachType};
 use futures_util::TryStreamExt as _;
 use rtnetlink::packet_core::Nla as _;
 use rtnetlink::packet_route::tc::{
-    TcAction, TcActionAttribute, TcActionMirrorOption, TcActionOption, TcAttribute, TcFilterBpfOption,
-    TcFilterMatchAllOption, TcMessage, TcMirrorActionType, TcOption,
+    TcAction, TcActionAttribute, TcActionMirrorOption, TcActionOption, TcFilterMatchAllOption, TcMessage,
+    TcMirrorActionType, TcOption,
 };
 
-use super::attach::{Attachment, FILTER_HANDLE, Mode};
+use super::attach::{Attachment, Mode};
+use super::filters::{is_ours, name, options, priority};
 use super::links::Netlink;
-use super::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
 
 /// A program or filter that packets meet before ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,40 +100,6 @@ async fn filters_before(netlink: &Netlink, index: u32, hook: TcAttachType) -> Op
         Neighbour { hook, name, priority: Some(priority(filter)), ends_chain }
     };
     Some(filters.map(neighbour).collect())
-}
-
-/// Priority and protocol share a word.
-fn priority(filter: &TcMessage) -> u16 {
-    (filter.header.info >> 16) as u16
-}
-
-/// Whether it is one of this program's, by handle and name.
-pub(super) fn is_ours(filter: &TcMessage) -> bool {
-    u32::from(filter.header.handle) == u32::from(FILTER_HANDLE)
-        && [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT].contains(&&*name(filter))
-}
-
-fn options(filter: &TcMessage) -> impl Iterator<Item = &TcOption> {
-    let options = filter.attributes.iter().filter_map(|attribute| match attribute {
-        TcAttribute::Options(options) => Some(options),
-        _ => None,
-    });
-    options.flatten()
-}
-
-/// A program's name, else the kind of the filter.
-pub(super) fn name(filter: &TcMessage) -> String {
-    let name = options(filter).find_map(|option| match option {
-        TcOption::Bpf(TcFilterBpfOption::ProgName(name)) => Some(name.clone()),
-        _ => None,
-    });
-    let kind = || {
-        filter.attributes.iter().find_map(|attribute| match attribute {
-            TcAttribute::Kind(kind) => Some(kind.clone()),
-            _ => None,
-        })
-    };
-    name.or_else(kind).unwrap_or_else(|| "a filter without a name".to_owned())
 }
 
 /// `cil_from_netdev-eth0` and others since Cilium 1.12; before, the object's name was the filter's.

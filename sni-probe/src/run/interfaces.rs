@@ -7,9 +7,9 @@ use anyhow::{Context as _, bail};
 use sni_probe::capture::links::{Link, Links, Netlink, Orientation};
 use sni_probe::capture::neighbours::{self, Neighbour};
 
-use super::selection::{MAX_FOUND, Patterns, Wanted};
+use super::selection::{MAX_FOUND, Patterns};
 use super::source::{Source, Watch};
-use crate::cli::{self, RunOptions};
+use crate::cli::{self, RunOptions, Wanted};
 use crate::http::{Readiness, Status};
 use crate::metrics::{AttachMode, Hook, InterfaceChange, Metrics, Verdict};
 

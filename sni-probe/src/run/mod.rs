@@ -26,7 +26,6 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use self::interfaces::Interfaces;
 use self::observer::{BATCH, Observer};
-pub(crate) use self::selection::Wanted;
 use self::source::Source;
 use crate::cli::{Events, RunOptions};
 use crate::http::{self, Readiness, ServerState};

@@ -8,31 +8,6 @@ use sni_probe::capture::links::{Link, Links};
 /// The most interfaces that patterns may bring in at once: each takes metrics, and with packet sockets a ring.
 pub(super) const MAX_FOUND: usize = 1024;
 
-/// What `--interface` says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// This one.
-    Name(String),
-    /// Whichever there are.
-    Matching(Pattern),
-}
-
-impl Wanted {
-    /// Parses a value of `--interface`.
-    ///
-    /// # Errors
-    /// If it is empty, or a pattern that is none.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            return Err("a name or a pattern is needed, such as eth0 or gke*".to_owned());
-        }
-        if !text.contains(['*', '?', '[']) {
-            return Ok(Self::Name(text.to_owned()));
-        }
-        Pattern::new(text).map(Self::Matching).map_err(|error| format!("no pattern: {}", error.msg))
-    }
-}
-
 /// The patterns, and what was passed over for them.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
@@ -110,16 +85,6 @@ mod tests {
 
     fn patterns(texts: &[&str]) -> Patterns {
         Patterns::new(texts.iter().map(|text| Pattern::new(text).expect("a pattern")))
-    }
-
-    #[test]
-    fn names_and_patterns() {
-        assert_eq!(Wanted::parse("eth0"), Ok(Wanted::Name("eth0".to_owned())));
-        assert!(matches!(Wanted::parse("gke*"), Ok(Wanted::Matching(_))));
-        assert!(matches!(Wanted::parse("eth[01]"), Ok(Wanted::Matching(_))));
-        for wrong in ["", "eth[", "a***"] {
-            assert!(Wanted::parse(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

@@ -1,0 +1,43 @@
+//! Legacy filters of traffic control as rtnetlink tells them, and the sign by which this program's are known.
+
+use aya::programs::tc::TcHandle;
+use rtnetlink::packet_route::tc::{TcAttribute, TcFilterBpfOption, TcMessage, TcOption};
+
+use super::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
+
+/// Explicit, so that a second copy cannot be added by mistake.
+pub(super) const FILTER_HANDLE: TcHandle = TcHandle::new(0, 0x0535);
+
+/// A filter's priority, which shares a word with its protocol.
+pub(super) fn priority(filter: &TcMessage) -> u16 {
+    (filter.header.info >> 16) as u16
+}
+
+/// Whether it is one of this program's, by handle and name.
+pub(super) fn is_ours(filter: &TcMessage) -> bool {
+    u32::from(filter.header.handle) == u32::from(FILTER_HANDLE)
+        && [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT].contains(&&*name(filter))
+}
+
+pub(super) fn options(filter: &TcMessage) -> impl Iterator<Item = &TcOption> {
+    let options = filter.attributes.iter().filter_map(|attribute| match attribute {
+        TcAttribute::Options(options) => Some(options),
+        _ => None,
+    });
+    options.flatten()
+}
+
+/// A program's name, else the kind of the filter.
+pub(super) fn name(filter: &TcMessage) -> String {
+    let name = options(filter).find_map(|option| match option {
+        TcOption::Bpf(TcFilterBpfOption::ProgName(name)) => Some(name.clone()),
+        _ => None,
+    });
+    let kind = || {
+        filter.attributes.iter().find_map(|attribute| match attribute {
+            TcAttribute::Kind(kind) => Some(kind.clone()),
+            _ => None,
+        })
+    };
+    name.or_else(kind).unwrap_or_else(|| "a filter without a name".to_owned())
+}
