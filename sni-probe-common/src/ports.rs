@@ -3,7 +3,7 @@
 /// 64-bit words in a bitmap of all TCP ports.
 pub const PORT_WORDS: usize = 65_536 / 64;
 
-/// A bitmap of TCP ports. The kernel has it as read-only data of the programs.
+/// A bitmap of TCP ports.
 pub type PortBitmap = [u64; PORT_WORDS];
 
 /// Index of the word that holds `port`, and the port's bit in it.

@@ -24,7 +24,7 @@ use aya_ebpf::programs::TcContext;
 use sni_probe_common::counters::Counter;
 use sni_probe_common::datapath::{self, Flows};
 use sni_probe_common::event::RING_BYTES;
-use sni_probe_common::ports::{PORT_WORDS, PortBitmap, word_and_bit};
+use sni_probe_common::ports::{PORT_WORDS, word_and_bit};
 use sni_probe_common::slot::{BUCKETS, Bucket, FlowHash, Slot, WAYS};
 use sni_probe_common::tunnel::Tunnels;
 
@@ -33,10 +33,6 @@ use crate::skb::Skb;
 
 /// "No verdict": the next filter decides. The same number is `TCX_NEXT`.
 const VERDICT: i32 = TC_ACT_UNSPEC;
-
-/// The gateway's ports; written by the loader.
-#[unsafe(no_mangle)]
-static GATEWAY_PORTS: PortBitmap = [0; PORT_WORDS];
 
 /// Seed of the flow hash; written by the loader.
 #[unsafe(no_mangle)]
@@ -49,6 +45,11 @@ static TUNNELS: u32 = Tunnels::NONE.bits();
 /// Events for user space.
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
+
+/// The gateway's ports, as a bitmap; written by the loader. A map, for it is read at a place that depends on the
+/// packet: to add that to a pointer makes a verifier without `CAP_PERFMON` explore each path anew.
+#[map]
+static GATEWAY_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS as u32, 0);
 
 /// Flow slots, in buckets.
 #[map]
@@ -78,11 +79,7 @@ impl Flows for Maps {
     #[inline(always)]
     fn is_gateway_port(&self, port: u16) -> bool {
         let (word, bit) = word_and_bit(port);
-        let words = (&raw const GATEWAY_PORTS).cast::<u64>();
-        // SAFETY: a 16-bit port divided by 64 is less than PORT_WORDS. Volatile, for the loader
-        // replaces the zeros that the compiler sees.
-        let word = unsafe { words.add(word).read_volatile() };
-        word & bit != 0
+        GATEWAY_PORTS.get(word as u32).is_some_and(|word| word & bit != 0)
     }
 
     #[inline(always)]

@@ -47,7 +47,7 @@ pub(crate) enum Command {
 /// Attaches two programs to the traffic control hooks of each interface. They look at the first
 /// bytes of connections to the gateway's ports, and never change or hold up a packet.
 ///
-/// Needs Linux 5.8 or later, and root or the capabilities CAP_BPF and CAP_NET_ADMIN (before Linux 6.12
+/// Needs Linux 5.8 or later, and root or the capabilities CAP_BPF and CAP_NET_ADMIN (before Linux 6.1
 /// also CAP_PERFMON, before 5.11 CAP_SYS_RESOURCE for locked memory); or with packet sockets CAP_NET_RAW alone.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = RUN_EPILOGUE)]

@@ -124,6 +124,19 @@ impl Site {
     /// It attaches in this mode, counts hellos without SNI and their resets, and leaves nothing behind.
     fn assert_works(&self, capture: &str, capabilities: &str, mode: &str) -> Result<Value> {
         let mut probe = self.start(capture, capabilities)?;
+        let result = self.watch_it(&mut probe, mode);
+        let hellos = result.with_context(|| format!("it says:\n{}", probe.service().stderr()))?;
+        Ok(json!({
+            "capture": capture,
+            "capabilities": capabilities,
+            "mode": mode,
+            "hellos": hellos,
+            "detached": true,
+        }))
+    }
+
+    /// Gives the number of hellos that it counted.
+    fn watch_it(&self, probe: &mut Probe<'_>, mode: &str) -> Result<u64> {
         probe.wait_ready()?;
         let labels = [("interface", GATEWAY_INTERFACE), ("mode", mode)];
         let attached = probe.metrics()?.count("sni_probe_attached", &labels);
@@ -136,12 +149,13 @@ impl Site {
             .wait_for_metrics(PATIENCE, |metrics| metrics.count("sni_probe_handshakes_total", &reset) >= 2)?;
         let hellos = metrics.count("sni_probe_client_hellos_total", &[]);
         ensure!(hellos == 2, "{hellos} hellos counted, not 2");
+        let lost = [("interface", GATEWAY_INTERFACE), ("change", "lost")];
+        let lost = metrics.count("sni_probe_interface_changes_total", &lost);
+        ensure!(lost == 0, "the interface was lost {lost} times");
         let exit = probe.stop()?;
-        ensure!(exit == 0, "exit code {exit}: {}", probe.service().stderr());
+        ensure!(exit == 0, "exit code {exit}");
         self.assert_bare()?;
-        Ok(
-            json!({ "capture": capture, "capabilities": capabilities, "mode": mode, "hellos": hellos, "detached": true }),
-        )
+        Ok(hellos)
     }
 
     /// It says in one line what it lacks.

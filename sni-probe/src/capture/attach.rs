@@ -10,13 +10,11 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::{fmt, io};
 
 use aya::programs::links::LinkOrder;
-use aya::programs::tc::{
-    NlOptions, SchedClassifierLink, TcAttachOptions, qdisc_add_clsact, qdisc_detach_program,
-};
-use aya::programs::{ProgramError, SchedClassifier, TcAttachType, TcError};
+use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, qdisc_add_clsact};
+use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
 
 use super::filters::{FILTER_HANDLE, is_ours};
-use super::links::{Link, Netlink, Orientation, delete_clsact_if_empty};
+use super::links::{Link, Netlink, Orientation, delete_clsact_if_empty, delete_filters};
 use super::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT, Programs};
 
 /// Places of a legacy filter among others, the first that is free: not 1, where Cilium's stands and others
@@ -108,10 +106,10 @@ pub async fn attach(
     }
     match options.mode {
         Some(Mode::Clsact) => attach_clsact(programs, link, options.priority, orientation).await,
-        Some(Mode::Tcx) => attach_tcx(programs, link, orientation).map_err(|error| {
+        Some(Mode::Tcx) => attach_tcx(programs, link, orientation).await.map_err(|error| {
             if is_unsupported(&error) { AttachError::NoTcx(link.name.clone()) } else { other(link, &error) }
         }),
-        None => match attach_tcx(programs, link, orientation) {
+        None => match attach_tcx(programs, link, orientation).await {
             Err(error) if is_unsupported(&error) => {
                 attach_clsact(programs, link, options.priority, orientation).await
             }
@@ -146,7 +144,7 @@ impl Attachment {
             Mode::Clsact => {
                 // Until the filters are gone.
                 let _claim = self.claim;
-                remove_filters(&self.link)?;
+                remove_filters(&self.link).await?;
                 if self.made_clsact {
                     delete_clsact_if_empty(self.link.index).await.map_err(|error| AttachError::Other {
                         interface: self.link.name,
@@ -159,7 +157,7 @@ impl Attachment {
     }
 }
 
-fn attach_tcx(
+async fn attach_tcx(
     programs: &mut Programs,
     link: &Link,
     orientation: Orientation,
@@ -167,7 +165,7 @@ fn attach_tcx(
     // Of an earlier process in clsact mode that was killed: they would see every packet as well.
     if let Ok(_claim) = claim(link) {
         // Without a clsact qdisc the kernel has nothing to list.
-        let _ = remove_filters(link);
+        let _ = remove_filters(link).await;
     }
     let mut links = Vec::with_capacity(2);
     let program_ids = programs.ids()?;
@@ -212,7 +210,7 @@ async fn attach_clsact(
         claim: Some(claim),
         links: Vec::new(),
     };
-    if let Err(error) = add_filters(programs, link, priority, orientation) {
+    if let Err(error) = add_filters(programs, link, priority, orientation).await {
         // That it failed is what counts, not that the interface may be gone by now.
         let _ = attachment.detach().await;
         return Err(error);
@@ -220,14 +218,14 @@ async fn attach_clsact(
     Ok(attachment)
 }
 
-fn add_filters(
+async fn add_filters(
     programs: &mut Programs,
     link: &Link,
     priority: Option<u16>,
     orientation: Orientation,
 ) -> Result<(), AttachError> {
     // Those of an earlier process that was killed.
-    remove_filters(link)?;
+    remove_filters(link).await?;
     let priorities = priority.map_or(FILTER_PRIORITIES, |priority| priority..=priority);
     for (name, hook) in hooks(orientation) {
         let attached =
@@ -261,7 +259,7 @@ fn attach_filter(
     }
     let id = result?;
     // Dropping such a link removes whatever has its priority and handle by then, be it another's (a neighbour
-    // may have replaced ours). Filters are removed by name instead.
+    // may have replaced ours). Filters are looked at before they are removed.
     std::mem::forget(program.take_link(id)?);
     Ok(())
 }
@@ -285,18 +283,11 @@ const fn hooks(orientation: Orientation) -> [(&'static str, TcAttachType); 2] {
     }
 }
 
-/// Removes the filters with our programs' names from both hooks of `link`, if any.
-fn remove_filters(link: &Link) -> Result<(), AttachError> {
-    for hook in [TcAttachType::Ingress, TcAttachType::Egress] {
-        for name in [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT] {
-            match qdisc_detach_program(&link.name, hook, name) {
-                Ok(()) => {}
-                Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(other(link, &error)),
-            }
-        }
-    }
-    Ok(())
+/// Removes the filters of ours from both hooks of `link`, if any.
+async fn remove_filters(link: &Link) -> Result<(), AttachError> {
+    delete_filters(link.index, is_ours)
+        .await
+        .map_err(|error| AttachError::Other { interface: link.name.clone(), reason: error.to_string() })
 }
 
 /// Whether another filter bars this priority: EINVAL for its kind or protocol, EEXIST for its handle.

@@ -13,10 +13,11 @@ pub(super) fn priority(filter: &TcMessage) -> u16 {
     (filter.header.info >> 16) as u16
 }
 
-/// Whether it is one of this program's, by handle and name.
+/// Whether it is one of this program's, by handle and name. The name is empty where aya could not find out that the
+/// kernel knows names, for which it loads a tracing program: without `CAP_PERFMON` it may not.
 pub(super) fn is_ours(filter: &TcMessage) -> bool {
     u32::from(filter.header.handle) == u32::from(FILTER_HANDLE)
-        && [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT].contains(&&*name(filter))
+        && program_name(filter).is_some_and(|name| ["", CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT].contains(&name))
 }
 
 pub(super) fn options(filter: &TcMessage) -> impl Iterator<Item = &TcOption> {
@@ -27,17 +28,22 @@ pub(super) fn options(filter: &TcMessage) -> impl Iterator<Item = &TcOption> {
     options.flatten()
 }
 
+/// The name of the eBPF program of a filter, if it has one.
+fn program_name(filter: &TcMessage) -> Option<&str> {
+    options(filter).find_map(|option| match option {
+        TcOption::Bpf(TcFilterBpfOption::ProgName(name)) => Some(&**name),
+        _ => None,
+    })
+}
+
 /// A program's name, else the kind of the filter.
 pub(super) fn name(filter: &TcMessage) -> String {
-    let name = options(filter).find_map(|option| match option {
-        TcOption::Bpf(TcFilterBpfOption::ProgName(name)) => Some(name.clone()),
-        _ => None,
-    });
     let kind = || {
         filter.attributes.iter().find_map(|attribute| match attribute {
-            TcAttribute::Kind(kind) => Some(kind.clone()),
+            TcAttribute::Kind(kind) => Some(&**kind),
             _ => None,
         })
     };
-    name.or_else(kind).unwrap_or_else(|| "a filter without a name".to_owned())
+    let name = program_name(filter).filter(|name| !name.is_empty());
+    name.or_else(kind).unwrap_or("a filter without a name").to_owned()
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::{fmt, io};
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
     InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
@@ -117,11 +119,7 @@ impl Netlink {
         index: u32,
         counted: impl Fn(&TcMessage) -> bool,
     ) -> Result<usize, rtnetlink::Error> {
-        let Ok(index) = i32::try_from(index) else { return Ok(0) };
-        let filters = self.handle.traffic_filter(index);
-        let ingress: Vec<TcMessage> = filters.clone().get().ingress().execute().try_collect().await?;
-        let egress: Vec<TcMessage> = filters.clone().get().egress().execute().try_collect().await?;
-        Ok(ingress.iter().chain(&egress).filter(|filter| counted(filter)).count())
+        Ok(filters(&self.handle, index).await?.iter().filter(|filter| counted(filter)).count())
     }
 
     /// Asks the kernel for the default routes too. The kernel lists all routes, which may be many.
@@ -179,19 +177,38 @@ fn default_route_links(route: &RouteMessage) -> Vec<u32> {
     indices
 }
 
+/// Deletes the legacy filters of an interface that are `doomed`, from both hooks.
+pub(super) async fn delete_filters(
+    index: u32,
+    doomed: impl Fn(&TcMessage) -> bool,
+) -> Result<(), rtnetlink::Error> {
+    with_connection(async |mut handle| {
+        for filter in filters(&handle, index).await?.iter().filter(|filter| doomed(filter)) {
+            // Just this one: without its priority and handle, all that are there would be meant.
+            let mut message = TcMessage::default();
+            message.header = filter.header.clone();
+            message.attributes = vec![TcAttribute::Kind("bpf".to_owned())];
+            let mut request = NetlinkMessage::from(RouteNetlinkMessage::DelTrafficFilter(message));
+            request.header.flags = NLM_F_REQUEST | NLM_F_ACK;
+            let mut answers = handle.request(request)?;
+            while let Some(answer) = answers.next().await {
+                if let NetlinkPayload::Error(error) = answer.payload {
+                    return Err(rtnetlink::Error::NetlinkError(error));
+                }
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
 /// Deletes the clsact qdisc of an interface, unless somebody's filters are in it.
 pub(super) async fn delete_clsact_if_empty(index: u32) -> Result<(), rtnetlink::Error> {
-    let Ok(index) = i32::try_from(index) else { return Ok(()) };
-    let (connection, handle, _) =
-        rtnetlink::new_connection().map_err(|error| rtnetlink::Error::NamespaceError(error.to_string()))?;
-    let connection = tokio::spawn(connection);
-    let result = async {
-        let filters = handle.traffic_filter(index);
-        let ingress: Vec<TcMessage> = filters.clone().get().ingress().execute().try_collect().await?;
-        let egress: Vec<TcMessage> = filters.clone().get().egress().execute().try_collect().await?;
-        if !ingress.is_empty() || !egress.is_empty() {
+    with_connection(async |handle| {
+        if !filters(&handle, index).await?.is_empty() {
             return Ok(());
         }
+        let Ok(index) = i32::try_from(index) else { return Ok(()) };
         let qdiscs: Vec<TcMessage> = handle.qdisc().get().index(index).execute().try_collect().await?;
         let Some(clsact) =
             qdiscs.into_iter().find(|qdisc| qdisc.header.index == index && is_of_kind(qdisc, "clsact"))
@@ -202,10 +219,30 @@ pub(super) async fn delete_clsact_if_empty(index: u32) -> Result<(), rtnetlink::
         request.message_mut().header.parent = clsact.header.parent;
         request.message_mut().header.handle = clsact.header.handle;
         request.execute().await
-    }
-    .await;
+    })
+    .await
+}
+
+/// A connection for one thing to do: also at the end, when the one that follows changes may be gone.
+async fn with_connection<T>(
+    work: impl AsyncFnOnce(Handle) -> Result<T, rtnetlink::Error>,
+) -> Result<T, rtnetlink::Error> {
+    let (connection, handle, _) =
+        rtnetlink::new_connection().map_err(|error| rtnetlink::Error::NamespaceError(error.to_string()))?;
+    let connection = tokio::spawn(connection);
+    let result = work(handle).await;
     connection.abort();
     result
+}
+
+/// The legacy filters of an interface, of both hooks.
+async fn filters(handle: &Handle, index: u32) -> Result<Vec<TcMessage>, rtnetlink::Error> {
+    let Ok(index) = i32::try_from(index) else { return Ok(Vec::new()) };
+    let filters = handle.traffic_filter(index);
+    let mut all: Vec<TcMessage> = filters.clone().get().ingress().execute().try_collect().await?;
+    let egress: Vec<TcMessage> = filters.clone().get().egress().execute().try_collect().await?;
+    all.extend(egress);
+    Ok(all)
 }
 
 fn is_of_kind(message: &TcMessage, wanted: &str) -> bool {

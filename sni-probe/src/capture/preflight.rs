@@ -6,9 +6,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The oldest kernel that has the BPF ring buffer and everything else that the programs use.
 const OLDEST_KERNEL: KernelVersion = KernelVersion::new(5, 8, 0);
-/// From this one on, the verifier takes these programs without `CAP_PERFMON`. (6.1 gives up after a million
-/// instructions; what is between was not tried.)
-const SPECULATION_KERNEL: KernelVersion = KernelVersion::new(6, 12, 0);
+/// From this one on, the verifier takes these programs without `CAP_PERFMON`. (5.10 does not; what is between was
+/// not tried.)
+const SPECULATION_KERNEL: KernelVersion = KernelVersion::new(6, 1, 0);
 /// From this one on, maps are charged to the memory cgroup, not to `RLIMIT_MEMLOCK`.
 const MEMORY_CGROUP_KERNEL: KernelVersion = KernelVersion::new(5, 11, 0);
 
@@ -21,7 +21,7 @@ pub enum PreflightError {
     /// The process lacks capabilities.
     #[error(
         "missing capabilities: {}; run it as root (`sudo sni-probe run …`), or grant them: \
-         `sudo setcap cap_bpf,cap_net_admin,cap_perfmon+ep $(command -v sni-probe)` (CAP_PERFMON before Linux 6.12 only)",
+         `sudo setcap cap_bpf,cap_net_admin,cap_perfmon+ep $(command -v sni-probe)` (CAP_PERFMON before Linux 6.1 only)",
         .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
     MissingCapabilities(Vec<Capability>),

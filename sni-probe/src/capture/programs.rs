@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use sni_probe_common::counters::Counter;
@@ -34,7 +34,7 @@ pub enum LoadError {
     LockedMemory,
     /// The kernel refuses for want of a capability or by policy.
     #[error(
-        "the kernel refuses to load eBPF programs ({0}); grant CAP_BPF and CAP_NET_ADMIN, before Linux 6.12 \
+        "the kernel refuses to load eBPF programs ({0}); grant CAP_BPF and CAP_NET_ADMIN, before Linux 6.1 \
          also CAP_PERFMON, before Linux 5.11 also CAP_SYS_RESOURCE, and look for a seccomp or lockdown policy that forbids bpf(2)"
     )]
     Refused(io::Error),
@@ -67,14 +67,13 @@ impl Programs {
         if OBJECT.is_empty() {
             return Err(LoadError::NoObject);
         }
-        let bitmap = ports::bitmap(ports.iter().copied());
         let seed = super::seed::random().map_err(LoadError::Random)?;
         let mut ebpf = EbpfLoader::new()
-            .override_global("GATEWAY_PORTS", &bitmap, true)
             .override_global("HASH_SEED", &seed, true)
             .override_global("TUNNELS", &tunnels.bits(), true)
             .load(OBJECT)
             .map_err(LoadError::from_object)?;
+        set_ports(&mut ebpf, ports)?;
         for name in [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT] {
             classifier(&mut ebpf, name)
                 .and_then(SchedClassifier::load)
@@ -132,6 +131,19 @@ impl Programs {
     }
 }
 
+fn set_ports(ebpf: &mut Ebpf, ports: &[u16]) -> Result<(), LoadError> {
+    let other = |error: MapError| LoadError::Other(one_line(&error));
+    let map =
+        ebpf.map_mut("GATEWAY_PORTS").ok_or_else(|| LoadError::Other("no map GATEWAY_PORTS".to_owned()))?;
+    let mut array = Array::<_, u64>::try_from(map).map_err(other)?;
+    // All others are zero.
+    let words = (0..).zip(ports::bitmap(ports.iter().copied())).filter(|(_, word)| *word != 0);
+    for (index, word) in words {
+        array.set(index, word, 0).map_err(other)?;
+    }
+    Ok(())
+}
+
 fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier, ProgramError> {
     ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
 }
@@ -139,7 +151,7 @@ fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Sche
 impl LoadError {
     fn from_object(error: EbpfError) -> Self {
         match error {
-            EbpfError::MapError(aya::maps::MapError::CreateError { io_error, .. }) => Self::from_io(io_error),
+            EbpfError::MapError(MapError::CreateError { io_error, .. }) => Self::from_io(io_error),
             EbpfError::ProgramError(error) => Self::from_program("the programs", &error),
             other => Self::Other(one_line(&other)),
         }

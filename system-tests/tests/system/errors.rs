@@ -208,6 +208,25 @@ fn two_capabilities_and_no_locked_memory_are_enough() {
     assert_runs(&words.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
+/// Without `CAP_PERFMON` the filters have no name; they are known all the same, and stay where they are.
+#[test]
+fn two_capabilities_are_enough_for_filters() {
+    let site = Site::new();
+    let words = user_with("+bpf,+net_admin");
+    let options = ["-i", GATEWAY_INTERFACE, "--orientation", "nic", "--attach", "clsact", "--capture", "tc"];
+    for _ in 0..2 {
+        let command = through(&site.lab, &words.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut probe = Probe::start_by(&site.lab, command, HTTP_PORT, &options).unwrap();
+        probe.wait_ready().unwrap();
+        site.hello();
+        assert_counted(&probe, 1);
+        let lost = [("interface", GATEWAY_INTERFACE), ("change", "lost")];
+        assert_eq!(probe.metrics().unwrap().count("sni_probe_interface_changes_total", &lost), 0);
+        assert_eq!(probe.stop().unwrap(), 0);
+        assert_bare(&site.lab.gateway, GATEWAY_INTERFACE);
+    }
+}
+
 #[test]
 fn packet_sockets_take_one_capability() {
     for capture in ["af-packet", "auto"] {

@@ -49,9 +49,7 @@ impl Kernel {
         match self {
             // Its verifier takes variable offsets only of who may read all memory, and its maps count as locked memory.
             Self::V5_10 => "bpf,net_admin,perfmon,sys_resource",
-            // Without the third, the verifier follows what a processor may do by speculation, and gives up.
-            Self::V6_1 => "bpf,net_admin,perfmon",
-            Self::V6_12 => "bpf,net_admin",
+            Self::V6_1 | Self::V6_12 => "bpf,net_admin",
         }
     }
 
