@@ -1,11 +1,14 @@
 //! The command line. Every flag of `run` has an environment variable `SNI_PROBE_*`.
 
+mod evidence;
+mod kube;
 mod replay;
 mod wanted;
+mod watch;
+mod web;
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,8 +18,12 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use sni_probe_common::tunnel::Tunnels;
 
+pub(crate) use self::evidence::EvidenceOptions;
+pub(crate) use self::kube::KubeOptions;
 pub(crate) use self::replay::{ReplayFormat, ReplayOptions};
 pub(crate) use self::wanted::Wanted;
+pub(crate) use self::watch::WatchOptions;
+pub(crate) use self::web::WebOptions;
 use crate::logging::LogOptions;
 
 /// Sees TLS clients that connect without SNI, and what becomes of them.
@@ -40,6 +47,7 @@ Exit codes:
 pub(crate) enum Command {
     Run(RunOptions),
     Replay(ReplayOptions),
+    Watch(WatchOptions),
 }
 
 /// Watch the gateway's interfaces and serve metrics, until SIGTERM or SIGINT
@@ -134,16 +142,6 @@ pub(crate) struct RunOptions {
     #[arg(long, env = "SNI_PROBE_KERNEL_STATS", value_parser = FalseyValueParser::new())]
     pub(crate) kernel_stats: bool,
 
-    /// Address and port of the HTTP server: /metrics, /healthz and /readyz
-    #[arg(
-        long,
-        env = "SNI_PROBE_LISTEN",
-        value_name = "ADDRESS:PORT",
-        default_value = "0.0.0.0:9917",
-        value_parser = parse_listen
-    )]
-    pub(crate) listen: SocketAddr,
-
     /// Whether to write a line for each handshake to stdout
     #[arg(long, env = "SNI_PROBE_EVENTS", value_enum, default_value_t)]
     pub(crate) events: Events,
@@ -159,6 +157,13 @@ pub(crate) struct RunOptions {
         value_parser = parse_handshake_timeout
     )]
     pub(crate) handshake_timeout: Duration,
+
+    #[command(flatten)]
+    pub(crate) evidence: EvidenceOptions,
+    #[command(flatten)]
+    pub(crate) kube: KubeOptions,
+    #[command(flatten)]
+    pub(crate) web: WebOptions,
 }
 
 const RUN_EPILOGUE: &str = "\
@@ -305,10 +310,6 @@ fn one_line(error: &clap::Error) -> String {
         .join("; ")
         .trim_end_matches('.')
         .to_owned()
-}
-
-fn parse_listen(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "expected an IP address and a port, such as 0.0.0.0:9917 or [::1]:9917")
 }
 
 fn parse_handshake_timeout(text: &str) -> Result<Duration, String> {

@@ -21,7 +21,7 @@ fn defaults() {
     assert_eq!(options.ports, [443, 8443]);
     assert_eq!(options.attach, Attach::Auto);
     assert_eq!(options.orientation, Orientation::Auto);
-    assert_eq!(options.listen, "0.0.0.0:9917".parse().unwrap());
+    assert_eq!(options.web.listen, "0.0.0.0:9917".parse().unwrap());
     assert_eq!(options.events, Events::Off);
     assert_eq!(options.handshake_timeout, DEFAULT_HANDSHAKE_TIMEOUT);
 }
@@ -57,7 +57,7 @@ fn every_flag() {
     assert_eq!(options.ports, [443, 15443]);
     assert_eq!(options.attach, Attach::Clsact);
     assert_eq!(options.orientation, Orientation::Veth);
-    assert_eq!(options.listen, "[::1]:80".parse().unwrap());
+    assert_eq!(options.web.listen, "[::1]:80".parse().unwrap());
     assert_eq!(options.events, Events::Json);
     assert_eq!(options.handshake_timeout, Duration::from_secs(90));
 }

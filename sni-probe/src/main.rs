@@ -1,13 +1,17 @@
 //! sni-probe: sees the TLS clients that connect to a gateway without SNI, and what becomes of them.
 #![forbid(unsafe_code)]
 
+mod api;
 mod cli;
+mod evidence;
 mod http;
+mod kubernetes;
 mod logging;
 mod metrics;
 mod output;
 mod replay;
 mod run;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -38,6 +42,7 @@ fn dispatch(cli: cli::Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         cli::Command::Replay(options) => replay::run(&options),
+        cli::Command::Watch(_) => anyhow::bail!("not yet"),
     }
 }
 

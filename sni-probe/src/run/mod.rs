@@ -50,7 +50,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     // From here on a signal waits for the loop, so that nothing stays attached.
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
-    let listener = http::bind(options.listen)?;
+    let listener = http::bind(options.web.listen)?;
     // Port 0 stands for one that the kernel picks.
     let address = listener.local_addr().context("cannot serve metrics")?;
     let events = EventWriter::stdout(options.events)?;

@@ -237,5 +237,4 @@ impl Readiness {
 }
 
 #[cfg(test)]
-#[path = "http_tests.rs"]
 mod tests;

@@ -1,0 +1,1 @@
+//! The packets of the last handshakes that failed, as pcapng.

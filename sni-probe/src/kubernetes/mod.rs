@@ -1,0 +1,1 @@
+//! Names of gateways and clients from the API server of a Kubernetes cluster.

@@ -1,0 +1,1 @@
+//! `watch`: a live view in the terminal.
