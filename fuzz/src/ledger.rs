@@ -110,7 +110,7 @@ impl Ledger {
 
     fn book(&mut self, observation: &Observation) {
         match *observation {
-            Observation::ClientHello { sni, version, features, incomplete } => {
+            Observation::ClientHello { sni, version, features, incomplete, .. } => {
                 assert_eq!(sni == SniClass::Unknown, incomplete.is_some(), "half a hello says nothing");
                 self.open.push(Booked { sni, version, features, incomplete });
             }

@@ -15,11 +15,14 @@
 
 pub mod assembler;
 pub mod client_hello;
+pub mod clients;
 mod digits;
+pub mod distinct;
 pub mod flow;
 pub mod frame;
 pub mod ja3;
 pub mod ja4;
+pub mod last_hour;
 pub mod lists;
 pub mod observation;
 pub mod opening;
@@ -34,6 +37,7 @@ pub mod server_reply;
 pub mod sslv2;
 #[cfg(test)]
 mod testing;
+pub mod top;
 pub mod tracker;
 pub mod vocabulary;
 

@@ -16,6 +16,10 @@ pub enum Observation {
     /// A hello became whole, or it became certain that it never will. Counted at once, so that a
     /// gateway that stops answering shows as hellos without outcomes.
     ClientHello {
+        /// The connection as it is on the wire.
+        flow: FlowKey,
+        /// The client and the destination according to a PROXY protocol header, if there was one with addresses.
+        proxied: Option<Proxied>,
         /// What it says of the server's name.
         sni: SniClass,
         /// The highest version that it offers.
@@ -70,6 +74,18 @@ pub struct Handshake {
     pub outcome: Outcome,
     /// From `time` to the outcome.
     pub latency: Duration,
+}
+
+impl Handshake {
+    /// The client: the one that a PROXY protocol header names, else the one on the wire.
+    pub fn client(&self) -> SocketAddr {
+        client(self.flow, self.proxied)
+    }
+}
+
+/// The client of a connection: the one that a PROXY protocol header names, else the one on the wire.
+pub fn client(flow: FlowKey, proxied: Option<Proxied>) -> SocketAddr {
+    proxied.map_or(flow.client, |proxied| proxied.client)
 }
 
 /// Addresses in a PROXY protocol header.
@@ -192,6 +208,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether the gateway refused the hello: reset or closed the connection, or sent an alert, in answer to it.
+    pub fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::ResetByGateway | Self::ClosedByGateway | Self::Alert { sender: AlertSender::Gateway, .. }
+        )
+    }
+
     /// The label.
     pub fn class(self) -> OutcomeClass {
         match self {

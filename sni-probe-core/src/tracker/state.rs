@@ -271,7 +271,10 @@ impl Start {
         next_record: u32,
         context: &mut Context<'_>,
     ) -> Awaiting {
+        let proxied = proxy.and_then(|header| header.addresses);
         context.observations.push_back(Observation::ClientHello {
+            flow: FlowKey::from(context.key),
+            proxied,
             sni: hello.sni.class(),
             version: hello.body.as_ref().map_or(TlsVersion::Unknown, |body| body.version),
             features: hello.features,
@@ -283,7 +286,7 @@ impl Start {
             ifindex: seen.ifindex,
             gateway_start: self.gateway,
             next_record,
-            proxied: proxy.and_then(|header| header.addresses).map(Box::new),
+            proxied: proxied.map(Box::new),
             answer: None,
         }
     }

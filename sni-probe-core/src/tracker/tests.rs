@@ -82,13 +82,14 @@ impl Scenario {
     fn handshake(&mut self) -> Handshake {
         let seen = self.observations();
         let [
-            Observation::ClientHello { sni, version, features, incomplete },
+            Observation::ClientHello { flow, proxied, sni, version, features, incomplete },
             Observation::Handshake(handshake),
         ] = &seen[..]
         else {
             panic!("{seen:#?}");
         };
         let hello = &handshake.hello;
+        assert_eq!((*flow, *proxied), (handshake.flow, handshake.proxied));
         assert_eq!((*sni, *incomplete), (hello.sni.class(), hello.incomplete));
         let mut with_answer = *features;
         if hello.features.contains(Feature::HelloRetry) {

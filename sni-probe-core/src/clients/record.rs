@@ -1,0 +1,149 @@
+//! What is kept of a client without SNI.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::flow::Timestamp;
+use crate::last_hour::LastHour;
+use crate::observation::{Handshake, HelloBody, Outcome};
+use crate::vocabulary::{Label, OutcomeClass, SniClass, TlsVersion};
+
+/// Handshakes of a client that are kept.
+pub const MAX_RECENT: usize = 8;
+
+/// Offered versions, and ALPN names, of a hello that are kept: real hellos have half as many. A hello can have
+/// thousands.
+pub const MAX_OFFERS: usize = 16;
+
+/// Bytes of an ALPN name that are kept.
+pub const MAX_ALPN_BYTES: usize = 32;
+
+/// The classes of a hello without SNI.
+pub const WITHOUT_SNI: [SniClass; 3] = [SniClass::Absent, SniClass::Empty, SniClass::Invalid];
+
+/// Handshakes without SNI, by class and outcome.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes([[u64; OutcomeClass::ALL.len()]; WITHOUT_SNI.len()]);
+
+impl Outcomes {
+    /// Counts one. A hello with SNI, or one that never became whole, is none of these.
+    pub fn count(&mut self, sni: SniClass, outcome: OutcomeClass) {
+        if let Some(class) = WITHOUT_SNI.iter().position(|&class| class == sni) {
+            self.0[class][outcome as usize] += 1;
+        }
+    }
+
+    /// All, those of zero included.
+    pub fn iter(&self) -> impl Iterator<Item = (SniClass, OutcomeClass, u64)> {
+        WITHOUT_SNI.iter().zip(&self.0).flat_map(|(&sni, counts)| {
+            OutcomeClass::ALL.iter().zip(counts).map(move |(&outcome, &count)| (sni, outcome, count))
+        })
+    }
+
+    /// How many in all.
+    pub fn total(&self) -> u64 {
+        self.iter().map(|(.., count)| count).sum()
+    }
+}
+
+/// A client without SNI, or several of one label, since it is among the top.
+#[derive(Clone, Debug, Default)]
+pub struct ClientRecord {
+    /// Its handshakes.
+    pub outcomes: Outcomes,
+    /// Those of them that the gateway refused.
+    pub refused: u64,
+    /// When the first hello was whole.
+    pub first_seen: Timestamp,
+    /// When the last one was.
+    pub last_seen: Timestamp,
+    /// When the last one was that the gateway refused.
+    pub last_refused: Option<Timestamp>,
+    /// What the last hello offered.
+    pub offer: Option<Offer>,
+    /// The last handshakes, oldest first: at most [`MAX_RECENT`].
+    pub recent: VecDeque<Recent>,
+    /// Handshakes a minute.
+    pub per_minute: LastHour<u32>,
+}
+
+/// What a hello without SNI offered, cut to what is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// As [`HelloBody::version`].
+    pub version: TlsVersion,
+    /// As [`HelloBody::offered_versions`], the first [`MAX_OFFERS`].
+    pub offered_versions: Vec<u16>,
+    /// As [`HelloBody::alpn`], the first [`MAX_OFFERS`], of each the first [`MAX_ALPN_BYTES`].
+    pub alpn: Vec<Vec<u8>>,
+    /// As [`HelloBody::ja4`].
+    pub ja4: Option<String>,
+    /// As [`HelloBody::ja3`].
+    pub ja3: Option<String>,
+}
+
+/// A handshake in short.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recent {
+    /// When the hello was whole.
+    pub time: Timestamp,
+    /// What it said of the server's name.
+    pub sni: SniClass,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// From hello to outcome.
+    pub latency: Duration,
+    /// The gateway.
+    pub gateway: SocketAddr,
+}
+
+impl ClientRecord {
+    pub(super) fn note(&mut self, handshake: &Handshake, now: Timestamp) {
+        let sni = handshake.hello.sni.class();
+        self.outcomes.count(sni, handshake.outcome.class());
+        if self.recent.is_empty() {
+            self.first_seen = handshake.time;
+        }
+        self.first_seen = self.first_seen.min(handshake.time);
+        self.last_seen = self.last_seen.max(handshake.time);
+        if handshake.outcome.is_refusal() {
+            self.refused += 1;
+            self.last_refused = self.last_refused.max(Some(handshake.time));
+        }
+        if let Some(body) = &handshake.hello.body {
+            self.note_offer(body);
+        }
+        if self.recent.len() == MAX_RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Recent {
+            time: handshake.time,
+            sni,
+            outcome: handshake.outcome,
+            latency: handshake.latency,
+            gateway: handshake.flow.gateway,
+        });
+        *self.per_minute.at(now) += 1;
+    }
+
+    /// A client says the same each time: then nothing is copied.
+    fn note_offer(&mut self, body: &HelloBody) {
+        if self.offer.as_ref().is_none_or(|offer| offer.ja4.is_none() || offer.ja4 != body.ja4) {
+            self.offer = Some(Offer::of(body));
+        }
+    }
+}
+
+impl Offer {
+    fn of(body: &HelloBody) -> Self {
+        let cut = |name: &Vec<u8>| name.iter().copied().take(MAX_ALPN_BYTES).collect();
+        Self {
+            version: body.version,
+            offered_versions: body.offered_versions.iter().copied().take(MAX_OFFERS).collect(),
+            alpn: body.alpn.iter().take(MAX_OFFERS).map(cut).collect(),
+            ja4: body.ja4.clone(),
+            ja3: body.ja3.clone(),
+        }
+    }
+}
