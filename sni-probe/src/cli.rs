@@ -1,8 +1,11 @@
 //! The command line. Every flag of `run` has an environment variable `SNI_PROBE_*`.
 
+mod clients;
+mod events;
 mod evidence;
 mod kube;
 mod replay;
+mod values;
 mod wanted;
 mod watch;
 mod web;
@@ -18,6 +21,8 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use sni_probe_common::tunnel::Tunnels;
 
+pub(crate) use self::clients::ClientOptions;
+pub(crate) use self::events::{EventOptions, Events};
 pub(crate) use self::evidence::EvidenceOptions;
 pub(crate) use self::kube::KubeOptions;
 pub(crate) use self::replay::{ReplayFormat, ReplayOptions};
@@ -142,10 +147,6 @@ pub(crate) struct RunOptions {
     #[arg(long, env = "SNI_PROBE_KERNEL_STATS", value_parser = FalseyValueParser::new())]
     pub(crate) kernel_stats: bool,
 
-    /// Whether to write a line for each handshake to stdout
-    #[arg(long, env = "SNI_PROBE_EVENTS", value_enum, default_value_t)]
-    pub(crate) events: Events,
-
     /// How long a hello may take to become whole, and then to get its outcome (1s to 10m)
     ///
     /// After this time its outcome is "timeout".
@@ -158,6 +159,10 @@ pub(crate) struct RunOptions {
     )]
     pub(crate) handshake_timeout: Duration,
 
+    #[command(flatten)]
+    pub(crate) clients: ClientOptions,
+    #[command(flatten)]
+    pub(crate) events: EventOptions,
     #[command(flatten)]
     pub(crate) evidence: EvidenceOptions,
     #[command(flatten)]
@@ -172,8 +177,10 @@ Examples:
       The interfaces of the default routes, ports 443 and 8443, metrics on port 9917.
   sni-probe run -i eth0 -p 443 --events text
       One interface and one port; a line for each handshake.
-  sni-probe run --events json --listen 127.0.0.1:9917 | jq 'select(.sni == \"absent\")'
+  sni-probe run --events json --events-filter missing --listen 127.0.0.1:9917 | jq .client
       The handshakes without SNI, as JSON.
+  sni-probe run --expected-non-sni gcp-lb --client-label subnet
+      Behind a load balancer of Google Cloud; clients by their subnets.
   sni-probe run -i 'gke*'
       The host's ends of all pods, as they come and go.
   sni-probe run --netns /proc/4711/ns/net -i eth0
@@ -247,18 +254,6 @@ impl Decapsulate {
     }
 }
 
-/// `--events`: the lines on stdout.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Events {
-    /// None
-    #[default]
-    Off,
-    /// For people
-    Text,
-    /// For programs: one JSON object a line
-    Json,
-}
-
 /// Parses the command line and the environment. If there is nothing to run (`--help`, a usage
 /// error), the user has been told, and the exit code is the answer.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
@@ -313,10 +308,7 @@ fn one_line(error: &clap::Error) -> String {
 }
 
 fn parse_handshake_timeout(text: &str) -> Result<Duration, String> {
-    const RANGE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(10);
-    let duration = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; expected a duration with its unit, such as 30s or 1m"))?;
-    if RANGE.contains(&duration) { Ok(duration) } else { Err("expected 1s to 10m".to_owned()) }
+    values::parse_duration(text, Duration::from_secs(1)..=Duration::from_mins(10), "1s to 10m")
 }
 
 #[cfg(test)]

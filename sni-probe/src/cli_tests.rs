@@ -2,7 +2,7 @@ use sni_probe_core::tracker::DEFAULT_HANDSHAKE_TIMEOUT;
 
 use super::*;
 
-fn parse_run(arguments: &[&str]) -> Result<RunOptions, String> {
+pub(super) fn parse_run(arguments: &[&str]) -> Result<RunOptions, String> {
     let arguments = ["sni-probe", "run"].iter().chain(arguments).map(OsString::from);
     let cli = try_parse(arguments).map_err(|error| one_line(&error))?;
     let Command::Run(options) = cli.command else { panic!("another verb") };
@@ -22,7 +22,7 @@ fn defaults() {
     assert_eq!(options.attach, Attach::Auto);
     assert_eq!(options.orientation, Orientation::Auto);
     assert_eq!(options.web.listen, "0.0.0.0:9917".parse().unwrap());
-    assert_eq!(options.events, Events::Off);
+    assert_eq!(options.events.events, Events::Off);
     assert_eq!(options.handshake_timeout, DEFAULT_HANDSHAKE_TIMEOUT);
 }
 
@@ -58,7 +58,7 @@ fn every_flag() {
     assert_eq!(options.attach, Attach::Clsact);
     assert_eq!(options.orientation, Orientation::Veth);
     assert_eq!(options.web.listen, "[::1]:80".parse().unwrap());
-    assert_eq!(options.events, Events::Json);
+    assert_eq!(options.events.events, Events::Json);
     assert_eq!(options.handshake_timeout, Duration::from_secs(90));
 }
 

@@ -92,6 +92,8 @@ pub struct Clients {
     hasher: DistinctHasher,
     distinct: Distinct<14>,
     refused: LastHour<Distinct<REFUSED_PRECISION>>,
+    /// The latest time that was seen.
+    now: Timestamp,
 }
 
 /// 60 sketches of 4 KiB each, with a standard error of 1.6 %.
@@ -113,8 +115,19 @@ impl Clients {
             hasher: DistinctHasher::default(),
             distinct: Distinct::default(),
             refused: LastHour::default(),
+            now: Timestamp::default(),
             config,
         }
+    }
+
+    /// Whether hellos without SNI are expected from this address.
+    pub fn is_expected(&self, client: std::net::IpAddr) -> bool {
+        self.config.expected.contain(client)
+    }
+
+    /// The latest time that was seen.
+    pub fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// What it was told.
@@ -124,6 +137,7 @@ impl Clients {
 
     /// Books a handshake whose outcome became known at `now`.
     pub fn handshake(&mut self, handshake: &Handshake, now: Timestamp) {
+        self.now = self.now.max(now);
         match &handshake.hello.sni {
             Sni::Absent | Sni::Empty | Sni::Invalid(_) => self.without_sni(handshake, now),
             Sni::Present(name) if handshake.outcome.is_refusal() => {
@@ -144,7 +158,7 @@ impl Clients {
         known.unwrap_or(&mut self.other_fingerprints).count(sni, outcome);
 
         let address = handshake.client().ip();
-        if self.config.expected.contain(address) {
+        if self.is_expected(address) {
             self.expected.count(sni, outcome);
             return;
         }
@@ -162,6 +176,7 @@ impl Clients {
 
     /// Takes those from the top that were idle for too long.
     pub fn expire(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
         self.top.expire(now);
         self.fingerprints.expire(now);
         self.names.expire(now);
@@ -207,10 +222,11 @@ impl Clients {
         self.distinct.estimate()
     }
 
-    /// About how many of them the gateway refused in the hour up to `now`.
-    pub fn distinct_refused(&self, now: Timestamp) -> u64 {
+    /// About how many of them the gateway refused in the last hour: up to the latest [`handshake`](Self::handshake) or
+    /// [`expire`](Self::expire).
+    pub fn distinct_refused(&self) -> u64 {
         let mut all = Distinct::<REFUSED_PRECISION>::default();
-        for (_, minute) in self.refused.iter(now) {
+        for (_, minute) in self.refused.iter(self.now) {
             all.unite(minute);
         }
         all.estimate()

@@ -1,6 +1,5 @@
 //! The flags of `replay`.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -119,7 +118,6 @@ fn label_parser<L: Label + Send + Sync>() -> impl clap::builder::TypedValueParse
 }
 
 fn parse_network(text: &str) -> Result<IpNet, &'static str> {
-    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    network
-        .map_err(|_| "expected an IP address or a network, such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32")
+    super::values::parse_network(text)
+        .ok_or("expected an IP address or a network, such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32")
 }

@@ -2,7 +2,9 @@
 //!
 //! Names and units follow Prometheus' conventions: prefix, base units, `_total` on counters.
 
-use prometheus::core::Collector;
+use std::collections::HashMap;
+
+use prometheus::core::{Collector, Desc};
 use prometheus::{
     CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry,
@@ -13,7 +15,7 @@ use super::table::{Key, Table};
 pub(super) const CLIENT_HELLOS: Family = Family {
     name: "sni_probe_client_hellos_total",
     help: "ClientHellos seen, by what they say of the server's name and the highest TLS version they offer.",
-    labels: &["sni", "tls_version"],
+    labels: &["source", "sni", "tls_version"],
 };
 
 pub(super) const CLIENT_HELLO_FEATURES: Family = Family {
@@ -31,7 +33,7 @@ pub(super) const INCOMPLETE_CLIENT_HELLOS: Family = Family {
 pub(super) const HANDSHAKES: Family = Family {
     name: "sni_probe_handshakes_total",
     help: "ClientHellos whose outcome is known, exactly one outcome each.",
-    labels: &["sni", "outcome"],
+    labels: &["source", "sni", "outcome"],
 };
 
 pub(super) const HANDSHAKE_OUTCOME: Family = Family {
@@ -51,6 +53,39 @@ pub(super) const ALERTS: Family = Family {
     name: "sni_probe_alerts_total",
     help: "TLS alerts in answer to a ClientHello, by description and by who sent them.",
     labels: &["sni", "description", "sender"],
+};
+
+/// What the families of gateways have besides, with `--kube`.
+pub(super) const GATEWAY_LABELS: [&str; 2] = ["gateway_namespace", "gateway"];
+
+pub(super) const CLIENT_HANDSHAKES: Family = Family {
+    name: "sni_probe_client_handshakes_total",
+    help: "Handshakes without SNI of the top clients, of expected sources, and of all others; each adds to exactly one series.",
+    labels: &["client", "sni", "outcome"],
+};
+
+pub(super) const FINGERPRINT_HANDSHAKES: Family = Family {
+    name: "sni_probe_fingerprint_handshakes_total",
+    help: "Handshakes without SNI by the JA4 fingerprint of the hello: those of the top, and all others.",
+    labels: &["ja4", "sni", "outcome"],
+};
+
+pub(super) const SERVER_NAME_HANDSHAKES: Family = Family {
+    name: "sni_probe_server_name_handshakes_total",
+    help: "Handshakes with SNI that the gateway refused, by name: the names refused most, and all others.",
+    labels: &["server_name", "outcome"],
+};
+
+pub(super) const CLIENTS_WITHOUT_SNI: Family = Family {
+    name: "sni_probe_clients_without_sni",
+    help: "Different clients that connected without SNI since the start, expected sources apart: an estimate (standard error 0.8 %).",
+    labels: &[],
+};
+
+pub(super) const CLIENTS_REFUSED: Family = Family {
+    name: "sni_probe_clients_refused",
+    help: "Those of them that the gateway refused in the last hour: an estimate (standard error 1.6 %).",
+    labels: &[],
 };
 
 pub(super) const NON_TLS_CONNECTIONS: Family = Family {
@@ -85,8 +120,8 @@ pub(super) const PACKETS_SKIPPED: Family = Family {
 
 pub(super) const EVENT_LINES_DROPPED: Family = Family {
     name: "sni_probe_event_lines_dropped_total",
-    help: "Lines of --events not written because the reader of standard output was too slow.",
-    labels: &[],
+    help: "Lines of --events and --events-file that were not written, by reason.",
+    labels: &["reason"],
 };
 
 pub(super) const FLOWS: Family = Family {
@@ -173,9 +208,9 @@ pub(super) const BUILD_INFO: Family = Family {
 /// A family of metrics: what Prometheus calls its name, help and label names.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Family {
-    name: &'static str,
-    help: &'static str,
-    labels: &'static [&'static str],
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) labels: &'static [&'static str],
 }
 
 impl Family {
@@ -195,6 +230,21 @@ impl Family {
     ) -> prometheus::Result<Table<K, Histogram>> {
         let options = HistogramOpts::from(self.options()).buckets(buckets.to_vec());
         Table::new(&register(registry, HistogramVec::new(options, self.labels)?)?)
+    }
+
+    /// The family with more labels, which come last.
+    pub(super) fn counters_with(
+        self,
+        registry: &Registry,
+        more: &[&'static str],
+    ) -> prometheus::Result<IntCounterVec> {
+        register(registry, IntCounterVec::new(self.options(), &[self.labels, more].concat())?)
+    }
+
+    /// What a collector of its own makes its metrics of.
+    pub(super) fn desc(self) -> prometheus::Result<Desc> {
+        let labels = self.labels.iter().map(ToString::to_string).collect();
+        Desc::new(self.name.to_owned(), self.help.to_owned(), labels, HashMap::new())
     }
 
     pub(super) fn counters(self, registry: &Registry) -> prometheus::Result<IntCounterVec> {

@@ -4,10 +4,13 @@
 //! all made at the start, and each is found by the indexes of its labels (see [`table`]).
 //! `docs/metrics.md` is written by the tests in [`reference`] from what a scrape gives.
 
+mod by_gateway;
 mod families;
 mod table;
+mod top;
 mod vocabulary;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,6 +19,7 @@ use prometheus::{
     CounterVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 use sni_probe_common::counters::Counter;
+use sni_probe_core::clients::Clients;
 use sni_probe_core::frame;
 use sni_probe_core::observation::{Features, Handshake, Observation, Outcome};
 use sni_probe_core::vocabulary::{
@@ -23,18 +27,22 @@ use sni_probe_core::vocabulary::{
     TlsVersion,
 };
 
+use self::by_gateway::ByGateway;
+pub(crate) use self::by_gateway::GatewayName;
 use self::table::Table;
-pub(crate) use self::vocabulary::{AttachMode, Hook, InterfaceChange, SlotUse, Verdict};
-use self::vocabulary::{FlowEviction, LostReason, SkipReason};
+use self::top::TopCollector;
+pub(crate) use self::vocabulary::{AttachMode, Hook, InterfaceChange, SlotUse, Source, Verdict};
+use self::vocabulary::{FlowEviction, LineDropReason, LostReason, SkipReason};
+use crate::output::DroppedLines;
 
 /// All metrics of the daemon.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
-    client_hellos: Table<(SniClass, TlsVersion), IntCounter>,
+    client_hellos: ByGateway<(Source, SniClass, TlsVersion)>,
     client_hello_features: Table<Feature, IntCounter>,
     incomplete_client_hellos: Table<IncompleteReason, IntCounter>,
-    handshakes: Table<(SniClass, OutcomeClass), IntCounter>,
+    handshakes: ByGateway<(Source, SniClass, OutcomeClass)>,
     handshake_outcome: Table<(SniClass, OutcomeClass), Histogram>,
     alerts: Table<(SniClass, AlertDescription, AlertSender), IntCounter>,
     non_tls_connections: Table<NonTls, IntCounter>,
@@ -42,7 +50,7 @@ pub(crate) struct Metrics {
     flow_evictions: Table<FlowEviction, IntCounter>,
     events_lost: Table<LostReason, IntCounter>,
     packets_skipped: Table<SkipReason, IntCounter>,
-    event_lines_dropped: IntCounter,
+    event_lines_dropped: Table<LineDropReason, IntCounter>,
     flows: IntGauge,
     flows_capacity: IntGauge,
     attached: IntGaugeVec,
@@ -58,26 +66,44 @@ pub(crate) struct Metrics {
     program_run_seconds: CounterVec,
 }
 
+/// Whose a hello is, for the labels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parties<'a> {
+    /// Of the client.
+    pub(crate) source: Source,
+    /// Of the gateway, with `--kube`, if it is known.
+    pub(crate) gateway: Option<&'a GatewayName>,
+}
+
+impl Parties<'_> {
+    /// Of captures: nobody knows.
+    const UNKNOWN: Self = Self { source: Source::Other, gateway: None };
+}
+
 impl Metrics {
     /// Makes all families, and all series whose labels are known beforehand, with the value 0.
     ///
+    /// `with_gateways` says whether gateways have names.
+    ///
     /// # Errors
     /// If two families have the same name, or one has a name that is none: a mistake in this program.
-    pub(crate) fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new(clients: Arc<Mutex<Clients>>, with_gateways: bool) -> anyhow::Result<Self> {
         let registry = Registry::new();
-        let process = registry.register(Box::new(ProcessCollector::for_self()));
-        process.and_then(|()| Self::try_new(registry)).context("cannot set up the metrics")
+        let own = registry
+            .register(Box::new(ProcessCollector::for_self()))
+            .and_then(|()| registry.register(Box::new(TopCollector::new(clients)?)));
+        own.and_then(|()| Self::try_new(registry, with_gateways)).context("cannot set up the metrics")
     }
 
-    /// The same without what describes the process: captures were not seen by it.
+    /// The same without what describes the process, and clients: captures were not seen by it.
     ///
     /// # Errors
     /// As [`Metrics::new`].
     pub(crate) fn for_captures() -> anyhow::Result<Self> {
-        Self::try_new(Registry::new()).context("cannot set up the metrics")
+        Self::try_new(Registry::new(), false).context("cannot set up the metrics")
     }
 
-    fn try_new(registry: Registry) -> prometheus::Result<Self> {
+    fn try_new(registry: Registry, with_gateways: bool) -> prometheus::Result<Self> {
         families::BUILD_INFO
             .gauges(&registry)?
             .with_label_values(&[
@@ -86,10 +112,10 @@ impl Metrics {
             ])
             .set(1);
         Ok(Self {
-            client_hellos: families::CLIENT_HELLOS.counter_table(&registry)?,
+            client_hellos: ByGateway::new(families::CLIENT_HELLOS, &registry, with_gateways)?,
             client_hello_features: families::CLIENT_HELLO_FEATURES.counter_table(&registry)?,
             incomplete_client_hellos: families::INCOMPLETE_CLIENT_HELLOS.counter_table(&registry)?,
-            handshakes: families::HANDSHAKES.counter_table(&registry)?,
+            handshakes: ByGateway::new(families::HANDSHAKES, &registry, with_gateways)?,
             handshake_outcome: families::HANDSHAKE_OUTCOME
                 .histogram_table(&registry, families::OUTCOME_BUCKETS)?,
             alerts: families::ALERTS.counter_table(&registry)?,
@@ -98,7 +124,7 @@ impl Metrics {
             flow_evictions: families::FLOW_EVICTIONS.counter_table(&registry)?,
             events_lost: families::EVENTS_LOST.counter_table(&registry)?,
             packets_skipped: families::PACKETS_SKIPPED.counter_table(&registry)?,
-            event_lines_dropped: families::EVENT_LINES_DROPPED.counter(&registry)?,
+            event_lines_dropped: families::EVENT_LINES_DROPPED.counter_table(&registry)?,
             flows: families::FLOWS.gauge(&registry)?,
             flows_capacity: families::FLOWS_CAPACITY.gauge(&registry)?,
             attached: families::ATTACHED.gauges(&registry)?,
@@ -117,12 +143,12 @@ impl Metrics {
     }
 
     /// Counts what the tracker saw.
-    pub(crate) fn observe(&self, observation: &Observation) {
+    pub(crate) fn observe(&self, observation: &Observation, parties: Parties<'_>) {
         match observation {
-            &Observation::ClientHello { sni, version, features, incomplete } => {
-                self.client_hello(sni, version, features, incomplete);
+            &Observation::ClientHello { sni, version, features, incomplete, .. } => {
+                self.client_hello(parties, sni, version, features, incomplete);
             }
-            Observation::Handshake(handshake) => self.handshake(handshake),
+            Observation::Handshake(handshake) => self.handshake(parties, handshake),
             Observation::NonTls { protocol, .. } => self.non_tls_connections.get(*protocol).inc(),
             Observation::Unclassified { reason, .. } => self.unclassified_flows.get(*reason).inc(),
             Observation::Evicted { reason } => self.flow_evictions.get((*reason).into()).inc(),
@@ -131,12 +157,13 @@ impl Metrics {
 
     fn client_hello(
         &self,
+        parties: Parties<'_>,
         sni: SniClass,
         version: TlsVersion,
         features: Features,
         incomplete: Option<IncompleteReason>,
     ) {
-        self.client_hellos.get((sni, version)).inc();
+        self.client_hellos.count(parties.gateway, (parties.source, sni, version));
         for feature in features.iter() {
             self.client_hello_features.get(feature).inc();
         }
@@ -151,14 +178,14 @@ impl Metrics {
         let version = hello.body.as_ref().map_or(TlsVersion::Unknown, |body| body.version);
         // The handshake counts what its answer showed.
         let features = hello.features.without(Feature::HelloRetry);
-        self.client_hello(hello.sni.class(), version, features, hello.incomplete);
-        self.handshake(handshake);
+        self.client_hello(Parties::UNKNOWN, hello.sni.class(), version, features, hello.incomplete);
+        self.handshake(Parties::UNKNOWN, handshake);
     }
 
-    fn handshake(&self, handshake: &Handshake) {
+    fn handshake(&self, parties: Parties<'_>, handshake: &Handshake) {
         let sni = handshake.hello.sni.class();
         let labels = (sni, handshake.outcome.class());
-        self.handshakes.get(labels).inc();
+        self.handshakes.count(parties.gateway, (parties.source, labels.0, labels.1));
         self.handshake_outcome.get(labels).observe(handshake.latency.as_secs_f64());
         // The one feature that the answer shows: it was not known when the hello was counted.
         if handshake.hello.features.contains(Feature::HelloRetry) {
@@ -206,9 +233,12 @@ impl Metrics {
         self.events_lost.get(LostReason::InvalidRecord).inc();
     }
 
-    /// Counts `n` lines of `--events` that were not written.
-    pub(crate) fn event_lines_dropped(&self, n: u64) {
-        self.event_lines_dropped.inc_by(n);
+    /// Counts lines of events that were not written.
+    pub(crate) fn event_lines_dropped(&self, dropped: DroppedLines) {
+        let count = |reason, n| self.event_lines_dropped.get(reason).inc_by(n);
+        count(LineDropReason::SlowReader, dropped.slow_reader);
+        count(LineDropReason::RateLimit, dropped.rate_limit);
+        count(LineDropReason::WriteFailed, dropped.write_failed);
     }
 
     /// Sets how many flows the tracker holds, and how many it can.

@@ -22,8 +22,24 @@ impl<K: Key, M> Table<K, M> {
     where
         M: prometheus::core::Metric,
     {
+        Self::with(family, &[])
+    }
+
+    /// The same of a family that has more labels after those of `K`, for these values of them.
+    ///
+    /// # Errors
+    /// If `K` and `more` are not as many labels as `family` has.
+    pub(super) fn with<B: MetricVecBuilder<M = M>>(
+        family: &MetricVec<B>,
+        more: &[&str],
+    ) -> prometheus::Result<Self>
+    where
+        M: prometheus::core::Metric,
+    {
         let labels = K::all_labels();
-        let series = labels.iter().map(|labels| family.get_metric_with_label_values(labels));
+        let series = labels
+            .iter()
+            .map(|labels| family.get_metric_with_label_values(&[labels.as_slice(), more].concat()));
         Ok(Self { series: series.collect::<Result<_, _>>()?, key: PhantomData })
     }
 

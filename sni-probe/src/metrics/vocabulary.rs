@@ -28,12 +28,14 @@ dimensions!(
     Feature,
     FlowEviction,
     IncompleteReason,
+    LineDropReason,
     LostReason,
     NonTls,
     OutcomeClass,
     SkipReason,
     SlotUse,
     SniClass,
+    Source,
     TlsVersion,
 );
 
@@ -68,6 +70,25 @@ label! {
         PacketRingFull => "packet_ring_full",
         /// A record of the ring buffer is shorter than it says.
         InvalidRecord => "invalid_record",
+    }
+}
+
+label! {
+    /// Why a line of events was not written.
+    pub(super) enum LineDropReason {
+        SlowReader => "slow_reader",
+        RateLimit => "rate_limit",
+        WriteFailed => "write_failed",
+    }
+}
+
+label! {
+    /// Whether a hello without SNI is news, from where it came.
+    pub(crate) enum Source {
+        /// It would be.
+        Other => "other",
+        /// `--expected-non-sni` names the client.
+        Expected => "expected",
     }
 }
 

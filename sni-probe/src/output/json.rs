@@ -32,6 +32,7 @@ struct Event<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     frame: Option<u64>,
     client: AsText<SocketAddr>,
+    peer: AsText<SocketAddr>,
     gateway: AsText<SocketAddr>,
     proxied_client: Option<AsText<SocketAddr>>,
     sni: &'static str,
@@ -72,7 +73,8 @@ impl<'a> Event<'a> {
             interface,
             capture,
             frame,
-            client: AsText(handshake.flow.client),
+            client: AsText(handshake.client()),
+            peer: AsText(handshake.flow.client),
             gateway: AsText(handshake.flow.gateway),
             proxied_client: handshake.proxied.map(|proxied| AsText(proxied.client)),
             sni: hello.sni.class().as_str(),

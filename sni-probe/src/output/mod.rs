@@ -1,44 +1,72 @@
-//! Events: a line for each handshake on stdout, for people or for programs.
+//! Events: a line for each handshake on stdout, for people or for programs, and in a file.
 //!
-//! [`Format::line`] makes the lines. The daemon never waits for its reader: lines are handed over, a batch at a time, to a thread
-//! that writes them ([`pump`]). A reader that is too slow loses lines, which are counted; one that
-//! goes away switches events off.
+//! ```text
+//! Handshake ─▶ filter ─▶ rate limit ─▶ line (text or JSON) ─▶ pump ─▶ stdout, file
+//! ```
+//!
+//! [`Format::line`] makes the lines. The daemon never waits for who takes them: they are handed over, a batch at a
+//! time, to a thread that writes them ([`pump`]). A reader of stdout that is too slow loses lines, which are counted; one that
+//! goes away switches its events off.
 
+mod file;
+mod filter;
 mod json;
 mod pump;
+mod rate_limit;
 pub(crate) mod text;
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::Handshake;
 
+use self::file::RotatingFile;
+pub(crate) use self::filter::{EventsFilter, is_failure};
 use self::pump::Pump;
-use crate::cli::Events;
+use self::rate_limit::RateLimit;
+use crate::cli::{EventOptions, Events};
 use crate::logging;
 
-/// Bytes of lines that wait for the reader of stdout; about 6,000 lines of JSON.
+/// Bytes of lines that wait to be written, of each output; about 6,000 lines of JSON.
 const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
 
-/// Writes a line for each handshake, or nothing if events are off.
+/// Writes a line for each handshake that the filter lets through, or nothing if events are off.
 #[derive(Debug)]
 pub(crate) struct EventWriter {
-    output: Option<Output>,
+    filter: EventsFilter,
+    rate_limit: RateLimit,
+    outputs: Vec<Output>,
+    dropped: DroppedLines,
+}
+
+/// Lines that were not written since the last flush.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DroppedLines {
+    /// Those before them still wait for the reader, or the disk.
+    pub(crate) slow_reader: u64,
+    /// There were more than `--events-rate` in a second.
+    pub(crate) rate_limit: u64,
+    /// The file could not be written to.
+    pub(crate) write_failed: u64,
 }
 
 #[derive(Debug)]
 struct Output {
+    /// For messages.
+    name: String,
     format: Format,
     /// Whole lines since the last flush.
     batch: Vec<u8>,
-    /// Lines since the last flush for which there was no room.
-    dropped: u64,
-    warned: bool,
+    has_warned: bool,
     pump: Pump,
+    /// Lines that the sink could not write.
+    lost_lines: Arc<AtomicU64>,
 }
 
 /// Where a handshake was seen.
@@ -84,52 +112,82 @@ impl Format {
 }
 
 impl EventWriter {
-    /// A writer to stdout as `--events` says.
+    /// A writer as the command line says.
     ///
     /// # Errors
-    /// If stdout is not open, or no thread is to be had.
-    pub(crate) fn stdout(events: Events) -> anyhow::Result<Self> {
-        let format = match events {
-            Events::Off => return Ok(Self { output: None }),
-            Events::Text => Format::Text { colour: logging::colour(&io::stdout()) },
-            Events::Json => Format::Json,
+    /// If stdout is not open, the file cannot be written to, or no thread is to be had.
+    pub(crate) fn open(options: &EventOptions) -> anyhow::Result<Self> {
+        let mut outputs = Vec::new();
+        let format = match options.events {
+            Events::Off => None,
+            Events::Text => Some(Format::Text { colour: logging::colour(&io::stdout()) }),
+            Events::Json => Some(Format::Json),
         };
-        // Not `io::Stdout`, whose buffer would split batches into several writes.
-        let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
-        stdout.and_then(|stdout| Self::new(format, stdout)).context("cannot write events to stdout")
+        if let Some(format) = format {
+            // Not `io::Stdout`, whose buffer would split batches into several writes.
+            let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+            let output =
+                stdout.and_then(|stdout| Output::new("standard output", format, stdout, Arc::default()));
+            outputs.push(output.context("cannot write events to stdout")?);
+        }
+        if let Some(path) = &options.events_file {
+            let name = path.display().to_string();
+            let lost_lines = Arc::default();
+            let file = RotatingFile::open(path, options.events_file_bytes, Arc::clone(&lost_lines));
+            let output = file.and_then(|file| Output::new(&name, Format::Json, file, lost_lines));
+            outputs.push(output.with_context(|| {
+                format!("cannot write events to {name}; choose another file with --events-file")
+            })?);
+        }
+        Ok(Self::new(options.events_filter.clone(), options.events_rate, outputs))
     }
 
-    fn new(format: Format, sink: impl Write + Send + 'static) -> io::Result<Self> {
-        let pump = Pump::new(sink)?;
-        Ok(Self { output: Some(Output { format, batch: Vec::new(), dropped: 0, warned: false, pump }) })
+    fn new(filter: EventsFilter, rate: u32, outputs: Vec<Output>) -> Self {
+        Self { filter, rate_limit: RateLimit::new(rate), outputs, dropped: DroppedLines::default() }
     }
 
-    /// Adds a line. It is written with the next [`EventWriter::flush`].
-    pub(crate) fn handshake(&mut self, interface: &str, handshake: &Handshake, clock: WallClock) {
-        let Some(output) = &mut self.output else { return };
-        if output.pump.pending() + output.batch.len() >= MAX_PENDING_BYTES {
-            output.dropped += 1;
+    /// Adds a line that became known at `now`. It is written with the next [`EventWriter::flush`].
+    pub(crate) fn handshake(
+        &mut self,
+        interface: &str,
+        handshake: &Handshake,
+        clock: WallClock,
+        now: Timestamp,
+    ) {
+        if self.outputs.is_empty() || !self.filter.passes(handshake) {
             return;
         }
-        output.format.line(&mut output.batch, Source::Interface(interface), handshake, clock);
+        if !self.rate_limit.admits(now) {
+            self.dropped.rate_limit += 1;
+            return;
+        }
+        for output in &mut self.outputs {
+            if output.pump.pending() + output.batch.len() >= MAX_PENDING_BYTES {
+                self.dropped.slow_reader += 1;
+            } else {
+                output.format.line(&mut output.batch, Source::Interface(interface), handshake, clock);
+            }
+        }
     }
 
     /// Hands the lines over to be written, all in one. Never waits.
     ///
-    /// Returns how many lines were dropped since the last flush, because those before them are
-    /// still waiting for the reader.
+    /// Returns how many lines were dropped since the last flush.
     #[must_use = "what is not written is to be counted"]
-    pub(crate) fn flush(&mut self) -> u64 {
-        let Some(output) = &mut self.output else { return 0 };
-        let dropped = std::mem::take(&mut output.dropped);
-        if dropped > 0 && !output.warned {
-            output.warned = true;
-            tracing::warn!("events are dropped: the reader of standard output is too slow");
-        }
-        if !output.batch.is_empty() && output.pump.send(&mut output.batch).is_err() {
-            tracing::warn!("events are off: standard output cannot be written to any more");
-            self.output = None;
-        }
+    pub(crate) fn flush(&mut self) -> DroppedLines {
+        let mut dropped = std::mem::take(&mut self.dropped);
+        self.outputs.retain_mut(|output| {
+            dropped.write_failed += output.lost_lines.swap(0, Ordering::Relaxed);
+            if dropped.slow_reader > 0 && !output.has_warned && output.pump.pending() > 0 {
+                output.has_warned = true;
+                tracing::warn!("events are dropped: the reader of {} is too slow", output.name);
+            }
+            let is_open = output.batch.is_empty() || output.pump.send(&mut output.batch).is_ok();
+            if !is_open {
+                tracing::warn!("events are off: {} cannot be written to any more", output.name);
+            }
+            is_open
+        });
         dropped
     }
 
@@ -137,12 +195,25 @@ impl EventWriter {
     ///
     /// Returns the same as [`EventWriter::flush`].
     #[must_use = "what is not written is to be counted"]
-    pub(crate) fn finish(mut self, patience: Duration) -> u64 {
-        let dropped = self.flush();
-        if let Some(output) = self.output {
+    pub(crate) fn finish(mut self, patience: Duration) -> DroppedLines {
+        let mut dropped = self.flush();
+        for output in self.outputs {
             output.pump.finish(patience);
+            dropped.write_failed += output.lost_lines.swap(0, Ordering::Relaxed);
         }
         dropped
+    }
+}
+
+impl Output {
+    fn new(
+        name: &str,
+        format: Format,
+        sink: impl Write + Send + 'static,
+        lost_lines: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
+        let pump = Pump::new(sink)?;
+        Ok(Self { name: name.to_owned(), format, batch: Vec::new(), has_warned: false, pump, lost_lines })
     }
 }
 

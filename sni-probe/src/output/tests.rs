@@ -16,7 +16,7 @@ fn clock() -> WallClock {
 }
 
 /// A client without SNI that the gateway reset.
-fn sample() -> Handshake {
+pub(super) fn sample() -> Handshake {
     let mut features = Features::default();
     features.insert(Feature::PostQuantum);
     features.insert(Feature::MultiSegment);
@@ -119,6 +119,7 @@ fn json_has_the_same_keys_whatever_happened() {
         "time",
         "interface",
         "client",
+        "peer",
         "gateway",
         "proxied_client",
         "sni",
@@ -155,6 +156,7 @@ fn json_of_a_whole_hello() {
     assert_eq!(value["time"], "2026-03-05T14:03:22.481627Z");
     assert_eq!(value["interface"], "eth0");
     assert_eq!(value["client"], "192.0.2.7:51234");
+    assert_eq!(value["peer"], "192.0.2.7:51234");
     assert_eq!(value["legacy_version"], "0x0303");
     assert_eq!(value["offered_versions"], serde_json::json!(["0x0304", "0x0303"]));
     assert_eq!(value["features"], serde_json::json!(["post_quantum", "multi_segment"]));
@@ -186,7 +188,8 @@ fn json_of_an_alert_over_ipv6_behind_a_proxy() {
     handshake.outcome =
         Outcome::Alert { description: AlertDescription::UnknownCa, sender: AlertSender::Client };
     let value = value(&handshake);
-    assert_eq!(value["client"], "[2001:db8::7]:51234");
+    assert_eq!(value["client"], "[2001:db8::9]:40000");
+    assert_eq!(value["peer"], "[2001:db8::7]:51234");
     assert_eq!(value["proxied_client"], "[2001:db8::9]:40000");
     assert_eq!(value["outcome"], "alert");
     assert_eq!(value["alert"], "unknown_ca");
@@ -288,8 +291,16 @@ impl Write for Puppet {
 fn puppet() -> (EventWriter, Receiver<Vec<u8>>, Sender<io::Result<()>>) {
     let (writes, written) = mpsc::channel();
     let (command, results) = mpsc::channel();
-    (EventWriter::new(Format::Json, Puppet { writes, results }).unwrap(), written, command)
+    let output = Output::new("a puppet", Format::Json, Puppet { writes, results }, Arc::default()).unwrap();
+    (EventWriter::new(EventsFilter::ALL, 0, vec![output]), written, command)
 }
+
+/// Adds a line to the writer.
+fn add(writer: &mut EventWriter, handshake: &Handshake) {
+    writer.handshake("eth0", handshake, clock(), Timestamp(0));
+}
+
+const NONE: DroppedLines = DroppedLines { slow_reader: 0, rate_limit: 0, write_failed: 0 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -298,11 +309,11 @@ fn a_batch_is_one_write() {
     let (mut writer, written, command) = puppet();
     drop(command);
     for _ in 0..3 {
-        writer.handshake("eth0", &sample(), clock());
+        add(&mut writer, &sample());
     }
-    assert_eq!(writer.flush(), 0);
+    assert_eq!(writer.flush(), NONE);
     assert_eq!(written.recv_timeout(PATIENCE).unwrap(), json(&sample()).repeat(3).into_bytes());
-    assert_eq!(writer.finish(PATIENCE), 0);
+    assert_eq!(writer.finish(PATIENCE), NONE);
     assert!(written.recv().is_err());
 }
 
@@ -310,8 +321,8 @@ fn a_batch_is_one_write() {
 fn finish_writes_what_is_left() {
     let (mut writer, written, command) = puppet();
     drop(command);
-    writer.handshake("eth0", &sample(), clock());
-    assert_eq!(writer.finish(PATIENCE), 0);
+    add(&mut writer, &sample());
+    assert_eq!(writer.finish(PATIENCE), NONE);
     assert_eq!(written.recv().unwrap(), json(&sample()).into_bytes());
 }
 
@@ -321,17 +332,17 @@ fn a_stalled_reader_loses_lines_and_holds_up_nobody() {
     let lines = 2 * MAX_PENDING_BYTES / json(&sample()).len();
     let mut dropped = 0;
     for line in 0..lines {
-        writer.handshake("eth0", &sample(), clock());
+        add(&mut writer, &sample());
         if line % 100 == 0 {
-            dropped += writer.flush();
+            dropped += writer.flush().slow_reader;
         }
     }
-    dropped += writer.flush();
+    dropped += writer.flush().slow_reader;
     let kept = lines - usize::try_from(dropped).unwrap();
     assert!(kept * json(&sample()).len() < MAX_PENDING_BYTES + 1_000, "{kept} of {lines} lines");
     assert!(kept * json(&sample()).len() > MAX_PENDING_BYTES / 2, "{kept} of {lines} lines");
     let start = Instant::now();
-    assert_eq!(writer.finish(Duration::from_millis(20)), 0);
+    assert_eq!(writer.finish(Duration::from_millis(20)), NONE);
     assert!(start.elapsed() < PATIENCE);
 }
 
@@ -340,13 +351,13 @@ fn a_closed_reader_switches_events_off() {
     let (mut writer, _written, command) = puppet();
     command.send(Err(io::ErrorKind::BrokenPipe.into())).unwrap();
     let start = Instant::now();
-    while writer.output.is_some() && start.elapsed() < PATIENCE {
-        writer.handshake("eth0", &sample(), clock());
-        assert_eq!(writer.flush(), 0);
+    while !writer.outputs.is_empty() && start.elapsed() < PATIENCE {
+        add(&mut writer, &sample());
+        assert_eq!(writer.flush(), NONE);
     }
-    assert!(writer.output.is_none());
-    writer.handshake("eth0", &sample(), clock());
-    assert_eq!(writer.finish(PATIENCE), 0);
+    assert!(writer.outputs.is_empty());
+    add(&mut writer, &sample());
+    assert_eq!(writer.finish(PATIENCE), NONE);
 }
 
 #[test]
@@ -354,16 +365,54 @@ fn a_sink_that_does_not_block_is_tried_again() {
     let (mut writer, written, command) = puppet();
     command.send(Err(io::ErrorKind::WouldBlock.into())).unwrap();
     drop(command);
-    writer.handshake("eth0", &sample(), clock());
-    assert_eq!(writer.finish(PATIENCE), 0);
+    add(&mut writer, &sample());
+    assert_eq!(writer.finish(PATIENCE), NONE);
     assert_eq!(written.recv().unwrap(), json(&sample()).into_bytes());
 }
 
 #[test]
+fn only_what_the_filter_lets_through_is_written_and_no_more_than_the_rate() {
+    let (mut writer, written, command) = puppet();
+    drop(command);
+    writer.filter = EventsFilter::parse("failed").unwrap();
+    writer.rate_limit = RateLimit::new(1);
+    let mut fine = sample();
+    fine.outcome = Outcome::ServerHello;
+    for _ in 0..15 {
+        add(&mut writer, &fine);
+        add(&mut writer, &sample());
+    }
+    assert_eq!(writer.flush(), DroppedLines { rate_limit: 5, ..NONE });
+    assert_eq!(written.recv_timeout(PATIENCE).unwrap(), json(&sample()).repeat(10).into_bytes());
+    assert_eq!(writer.finish(PATIENCE), NONE);
+}
+
+#[test]
+fn a_file_gets_its_lines_whatever_stdout_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("events.json");
+    let options = EventOptions {
+        events: Events::Off,
+        events_file: Some(path.clone()),
+        events_file_bytes: 1 << 20,
+        events_filter: EventsFilter::ALL,
+        events_rate: 0,
+    };
+    let mut writer = EventWriter::open(&options).unwrap();
+    add(&mut writer, &sample());
+    assert_eq!(writer.finish(PATIENCE), NONE);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), json(&sample()));
+
+    let bad = EventOptions { events_file: Some("/nonexistent/events.json".into()), ..options };
+    let error = format!("{:#}", EventWriter::open(&bad).unwrap_err());
+    assert!(error.contains("/nonexistent/events.json; choose another file with --events-file"), "{error}");
+}
+
+#[test]
 fn events_that_are_off_cost_nothing() {
-    let mut writer = EventWriter::stdout(Events::Off).unwrap();
-    writer.handshake("eth0", &sample(), clock());
-    assert_eq!(writer.finish(Duration::ZERO), 0);
+    let mut writer = EventWriter::new(EventsFilter::ALL, 1, Vec::new());
+    add(&mut writer, &sample());
+    assert_eq!(writer.finish(Duration::ZERO), NONE);
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub(super) fn write(
 ) {
     let Handshake { flow, hello, outcome, .. } = handshake;
     let body = hello.body.as_ref();
-    let client = handshake.proxied.map_or(flow.client, |proxied| proxied.client);
+    let client = handshake.client();
     let sni = Painted { text: server_name(hello), width: 24, colour: colour.then(|| sni_colour(&hello.sni)) };
     let result =
         Painted { text: result(*outcome), width: 16, colour: colour.then(|| outcome_colour(*outcome)) };

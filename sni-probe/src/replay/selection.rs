@@ -1,7 +1,5 @@
 //! Which handshakes the user asked for.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use sni_probe_core::observation::Handshake;
 use sni_probe_core::vocabulary::{OutcomeClass, SniClass};
@@ -24,16 +22,11 @@ impl Selection {
 
     /// Whether all filters let the handshake pass.
     pub(super) fn selects(&self, handshake: &Handshake) -> bool {
-        let client = client(handshake);
+        let client = handshake.client().ip();
         is_among(&self.sni, &handshake.hello.sni.class())
             && is_among(&self.outcome, &handshake.outcome.class())
             && (self.clients.is_empty() || self.clients.iter().any(|network| network.contains(&client)))
     }
-}
-
-/// The client's address: that in a PROXY header, where there is one.
-pub(super) fn client(handshake: &Handshake) -> IpAddr {
-    handshake.proxied.map_or(handshake.flow.client, |proxied| proxied.client).ip()
 }
 
 fn is_among<T: PartialEq>(wanted: &[T], value: &T) -> bool {

@@ -8,7 +8,6 @@ use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::{Handshake, Outcome, Sni};
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
 
-use super::selection::client;
 use crate::output::WallClock;
 use crate::output::text::{Painted, outcome_colour, printable, result, sni_colour};
 
@@ -58,7 +57,7 @@ impl Summary {
             return;
         }
         let key = ClientKey {
-            address: client(handshake),
+            address: handshake.client().ip(),
             sni: handshake.hello.sni.clone(),
             ja4: handshake.hello.body.as_ref().and_then(|body| body.ja4.clone()),
         };

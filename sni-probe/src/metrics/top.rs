@@ -1,0 +1,148 @@
+//! The metrics of clients, fingerprints and names: made of [`Clients`] when a scrape asks for them, so that a client that
+//! leaves the top leaves no series behind.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use sni_probe_core::clients::{Clients, Outcomes, Refusals};
+use sni_probe_core::vocabulary::Label;
+
+use super::families::{self, Family};
+
+/// Stands for all clients, fingerprints and names that are not told.
+const OTHER: &str = "other";
+/// Stands for all clients of `--expected-non-sni`.
+const EXPECTED: &str = "expected";
+
+const FAMILIES: [Family; 5] = [
+    families::CLIENT_HANDSHAKES,
+    families::FINGERPRINT_HANDSHAKES,
+    families::SERVER_NAME_HANDSHAKES,
+    families::CLIENTS_WITHOUT_SNI,
+    families::CLIENTS_REFUSED,
+];
+
+pub(super) struct TopCollector {
+    clients: Arc<Mutex<Clients>>,
+    descriptions: Vec<Desc>,
+}
+
+impl TopCollector {
+    pub(super) fn new(clients: Arc<Mutex<Clients>>) -> prometheus::Result<Self> {
+        let descriptions = FAMILIES.into_iter().map(Family::desc).collect::<Result<_, _>>()?;
+        Ok(Self { clients, descriptions })
+    }
+}
+
+impl Collector for TopCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        // A panic elsewhere leaves books that are whole enough to be read.
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        vec![
+            client_handshakes(&clients),
+            fingerprint_handshakes(&clients),
+            server_name_handshakes(&clients),
+            gauge(families::CLIENTS_WITHOUT_SNI, clients.distinct()),
+            gauge(families::CLIENTS_REFUSED, clients.distinct_refused()),
+        ]
+    }
+}
+
+fn client_handshakes(clients: &Clients) -> MetricFamily {
+    let mut series = Vec::new();
+    for (client, record) in clients.top() {
+        add_outcomes(&mut series, "client", &client.to_string(), &record.outcomes, is_positive);
+    }
+    add_outcomes(&mut series, "client", OTHER, clients.other(), always);
+    add_outcomes(&mut series, "client", EXPECTED, clients.expected(), always);
+    counters(families::CLIENT_HANDSHAKES, series)
+}
+
+fn fingerprint_handshakes(clients: &Clients) -> MetricFamily {
+    let mut series = Vec::new();
+    for (ja4, outcomes) in clients.fingerprints() {
+        add_outcomes(&mut series, "ja4", ja4, outcomes, is_positive);
+    }
+    add_outcomes(&mut series, "ja4", OTHER, clients.other_fingerprints(), always);
+    counters(families::FINGERPRINT_HANDSHAKES, series)
+}
+
+fn server_name_handshakes(clients: &Clients) -> MetricFamily {
+    let mut series = Vec::new();
+    for (name, refusals) in clients.names() {
+        add_refusals(&mut series, name, refusals, is_positive);
+    }
+    add_refusals(&mut series, OTHER, clients.other_names(), always);
+    counters(families::SERVER_NAME_HANDSHAKES, series)
+}
+
+/// Of what is in the top there are series only for what occurred: it comes and goes.
+fn is_positive(count: u64) -> bool {
+    count > 0
+}
+
+/// What stays from the start to the end has all its series, so that `rate` sees the first one.
+fn always(_: u64) -> bool {
+    true
+}
+
+fn add_outcomes(
+    series: &mut Vec<Metric>,
+    label: &str,
+    value: &str,
+    outcomes: &Outcomes,
+    wanted: fn(u64) -> bool,
+) {
+    for (sni, outcome, count) in outcomes.iter().filter(|(.., count)| wanted(*count)) {
+        let labels = [(label, value), ("outcome", outcome.as_str()), ("sni", sni.as_str())];
+        series.push(counter(&labels, count));
+    }
+}
+
+fn add_refusals(series: &mut Vec<Metric>, name: &str, refusals: &Refusals, wanted: fn(u64) -> bool) {
+    for (outcome, count) in refusals.iter().filter(|(_, count)| wanted(*count)) {
+        series.push(counter(&[("outcome", outcome.as_str()), ("server_name", name)], count));
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "samples are floats")]
+fn counter(labels: &[(&str, &str)], count: u64) -> Metric {
+    let pairs = labels.iter().map(|&(name, value)| {
+        let mut pair = LabelPair::default();
+        pair.set_name(name.to_owned());
+        pair.set_value(value.to_owned());
+        pair
+    });
+    let mut counter = Counter::default();
+    counter.set_value(count as f64);
+    let mut metric = Metric::from_label(pairs.collect());
+    metric.set_counter(counter);
+    metric
+}
+
+#[expect(clippy::cast_precision_loss, reason = "samples are floats")]
+fn gauge(family: Family, value: u64) -> MetricFamily {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value as f64);
+    let mut metric = Metric::default();
+    metric.set_gauge(gauge);
+    metrics(family, MetricType::GAUGE, vec![metric])
+}
+
+fn counters(family: Family, series: Vec<Metric>) -> MetricFamily {
+    metrics(family, MetricType::COUNTER, series)
+}
+
+fn metrics(family: Family, kind: MetricType, series: Vec<Metric>) -> MetricFamily {
+    let mut metrics = MetricFamily::default();
+    metrics.set_name(family.name.to_owned());
+    metrics.set_help(family.help.to_owned());
+    metrics.set_field_type(kind);
+    metrics.set_metric(series);
+    metrics
+}
