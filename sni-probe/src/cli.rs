@@ -28,7 +28,7 @@ pub(crate) use self::kube::KubeOptions;
 pub(crate) use self::replay::{ReplayFormat, ReplayOptions};
 pub(crate) use self::wanted::Wanted;
 pub(crate) use self::watch::WatchOptions;
-pub(crate) use self::web::WebOptions;
+pub(crate) use self::web::{Web, WebOptions};
 use crate::logging::LogOptions;
 
 /// Sees TLS clients that connect without SNI, and what becomes of them.

@@ -19,15 +19,20 @@ pub(crate) struct WebOptions {
     )]
     pub(crate) listen: SocketAddr,
 
-    /// Whether to serve the page and its API (/api/v1/) besides /metrics, /healthz and /readyz
+    /// Whether to serve the page at / and its API at /api/v1/ besides /metrics, /healthz and /readyz
     #[arg(long, env = "SNI_PROBE_WEB", value_enum, default_value_t)]
     pub(crate) web: Web,
 
-    /// File of users and passwords, as htpasswd -B makes it; asked for by all pages but /healthz and /readyz
+    /// File of users and passwords, as htpasswd -B makes it: all pages but /healthz ask for one
+    ///
+    /// Basic authentication. /readyz asks as well: a probe sends the header, or asks /healthz. A file that has changed
+    /// counts after a restart. Without --tls-cert passwords cross the network as they are.
     #[arg(long, env = "SNI_PROBE_AUTH_FILE", value_name = "FILE")]
     pub(crate) auth_file: Option<PathBuf>,
 
     /// Certificate chain of the server in PEM: HTTPS instead of HTTP
+    ///
+    /// Files that are replaced, as cert-manager does, count from the next connection on, within ten seconds.
     #[arg(long, env = "SNI_PROBE_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
 

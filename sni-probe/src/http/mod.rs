@@ -1,50 +1,56 @@
-//! The HTTP server: `/metrics` for Prometheus, `/healthz` and `/readyz` for probes.
+//! The HTTP server: `/metrics` for Prometheus, `/healthz` and `/readyz` for probes, and for people a page with its API.
 //!
-//! Anybody on the node's network may reach it, so all is bounded: connections at once, the time
-//! and the requests of each, the size of a request's head. Bodies are not read.
+//! ```text
+//! mod (accepts, bounds) ─▶ slots (who gives way) ─▶ tls ─▶ routes ─▶ auth ─▶ page, readiness, metrics, api
+//! ```
+//!
+//! Anybody on the node's network may reach it, so all is bounded: connections at once, the time and the requests of
+//! each, the size of a request's head, the passwords that are checked. Bodies are not read.
 
-use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
-use std::net::{SocketAddr, TcpListener};
+mod auth;
+mod failures;
+mod page;
+mod readiness;
+mod routes;
+mod slots;
+mod tls;
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use sni_probe::capture::neighbours::Neighbour;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 
+use self::auth::Auth;
+pub(crate) use self::readiness::{Readiness, Status};
+use self::slots::{Progress, Slots};
+use self::tls::Tls;
+use crate::api::Api;
+use crate::cli::{Web, WebOptions};
 use crate::metrics::Metrics;
 
-/// Connections served at once; more wait in the listener's queue.
+/// Connections served at once; see [`slots`] for who gives way to the next one.
 const MAX_CONNECTIONS: usize = 64;
 /// From the accept to the end of the answer; a connection has one request.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a TLS handshake may take, and then a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a request's head.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// What connections under way are given when the server ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// Rest after a failed accept (no free descriptor, say), so as not to spin.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-
-const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-const INDEX: &str = "\
-sni-probe
-
-/metrics  metrics in the text format of Prometheus
-/healthz  200 while the process lives
-/readyz   200 when every interface is being watched, else 503
-";
+/// Rest after a failed accept (no free descriptor, say), so as not to spin; and until the next look for a place.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// What the pages show.
 #[derive(Clone, Debug)]
@@ -53,7 +59,42 @@ pub(crate) struct ServerState {
     pub(crate) metrics: Arc<Metrics>,
     /// For `/readyz`.
     pub(crate) readiness: Arc<Readiness>,
+    /// For the page, and for `watch`.
+    pub(crate) api: Arc<dyn Api>,
 }
+
+/// What is served, and to whom.
+#[derive(Debug)]
+pub(crate) struct Access {
+    web: Web,
+    auth: Option<Arc<Auth>>,
+    tls: Option<Tls>,
+}
+
+impl Access {
+    /// Reads the files that the options name.
+    ///
+    /// # Errors
+    /// Names the file, and the line in it, that is not what it should be.
+    pub(crate) fn load(options: &WebOptions) -> anyhow::Result<Self> {
+        let auth = options.auth_file.as_deref().map(Auth::load).transpose()?;
+        let tls = match (&options.tls_cert, &options.tls_key) {
+            (Some(certificate), Some(key)) => Some(Tls::load(certificate, key)?),
+            // The command line takes both or neither.
+            _ => None,
+        };
+        Ok(Self { web: options.web, auth: auth.map(Arc::new), tls })
+    }
+
+    /// `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
+
+/// Who sent a request: the address of its connection.
+#[derive(Clone, Copy, Debug)]
+struct Peer(IpAddr);
 
 /// Opens the server's socket.
 ///
@@ -76,163 +117,85 @@ pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// If the runtime does not take the socket.
 pub(crate) async fn serve(
     listener: TcpListener,
+    access: Access,
     state: ServerState,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener).context("cannot serve metrics")?;
-    let router = router(state);
-    let mut connections = JoinSet::new();
+    let router = routes::router(state, access.web, access.auth);
+    let tls = access.tls.map(Arc::new);
+    let mut slots = Slots::new(MAX_CONNECTIONS);
+    // Accepted, and without a slot yet.
+    let mut next = None;
     let mut shutdown = pin!(shutdown);
     loop {
-        let full = connections.len() >= MAX_CONNECTIONS;
+        if let Some((stream, peer)) = next.take() {
+            if slots.make_room() {
+                slots.spawn(peer, |progress| {
+                    serve_connection(stream, peer, tls.clone(), router.clone(), progress)
+                });
+            } else {
+                next = Some((stream, peer));
+            }
+        }
         tokio::select! {
             () = &mut shutdown => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if !full => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(serve_connection(stream, router.clone()));
-                }
+            () = slots.ended() => {}
+            () = tokio::time::sleep(RETRY), if next.is_some() => {}
+            accepted = listener.accept(), if next.is_none() => match accepted {
+                Ok((stream, peer)) => next = Some((stream, peer.ip().to_canonical())),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection to the metrics port");
-                    tokio::time::sleep(ACCEPT_RETRY).await;
+                    tokio::time::sleep(RETRY).await;
                 }
             },
         }
     }
     drop(listener);
-    let drained = async { while connections.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(DRAIN_TIMEOUT, drained).await;
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, slots.drain()).await;
     Ok(())
 }
 
-async fn serve_connection(stream: TcpStream, router: Router) {
+async fn serve_connection(
+    stream: TcpStream,
+    peer: IpAddr,
+    tls: Option<Arc<Tls>>,
+    router: Router,
+    progress: Progress,
+) {
+    let connection = async {
+        let Some(tls) = tls else { return serve_http(stream, peer, router, progress).await };
+        match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
+            Ok(Ok(stream)) => serve_http(stream, peer, router, progress).await,
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
+        }
+    };
+    if tokio::time::timeout(CONNECTION_TIMEOUT, connection).await.is_err() {
+        tracing::debug!(%peer, "HTTP connection timed out");
+    }
+}
+
+async fn serve_http(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: IpAddr,
+    router: Router,
+    progress: Progress,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        progress.head_is_complete();
+        request.extensions_mut().insert(Peer(peer));
+        router.call(request)
+    });
     let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
         .keep_alive(false)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    match tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "HTTP connection"),
-        Err(_) => tracing::debug!("HTTP connection timed out"),
-    }
-}
-
-fn router(state: ServerState) -> Router {
-    Router::new()
-        .route("/", get(|| async { INDEX }))
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz))
-        .with_state(state)
-}
-
-async fn metrics(State(state): State<ServerState>) -> Response {
-    match state.metrics.encode() {
-        Ok(text) => ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response(),
-        Err(error) => {
-            tracing::error!("cannot encode the metrics: {error:#}");
-            (StatusCode::INTERNAL_SERVER_ERROR, "cannot encode the metrics; see the log\n").into_response()
-        }
-    }
-}
-
-async fn readyz(State(state): State<ServerState>) -> (StatusCode, String) {
-    let (ready, text) = state.readiness.report();
-    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
-}
-
-/// Whether the daemon sees what it was told to watch.
-#[derive(Debug, Default)]
-pub(crate) struct Readiness {
-    state: Mutex<Watched>,
-}
-
-#[derive(Debug, Default)]
-struct Watched {
-    interfaces: BTreeMap<String, Status>,
-    /// The patterns by which interfaces are found, if any.
-    pattern: Option<String>,
-}
-
-/// The state of an interface that is to be watched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
-    /// It is watched.
-    Attached {
-        /// Whom packets meet before.
-        before: Vec<Neighbour>,
-    },
-    /// Nothing is seen there, for this reason.
-    Detached(String),
-}
-
-impl Status {
-    fn is_ready(&self) -> bool {
-        match self {
-            Self::Attached { before } => !before.iter().any(|neighbour| neighbour.ends_chain),
-            Self::Detached(_) => false,
-        }
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Attached { before } => {
-                f.write_str("attached")?;
-                for neighbour in before {
-                    let what = if neighbour.ends_chain {
-                        "packets that it takes are not seen; see --attach, --priority and --netns"
-                    } else {
-                        "it may hide packets"
-                    };
-                    write!(f, "; behind {neighbour}: {what}")?;
-                }
-                Ok(())
-            }
-            Self::Detached(reason) => write!(f, "not attached: {reason}"),
-        }
-    }
-}
-
-impl Readiness {
-    /// Notes the state of `interface`.
-    pub(crate) fn set(&self, interface: &str, status: Status) {
-        self.lock().interfaces.insert(interface.to_owned(), status);
-    }
-
-    /// Forgets an interface.
-    pub(crate) fn remove(&self, interface: &str) {
-        self.lock().interfaces.remove(interface);
-    }
-
-    /// Notes by which patterns interfaces are found.
-    pub(crate) fn set_pattern(&self, pattern: Option<String>) {
-        self.lock().pattern = pattern;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Watched> {
-        // A panic elsewhere leaves a state that is whole: entries are replaced, never half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ready if there are interfaces and all are seen; and a line for each.
-    fn report(&self) -> (bool, String) {
-        let state = self.lock();
-        let Watched { interfaces, pattern } = &*state;
-        let ready = !interfaces.is_empty() && interfaces.values().all(Status::is_ready);
-        let mut text = String::from(if ready { "ready\n" } else { "not ready\n" });
-        // Writing to a `String` cannot fail.
-        if interfaces.is_empty() {
-            let _ = match pattern {
-                Some(pattern) => writeln!(text, "no interface matches {pattern} yet"),
-                None => writeln!(text, "no interface yet"),
-            };
-        }
-        for (interface, status) in interfaces {
-            let _ = writeln!(text, "{interface}: {status}");
-        }
-        (ready, text)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%peer, %error, "HTTP connection");
     }
 }
 

@@ -27,8 +27,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use self::interfaces::Interfaces;
 use self::observer::{BATCH, Observer};
 use self::source::Source;
+use crate::api::stand_in::StandIn;
 use crate::cli::{Events, RunOptions};
-use crate::http::{self, Readiness, ServerState};
+use crate::http::{self, Access, Readiness, ServerState};
 use crate::metrics::Metrics;
 use crate::output::EventWriter;
 
@@ -50,6 +51,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     // From here on a signal waits for the loop, so that nothing stays attached.
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+    let access = Access::load(&options.web)?;
     let listener = http::bind(options.web.listen)?;
     // Port 0 stands for one that the kernel picks.
     let address = listener.local_addr().context("cannot serve metrics")?;
@@ -87,11 +89,13 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     }
 
     let (stop_server, server_stopped) = tokio::sync::oneshot::channel::<()>();
-    let state = ServerState { metrics, readiness };
-    let server = tokio::spawn(http::serve(listener, state, async {
+    let scheme = access.scheme();
+    let api = Arc::new(StandIn::new(Arc::clone(&readiness), options.ports.clone()));
+    let state = ServerState { metrics, readiness, api };
+    let server = tokio::spawn(http::serve(listener, access, state, async {
         let _ = server_stopped.await;
     }));
-    tracing::info!(metrics = %format_args!("http://{address}/metrics"), ports = ?options.ports, "watching");
+    tracing::info!(metrics = %format_args!("{scheme}://{address}/metrics"), ports = ?options.ports, "watching");
 
     let mut poll_interval = POLL_INTERVAL;
     let mut counters = ticks(COUNTERS_INTERVAL);

@@ -1,0 +1,195 @@
+//! `--auth-file`: who may see the pages, by basic authentication (RFC 7617).
+//!
+//! The file is that of Apache's `htpasswd -B`: a line for each user, `name:hash`, the hash by bcrypt. Checking one takes
+//! a tenth of a second of processor time by intent. That is done beside the daemon's thread, one at a time, and only for
+//! peers that have not sent too many wrong ones; the last right password of each user is known again by a keyed
+//! digest, so a scrape every few seconds costs nothing.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail, ensure};
+use axum::http::HeaderValue;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bcrypt::HashParts;
+use rustix::rand::{GetRandomFlags, getrandom};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+
+use super::failures::Failures;
+
+/// Bytes of the file: some 10,000 users.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+/// bcrypt's cost, in powers of two: at 14 a check takes about a second, at 17, htpasswd's highest, eight.
+const MAX_COST: u32 = 14;
+/// Passwords that wait for being checked. More are refused at once.
+const MAX_WAITING: usize = 8;
+/// The beginnings of bcrypt's hashes: Apache's, and those of other programs. `$2x$` marks those of a broken one.
+const PREFIXES: [&str; 3] = ["$2y$", "$2b$", "$2a$"];
+
+/// The users, and what has been learned of them.
+#[derive(Debug)]
+pub(super) struct Auth {
+    users: BTreeMap<String, User>,
+    /// Of the digests of passwords that were right.
+    key: [u8; 32],
+    /// Chooses the hash against which the password of an unknown user is checked.
+    decoys: RandomState,
+    failures: Mutex<Failures>,
+    waiting: Arc<Semaphore>,
+    checking: Semaphore,
+}
+
+#[derive(Debug)]
+struct User {
+    hash: String,
+    /// Keyed digest of the last password that was right.
+    known: Mutex<Option<[u8; 32]>>,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Its user is who he says.
+    Allowed,
+    /// It names nobody, or not his password.
+    Denied,
+    /// Too many wrong passwords were sent to say.
+    TooMany,
+}
+
+impl Auth {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// Names the file and the line.
+    pub(super) fn load(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        let read = || -> anyhow::Result<String> {
+            let bytes = std::fs::metadata(path)?.len();
+            ensure!(bytes <= MAX_FILE_BYTES, "it has {bytes} bytes, more than {MAX_FILE_BYTES}");
+            Ok(std::fs::read_to_string(path)?)
+        };
+        let text = read().with_context(|| format!("cannot read --auth-file {shown}"))?;
+        Self::parse(&text).with_context(|| format!("--auth-file {shown}"))
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let mut users = BTreeMap::new();
+        for (line, number) in text.lines().map(str::trim).zip(1..) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (name, hash) = parse_line(line).with_context(|| format!("line {number}"))?;
+            let user = User { hash: hash.to_owned(), known: Mutex::new(None) };
+            if users.insert(name.to_owned(), user).is_some() {
+                bail!("line {number}: the user {name:?} is there twice; remove one of the lines");
+            }
+        }
+        ensure!(!users.is_empty(), "there is no user in it; add one with: htpasswd -B FILE NAME");
+        let mut key = [0; 32];
+        getrandom(&mut key, GetRandomFlags::empty()).context("cannot get random bytes from the kernel")?;
+        Ok(Self {
+            users,
+            key,
+            decoys: RandomState::new(),
+            failures: Mutex::default(),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            checking: Semaphore::new(1),
+        })
+    }
+
+    /// Whether a request with this `Authorization` header may pass.
+    pub(super) async fn check(&self, authorization: Option<&HeaderValue>, peer: IpAddr) -> Verdict {
+        let Some((name, password)) = authorization.and_then(credentials) else { return Verdict::Denied };
+        let digest = self.digest(&name, &password);
+        let user = self.users.get(&name);
+        // Digests need no comparison in constant time: without the key nobody can choose one.
+        if user.is_some_and(|user| *lock(&user.known) == Some(digest)) {
+            return Verdict::Allowed;
+        }
+        if !lock(&self.failures).may_try(peer, Instant::now()) {
+            return Verdict::TooMany;
+        }
+        let Ok(waiting) = Arc::clone(&self.waiting).try_acquire_owned() else { return Verdict::TooMany };
+        let Ok(_checking) = self.checking.acquire().await else { return Verdict::TooMany };
+        let hash = user.or_else(|| self.decoy(&name)).map(|user| user.hash.clone()).unwrap_or_default();
+        let check = tokio::task::spawn_blocking(move || {
+            // Whoever asked may have gone: the place is taken until the work is done.
+            let _waiting = waiting;
+            bcrypt::verify(password, &hash).unwrap_or(false)
+        });
+        let is_right = check.await.unwrap_or(false);
+        match user {
+            Some(user) if is_right => {
+                *lock(&user.known) = Some(digest);
+                lock(&self.failures).was_right(peer);
+                Verdict::Allowed
+            }
+            _ => {
+                tracing::debug!(%peer, "wrong user or password");
+                Verdict::Denied
+            }
+        }
+    }
+
+    /// Any user, but always the same for one name: an answer takes as long as for somebody who is there.
+    fn decoy(&self, name: &str) -> Option<&User> {
+        let users = self.users.len() as u64;
+        let index = self.decoys.hash_one(name).checked_rem(users)?;
+        self.users.values().nth(usize::try_from(index).ok()?)
+    }
+
+    /// Of the name and the password, which cannot be told from each other's beginning: a name has no colon.
+    fn digest(&self, name: &str, password: &[u8]) -> [u8; 32] {
+        let digest = Sha256::new().chain_update(self.key).chain_update(name).chain_update(":");
+        digest.chain_update(password).chain_update(self.key).finalize().into()
+    }
+}
+
+/// Name and hash of a user. The error does not show the hash: it goes to logs.
+fn parse_line(line: &str) -> anyhow::Result<(&str, &str)> {
+    const ADVICE: &str = "make such lines with: htpasswd -B FILE NAME";
+    let Some((name, hash)) = line.split_once(':') else {
+        bail!("expected a name, a colon and a bcrypt hash; {ADVICE}")
+    };
+    ensure!(!name.is_empty(), "there is no name before the colon; {ADVICE}");
+    ensure!(
+        PREFIXES.iter().any(|prefix| hash.starts_with(prefix)),
+        "the password of {name:?} is not hashed by bcrypt ($2y$…); {ADVICE}"
+    );
+    let Ok(parts) = hash.parse::<HashParts>() else { bail!("the hash of {name:?} is damaged; {ADVICE}") };
+    let cost = parts.get_cost();
+    ensure!(
+        (4..=MAX_COST).contains(&cost),
+        "the hash of {name:?} has the cost {cost}, and 4 to {MAX_COST} can be checked; \
+         make it anew with: htpasswd -B -C 10 FILE NAME"
+    );
+    Ok((name, hash))
+}
+
+/// The user's name and password.
+fn credentials(header: &HeaderValue) -> Option<(String, Vec<u8>)> {
+    let (scheme, encoded) = header.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = BASE64_STANDARD.decode(encoded.trim()).ok()?;
+    let colon = decoded.iter().position(|byte| *byte == b':')?;
+    let name = str::from_utf8(&decoded[..colon]).ok()?;
+    Some((name.to_owned(), decoded[colon + 1..].to_vec()))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What they guard is replaced whole, never half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[path = "auth_tests.rs"]
+mod tests;

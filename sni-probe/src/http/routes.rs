@@ -1,0 +1,123 @@
+//! Which path answers what, to whom, with which headers.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+
+use super::auth::{Auth, Verdict};
+use super::{Peer, ServerState, page};
+use crate::cli::Web;
+
+/// The one path that is answered without a password, for a kubelet's probes have none.
+const OPEN_PATH: &str = "/healthz";
+/// Seconds after which somebody with too many wrong passwords may try again.
+const RETRY_AFTER: &str = "5";
+
+const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) const INDEX: &str = "\
+sni-probe
+
+/metrics  metrics in the text format of Prometheus
+/healthz  200 while the process lives
+/readyz   200 when every interface is being watched, else 503
+";
+
+/// In every answer. What it says is of now, for whoever asked, and no document or picture for other sites.
+const HEADERS: [(&str, &str); 4] = [
+    ("cache-control", "no-store"),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+];
+
+/// Everything that is served.
+pub(super) fn router(state: ServerState, web: Web, auth: Option<Arc<Auth>>) -> Router {
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route(OPEN_PATH, get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz));
+    let router = match web {
+        Web::Off => router.route("/", get(|| async { INDEX })),
+        Web::On => router
+            .route("/", get(|| async { page::answer() }))
+            .route("/api/v1/summary", get(summary))
+            .route("/api/v1/clients", get(clients))
+            .route("/api/v1/handshakes", get(handshakes)),
+    };
+    let router = router.fallback(|| async { (StatusCode::NOT_FOUND, "no such page; see /\n") });
+    let router = match auth {
+        Some(auth) => router.layer(middleware::from_fn_with_state(auth, guard)),
+        None => router,
+    };
+    router.layer(middleware::map_response(with_headers)).with_state(state)
+}
+
+async fn metrics(State(state): State<ServerState>) -> Response {
+    match state.metrics.encode() {
+        Ok(text) => ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response(),
+        Err(error) => {
+            tracing::error!("cannot encode the metrics: {error:#}");
+            (StatusCode::INTERNAL_SERVER_ERROR, "cannot encode the metrics; see the log\n").into_response()
+        }
+    }
+}
+
+async fn readyz(State(state): State<ServerState>) -> (StatusCode, String) {
+    let (ready, text) = state.readiness.report();
+    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
+}
+
+async fn summary(State(state): State<ServerState>) -> Response {
+    Json(state.api.summary()).into_response()
+}
+
+async fn clients(State(state): State<ServerState>) -> Response {
+    Json(state.api.clients()).into_response()
+}
+
+#[derive(Deserialize)]
+struct Selection {
+    /// How many of the last ones are wanted.
+    limit: Option<usize>,
+}
+
+async fn handshakes(State(state): State<ServerState>, Query(selection): Query<Selection>) -> Response {
+    let mut handshakes = state.api.handshakes();
+    handshakes.handshakes.truncate(selection.limit.unwrap_or(usize::MAX));
+    Json(handshakes).into_response()
+}
+
+/// Lets pass who has a password, and probes.
+async fn guard(State(auth): State<Arc<Auth>>, request: Request, next: Next) -> Response {
+    if request.uri().path() == OPEN_PATH {
+        return next.run(request).await;
+    }
+    let Some(Peer(peer)) = request.extensions().get().copied() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    match auth.check(request.headers().get(header::AUTHORIZATION), peer).await {
+        Verdict::Allowed => next.run(request).await,
+        Verdict::Denied => {
+            let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"sni-probe\", charset=\"UTF-8\"")];
+            (StatusCode::UNAUTHORIZED, challenge, "wrong user or password\n").into_response()
+        }
+        Verdict::TooMany => {
+            let wait = [(header::RETRY_AFTER, RETRY_AFTER)];
+            (StatusCode::TOO_MANY_REQUESTS, wait, "too many wrong passwords; wait\n").into_response()
+        }
+    }
+}
+
+async fn with_headers(mut response: Response) -> Response {
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
