@@ -208,6 +208,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The alert and who sent it, if that is the outcome.
+    pub fn alert(self) -> Option<(AlertDescription, AlertSender)> {
+        match self {
+            Self::Alert { description, sender } => Some((description, sender)),
+            _ => None,
+        }
+    }
+
     /// Whether the gateway refused the hello: reset or closed the connection, or sent an alert, in answer to it.
     pub fn is_refusal(self) -> bool {
         matches!(

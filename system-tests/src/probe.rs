@@ -71,7 +71,13 @@ impl<'lab> Probe<'lab> {
     pub fn start(lab: &'lab Lab, options: &[&str]) -> Result<Self> {
         // The gateway's interface is a veth whose peer is in another namespace, as a pod's own
         // eth0 is: seen from within the pod, ingress is what the client sends.
-        let defaults = [["-i", GATEWAY_INTERFACE], ["--orientation", "nic"], ["--events", "json"]];
+        let defaults = [
+            ["-i", GATEWAY_INTERFACE],
+            ["--orientation", "nic"],
+            ["--events", "json"],
+            ["--events-filter", "all"],
+            ["--events-rate", "0"],
+        ];
         let mut all: Vec<&str> =
             defaults.into_iter().filter(|[flag, _]| !options.contains(flag)).flatten().collect();
         all.extend_from_slice(options);

@@ -1,10 +1,17 @@
 //! What the daemon tells of itself by HTTP under `/api/v1/`, and what `watch` and the page show.
+//!
+//! ```text
+//! handshakes ─▶ board (counts, the last hour, the last handshakes) ─▶ model (what is sent) ─▶ http, watch
+//!                    └▶ verdict (the state in a sentence)
+//! ```
 
+mod board;
 pub(crate) mod model;
-pub(crate) mod stand_in;
+mod verdict;
 
 use std::fmt;
 
+pub(crate) use self::board::Board;
 use self::model::{Clients, Handshakes, Summary};
 
 /// Who knows the answers of `/api/v1/`.

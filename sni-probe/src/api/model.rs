@@ -4,6 +4,8 @@
 //! Readers ignore fields that they do not know; of those that a reader needs and an older daemon does not
 //! send, each has a default.
 
+#![expect(clippy::struct_field_names, reason = "fields are named as they are sent")]
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

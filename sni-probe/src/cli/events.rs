@@ -10,6 +10,7 @@ use crate::output::EventsFilter;
 /// Events.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Events")]
+#[expect(clippy::doc_markdown, reason = "the text of --help")]
 pub(crate) struct EventOptions {
     /// Whether to write a line for each handshake to stdout
     #[arg(long, env = "SNI_PROBE_EVENTS", value_enum, default_value_t)]
@@ -50,6 +51,13 @@ pub(crate) struct EventOptions {
     /// What is over it is counted in sni_probe_event_lines_dropped_total.
     #[arg(long, env = "SNI_PROBE_EVENTS_RATE", value_name = "NUMBER", default_value_t = 1000)]
     pub(crate) events_rate: u32,
+}
+
+impl EventOptions {
+    /// Whether handshakes are told anywhere.
+    pub(crate) fn are_on(&self) -> bool {
+        self.events != Events::Off || self.events_file.is_some()
+    }
 }
 
 /// `--events`: the lines on stdout.

@@ -198,6 +198,3 @@ async fn serve_http(
         tracing::debug!(%peer, %error, "HTTP connection");
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::Metric;
 use prometheus::{
     CounterVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
@@ -33,6 +34,7 @@ use self::table::Table;
 use self::top::TopCollector;
 pub(crate) use self::vocabulary::{AttachMode, Hook, InterfaceChange, SlotUse, Source, Verdict};
 use self::vocabulary::{FlowEviction, LineDropReason, LostReason, SkipReason};
+use crate::api::model::NotSeen;
 use crate::output::DroppedLines;
 
 /// All metrics of the daemon.
@@ -77,7 +79,7 @@ pub(crate) struct Parties<'a> {
 
 impl Parties<'_> {
     /// Of captures: nobody knows.
-    const UNKNOWN: Self = Self { source: Source::Other, gateway: None };
+    pub(crate) const UNKNOWN: Self = Self { source: Source::Other, gateway: None };
 }
 
 impl Metrics {
@@ -247,6 +249,24 @@ impl Metrics {
         self.flows_capacity.set(gauge(capacity));
     }
 
+    /// How many flows the tracker holds, and how many it can.
+    pub(crate) fn flows(&self) -> (u64, u64) {
+        let value = |gauge: &IntGauge| u64::try_from(gauge.get()).unwrap_or_default();
+        (value(&self.flows), value(&self.flows_capacity))
+    }
+
+    /// What was not seen, or not told, since the start: what occurred of the families that count it.
+    pub(crate) fn not_seen(&self) -> Vec<NotSeen> {
+        let families = self.registry.gather();
+        let families = families.iter().filter(|family| families::NOT_SEEN.contains(&family.name()));
+        let samples = families.flat_map(|family| {
+            let name = family.name().strip_prefix(families::PREFIX).unwrap_or(family.name());
+            family.get_metric().iter().map(move |metric| (name, metric))
+        });
+        let occurred = samples.filter(|(_, metric)| metric.get_counter().get_value() > 0.0);
+        occurred.map(|(name, metric)| NotSeen::of(name, metric)).collect()
+    }
+
     /// Sets the size of the ring, in bytes.
     pub(crate) fn set_ring_bytes(&self, bytes: usize) {
         self.ring_bytes.set(gauge(bytes));
@@ -353,8 +373,36 @@ impl Metrics {
     }
 }
 
+impl NotSeen {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count that was made a float to be a sample"
+    )]
+    fn of(family: &str, metric: &Metric) -> Self {
+        let reason = metric.get_label().iter().find(|label| label.name() == "reason");
+        Self {
+            metric: family.to_owned(),
+            reason: reason.map_or_else(String::new, |label| label.value().to_owned()),
+            count: metric.get_counter().get_value() as u64,
+        }
+    }
+}
+
 fn gauge(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+impl Metrics {
+    /// Of a daemon that saw nothing.
+    pub(crate) fn empty() -> Self {
+        Self::new(
+            Arc::new(Mutex::new(Clients::new(sni_probe_core::clients::ClientsConfig::default()))),
+            false,
+        )
+        .expect("the families are consistent")
+    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use sni_probe_core::clients::ClientsConfig;
 use sni_probe_core::flow::{FlowKey, Timestamp};
 use sni_probe_core::observation::{Hello, Sni};
 use sni_probe_core::vocabulary::EvictionReason;
 
 use super::*;
+
+fn metrics() -> Metrics {
+    with_clients().0
+}
+
+/// Metrics, and the books of which some are made.
+fn with_clients() -> (Metrics, Arc<Mutex<Clients>>) {
+    let clients = Arc::new(Mutex::new(Clients::new(ClientsConfig { top: 1, ..Default::default() })));
+    (Metrics::new(Arc::clone(&clients), false).unwrap(), clients)
+}
 
 /// Every sample of a scrape: `name{labels}` to value.
 fn samples(metrics: &Metrics) -> BTreeMap<String, f64> {
@@ -58,12 +69,16 @@ fn handshake(sni: Sni, outcome: Outcome, latency: Duration) -> Observation {
 
 #[test]
 fn closed_label_sets_exist_from_the_start_with_zero() {
-    let samples = samples(&Metrics::new().unwrap());
+    let samples = samples(&metrics());
     let families = [
-        ("sni_probe_client_hellos_total", SniClass::ALL.len() * TlsVersion::ALL.len()),
+        ("sni_probe_client_hellos_total", 2 * SniClass::ALL.len() * TlsVersion::ALL.len()),
         ("sni_probe_client_hello_features_total", Feature::ALL.len()),
         ("sni_probe_incomplete_client_hellos_total", IncompleteReason::ALL.len()),
-        ("sni_probe_handshakes_total", SniClass::ALL.len() * OutcomeClass::ALL.len()),
+        ("sni_probe_handshakes_total", 2 * SniClass::ALL.len() * OutcomeClass::ALL.len()),
+        ("sni_probe_client_handshakes_total", 2 * 3 * OutcomeClass::ALL.len()),
+        ("sni_probe_fingerprint_handshakes_total", 3 * OutcomeClass::ALL.len()),
+        ("sni_probe_server_name_handshakes_total", 3),
+        ("sni_probe_event_lines_dropped_total", 3),
         ("sni_probe_handshake_outcome_seconds_count", SniClass::ALL.len() * OutcomeClass::ALL.len()),
         (
             "sni_probe_alerts_total",
@@ -81,41 +96,45 @@ fn closed_label_sets_exist_from_the_start_with_zero() {
         assert_eq!(series.len(), count, "{name}");
         assert!(series.iter().all(|(_, value)| **value == 0.0), "{name}");
     }
-    for name in ["sni_probe_event_lines_dropped_total", "sni_probe_flows", "sni_probe_flows_capacity"] {
+    for name in ["sni_probe_clients_without_sni", "sni_probe_flows", "sni_probe_flows_capacity"] {
         assert_eq!(samples[name], 0.0, "{name}");
     }
 }
 
 #[test]
 fn a_hello_counts_itself_its_features_and_why_it_is_incomplete() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = metrics();
     let mut features = Features::default();
     features.insert(Feature::PostQuantum);
     features.insert(Feature::MultiSegment);
     let whole = Observation::ClientHello {
+        flow: flow(),
+        proxied: None,
         sni: SniClass::Absent,
         version: TlsVersion::Tls13,
         features,
         incomplete: None,
     };
     expect(
-        &added(&metrics, |metrics| metrics.observe(&whole)),
+        &added(&metrics, |metrics| metrics.observe(&whole, Parties::UNKNOWN)),
         &[
-            (r#"sni_probe_client_hellos_total{sni="absent",tls_version="1.3"}"#, 1.0),
+            (r#"sni_probe_client_hellos_total{sni="absent",source="other",tls_version="1.3"}"#, 1.0),
             (r#"sni_probe_client_hello_features_total{feature="post_quantum"}"#, 1.0),
             (r#"sni_probe_client_hello_features_total{feature="multi_segment"}"#, 1.0),
         ],
     );
     let incomplete = Observation::ClientHello {
+        flow: flow(),
+        proxied: None,
         sni: SniClass::Unknown,
         version: TlsVersion::Unknown,
         features: Features::default(),
         incomplete: Some(IncompleteReason::NotSeen),
     };
     expect(
-        &added(&metrics, |metrics| metrics.observe(&incomplete)),
+        &added(&metrics, |metrics| metrics.observe(&incomplete, Parties::UNKNOWN)),
         &[
-            (r#"sni_probe_client_hellos_total{sni="unknown",tls_version="unknown"}"#, 1.0),
+            (r#"sni_probe_client_hellos_total{sni="unknown",source="other",tls_version="unknown"}"#, 1.0),
             (r#"sni_probe_incomplete_client_hellos_total{reason="not_seen"}"#, 1.0),
         ],
     );
@@ -123,12 +142,12 @@ fn a_hello_counts_itself_its_features_and_why_it_is_incomplete() {
 
 #[test]
 fn a_handshake_counts_in_one_outcome_with_its_time() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = metrics();
     let reset = handshake(Sni::Absent, Outcome::ResetByGateway, Duration::from_micros(62_500));
     expect(
-        &added(&metrics, |metrics| metrics.observe(&reset)),
+        &added(&metrics, |metrics| metrics.observe(&reset, Parties::UNKNOWN)),
         &[
-            (r#"sni_probe_handshakes_total{outcome="reset_by_gateway",sni="absent"}"#, 1.0),
+            (r#"sni_probe_handshakes_total{outcome="reset_by_gateway",sni="absent",source="other"}"#, 1.0),
             (r#"sni_probe_handshake_outcome_seconds_count{outcome="reset_by_gateway",sni="absent"}"#, 1.0),
             (r#"sni_probe_handshake_outcome_seconds_sum{outcome="reset_by_gateway",sni="absent"}"#, 0.0625),
         ],
@@ -137,14 +156,14 @@ fn a_handshake_counts_in_one_outcome_with_its_time() {
 
 #[test]
 fn an_alert_counts_with_description_and_sender() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = metrics();
     let outcome =
         Outcome::Alert { description: AlertDescription::UnrecognizedName, sender: AlertSender::Gateway };
     let alert = handshake(Sni::Present("a.example".to_owned()), outcome, Duration::ZERO);
     expect(
-        &added(&metrics, |metrics| metrics.observe(&alert)),
+        &added(&metrics, |metrics| metrics.observe(&alert, Parties::UNKNOWN)),
         &[
-            (r#"sni_probe_handshakes_total{outcome="alert",sni="present"}"#, 1.0),
+            (r#"sni_probe_handshakes_total{outcome="alert",sni="present",source="other"}"#, 1.0),
             (r#"sni_probe_handshake_outcome_seconds_count{outcome="alert",sni="present"}"#, 1.0),
             (
                 r#"sni_probe_alerts_total{description="unrecognized_name",sender="gateway",sni="present"}"#,
@@ -156,21 +175,22 @@ fn an_alert_counts_with_description_and_sender() {
 
 #[test]
 fn a_retry_counts_with_the_handshake() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = metrics();
     let Observation::Handshake(mut handshake) = handshake(Sni::Absent, Outcome::ServerHello, Duration::ZERO)
     else {
         panic!()
     };
     handshake.hello.features.insert(Feature::PostQuantum);
     handshake.hello.features.insert(Feature::HelloRetry);
-    let change = added(&metrics, |metrics| metrics.observe(&Observation::Handshake(handshake)));
+    let change =
+        added(&metrics, |metrics| metrics.observe(&Observation::Handshake(handshake), Parties::UNKNOWN));
     assert_eq!(change[r#"sni_probe_client_hello_features_total{feature="hello_retry"}"#], 1.0);
     assert_eq!(change.len(), 3, "the others were counted with the hello");
 }
 
 #[test]
 fn every_handshake_counts_in_the_series_of_its_labels() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = metrics();
     let names =
         [Sni::Present(String::new()), Sni::Absent, Sni::Empty, Sni::Invalid(String::new()), Sni::Unknown];
     let description = AlertDescription::DecodeError;
@@ -188,11 +208,11 @@ fn every_handshake_counts_in_the_series_of_its_labels() {
     for sni in &names {
         for outcome in outcomes {
             let observation = handshake(sni.clone(), outcome, Duration::ZERO);
-            let change = added(&metrics, |metrics| metrics.observe(&observation));
+            let change = added(&metrics, |metrics| metrics.observe(&observation, Parties::UNKNOWN));
             let class = sni.class();
-            let labels = format!(r#"{{outcome="{}",sni="{class}"}}"#, outcome.class());
-            assert_eq!(change[&format!("sni_probe_handshakes_total{labels}")], 1.0);
-            assert_eq!(change[&format!("sni_probe_handshake_outcome_seconds_count{labels}")], 1.0);
+            let labels = format!(r#"outcome="{}",sni="{class}""#, outcome.class());
+            assert_eq!(change[&format!(r#"sni_probe_handshakes_total{{{labels},source="other"}}"#)], 1.0);
+            assert_eq!(change[&format!("sni_probe_handshake_outcome_seconds_count{{{labels}}}")], 1.0);
             let alerts = usize::from(matches!(outcome, Outcome::Alert { .. }));
             assert_eq!(change.len(), 2 + alerts);
         }
@@ -200,16 +220,91 @@ fn every_handshake_counts_in_the_series_of_its_labels() {
 }
 
 #[test]
+fn an_expected_source_and_a_named_gateway_are_labels() {
+    let clients = Arc::new(Mutex::new(Clients::new(ClientsConfig::default())));
+    let metrics = Metrics::new(clients, true).unwrap();
+    let name = GatewayName { namespace: "apigee".into(), workload: "ingress".into() };
+    let parties = Parties { source: Source::Expected, gateway: Some(&name) };
+    let reset = handshake(Sni::Absent, Outcome::ResetByGateway, Duration::ZERO);
+    let change = added(&metrics, |metrics| metrics.observe(&reset, parties));
+    let series = r#"sni_probe_handshakes_total{gateway="ingress",gateway_namespace="apigee",outcome="reset_by_gateway",sni="absent",source="expected"}"#;
+    assert_eq!(change[series], 1.0);
+}
+
+/// The rates of clients add up to that of all: each handshake without SNI adds to one series of clients and to one of
+/// fingerprints.
+#[test]
+fn clients_fingerprints_and_names_are_there_when_they_come_and_leave_nothing_behind() {
+    let (metrics, clients) = with_clients();
+    let book = |client: &str, sni: Sni, outcome| {
+        let Observation::Handshake(mut handshake) = handshake(sni, outcome, Duration::ZERO) else { panic!() };
+        handshake.flow.client.set_ip(client.parse().unwrap());
+        clients.lock().unwrap().handshake(&handshake, Timestamp(0));
+    };
+    let change = added(&metrics, |_| {
+        book("192.0.2.1", Sni::Absent, Outcome::ResetByGateway);
+        book("192.0.2.1", Sni::Absent, Outcome::ResetByGateway);
+        book("192.0.2.2", Sni::Empty, Outcome::Timeout);
+        book("192.0.2.2", Sni::Present("a.example".to_owned()), Outcome::ClosedByGateway);
+        book("192.0.2.2", Sni::Present("b.example".to_owned()), Outcome::ClosedByGateway);
+        book("192.0.2.2", Sni::Present("c.example".to_owned()), Outcome::ServerHello);
+    });
+    expect(
+        &change,
+        &[
+            (
+                r#"sni_probe_client_handshakes_total{client="192.0.2.1",outcome="reset_by_gateway",sni="absent"}"#,
+                2.0,
+            ),
+            (r#"sni_probe_client_handshakes_total{client="other",outcome="timeout",sni="empty"}"#, 1.0),
+            (
+                r#"sni_probe_fingerprint_handshakes_total{ja4="other",outcome="reset_by_gateway",sni="absent"}"#,
+                2.0,
+            ),
+            (r#"sni_probe_fingerprint_handshakes_total{ja4="other",outcome="timeout",sni="empty"}"#, 1.0),
+            (
+                r#"sni_probe_server_name_handshakes_total{outcome="closed_by_gateway",server_name="a.example"}"#,
+                1.0,
+            ),
+            (
+                r#"sni_probe_server_name_handshakes_total{outcome="closed_by_gateway",server_name="other"}"#,
+                1.0,
+            ),
+            ("sni_probe_clients_without_sni", 2.0),
+            ("sni_probe_clients_refused", 1.0),
+        ],
+    );
+    clients.lock().unwrap().expire(Timestamp(u64::MAX));
+    let left = samples(&metrics);
+    assert!(!left.keys().any(|series| series.contains("192.0.2.1") || series.contains("a.example")));
+    let other =
+        r#"sni_probe_client_handshakes_total{client="other",outcome="reset_by_gateway",sni="absent"}"#;
+    assert_eq!(left[other], 0.0, "what a client had is not poured into others");
+}
+
+#[test]
+fn what_was_not_seen_is_listed() {
+    let metrics = metrics();
+    assert!(metrics.not_seen().is_empty());
+    metrics.add(Counter::LostRingFull, 3);
+    metrics.event_lines_dropped(DroppedLines { rate_limit: 8, ..Default::default() });
+    let listed: Vec<_> =
+        metrics.not_seen().into_iter().map(|entry| (entry.metric, entry.reason, entry.count)).collect();
+    let expected = [("event_lines_dropped_total", "rate_limit", 8), ("events_lost_total", "ring_full", 3)];
+    assert_eq!(listed, expected.map(|(metric, reason, n)| (metric.to_owned(), reason.to_owned(), n)));
+}
+
+#[test]
 fn what_is_no_hello_has_its_own_counters() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = metrics();
     let non_tls = Observation::NonTls { flow: flow(), time: Timestamp(0), protocol: NonTls::Http };
     expect(
-        &added(&metrics, |metrics| metrics.observe(&non_tls)),
+        &added(&metrics, |metrics| metrics.observe(&non_tls, Parties::UNKNOWN)),
         &[(r#"sni_probe_non_tls_connections_total{protocol="http"}"#, 1.0)],
     );
     let unclassified = Observation::Unclassified { flow: flow(), reason: IncompleteReason::Closed };
     expect(
-        &added(&metrics, |metrics| metrics.observe(&unclassified)),
+        &added(&metrics, |metrics| metrics.observe(&unclassified, Parties::UNKNOWN)),
         &[(r#"sni_probe_unclassified_flows_total{reason="closed"}"#, 1.0)],
     );
     for (reason, series) in [
@@ -217,13 +312,13 @@ fn what_is_no_hello_has_its_own_counters() {
         (EvictionReason::PortReuse, r#"sni_probe_flow_evictions_total{reason="port_reuse"}"#),
     ] {
         let evicted = Observation::Evicted { reason };
-        expect(&added(&metrics, |metrics| metrics.observe(&evicted)), &[(series, 1.0)]);
+        expect(&added(&metrics, |metrics| metrics.observe(&evicted, Parties::UNKNOWN)), &[(series, 1.0)]);
     }
 }
 
 #[test]
 fn counters_of_the_datapath_have_a_series_each() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = metrics();
     let mut seen = BTreeSet::new();
     for counter in Counter::ALL {
         let change = added(&metrics, |metrics| metrics.add(counter, 3));
@@ -239,14 +334,20 @@ fn counters_of_the_datapath_have_a_series_each() {
         &[(r#"sni_probe_events_lost_total{reason="invalid_record"}"#, 1.0)],
     );
     expect(
-        &added(&metrics, |metrics| metrics.event_lines_dropped(7)),
-        &[("sni_probe_event_lines_dropped_total", 7.0)],
+        &added(&metrics, |metrics| {
+            metrics.event_lines_dropped(DroppedLines { slow_reader: 7, rate_limit: 8, write_failed: 9 });
+        }),
+        &[
+            (r#"sni_probe_event_lines_dropped_total{reason="slow_reader"}"#, 7.0),
+            (r#"sni_probe_event_lines_dropped_total{reason="rate_limit"}"#, 8.0),
+            (r#"sni_probe_event_lines_dropped_total{reason="write_failed"}"#, 9.0),
+        ],
     );
 }
 
 #[test]
 fn flows_are_gauges() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = metrics();
     metrics.set_flows(12, 65_536);
     metrics.set_flows(11, 65_536);
     let samples = samples(&metrics);
@@ -256,7 +357,7 @@ fn flows_are_gauges() {
 
 #[test]
 fn an_interface_is_attached_in_one_mode_or_in_none() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = metrics();
     metrics.add_interface("eth0");
     let attached = |hook: &str, mode: &str| {
         let labels = format!(r#"{{hook="{hook}",interface="eth0",mode="{mode}"}}"#);
@@ -284,7 +385,7 @@ fn an_interface_is_attached_in_one_mode_or_in_none() {
 
 #[test]
 fn the_process_tells_of_itself() {
-    let samples = samples(&Metrics::new().unwrap());
+    let samples = samples(&metrics());
     assert!(samples["process_resident_memory_bytes"] > 0.0);
     assert!(samples["process_open_fds"] > 0.0);
     let version = env!("CARGO_PKG_VERSION");

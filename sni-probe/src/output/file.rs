@@ -85,7 +85,7 @@ impl Write for RotatingFile {
         let end = fitting.or_else(|| batch.iter().position(|&byte| byte == b'\n'));
         let lines = &batch[..end.map_or(batch.len(), |newline| newline + 1)];
         if let Err(error) = self.try_write(lines) {
-            let count = lines.iter().filter(|&&byte| byte == b'\n').count();
+            let count = lines.split_inclusive(|&byte| byte == b'\n').count();
             self.lost_lines.fetch_add(count as u64, Ordering::Relaxed);
             if !self.has_warned {
                 self.has_warned = true;
@@ -128,8 +128,8 @@ mod tests {
         fs::write(&path, "before\n").unwrap();
         let lost = Arc::new(AtomicU64::new(0));
         let mut file = RotatingFile::open(&path, 20, Arc::clone(&lost)).unwrap();
-        let lines: String = (0..14).map(|line| format!("line {line:03}\n")).collect();
-        file.write_all(lines.as_bytes()).unwrap();
+        let lines: Vec<String> = (0..14).map(|line| format!("line {line:03}\n")).collect();
+        file.write_all(lines.concat().as_bytes()).unwrap();
         let files = |name: &str| written(directory.path(), name);
         assert_eq!(files("events.json").as_deref(), Some("line 013\n"));
         assert_eq!(files("events.json.1").as_deref(), Some("line 011\nline 012\n"));
@@ -150,13 +150,12 @@ mod tests {
         let lost = Arc::new(AtomicU64::new(0));
         let mut file = RotatingFile::open(&path, 20, Arc::clone(&lost)).unwrap();
         // Nothing can be renamed over a directory that is not empty.
-        fs::create_dir_all(directory.path().join("events.json.1/x")).unwrap();
-        fs::create_dir_all(directory.path().join("events.json.2/x")).unwrap();
+        fs::create_dir_all(directory.path().join("events.json.3/x")).unwrap();
+        fs::create_dir_all(directory.path().join("events.json.4/x")).unwrap();
         file.write_all(b"line 1\nline 2\nline 3\nline 4\n").unwrap();
         assert_eq!(lost.load(Ordering::Relaxed), 2);
         assert_eq!(written(directory.path(), "events.json").as_deref(), Some("line 1\nline 2\n"));
-        fs::remove_dir_all(directory.path().join("events.json.1")).unwrap();
-        fs::remove_dir_all(directory.path().join("events.json.2")).unwrap();
+        fs::remove_dir_all(directory.path().join("events.json.4")).unwrap();
         file.write_all(b"line 5\n").unwrap();
         file.write_all(b"line 6\n").unwrap();
         assert_eq!(written(directory.path(), "events.json").as_deref(), Some("line 5\nline 6\n"));

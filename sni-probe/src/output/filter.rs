@@ -31,7 +31,8 @@ impl EventsFilter {
                 "all" => return Err("\"all\" stands alone".to_owned()),
                 "missing" => filter.sni.extend(WITHOUT_SNI),
                 "failed" => {
-                    filter.outcomes.extend(OutcomeClass::ALL.iter().filter(|&&class| is_failure(class)))
+                    let failures = OutcomeClass::ALL.iter().copied().filter(|&class| is_failure(class));
+                    filter.outcomes.extend(failures);
                 }
                 word => match (labelled(word), labelled(word)) {
                     (Some(sni), _) => filter.sni.push(sni),
@@ -56,7 +57,7 @@ impl EventsFilter {
 }
 
 /// Whether something went wrong: the client did not get a ServerHello, and not because nobody looked any more.
-pub(crate) fn is_failure(outcome: OutcomeClass) -> bool {
+fn is_failure(outcome: OutcomeClass) -> bool {
     !matches!(outcome, OutcomeClass::ServerHello | OutcomeClass::Unfinished)
 }
 

@@ -4,7 +4,8 @@ use std::fmt::{self, Display};
 use std::net::SocketAddr;
 
 use serde::{Serialize, Serializer};
-use sni_probe_core::observation::{Handshake, Outcome};
+use serde_json::Value;
+use sni_probe_core::observation::Handshake;
 use sni_probe_core::vocabulary::{Feature, Label, TlsVersion};
 
 use super::{Source, WallClock};
@@ -18,6 +19,22 @@ pub(super) fn write(batch: &mut Vec<u8>, source: Source<'_>, handshake: &Handsha
         // worse than none.
         Err(_) => batch.truncate(start),
     }
+}
+
+/// The event as a value.
+pub(crate) fn value(interface: &str, handshake: &Handshake, clock: WallClock) -> Value {
+    // As above: this does not fail.
+    serde_json::to_value(Event::new(Source::Interface(interface), handshake, clock)).unwrap_or_default()
+}
+
+/// A protocol version as events spell it.
+pub(crate) fn version(version: u16) -> String {
+    Version(version).to_string()
+}
+
+/// Bytes that are mostly text, such as an ALPN name, as events spell them.
+pub(crate) fn escaped(bytes: &[u8]) -> String {
+    Escaped(bytes).to_string()
 }
 
 /// The fields, in the order in which they are written. All are there always, but for those of the
@@ -60,10 +77,7 @@ impl<'a> Event<'a> {
     fn new(source: Source<'a>, handshake: &'a Handshake, clock: WallClock) -> Self {
         let hello = &handshake.hello;
         let body = hello.body.as_ref();
-        let alert = match handshake.outcome {
-            Outcome::Alert { description, sender } => Some((description, sender)),
-            _ => None,
-        };
+        let alert = handshake.outcome.alert();
         let (interface, capture, frame) = match source {
             Source::Interface(name) => (Some(name), None, None),
             Source::Capture { file, frame } => (None, Some(file), Some(frame)),

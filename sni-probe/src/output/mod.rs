@@ -10,7 +10,7 @@
 
 mod file;
 mod filter;
-mod json;
+pub(crate) mod json;
 mod pump;
 mod rate_limit;
 pub(crate) mod text;
@@ -27,7 +27,7 @@ use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::Handshake;
 
 use self::file::RotatingFile;
-pub(crate) use self::filter::{EventsFilter, is_failure};
+pub(crate) use self::filter::EventsFilter;
 use self::pump::Pump;
 use self::rate_limit::RateLimit;
 use crate::cli::{EventOptions, Events};
@@ -249,4 +249,4 @@ fn nanoseconds(duration: Duration) -> i128 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

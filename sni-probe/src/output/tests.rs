@@ -16,7 +16,7 @@ fn clock() -> WallClock {
 }
 
 /// A client without SNI that the gateway reset.
-pub(super) fn sample() -> Handshake {
+pub(crate) fn sample() -> Handshake {
     let mut features = Features::default();
     features.insert(Feature::PostQuantum);
     features.insert(Feature::MultiSegment);

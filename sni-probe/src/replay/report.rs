@@ -11,7 +11,7 @@ use super::selection::Selection;
 use super::summary::{Span, Summary, is_without_sni};
 use crate::cli::{ReplayFormat, ReplayOptions};
 use crate::logging;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Parties};
 use crate::output::{Format, Source, WallClock};
 
 /// Lines are written when so many bytes of them are there, and before anybody waits.
@@ -109,7 +109,7 @@ impl Report {
             Observation::Evicted { .. } => {}
         }
         if let Some(metrics) = &self.metrics {
-            metrics.observe(observation);
+            metrics.observe(observation, Parties::UNKNOWN);
         }
         false
     }

@@ -11,7 +11,7 @@ mod selection;
 mod source;
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -19,16 +19,17 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use sni_probe::capture::links::Netlink;
 use sni_probe::capture::netns;
 use sni_probe::privileges;
+use sni_probe_core::clients::Clients;
 use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::{Tracker, TrackerConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use self::interfaces::Interfaces;
-use self::observer::{BATCH, Observer};
+use self::observer::{BATCH, Observer, Sinks};
 use self::source::Source;
-use crate::api::stand_in::StandIn;
-use crate::cli::{Events, RunOptions};
+use crate::api::Board;
+use crate::cli::RunOptions;
 use crate::http::{self, Access, Readiness, ServerState};
 use crate::metrics::Metrics;
 use crate::output::EventWriter;
@@ -55,8 +56,9 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     let listener = http::bind(options.web.listen)?;
     // Port 0 stands for one that the kernel picks.
     let address = listener.local_addr().context("cannot serve metrics")?;
-    let events = EventWriter::stdout(options.events)?;
-    let metrics = Arc::new(Metrics::new()?);
+    let events = EventWriter::open(&options.events)?;
+    let clients = Arc::new(Mutex::new(Clients::new(options.clients.config()?)));
+    let metrics = Arc::new(Metrics::new(Arc::clone(&clients), options.kube.kube)?);
     let readiness = Arc::new(Readiness::default());
     // The server stays in the namespace where its socket was opened; all that follows is in the other one.
     if let Some(path) = &options.netns {
@@ -69,18 +71,23 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
         Interfaces::find(netlink, &options, Arc::clone(&metrics), Arc::clone(&readiness)).await?;
     #[cfg(feature = "kernel-log")]
     source.forward_kernel_log()?;
+    let node = options.kube.node.clone().unwrap_or_else(host_name);
+    let board = Arc::new(Board::new(
+        node,
+        options.ports.clone(),
+        options.events.events_filter.clone(),
+        Arc::clone(&clients),
+        Arc::clone(&metrics),
+        Arc::clone(&readiness),
+    ));
     let mut observer = Observer {
         tracker: Tracker::new(TrackerConfig {
             handshake_timeout: options.handshake_timeout,
-            // Only events tell them.
-            fingerprints: match options.events {
-                Events::Off => Fingerprints::None,
-                Events::Text | Events::Json => Fingerprints::All,
-            },
+            // Of the others only events tell them.
+            fingerprints: if options.events.are_on() { Fingerprints::All } else { Fingerprints::WithoutSni },
             ..Default::default()
         }),
-        metrics: Arc::clone(&metrics),
-        events,
+        sinks: Sinks { metrics: Arc::clone(&metrics), clients, board: Arc::clone(&board), events },
     };
     interfaces.watch_all(&mut source).await?;
     if let Err(error) = drop_privileges(&options, &source, &interfaces) {
@@ -90,8 +97,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
 
     let (stop_server, server_stopped) = tokio::sync::oneshot::channel::<()>();
     let scheme = access.scheme();
-    let api = Arc::new(StandIn::new(Arc::clone(&readiness), options.ports.clone()));
-    let state = ServerState { metrics, readiness, api };
+    let state = ServerState { metrics, readiness, api: board };
     let server = tokio::spawn(http::serve(listener, access, state, async {
         let _ = server_stopped.await;
     }));
@@ -147,6 +153,11 @@ fn drop_privileges(options: &RunOptions, source: &Source, interfaces: &Interface
     };
     tracing::info!(capabilities = kept, no_new_privs = true, "privileges dropped");
     Ok(())
+}
+
+/// The name of this machine, as `uname -n` tells it.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn ticks(period: Duration) -> tokio::time::Interval {

@@ -1,14 +1,17 @@
 //! Everything that an event goes through in user space.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use sni_probe_core::Tracker;
-use sni_probe_core::observation::Observation;
+use sni_probe_core::clients::Clients;
+use sni_probe_core::flow::Timestamp;
+use sni_probe_core::observation::{Observation, client};
 
 use super::interfaces::Interfaces;
 use super::source::{Loss, Source, now};
-use crate::metrics::Metrics;
+use crate::api::Board;
+use crate::metrics::{Metrics, Parties, Source as SourceLabel};
 use crate::output::{EventWriter, WallClock};
 
 /// Events handled at a stretch, before the HTTP server and signals have their turn.
@@ -16,71 +19,110 @@ pub(super) const BATCH: usize = 4096;
 /// How long the reader of stdout is waited for at the end.
 const EVENTS_PATIENCE: Duration = Duration::from_secs(2);
 
-/// From events to metrics and lines.
+/// From events to metrics, lines, and what the page shows.
 pub(super) struct Observer {
     pub(super) tracker: Tracker,
+    pub(super) sinks: Sinks,
+}
+
+/// Where observations go.
+pub(super) struct Sinks {
     pub(super) metrics: Arc<Metrics>,
+    pub(super) clients: Arc<Mutex<Clients>>,
+    pub(super) board: Arc<Board>,
     pub(super) events: EventWriter,
 }
 
 impl Observer {
     /// Handles at most [`BATCH`] events, and what has timed out; returns how many events there were.
     pub(super) fn drain(&mut self, source: &mut Source, interfaces: &Interfaces) -> usize {
-        let clock = WallClock::new(now(), SystemTime::now());
-        let Self { tracker, metrics, events } = self;
-        let mut publish = |tracker: &mut Tracker| publish(tracker, metrics, events, interfaces, clock);
+        let time = Time::now();
+        let Self { tracker, sinks } = self;
+        sinks.board.set_time(time.now, time.clock);
         let count = source.drain(BATCH, |event| match event {
             Some(event) => {
                 tracker.handle_event(&event);
-                publish(tracker);
+                sinks.publish(tracker, interfaces, time);
             }
-            None => metrics.record_invalid(),
+            None => sinks.metrics.record_invalid(),
         });
-        source.report_ring(metrics);
+        source.report_ring(&self.sinks.metrics);
         // With events still waiting, an outcome may be among them.
+        let Self { tracker, sinks } = self;
         if count < BATCH {
             tracker.handle_timeout(now());
-            publish(tracker);
+            sinks.publish(tracker, interfaces, time);
         }
-        metrics.event_lines_dropped(events.flush());
-        metrics.set_flows(tracker.flows(), tracker.capacity());
+        sinks.metrics.event_lines_dropped(sinks.events.flush());
+        sinks.metrics.set_flows(tracker.flows(), tracker.capacity());
         count
     }
 
-    /// Reads what was lost or passed over, and how full everything is.
+    /// Reads what was lost or passed over, and how full everything is; and lets idle clients go.
     pub(super) fn read_counters(&self, source: &mut Source) {
+        let Sinks { metrics, clients, .. } = &self.sinks;
+        lock(clients).expire(now());
         let read = source.poll_losses(|loss, n| match loss {
-            Loss::Datapath(counter) => self.metrics.add(counter, n),
-            Loss::PacketRingFull => self.metrics.packets_dropped(n),
+            Loss::Datapath(counter) => metrics.add(counter, n),
+            Loss::PacketRingFull => metrics.packets_dropped(n),
         });
         if let Err(error) = read {
             tracing::warn!(%error, "cannot read what was lost");
         }
-        source.report(&self.metrics);
+        source.report(metrics);
     }
 
     /// Gives the hellos that still wait their outcome, `unfinished`, and writes the last lines.
     pub(super) fn finish(mut self, source: &mut Source, interfaces: &Interfaces) {
         self.read_counters(source);
         self.tracker.finish();
-        let clock = WallClock::new(now(), SystemTime::now());
-        publish(&mut self.tracker, &self.metrics, &mut self.events, interfaces, clock);
-        self.metrics.event_lines_dropped(self.events.finish(EVENTS_PATIENCE));
+        self.sinks.publish(&mut self.tracker, interfaces, Time::now());
+        let Sinks { metrics, events, .. } = self.sinks;
+        metrics.event_lines_dropped(events.finish(EVENTS_PATIENCE));
     }
 }
 
-/// Hands what the tracker saw to metrics and events.
-fn publish(
-    tracker: &mut Tracker,
-    metrics: &Metrics,
-    events: &mut EventWriter,
-    interfaces: &Interfaces,
+/// What time it is, by both clocks.
+#[derive(Clone, Copy, Debug)]
+struct Time {
+    now: Timestamp,
     clock: WallClock,
-) {
-    while let Some(observation) = tracker.poll_observation() {
-        metrics.observe(&observation);
-        if let Observation::Handshake(handshake) = &observation {
-            events.handshake(interfaces.name(handshake.ifindex), handshake, clock);
+}
+
+impl Time {
+    fn now() -> Self {
+        let now = now();
+        Self { now, clock: WallClock::new(now, SystemTime::now()) }
+    }
+}
+
+impl Sinks {
+    /// Hands on what the tracker saw.
+    fn publish(&mut self, tracker: &mut Tracker, interfaces: &Interfaces, time: Time) {
+        while let Some(observation) = tracker.poll_observation() {
+            let source = self.source(&observation);
+            self.metrics.observe(&observation, Parties { source, gateway: None });
+            if let Observation::Handshake(handshake) = observation {
+                let interface = interfaces.name(handshake.ifindex);
+                self.events.handshake(interface, &handshake, time.clock, time.now);
+                lock(&self.clients).handshake(&handshake, time.now);
+                self.board.handshake(source, interface, handshake);
+            }
         }
     }
+
+    /// Whether the client of what was seen is an expected one.
+    fn source(&self, observation: &Observation) -> SourceLabel {
+        let client = match observation {
+            &Observation::ClientHello { flow, proxied, .. } => client(flow, proxied),
+            Observation::Handshake(handshake) => handshake.client(),
+            _ => return SourceLabel::Other,
+        };
+        if lock(&self.clients).is_expected(client.ip()) { SourceLabel::Expected } else { SourceLabel::Other }
+    }
+}
+
+fn lock(clients: &Mutex<Clients>) -> MutexGuard<'_, Clients> {
+    // A panic elsewhere leaves books that are whole enough to go on with.
+    clients.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,315 @@
+//! What the daemon remembers for the page and `watch`.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp as Utc;
+use serde_json::Value;
+use sni_probe_core::clients::{ClientKey, ClientLabel, ClientRecord, Clients, Outcomes};
+use sni_probe_core::flow::Timestamp;
+use sni_probe_core::last_hour::{LastHour, MINUTES, rest_of_minute};
+use sni_probe_core::observation::Handshake;
+use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass, TlsVersion};
+
+use super::Api;
+use super::model::{self, Count, Flows, Handshakes, History, LastHandshake, Series, Summary};
+use super::verdict::{Evidence, verdict};
+use crate::http::Readiness;
+use crate::metrics::{Metrics, Source};
+use crate::output::{EventsFilter, WallClock, json};
+
+/// Handshakes that are kept to be told. They are as large as a hello may make them: some 20 KiB each at most.
+const MAX_HANDSHAKES: usize = 200;
+
+/// Everything that the API tells.
+#[derive(Debug)]
+pub(crate) struct Board {
+    node: String,
+    started: Utc,
+    ports: Vec<u16>,
+    filter: EventsFilter,
+    clients: Arc<Mutex<Clients>>,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    memory: Mutex<Memory>,
+}
+
+/// What is written by the daemon's loop and read by the server.
+#[derive(Debug)]
+struct Memory {
+    clock: WallClock,
+    now: Timestamp,
+    totals: Counts<u64>,
+    hour: LastHour<Minute>,
+    /// The last handshakes that the filter lets through, oldest first, each with its interface.
+    handshakes: VecDeque<(Arc<str>, Box<Handshake>)>,
+}
+
+/// Of one minute.
+#[derive(Debug, Default)]
+struct Minute {
+    counts: Counts<u32>,
+    /// Of sources that are not expected.
+    evidence: Evidence,
+}
+
+/// Handshakes by source, sni and outcome.
+#[derive(Clone, Debug, Default)]
+struct Counts<T>([[[T; OutcomeClass::ALL.len()]; SniClass::ALL.len()]; Source::ALL.len()]);
+
+impl<T: Copy + Into<u64>> Counts<T> {
+    fn at(&mut self, source: Source, sni: SniClass, outcome: OutcomeClass) -> &mut T {
+        &mut self.0[source as usize][sni as usize][outcome as usize]
+    }
+
+    /// Those that occurred.
+    fn iter(&self) -> impl Iterator<Item = (Source, SniClass, OutcomeClass, u64)> {
+        let all = Source::ALL.iter().flat_map(|&source| {
+            SniClass::ALL
+                .iter()
+                .flat_map(move |&sni| OutcomeClass::ALL.iter().map(move |&out| (source, sni, out)))
+        });
+        let counted = all.map(|(source, sni, outcome)| {
+            let count = self.0[source as usize][sni as usize][outcome as usize];
+            (source, sni, outcome, count.into())
+        });
+        counted.filter(|(.., count)| *count > 0)
+    }
+}
+
+impl Board {
+    /// An empty one, of a daemon on `node` that watches `ports`.
+    pub(crate) fn new(
+        node: String,
+        ports: Vec<u16>,
+        filter: EventsFilter,
+        clients: Arc<Mutex<Clients>>,
+        metrics: Arc<Metrics>,
+        readiness: Arc<Readiness>,
+    ) -> Self {
+        let memory = Memory {
+            clock: WallClock::UTC,
+            now: Timestamp::default(),
+            totals: Counts::default(),
+            hour: LastHour::default(),
+            handshakes: VecDeque::new(),
+        };
+        let memory = Mutex::new(memory);
+        Self { node, started: Utc::now(), ports, filter, clients, metrics, readiness, memory }
+    }
+
+    /// Takes a handshake whose outcome became known.
+    pub(crate) fn handshake(&self, source: Source, interface: &str, handshake: Box<Handshake>) {
+        let mut memory = self.memory();
+        let (sni, outcome) = (handshake.hello.sni.class(), handshake.outcome.class());
+        *memory.totals.at(source, sni, outcome) += 1;
+        let now = memory.now;
+        let minute = memory.hour.at(now);
+        *minute.counts.at(source, sni, outcome) += 1;
+        if source == Source::Other {
+            minute.evidence.note(&handshake);
+        }
+        if !self.filter.passes(&handshake) {
+            return;
+        }
+        // Names of interfaces repeat: the last one usually fits.
+        let interface = match memory.handshakes.back() {
+            Some((last, _)) if **last == *interface => Arc::clone(last),
+            _ => interface.into(),
+        };
+        if memory.handshakes.len() == MAX_HANDSHAKES {
+            memory.handshakes.pop_front();
+        }
+        memory.handshakes.push_back((interface, handshake));
+    }
+
+    /// Notes what time it is.
+    pub(crate) fn set_time(&self, now: Timestamp, clock: WallClock) {
+        let mut memory = self.memory();
+        memory.now = now;
+        memory.clock = clock;
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        // A panic elsewhere leaves counts that are whole.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn books(&self) -> MutexGuard<'_, Clients> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Api for Board {
+    fn summary(&self) -> Summary {
+        let (ready, interfaces) = self.readiness.interfaces();
+        let (clients_without_sni, clients_refused) = {
+            let books = self.books();
+            (books.distinct(), books.distinct_refused())
+        };
+        let (open, capacity) = self.metrics.flows();
+        let not_seen = self.metrics.not_seen();
+        let memory = self.memory();
+        let unseen = (!ready).then(|| {
+            let unready = interfaces.iter().filter(|interface| !interface.ready);
+            let lines: Vec<_> =
+                unready.map(|interface| format!("{}: {}", interface.name, interface.status)).collect();
+            if lines.is_empty() { "no interface yet".to_owned() } else { lines.join("; ") }
+        });
+        let mut hour = Evidence::default();
+        memory.hour.iter(memory.now).for_each(|(_, minute)| hour.add(&minute.evidence));
+        let (state, sentence) = verdict(&hour, clients_refused, unseen.as_deref());
+        Summary {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            node: self.node.clone(),
+            time: Utc::now(),
+            started: self.started,
+            state,
+            sentence,
+            ready,
+            interfaces,
+            ports: self.ports.clone(),
+            clients_without_sni,
+            clients_refused,
+            handshakes: memory.totals(),
+            last_hour: memory.history(),
+            not_seen,
+            flows: Flows { open, capacity },
+        }
+    }
+
+    fn clients(&self) -> model::Clients {
+        let books = self.books();
+        let clock = self.memory().clock;
+        let mut clients: Vec<model::Client> =
+            books.top().map(|(key, record)| client(*key, record, clock, books.now())).collect();
+        clients
+            .sort_by(|a, b| (b.refused, b.handshakes, &a.client).cmp(&(a.refused, a.handshakes, &b.client)));
+        model::Clients {
+            time: Utc::now(),
+            label: books.config().label.kind().to_owned(),
+            capacity: books.config().top as u64,
+            clients,
+            other: counts(books.other()),
+            expected: counts(books.expected()),
+        }
+    }
+
+    fn handshakes(&self) -> Handshakes {
+        let label = self.books().config().label.clone();
+        let memory = self.memory();
+        let handshakes = memory.handshakes.iter().rev();
+        let event = |(interface, handshake): &(Arc<str>, Box<Handshake>)| {
+            let mut event = json::value(interface, handshake, memory.clock);
+            if label != ClientLabel::Ip {
+                mask(&mut event, handshake, &label);
+            }
+            event
+        };
+        Handshakes {
+            time: Utc::now(),
+            capacity: MAX_HANDSHAKES as u64,
+            handshakes: handshakes.map(event).collect(),
+        }
+    }
+}
+
+impl Memory {
+    fn totals(&self) -> Vec<Count> {
+        let counts = self.totals.iter().map(|(source, sni, outcome, handshakes)| Count {
+            source: Some(source.as_str().to_owned()),
+            sni: sni.as_str().to_owned(),
+            outcome: outcome.as_str().to_owned(),
+            handshakes,
+        });
+        counts.collect()
+    }
+
+    fn history(&self) -> History {
+        let mut all = Counts::<u64>::default();
+        let mut steps = vec![Counts::<u32>::default(); MINUTES];
+        for (ago, minute) in self.hour.iter(self.now) {
+            let step = &mut steps[MINUTES - 1 - ago];
+            for (_, sni, outcome, count) in minute.counts.iter() {
+                // All sources are one.
+                *all.at(Source::Other, sni, outcome) += count;
+                *step.at(Source::Other, sni, outcome) += u32::try_from(count).unwrap_or(u32::MAX);
+            }
+        }
+        let series = all.iter().map(|(source, sni, outcome, _)| Series {
+            sni: sni.as_str().to_owned(),
+            outcome: outcome.as_str().to_owned(),
+            handshakes: steps.iter_mut().map(|step| u64::from(*step.at(source, sni, outcome))).collect(),
+        });
+        let series = series.collect();
+        let end = self.clock.utc(self.now.plus(rest_of_minute(self.now)));
+        History { step_seconds: 60, end, series }
+    }
+}
+
+fn client(key: ClientKey, record: &ClientRecord, clock: WallClock, now: Timestamp) -> model::Client {
+    let mut per_minute = vec![0; MINUTES];
+    for (ago, &count) in record.per_minute.iter(now) {
+        per_minute[MINUTES - 1 - ago] = u64::from(count);
+    }
+    let offer = record.offer.as_ref();
+    model::Client {
+        client: key.to_string(),
+        name: None,
+        handshakes: record.outcomes.total(),
+        refused: record.refused,
+        outcomes: counts(&record.outcomes),
+        first_seen: clock.utc(record.first_seen),
+        last_seen: clock.utc(record.last_seen),
+        last_refused: record.last_refused.map(|time| clock.utc(time)),
+        gateway: record.recent.back().map_or_else(String::new, |last| last.gateway.to_string()),
+        likely: None,
+        ja4: offer.and_then(|offer| offer.ja4.clone()),
+        ja3: offer.and_then(|offer| offer.ja3.clone()),
+        tls_version: offer.map_or(TlsVersion::Unknown, |offer| offer.version).as_str().to_owned(),
+        offered_versions: offer.map_or_else(Vec::new, |offer| {
+            offer.offered_versions.iter().map(|&version| json::version(version)).collect()
+        }),
+        alpn: offer
+            .map_or_else(Vec::new, |offer| offer.alpn.iter().map(|name| json::escaped(name)).collect()),
+        per_minute,
+        last_handshakes: record
+            .recent
+            .iter()
+            .rev()
+            .map(|recent| LastHandshake {
+                time: clock.utc(recent.time),
+                sni: recent.sni.as_str().to_owned(),
+                outcome: recent.outcome.class().as_str().to_owned(),
+                alert: recent.outcome.alert().map(|(description, _)| description.as_str().to_owned()),
+                latency_us: u64::try_from(recent.latency.as_micros()).unwrap_or(u64::MAX),
+                gateway: recent.gateway.to_string(),
+            })
+            .collect(),
+    }
+}
+
+/// Those that occurred.
+fn counts(outcomes: &Outcomes) -> Vec<Count> {
+    let counts = outcomes.iter().filter(|(.., count)| *count > 0).map(|(sni, outcome, handshakes)| Count {
+        source: None,
+        sni: sni.as_str().to_owned(),
+        outcome: outcome.as_str().to_owned(),
+        handshakes,
+    });
+    counts.collect()
+}
+
+/// Puts the label of the client in the place of each of its addresses.
+fn mask(event: &mut Value, handshake: &Handshake, label: &ClientLabel) {
+    let text =
+        |address| Value::from(label.key(address).map_or_else(|| "-".to_owned(), |key| key.to_string()));
+    event["client"] = text(handshake.client().ip());
+    event["peer"] = text(handshake.flow.client.ip());
+    if let Some(proxied) = handshake.proxied {
+        event["proxied_client"] = text(proxied.client.ip());
+    }
+}
+
+#[cfg(test)]
+mod tests;
