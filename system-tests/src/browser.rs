@@ -176,12 +176,13 @@ impl Browser {
         Ok(())
     }
 
-    /// The whole page as PNG.
+    /// The page as PNG, so many CSS pixels of it from the top.
     ///
     /// # Errors
     /// When the browser is gone.
-    pub fn screenshot(&self) -> Result<Vec<u8>> {
-        let parameters = json!({ "format": "png", "captureBeyondViewport": true, "optimizeForSpeed": false });
+    pub fn screenshot(&self, width: u32, height: u64) -> Result<Vec<u8>> {
+        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
+        let parameters = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
         let answer = self.call("Page.captureScreenshot", parameters)?;
         let data = answer["data"].as_str().context("no picture")?;
         BASE64_STANDARD.decode(data).context("the picture is no base64")

@@ -107,7 +107,7 @@ function showInterfaces({ interfaces, ports }) {
 
 function showLoss({ not_seen, flows }) {
   const lines = not_seen.map(({ metric, reason, count: number }) =>
-    html("li", { class: "bad" }, mark("mixed"),
+    html("li", { class: "warn" }, mark("mixed"),
       html("span", {}, metric.replace(/_total$/, "").replaceAll("_", " "), reason ? `: ${reason.replaceAll("_", " ")}` : ""),
       html("strong", {}, count(number))));
   const none = html("li", {}, mark("good"), html("span", {}, "Nothing was missed."));

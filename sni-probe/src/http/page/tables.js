@@ -8,13 +8,12 @@ const last = (client) => client.last_handshakes[0];
 /** By `value` a column is sorted; of text `ascending` comes first, of numbers the most. */
 const COLUMNS = [
   { key: "client", name: "Client", value: (client) => client.name ?? client.client, text: true },
-  { key: "software", name: "Software", class: "medium", value: (client) => client.likely ?? "", text: true },
-  { key: "handshakes", name: "Handshakes", class: "number", value: (client) => client.handshakes },
+  { key: "software", name: "Software, JA4", class: "medium", value: (client) => `${client.likely ?? "~"} ${client.ja4 ?? ""}`, text: true },
+  { key: "handshakes", name: "Handshakes", class: "number medium", value: (client) => client.handshakes },
   { key: "refused", name: "Refused", class: "number", value: (client) => client.refused },
   { key: "trend", name: "Last hour", class: "wide", value: (client) => client.per_minute.reduce((a, b) => a + b, 0) },
   { key: "outcome", name: "Last outcome", value: (client) => last(client)?.outcome ?? "", text: true },
-  { key: "seen", name: "Last seen", class: "medium nowrap", value: (client) => Date.parse(client.last_seen) },
-  { key: "ja4", name: "JA4", class: "wide", value: (client) => client.ja4 ?? "", text: true },
+  { key: "seen", name: "Last seen", class: "wide nowrap", value: (client) => Date.parse(client.last_seen) },
 ];
 
 const clients = { answer: null, sort: "refused", descending: true, open: new Set(), filter: "" };
@@ -36,9 +35,9 @@ function drawClients() {
     const found = all.filter(matches).sort(compare);
     $("clients-table").tHead.replaceChildren(html("tr", {}, ...COLUMNS.map(header)));
     $("clients-table").tBodies[0].replaceChildren(...found.flatMap(rows), ...(found.length ? [] : [noClients(all)]));
-    const rest = [[other, "of all other clients without SNI"], [expected, "without SNI of expected sources"]];
+    const rest = [[other, "All other clients"], [expected, "Expected sources"]];
     $("clients-table").tFoot.replaceChildren(...rest.filter(([counts]) => total(counts) > 0).map(([counts, what]) =>
-      html("tr", {}, html("td", { colspan: COLUMNS.length }, `${plural(total(counts), "handshake")} ${what}: ${kinds(counts)}`))));
+      html("tr", {}, html("td", { colspan: COLUMNS.length }, `${what}: ${kinds(counts)}`))));
   });
 }
 
@@ -77,17 +76,16 @@ function rows(client) {
   const button = html("button", { type: "button", "data-key": `client ${client.client}`, "aria-expanded": isOpen }, client.client);
   const newest = last(client);
   const cells = {
-    client: [button, client.name ? html("span", { class: "quiet" }, client.name) : null],
-    software: [client.likely ?? html("span", { class: "quiet" }, "unknown")],
+    client: [button, client.name ? html("span", { class: "under" }, client.name) : null],
+    software: [client.likely ?? "unknown", html("span", { class: "under mono" }, client.ja4 ?? "")],
     handshakes: [count(client.handshakes)],
     refused: [count(client.refused)],
     trend: [spark(client.per_minute)],
     outcome: [newest ? outcome(newest.outcome, newest.alert) : "–"],
     seen: [age(client.last_seen, clients.answer.time)],
-    ja4: [html("span", { class: "mono" }, client.ja4 ?? "–")],
   };
   const row = html("tr", {}, ...COLUMNS.map(({ key, class: style }) =>
-    html("td", { class: key === "client" ? "client" : style }, ...cells[key])));
+    html("td", { class: key === "client" ? "client long" : style }, ...cells[key])));
   row.addEventListener("click", (event) => {
     if (!button.contains(event.target) && !getSelection().isCollapsed) return;
     if (!clients.open.delete(client.client)) clients.open.add(client.client);
@@ -152,8 +150,8 @@ function drawHandshakes() {
     const time = new Date(each.time);
     return html("tr", {},
       html("td", { class: "nowrap" }, html("time", { datetime: each.time, title: time.toString() }, clock(time))),
-      html("td", { class: "client" }, each.proxied_client ?? each.client),
-      html("td", { class: "client" }, each.server_name ?? html("span", { class: "quiet" }, sniText(each.sni))),
+      html("td", { class: "long" }, each.proxied_client ?? each.client),
+      html("td", { class: "long" }, each.server_name ?? html("span", { class: "quiet" }, sniText(each.sni))),
       html("td", { class: "medium" }, each.tls_version),
       html("td", {}, outcome(each.outcome, each.alert)),
       html("td", { class: "number medium nowrap" }, latency(each.latency_us)),
