@@ -12,6 +12,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod browser;
+pub mod canned;
 pub mod captures;
 pub mod certificate;
 pub mod classifier;
