@@ -256,7 +256,7 @@ impl Expected {
         let mut events = self.replay(&mut wrong);
         for row in &self.hellos {
             let (client, gateway) = (text(row, "client"), text(row, "server"));
-            let of_connection = |event: &Value| event["client"] == *client && event["gateway"] == *gateway;
+            let of_connection = |event: &Value| event["peer"] == *client && event["gateway"] == *gateway;
             // Packed in the packets of another protocol: not there for a probe of TLS over TCP.
             if row["stream_offset"].is_null() {
                 continue;
@@ -283,7 +283,7 @@ impl Expected {
                 && self
                     .partial
                     .iter()
-                    .any(|row| row["client"] == event["client"] && row["server"] == event["gateway"]);
+                    .any(|row| row["client"] == event["peer"] && row["server"] == event["gateway"]);
             if !is_known_half {
                 wrong.push(format!("not expected: {event}"));
             }

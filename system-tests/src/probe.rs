@@ -26,8 +26,10 @@ const READY_DEADLINE: Duration = Duration::from_secs(20);
 pub struct Event {
     /// RFC 3339, UTC.
     pub time: String,
-    /// "ip:port" of the client.
+    /// "ip:port" of the client: the one in the PROXY header, if there was one.
     pub client: String,
+    /// "ip:port" on the wire of the side that opened the connection.
+    pub peer: String,
     /// "ip:port" of the gateway.
     pub gateway: String,
     /// The client's address according to the PROXY header.

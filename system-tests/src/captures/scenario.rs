@@ -37,6 +37,7 @@ pub struct Scenario {
 #[expect(missing_docs, reason = "they are those of docs/events.md")]
 pub struct Expected {
     pub client: SocketAddr,
+    pub peer: SocketAddr,
     pub gateway: SocketAddr,
     pub proxied_client: Option<SocketAddr>,
     pub sni: &'static str,
@@ -59,6 +60,7 @@ impl Expected {
     pub(super) fn of(connection: &Connection, hello_bytes: usize) -> Self {
         Self {
             client: connection.client_address(),
+            peer: connection.client_address(),
             gateway: connection.gateway_address(),
             proxied_client: None,
             sni: "absent",

@@ -128,7 +128,7 @@ fn play(lab: &Lab, probe: &Probe<'_>, round: &Round, scenario: &Scenario) -> Res
     let client = (scenario.act)(lab)?;
     // Clients that we do not make ourselves keep their port to themselves; they run alone, so what
     // came since is theirs.
-    let is_ours = |event: &Event| client.is_none_or(|client| event.client == client.to_string());
+    let is_ours = |event: &Event| client.is_none_or(|client| event.peer == client.to_string());
     let ours = || -> Result<Vec<Event>> {
         let new = probe.events()?.into_iter().skip(before);
         Ok(new.filter(|event| is_ours(event)).collect())

@@ -781,7 +781,7 @@ fn attached_modes(probe: &Probe<'_>) -> Vec<String> {
 fn on_the_other_end_of_the_veth(options: &[&str]) {
     let lab = Lab::new().unwrap();
     let envoy = Envoy::start(&lab, &strict()).unwrap();
-    let options = [&["-i", CLIENT_INTERFACE, "--events", "json"], options].concat();
+    let options = [&["-i", CLIENT_INTERFACE, "--events", "json", "--events-filter", "all"], options].concat();
     let mut probe = Probe::start_in(&lab.client, &lab, &options).unwrap();
     probe.wait_ready().unwrap();
     let (expected, stats) = mixture(&lab);

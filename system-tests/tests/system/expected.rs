@@ -162,7 +162,7 @@ impl Hello {
     /// others by what it sends and what becomes of it.
     fn is_seen_in(&self, event: &Event) -> bool {
         match self.client {
-            Some(client) => event.client == client.to_string(),
+            Some(client) => event.peer == client.to_string(),
             None => {
                 event.gateway == self.gateway.to_string()
                     && (event.sni.as_str(), event.outcome.as_str()) == (self.sni, self.outcome)
@@ -177,8 +177,8 @@ impl Hello {
     }
 
     fn check_event(&self, event: &Event, interface: &str) {
-        let client: SocketAddr = event.client.parse().unwrap();
-        assert_eq!(client.ip(), self.client_ip(), "{}", event.json);
+        let peer: SocketAddr = event.peer.parse().unwrap();
+        assert_eq!(peer.ip(), self.client_ip(), "{}", event.json);
         assert!(self.incomplete.is_some() || event.json["hello_bytes"].as_u64() > Some(40), "{}", event.json);
         let mut wanted = event.json.clone();
         let mut put = |field: &str, value: Value| wanted[field] = value;
@@ -197,14 +197,20 @@ impl Hello {
         put("alert", json!(self.alert.map(|(description, _)| description)));
         put("alert_sender", json!(self.alert.map(|(_, sender)| sender)));
         if let Some(client) = self.client {
-            put("client", json!(client.to_string()));
+            put("peer", json!(client.to_string()));
         }
+        // The client is the one that the PROXY header names, if there was one.
+        let client = self.proxied_client.map_or_else(|| event.peer.clone(), str::to_owned);
+        put("client", json!(client));
         if let Some(bytes) = self.bytes {
             put("hello_bytes", json!(bytes));
         }
         assert_eq!(event.json, wanted, "what sni-probe says, and what it must");
     }
 }
+
+/// Of all clients here: none is expected to send no SNI.
+const SOURCE: (&str, &str) = ("source", "other");
 
 /// The order in which docs/metrics.md lists the features, and events have them.
 fn in_order_of_the_vocabulary(features: &[&'static str]) -> Vec<&'static str> {
@@ -246,10 +252,9 @@ impl Expected {
         };
         for hello in &self.hellos {
             let sni = ("sni", hello.sni);
-            count("client_hellos_total", &[sni, ("tls_version", hello.tls_version)]);
-            for family in ["handshakes_total", "handshake_outcome_seconds_count"] {
-                count(family, &[sni, ("outcome", hello.outcome)]);
-            }
+            count("client_hellos_total", &[SOURCE, sni, ("tls_version", hello.tls_version)]);
+            count("handshakes_total", &[SOURCE, sni, ("outcome", hello.outcome)]);
+            count("handshake_outcome_seconds_count", &[sni, ("outcome", hello.outcome)]);
             for feature in &hello.features {
                 count("client_hello_features_total", &[("feature", feature)]);
             }

@@ -100,6 +100,7 @@ pub fn without_the_beginning() -> Scenario {
 }
 
 fn proxied(mut expected: Expected, version: &'static str) -> Expected {
+    expected.client = PROXIED;
     expected.proxied_client = Some(PROXIED);
     expected.prelude = Some(version);
     expected.feature(version)
