@@ -76,9 +76,13 @@ pub(crate) fn colour(stream: &impl io::IsTerminal) -> bool {
 #[derive(Clone, Debug)]
 pub(crate) struct Filter(String);
 
+/// What libraries say of errors that the daemon tells itself: `kube` logs each failed request as an error, with all
+/// of an answer that it does not understand. A directive that names them brings them back.
+const SILENT: &str = "kube_client=off,kube_runtime=off";
+
 impl Filter {
     fn build(&self) -> EnvFilter {
-        EnvFilter::new(&self.0)
+        EnvFilter::new(format!("{SILENT},{}", self.0))
     }
 }
 
