@@ -113,6 +113,14 @@ mod tests {
     use super::{Filter, FilterError};
 
     #[test]
+    fn libraries_that_are_silent_may_be_named() {
+        let directives = |text: &str| text.parse::<Filter>().unwrap().build().to_string();
+        assert!(directives("debug").contains("kube_client=off"));
+        let named = directives("info,kube_client=debug");
+        assert!(named.contains("kube_client=debug") && !named.contains("kube_client=off"), "{named}");
+    }
+
+    #[test]
     fn a_filter_is_a_level_or_directives() {
         for good in ["info", "DEBUG", "off", "warn,sni_probe=debug", "sni_probe::capture=trace"] {
             assert!(good.parse::<Filter>().is_ok(), "{good}");

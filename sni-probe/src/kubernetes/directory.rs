@@ -106,7 +106,7 @@ impl Directory {
     pub(super) fn apply(&mut self, pod: &Pod, now: Instant) {
         let Some(entry) = self.entry(pod) else { return };
         if let Some(old) = self.pods.remove(pod.uid()) {
-            self.depart(old, &entry.places, now);
+            self.depart(&old, &entry.places, now);
         } else if self.pods.len() >= MAX_PODS {
             self.refused += 1;
             return;
@@ -117,7 +117,7 @@ impl Directory {
     /// A pod was deleted.
     pub(super) fn remove(&mut self, pod: &Pod, now: Instant) {
         match self.pods.remove(pod.uid()) {
-            Some(old) => self.depart(old, &[], now),
+            Some(old) => self.depart(&old, &[], now),
             None => self.refused = self.refused.saturating_sub(1),
         }
     }
@@ -128,7 +128,7 @@ impl Directory {
         self.refused = listing.refused;
         for (uid, entry) in old {
             let places = self.pods.get(&uid).map_or_else(Vec::new, |entry| entry.places.clone());
-            self.depart(entry, &places, now);
+            self.depart(&entry, &places, now);
         }
     }
 
@@ -205,7 +205,7 @@ impl Directory {
     }
 
     /// Keeps the names of what `old` had and has no more.
-    fn depart(&mut self, old: Entry, still: &[Place], now: Instant) {
+    fn depart(&mut self, old: &Entry, still: &[Place], now: Instant) {
         for place in old.places.iter().filter(|place| !still.contains(place)) {
             if self.departed.len() >= MAX_DEPARTED && !self.departed.contains_key(place) {
                 let oldest = self.departed.iter().min_by_key(|(_, departed)| departed.until);

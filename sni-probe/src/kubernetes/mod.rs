@@ -47,7 +47,7 @@ struct Inner {
 pub(crate) struct Gateway {
     /// Its namespace.
     pub(crate) namespace: Arc<str>,
-    /// The name of its Deployment, StatefulSet, DaemonSet, Job or other controller; its own name if it has none.
+    /// The name of its Deployment, `StatefulSet`, DaemonSet, Job or other controller; its own name if it has none.
     pub(crate) workload: Arc<str>,
     /// Its own name.
     pub(crate) pod: Arc<str>,

@@ -20,7 +20,7 @@ const MAX_PORTS: usize = 256;
 pub(super) struct Pod {
     /// Name, namespace, UID and resource version only.
     metadata: ObjectMeta,
-    /// What it belongs to: the Deployment, StatefulSet, DaemonSet, Job; its own name if to nothing.
+    /// What it belongs to: the Deployment, `StatefulSet`, DaemonSet, Job; its own name if to nothing.
     pub(super) workload: String,
     /// Whether all of its containers have ended for good. Its addresses may be another's by now.
     pub(super) has_ended: bool,
@@ -117,7 +117,7 @@ impl From<wire::Pod> for Pod {
     }
 }
 
-/// The name of the controller that owns the pod; of a Deployment's ReplicaSet, the Deployment.
+/// The name of the controller that owns the pod; of a Deployment's `ReplicaSet`, the Deployment.
 fn workload(metadata: &wire::Metadata) -> String {
     let owners = metadata.owner_references.iter().flatten();
     let name = match owners.into_iter().find(|owner| owner.controller) {
@@ -151,8 +151,8 @@ fn port(port: wire::Port) -> Option<Port> {
     }
     let host_address: Option<IpAddr> = port.host_ip.and_then(|text| text.parse().ok());
     Some(Port {
-        container: port.container_port.try_into().ok()?,
-        host: port.host_port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0),
+        container: port.container.try_into().ok()?,
+        host: port.host.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0),
         host_address: host_address.filter(|address| !address.is_unspecified()),
     })
 }
@@ -210,10 +210,11 @@ mod wire {
     }
 
     #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
     pub(super) struct Port {
-        pub(super) container_port: i32,
-        pub(super) host_port: Option<i32>,
+        #[serde(rename = "containerPort")]
+        pub(super) container: i32,
+        #[serde(rename = "hostPort")]
+        pub(super) host: Option<i32>,
         #[serde(rename = "hostIP")]
         pub(super) host_ip: Option<String>,
         pub(super) protocol: Option<String>,

@@ -98,7 +98,7 @@ impl FakeApi {
         let at = api.pods.iter().position(|pod| pod["metadata"]["name"] == name).unwrap();
         let mut pod = api.pods.remove(at);
         api.stamp(&mut pod);
-        api.tell("DELETED", pod);
+        api.tell("DELETED", &pod);
     }
 
     /// Changes pods without a word to watches: their events are lost.
@@ -192,17 +192,15 @@ fn is_list_of_node(request: &Request) -> bool {
 impl Api {
     fn set(&mut self, mut pod: Value) {
         self.stamp(&mut pod);
-        let old = self.pods.iter_mut().find(|old| old["metadata"]["uid"] == pod["metadata"]["uid"]);
-        match old {
-            Some(old) => {
-                *old = pod.clone();
-                self.tell("MODIFIED", pod);
-            }
-            None => {
-                self.pods.push(pod.clone());
-                self.tell("ADDED", pod);
-            }
-        }
+        let uid = &pod["metadata"]["uid"];
+        let is_new = if let Some(old) = self.pods.iter_mut().find(|old| old["metadata"]["uid"] == *uid) {
+            *old = pod.clone();
+            false
+        } else {
+            self.pods.push(pod.clone());
+            true
+        };
+        self.tell(if is_new { "ADDED" } else { "MODIFIED" }, &pod);
     }
 
     fn stamp(&mut self, pod: &mut Value) {
@@ -210,7 +208,7 @@ impl Api {
         pod["metadata"]["resourceVersion"] = json!(self.version.to_string());
     }
 
-    fn tell(&mut self, kind: &str, pod: Value) {
+    fn tell(&mut self, kind: &str, pod: &Value) {
         let event = json!({"type": kind, "object": pod});
         let line = line(&event.to_string());
         self.watches.retain(|(request, watch)| {

@@ -9,14 +9,10 @@ fn parsed(pod: Value) -> Pod {
     serde_json::from_value(pod).unwrap()
 }
 
-/// The `index`th of a million addresses.
+/// The `index`th of many addresses.
 fn address(index: usize) -> IpAddr {
-    IpAddr::from([
-        10,
-        8 + u8::try_from(index >> 16).unwrap(),
-        (index >> 8 & 0xff) as u8,
-        (index & 0xff) as u8,
-    ])
+    let first = u32::from_be_bytes([10, 8, 0, 0]);
+    IpAddr::V4((first + u32::try_from(index).unwrap()).into())
 }
 
 #[test]
