@@ -29,7 +29,7 @@ impl Failure {
                  user, exists and that its token has not expired",
             ),
             403 => text.push_str(
-                "; allow it to get, list and watch pods of all namespaces, by the ClusterRole in docs/kubernetes.md",
+                "; allow to list and watch pods of all namespaces, by the ClusterRole in docs/kubernetes.md",
             ),
             _ => {}
         }

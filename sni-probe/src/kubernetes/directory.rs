@@ -145,7 +145,7 @@ impl Directory {
     /// Whose each address is.
     pub(super) fn snapshot(&mut self, now: Instant) -> Snapshot {
         self.departed.retain(|_, departed| departed.until > now);
-        let mut snapshot = Snapshot::default();
+        let mut snapshot = Snapshot { is_listed: true, ..Snapshot::default() };
         for (place, departed) in &self.departed {
             let holder = Holder::Gone(Arc::clone(&departed.names), departed.until);
             snapshot.holders.insert(*place, holder);
@@ -229,6 +229,8 @@ pub(super) struct Listing {
 /// Whose each address is, at one moment. Made anew for each change, and only read.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
+    /// Whether there was a list of the pods yet.
+    is_listed: bool,
     holders: HashMap<Place, Holder>,
     node_addresses: HashSet<IpAddr>,
     networks: HashSet<Network>,
@@ -252,7 +254,7 @@ pub(super) enum Known {
     Shared,
     /// It may be a pod's of another node.
     Elsewhere,
-    /// It is an address from outside of the cluster.
+    /// It is an address from outside of the cluster; or nothing is known yet, not even what is this node's.
     Outside,
 }
 
@@ -273,18 +275,15 @@ impl Snapshot {
         if self.node_addresses.contains(&address) {
             return Known::Shared;
         }
-        if is_private(address) || self.networks.contains(&Network::of(address)) {
-            Known::Elsewhere
-        } else {
-            Known::Outside
-        }
+        let may_be_a_pods = is_private(address) || self.networks.contains(&Network::of(address));
+        if may_be_a_pods && self.is_listed { Known::Elsewhere } else { Known::Outside }
     }
 
     /// One that knows these, and forgets none.
     #[cfg(test)]
     pub(super) fn fixed(pods: impl IntoIterator<Item = (IpAddr, PodNames)>) -> Self {
         let holders = pods.into_iter().map(|(ip, names)| ((ip, None), Holder::Pod(Arc::new(names))));
-        Self { holders: holders.collect(), ..Self::default() }
+        Self { is_listed: true, holders: holders.collect(), ..Self::default() }
     }
 }
 

@@ -120,6 +120,8 @@ fn slow_answers_hold_nobody_up() {
     wait_for("the answer", || names.status().synced);
     assert_eq!(pod_at(&names, "10.0.0.5:443").as_deref(), Some("gateway"));
     assert_eq!(names.status().losses, 0);
+    // Whose addresses are this node's was not known, so nobody was asked for.
+    assert!(api.lookups().is_empty());
 }
 
 #[test]
@@ -150,10 +152,18 @@ fn garbage_is_no_answer() {
     wait_for("the garbage", || names.status().failures == 2);
     wait_for("the pods", || names.status().synced);
     assert_follows(&api, &names);
-    // In the midst of a watch: what it stood for is not known, so there is a list again.
+}
+
+#[test]
+fn garbage_in_the_midst_of_a_watch_is_followed_by_a_new_list() {
+    let api = FakeApi::start([pod("gateway", "10.0.0.5")]);
+    let names = start_synced(&api);
+    wait_for("the watch", || api.watches() == 1);
+    // Nobody knows what it stood for.
     api.set_silently(pod("missed", "10.0.0.6"));
     api.send("}\0not JSON");
     wait_for("the missed pod", || pod_at(&names, "10.0.0.6:443").is_some());
+    assert_follows(&api, &names);
 }
 
 #[test]
