@@ -60,7 +60,10 @@ impl Credentials {
         // Retries are the caller's, who tells of them.
         config.default_retry = false;
         let server = config.cluster_url.clone();
-        client(config).map_err(|error| anyhow::anyhow!("--kube: cannot use {server}: {}", chain(&error)))
+        client(config).map_err(|error| {
+            let cause = chain(&error);
+            anyhow::anyhow!("--kube: cannot speak with {server}: {cause}; see its certificates and credentials, or the plugin that gives them")
+        })
     }
 
     async fn load(&self) -> anyhow::Result<Config> {

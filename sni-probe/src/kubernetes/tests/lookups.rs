@@ -120,7 +120,8 @@ fn a_question_that_fails_is_asked_again() {
 #[test]
 fn a_question_under_way_when_the_server_goes_is_asked_again() {
     let pods = || [pod("gateway", "10.0.0.5"), pod_elsewhere("batch", "10.0.1.5")];
-    let api = FakeApi::start(pods());
+    // An address that no other test uses, so that its port stays free.
+    let api = FakeApi::start_at("127.0.0.3:0".parse().unwrap(), pods());
     let names = start_synced(&api);
     api.next_list(Fault::Slow(PATIENCE));
     client_at(&names, "10.0.1.5");

@@ -126,7 +126,8 @@ fn slow_answers_hold_nobody_up() {
 
 #[test]
 fn a_server_may_come_later_and_go() {
-    let address = FakeApi::start([]).address();
+    // An address that no other test uses, so that its port stays free.
+    let address = FakeApi::start_at("127.0.0.2:0".parse().unwrap(), []).address();
     let names = start(address);
     wait_for("the refusal", || names.status().failures > 0);
     let problem = names.status().problem.unwrap();
