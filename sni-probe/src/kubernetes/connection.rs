@@ -48,22 +48,26 @@ impl Credentials {
         }
     }
 
-    /// Makes a client; no request yet. Within a tokio runtime. Runs the credential plugin of the kubeconfig, if it
-    /// has one.
+    /// Makes a client, and says whose: the API server's URL. No request yet. Within a tokio runtime. Runs the
+    /// credential plugin of the kubeconfig, if it has one.
     ///
     /// # Errors
     /// If there is no configuration, or it is none.
-    pub(super) async fn connect(&self) -> anyhow::Result<Client> {
+    pub(super) async fn connect(&self) -> anyhow::Result<(Client, String)> {
         let mut config = self.load().await?;
         config.read_timeout = Some(READ_TIMEOUT);
         config.reset_reader_on_write = true;
         // Retries are the caller's, who tells of them.
         config.default_retry = false;
-        let server = config.cluster_url.clone();
-        client(config).map_err(|error| {
-            let cause = chain(&error);
-            anyhow::anyhow!("--kube: cannot speak with {server}: {cause}; see its certificates and credentials, or the plugin that gives them")
-        })
+        let server = config.cluster_url.to_string();
+        match client(config) {
+            Ok(client) => Ok((client, server)),
+            Err(error) => Err(anyhow::anyhow!(
+                "--kube: cannot speak with {server}: {}; see its certificates and credentials, or the plugin that \
+                 gives them",
+                chain(&error)
+            )),
+        }
     }
 
     async fn load(&self) -> anyhow::Result<Config> {

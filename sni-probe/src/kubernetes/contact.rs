@@ -41,6 +41,8 @@ impl From<&kube::Error> for Failure {
     fn from(error: &kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::status(status),
+            // Whose own words are only that it is one.
+            kube::Error::Service(error) => Self(chain(&**error)),
             other => Self(chain(other)),
         }
     }

@@ -57,11 +57,12 @@ impl Watch {
                 };
                 runtime.block_on(async {
                     match self.credentials.connect().await {
-                        Ok(client) => {
+                        Ok((client, server)) => {
                             // Only now, for the kubeconfig may be another user's. If the kernel refuses, they stay
                             // what they were.
                             let _ = privileges::keep_only(&[]);
                             let _ = started.send(Ok(()));
+                            tracing::info!(server, node = self.node, "asking for names of pods");
                             self.run(client).await;
                         }
                         Err(error) => {
@@ -108,7 +109,7 @@ impl Follower {
             tokio::time::sleep(backoff.next().unwrap_or(LONGEST_REST)).await;
             // Certificates and tokens may have been renewed.
             match credentials.connect().await {
-                Ok(new) => client = new,
+                Ok((new, _)) => client = new,
                 Err(error) => tracing::debug!("the client stays as it was: {error:#}"),
             }
         }
