@@ -76,9 +76,13 @@ pub(crate) fn colour(stream: &impl io::IsTerminal) -> bool {
 #[derive(Clone, Debug)]
 pub(crate) struct Filter(String);
 
+/// What libraries say of errors that the daemon tells itself: `kube` logs each failed request as an error, with all
+/// of an answer that it does not understand. A directive that names them brings them back.
+const SILENT: &str = "kube_client=off,kube_runtime=off";
+
 impl Filter {
     fn build(&self) -> EnvFilter {
-        EnvFilter::new(&self.0)
+        EnvFilter::new(format!("{SILENT},{}", self.0))
     }
 }
 
@@ -107,6 +111,14 @@ pub(crate) struct FilterError;
 #[cfg(test)]
 mod tests {
     use super::{Filter, FilterError};
+
+    #[test]
+    fn libraries_that_are_silent_may_be_named() {
+        let directives = |text: &str| text.parse::<Filter>().unwrap().build().to_string();
+        assert!(directives("debug").contains("kube_client=off"));
+        let named = directives("info,kube_client=debug");
+        assert!(named.contains("kube_client=debug") && !named.contains("kube_client=off"), "{named}");
+    }
 
     #[test]
     fn a_filter_is_a_level_or_directives() {

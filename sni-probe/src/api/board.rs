@@ -15,8 +15,9 @@ use super::Api;
 use super::model::{self, Count, Flows, Handshakes, History, LastHandshake, Series, Summary};
 use super::verdict::{Evidence, verdict};
 use crate::http::Readiness;
+use crate::kubernetes::Names;
 use crate::metrics::{Metrics, Source};
-use crate::output::{EventsFilter, WallClock, json};
+use crate::output::{EventsFilter, Pods, Source as Place, WallClock, json};
 
 /// Handshakes that are kept to be told. They are as large as a hello may make them: some 20 KiB each at most.
 const MAX_HANDSHAKES: usize = 200;
@@ -31,6 +32,8 @@ pub(crate) struct Board {
     clients: Arc<Mutex<Clients>>,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    /// With `--kube`.
+    names: Option<Names>,
     memory: Mutex<Memory>,
 }
 
@@ -42,7 +45,15 @@ struct Memory {
     totals: Counts<u64>,
     hour: LastHour<Minute>,
     /// The last handshakes that the filter lets through, oldest first, each with its interface.
-    handshakes: VecDeque<(Arc<str>, Box<Handshake>)>,
+    handshakes: VecDeque<Seen>,
+}
+
+/// A handshake and where it was seen.
+#[derive(Debug)]
+struct Seen {
+    interface: Arc<str>,
+    pods: Pods,
+    handshake: Box<Handshake>,
 }
 
 /// Of one minute.
@@ -86,6 +97,7 @@ impl Board {
         clients: Arc<Mutex<Clients>>,
         metrics: Arc<Metrics>,
         readiness: Arc<Readiness>,
+        names: Option<Names>,
     ) -> Self {
         let memory = Memory {
             clock: WallClock::UTC,
@@ -95,11 +107,11 @@ impl Board {
             handshakes: VecDeque::new(),
         };
         let memory = Mutex::new(memory);
-        Self { node, started: Utc::now(), ports, filter, clients, metrics, readiness, memory }
+        Self { node, started: Utc::now(), ports, filter, clients, metrics, readiness, names, memory }
     }
 
     /// Takes a handshake whose outcome became known.
-    pub(crate) fn handshake(&self, source: Source, interface: &str, handshake: Box<Handshake>) {
+    pub(crate) fn handshake(&self, source: Source, interface: &str, pods: Pods, handshake: Box<Handshake>) {
         let mut memory = self.memory();
         let (sni, outcome) = (handshake.hello.sni.class(), handshake.outcome.class());
         *memory.totals.at(source, sni, outcome) += 1;
@@ -114,13 +126,13 @@ impl Board {
         }
         // Names of interfaces repeat: the last one usually fits.
         let interface = match memory.handshakes.back() {
-            Some((last, _)) if **last == *interface => Arc::clone(last),
+            Some(last) if *last.interface == *interface => Arc::clone(&last.interface),
             _ => interface.into(),
         };
         if memory.handshakes.len() == MAX_HANDSHAKES {
             memory.handshakes.pop_front();
         }
-        memory.handshakes.push_back((interface, handshake));
+        memory.handshakes.push_back(Seen { interface, pods, handshake });
     }
 
     /// Notes what time it is.
@@ -128,6 +140,12 @@ impl Board {
         let mut memory = self.memory();
         memory.now = now;
         memory.clock = clock;
+    }
+
+    /// The pod that has the client's address, if it is known. A label that hides the address hides the pod.
+    fn name(&self, client: ClientKey) -> Option<String> {
+        let ClientKey::Ip(address) = client else { return None };
+        self.names.as_ref()?.client(address).map(|name| name.pod.to_string())
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -181,8 +199,13 @@ impl Api for Board {
     fn clients(&self) -> model::Clients {
         let books = self.books();
         let clock = self.memory().clock;
-        let mut clients: Vec<model::Client> =
-            books.top().map(|(key, record)| client(*key, record, clock, books.now())).collect();
+        let mut clients: Vec<model::Client> = books
+            .top()
+            .map(|(key, record)| model::Client {
+                name: self.name(*key),
+                ..client(*key, record, clock, books.now())
+            })
+            .collect();
         clients
             .sort_by(|a, b| (b.refused, b.handshakes, &a.client).cmp(&(a.refused, a.handshakes, &b.client)));
         model::Clients {
@@ -199,8 +222,9 @@ impl Api for Board {
         let label = self.books().config().label.clone();
         let memory = self.memory();
         let handshakes = memory.handshakes.iter().rev();
-        let event = |(interface, handshake): &(Arc<str>, Box<Handshake>)| {
-            let mut event = json::value(interface, handshake, memory.clock);
+        let event = |Seen { interface, pods, handshake }: &Seen| {
+            let place = Place::Interface { name: interface, pods };
+            let mut event = json::value(place, handshake, memory.clock);
             if label != ClientLabel::Ip {
                 mask(&mut event, handshake, &label);
             }
@@ -305,6 +329,7 @@ fn mask(event: &mut Value, handshake: &Handshake, label: &ClientLabel) {
     let text =
         |address| Value::from(label.key(address).map_or_else(|| "-".to_owned(), |key| key.to_string()));
     event["client"] = text(handshake.client().ip());
+    event["client_pod"] = Value::Null;
     event["peer"] = text(handshake.flow.client.ip());
     if let Some(proxied) = handshake.proxied {
         event["proxied_client"] = text(proxied.client.ip());

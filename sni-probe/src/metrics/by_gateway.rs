@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use prometheus::{IntCounter, IntCounterVec, Registry};
 
 use super::families::{Family, GATEWAY_LABELS};
 use super::table::{Key, Table};
+use crate::kubernetes::GatewayName;
 
 /// Gateways with series of their own: a node runs a handful. Stops pods that come and go under ever new names from
 /// growing the metrics.
@@ -15,15 +16,6 @@ const MAX_GATEWAYS: usize = 256;
 
 /// What stands for the gateways that are too many.
 const OTHER: [&str; 2] = ["", "other"];
-
-/// A gateway as Kubernetes knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct GatewayName {
-    /// Its namespace.
-    pub(crate) namespace: Arc<str>,
-    /// What its pods are of: a Deployment, say.
-    pub(crate) workload: Arc<str>,
-}
 
 /// Counters with the labels of `K`, for each gateway.
 pub(super) struct ByGateway<K> {

@@ -100,6 +100,63 @@ pub(super) const CLIENTS_REFUSED: Family = Family {
     labels: &[],
 };
 
+pub(super) const KUBERNETES_SYNCED: Family = Family {
+    name: "sni_probe_kubernetes_synced",
+    help: "Whether the pods of this node are known and followed (1), or the API server is away (0): what was known before still is. Only with --kube, as all of kubernetes.",
+    labels: &[],
+};
+
+pub(super) const KUBERNETES_PODS: Family =
+    Family { name: "sni_probe_kubernetes_pods", help: "Pods of this node that are known.", labels: &[] };
+
+pub(super) const KUBERNETES_PODS_REFUSED: Family = Family {
+    name: "sni_probe_kubernetes_pods_refused",
+    help: "Pods of this node that are not, because there are more than are followed.",
+    labels: &[],
+};
+
+pub(super) const KUBERNETES_LOOKUPS_REMEMBERED: Family = Family {
+    name: "sni_probe_kubernetes_lookups_remembered",
+    help: "Answers about clients on other nodes that are remembered, those that there is no such pod included.",
+    labels: &[],
+};
+
+pub(super) const KUBERNETES_LISTS: Family = Family {
+    name: "sni_probe_kubernetes_lists_total",
+    help: "How often the pods of this node were listed whole: at the start, and after each failure.",
+    labels: &[],
+};
+
+pub(super) const KUBERNETES_LOSSES: Family = Family {
+    name: "sni_probe_kubernetes_losses_total",
+    help: "How often the API server was lost; a loss ends with the next list.",
+    labels: &[],
+};
+
+pub(super) const KUBERNETES_FAILURES: Family = Family {
+    name: "sni_probe_kubernetes_failures_total",
+    help: "Lists and watches that failed: the tries during a loss are among them.",
+    labels: &[],
+};
+
+pub(super) const KUBERNETES_LOOKUPS: Family = Family {
+    name: "sni_probe_kubernetes_lookups_total",
+    help: "Questions about a client on another node that the API server answered.",
+    labels: &[],
+};
+
+pub(super) const KUBERNETES_LOOKUP_FAILURES: Family = Family {
+    name: "sni_probe_kubernetes_lookup_failures_total",
+    help: "Those that it did not answer.",
+    labels: &[],
+};
+
+pub(super) const KUBERNETES_LOOKUPS_SKIPPED: Family = Family {
+    name: "sni_probe_kubernetes_lookups_skipped_total",
+    help: "Those that were not asked, because too many waited.",
+    labels: &[],
+};
+
 pub(super) const NON_TLS_CONNECTIONS: Family = Family {
     name: "sni_probe_non_tls_connections_total",
     help: "Connections to a gateway port whose first bytes are not TLS.",

@@ -5,7 +5,9 @@
 //! `docs/metrics.md` is written by the tests in [`reference`] from what a scrape gives.
 
 mod by_gateway;
+mod collector;
 mod families;
+mod kubernetes;
 mod table;
 mod top;
 mod vocabulary;
@@ -29,12 +31,13 @@ use sni_probe_core::vocabulary::{
 };
 
 use self::by_gateway::ByGateway;
-pub(crate) use self::by_gateway::GatewayName;
+use self::kubernetes::KubernetesCollector;
 use self::table::Table;
 use self::top::TopCollector;
 pub(crate) use self::vocabulary::{AttachMode, Hook, InterfaceChange, SlotUse, Source, Verdict};
 use self::vocabulary::{FlowEviction, LineDropReason, LostReason, SkipReason};
 use crate::api::model::NotSeen;
+use crate::kubernetes::{GatewayName, Names};
 use crate::output::DroppedLines;
 
 /// All metrics of the daemon.
@@ -85,16 +88,21 @@ impl Parties<'_> {
 impl Metrics {
     /// Makes all families, and all series whose labels are known beforehand, with the value 0.
     ///
-    /// `with_gateways` says whether gateways have names.
+    /// With `names`, gateways have them.
     ///
     /// # Errors
     /// If two families have the same name, or one has a name that is none: a mistake in this program.
-    pub(crate) fn new(clients: Arc<Mutex<Clients>>, with_gateways: bool) -> anyhow::Result<Self> {
+    pub(crate) fn new(clients: Arc<Mutex<Clients>>, names: Option<&Names>) -> anyhow::Result<Self> {
         let registry = Registry::new();
-        let own = registry
-            .register(Box::new(ProcessCollector::for_self()))
-            .and_then(|()| registry.register(Box::new(TopCollector::new(clients)?)));
-        own.and_then(|()| Self::try_new(registry, with_gateways)).context("cannot set up the metrics")
+        let register = || {
+            registry.register(Box::new(ProcessCollector::for_self()))?;
+            registry.register(Box::new(TopCollector::new(clients)?))?;
+            names
+                .map_or(Ok(()), |names| registry.register(Box::new(KubernetesCollector::new(names.clone())?)))
+        };
+        register()
+            .and_then(|()| Self::try_new(registry.clone(), names.is_some()))
+            .context("cannot set up the metrics")
     }
 
     /// The same without what describes the process, and clients: captures were not seen by it.
@@ -150,7 +158,7 @@ impl Metrics {
             &Observation::ClientHello { sni, version, features, incomplete, .. } => {
                 self.client_hello(parties, sni, version, features, incomplete);
             }
-            Observation::Handshake(handshake) => self.handshake(parties, handshake),
+            Observation::Handshake(handshake) => self.handshake(handshake, parties),
             Observation::NonTls { protocol, .. } => self.non_tls_connections.get(*protocol).inc(),
             Observation::Unclassified { reason, .. } => self.unclassified_flows.get(*reason).inc(),
             Observation::Evicted { reason } => self.flow_evictions.get((*reason).into()).inc(),
@@ -181,10 +189,11 @@ impl Metrics {
         // The handshake counts what its answer showed.
         let features = hello.features.without(Feature::HelloRetry);
         self.client_hello(Parties::UNKNOWN, hello.sni.class(), version, features, hello.incomplete);
-        self.handshake(Parties::UNKNOWN, handshake);
+        self.handshake(handshake, Parties::UNKNOWN);
     }
 
-    fn handshake(&self, parties: Parties<'_>, handshake: &Handshake) {
+    /// Counts a handshake whose hello was counted.
+    pub(crate) fn handshake(&self, handshake: &Handshake, parties: Parties<'_>) {
         let sni = handshake.hello.sni.class();
         let labels = (sni, handshake.outcome.class());
         self.handshakes.count(parties.gateway, (parties.source, labels.0, labels.1));
@@ -397,11 +406,8 @@ fn gauge(count: usize) -> i64 {
 impl Metrics {
     /// Of a daemon that saw nothing.
     pub(crate) fn empty() -> Self {
-        Self::new(
-            Arc::new(Mutex::new(Clients::new(sni_probe_core::clients::ClientsConfig::default()))),
-            false,
-        )
-        .expect("the families are consistent")
+        let clients = Clients::new(sni_probe_core::clients::ClientsConfig::default());
+        Self::new(Arc::new(Mutex::new(clients)), None).expect("the families are consistent")
     }
 }
 

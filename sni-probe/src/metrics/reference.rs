@@ -12,6 +12,7 @@ use sni_probe_core::clients::{Clients, ClientsConfig};
 use sni_probe::capture::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
 
 use super::Metrics;
+use crate::kubernetes::Names;
 
 const COMMAND: &str = "SNI_PROBE_BLESS=1 cargo test -p sni-probe metrics_reference";
 
@@ -284,7 +285,7 @@ fn metrics_reference_is_up_to_date() {
 
 fn reference() -> String {
     let clients = Arc::new(Mutex::new(Clients::new(ClientsConfig::default())));
-    let metrics = Metrics::new(clients, true).unwrap();
+    let metrics = Metrics::new(clients, Some(&Names::fixed(&[]))).unwrap();
     metrics.add_interface("eth0");
     for program in [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT] {
         metrics.set_program_runs(program, 0, Duration::ZERO);

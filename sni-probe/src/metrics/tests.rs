@@ -17,7 +17,7 @@ fn metrics() -> Metrics {
 /// Metrics, and the books of which some are made.
 fn with_clients() -> (Metrics, Arc<Mutex<Clients>>) {
     let clients = Arc::new(Mutex::new(Clients::new(ClientsConfig { top: 1, ..Default::default() })));
-    (Metrics::new(Arc::clone(&clients), false).unwrap(), clients)
+    (Metrics::new(Arc::clone(&clients), None).unwrap(), clients)
 }
 
 /// Every sample of a scrape: `name{labels}` to value.
@@ -222,7 +222,7 @@ fn every_handshake_counts_in_the_series_of_its_labels() {
 #[test]
 fn an_expected_source_and_a_named_gateway_are_labels() {
     let clients = Arc::new(Mutex::new(Clients::new(ClientsConfig::default())));
-    let metrics = Metrics::new(clients, true).unwrap();
+    let metrics = Metrics::new(clients, Some(&Names::fixed(&[]))).unwrap();
     let name = GatewayName { namespace: "apigee".into(), workload: "ingress".into() };
     let parties = Parties { source: Source::Expected, gateway: Some(&name) };
     let reset = handshake(Sni::Absent, Outcome::ResetByGateway, Duration::ZERO);

@@ -4,10 +4,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{Metric, MetricFamily};
 use sni_probe_core::clients::{Clients, Outcomes, Refusals};
 use sni_probe_core::vocabulary::Label;
 
+use super::collector::{counter, counters, gauge};
 use super::families::{self, Family};
 
 /// Stands for all clients, fingerprints and names that are not told.
@@ -108,41 +109,4 @@ fn add_refusals(series: &mut Vec<Metric>, name: &str, refusals: &Refusals, wante
     for (outcome, count) in refusals.iter().filter(|(_, count)| wanted(*count)) {
         series.push(counter(&[("outcome", outcome.as_str()), ("server_name", name)], count));
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "samples are floats")]
-fn counter(labels: &[(&str, &str)], count: u64) -> Metric {
-    let pairs = labels.iter().map(|&(name, value)| {
-        let mut pair = LabelPair::default();
-        pair.set_name(name.to_owned());
-        pair.set_value(value.to_owned());
-        pair
-    });
-    let mut counter = Counter::default();
-    counter.set_value(count as f64);
-    let mut metric = Metric::from_label(pairs.collect());
-    metric.set_counter(counter);
-    metric
-}
-
-#[expect(clippy::cast_precision_loss, reason = "samples are floats")]
-fn gauge(family: Family, value: u64) -> MetricFamily {
-    let mut gauge = Gauge::default();
-    gauge.set_value(value as f64);
-    let mut metric = Metric::default();
-    metric.set_gauge(gauge);
-    metrics(family, MetricType::GAUGE, vec![metric])
-}
-
-fn counters(family: Family, series: Vec<Metric>) -> MetricFamily {
-    metrics(family, MetricType::COUNTER, series)
-}
-
-fn metrics(family: Family, kind: MetricType, series: Vec<Metric>) -> MetricFamily {
-    let mut metrics = MetricFamily::default();
-    metrics.set_name(family.name.to_owned());
-    metrics.set_help(family.help.to_owned());
-    metrics.set_field_type(kind);
-    metrics.set_metric(series);
-    metrics
 }

@@ -22,9 +22,9 @@ pub(super) fn write(batch: &mut Vec<u8>, source: Source<'_>, handshake: &Handsha
 }
 
 /// The event as a value.
-pub(crate) fn value(interface: &str, handshake: &Handshake, clock: WallClock) -> Value {
+pub(crate) fn value(source: Source<'_>, handshake: &Handshake, clock: WallClock) -> Value {
     // As above: this does not fail.
-    serde_json::to_value(Event::new(Source::Interface(interface), handshake, clock)).unwrap_or_default()
+    serde_json::to_value(Event::new(source, handshake, clock)).unwrap_or_default()
 }
 
 /// A protocol version as events spell it.
@@ -52,6 +52,8 @@ struct Event<'a> {
     peer: AsText<SocketAddr>,
     gateway: AsText<SocketAddr>,
     proxied_client: Option<AsText<SocketAddr>>,
+    client_pod: Option<&'a str>,
+    gateway_pod: Option<&'a str>,
     sni: &'static str,
     server_name: Option<&'a str>,
     legacy_version: Option<AsText<Version>>,
@@ -78,9 +80,9 @@ impl<'a> Event<'a> {
         let hello = &handshake.hello;
         let body = hello.body.as_ref();
         let alert = handshake.outcome.alert();
-        let (interface, capture, frame) = match source {
-            Source::Interface(name) => (Some(name), None, None),
-            Source::Capture { file, frame } => (None, Some(file), Some(frame)),
+        let (interface, capture, frame, pods) = match source {
+            Source::Interface { name, pods } => (Some(name), None, None, Some(pods)),
+            Source::Capture { file, frame } => (None, Some(file), Some(frame), None),
         };
         Self {
             time: AsText(Microseconds(clock.utc(handshake.time))),
@@ -91,6 +93,8 @@ impl<'a> Event<'a> {
             peer: AsText(handshake.flow.client),
             gateway: AsText(handshake.flow.gateway),
             proxied_client: handshake.proxied.map(|proxied| AsText(proxied.client)),
+            client_pod: pods.and_then(|pods| pods.client.as_deref()),
+            gateway_pod: pods.and_then(|pods| pods.gateway.as_deref()),
             sni: hello.sni.class().as_str(),
             server_name: hello.sni.name(),
             legacy_version: body.map(|body| AsText(Version(body.legacy_version))),

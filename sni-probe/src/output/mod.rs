@@ -72,8 +72,13 @@ struct Output {
 /// Where a handshake was seen.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Source<'a> {
-    /// On an interface of this name.
-    Interface(&'a str),
+    /// On an interface.
+    Interface {
+        /// Its name.
+        name: &'a str,
+        /// Whose the addresses are.
+        pods: &'a Pods,
+    },
     /// In a capture.
     Capture {
         /// Its name as the user gave it.
@@ -81,6 +86,15 @@ pub(crate) enum Source<'a> {
         /// Number of the frame, from 1.
         frame: u64,
     },
+}
+
+/// The pods that have a handshake's addresses, as "namespace/name", with `--kube` and if they are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pods {
+    /// Of the client.
+    pub(crate) client: Option<Arc<str>>,
+    /// Of the gateway.
+    pub(crate) gateway: Option<Arc<str>>,
 }
 
 /// The form of a line.
@@ -149,7 +163,7 @@ impl EventWriter {
     /// Adds a line that became known at `now`. It is written with the next [`EventWriter::flush`].
     pub(crate) fn handshake(
         &mut self,
-        interface: &str,
+        source: Source<'_>,
         handshake: &Handshake,
         clock: WallClock,
         now: Timestamp,
@@ -165,7 +179,7 @@ impl EventWriter {
             if output.pump.pending() + output.batch.len() >= MAX_PENDING_BYTES {
                 self.dropped.slow_reader += 1;
             } else {
-                output.format.line(&mut output.batch, Source::Interface(interface), handshake, clock);
+                output.format.line(&mut output.batch, source, handshake, clock);
             }
         }
     }

@@ -64,7 +64,7 @@ fn incomplete() -> Handshake {
 }
 
 fn json(handshake: &Handshake) -> String {
-    json_from(Source::Interface("eth0"), handshake)
+    json_from(Source::Interface { name: "eth0", pods: &Pods::default() }, handshake)
 }
 
 fn json_from(source: Source<'_>, handshake: &Handshake) -> String {
@@ -79,7 +79,13 @@ fn value(handshake: &Handshake) -> serde_json::Value {
 
 fn text(handshake: &Handshake, colour: bool) -> String {
     let mut line = Vec::new();
-    text::write(&mut line, Source::Interface("eth0"), handshake, clock(), colour);
+    text::write(
+        &mut line,
+        Source::Interface { name: "eth0", pods: &Pods::default() },
+        handshake,
+        clock(),
+        colour,
+    );
     String::from_utf8(line).unwrap()
 }
 
@@ -122,6 +128,8 @@ fn json_has_the_same_keys_whatever_happened() {
         "peer",
         "gateway",
         "proxied_client",
+        "client_pod",
+        "gateway_pod",
         "sni",
         "server_name",
         "legacy_version",
@@ -194,6 +202,15 @@ fn json_of_an_alert_over_ipv6_behind_a_proxy() {
     assert_eq!(value["outcome"], "alert");
     assert_eq!(value["alert"], "unknown_ca");
     assert_eq!(value["alert_sender"], "client");
+}
+
+#[test]
+fn json_tells_the_pods_that_are_known() {
+    let pods = Pods { client: Some("shop/cart-1".into()), gateway: None };
+    let line = json_from(Source::Interface { name: "eth0", pods: &pods }, &sample());
+    let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(value["client_pod"], "shop/cart-1");
+    assert!(value["gateway_pod"].is_null());
 }
 
 #[test]
@@ -297,7 +314,8 @@ fn puppet() -> (EventWriter, Receiver<Vec<u8>>, Sender<io::Result<()>>) {
 
 /// Adds a line to the writer.
 fn add(writer: &mut EventWriter, handshake: &Handshake) {
-    writer.handshake("eth0", handshake, clock(), Timestamp(0));
+    let source = Source::Interface { name: "eth0", pods: &Pods::default() };
+    writer.handshake(source, handshake, clock(), Timestamp(0));
 }
 
 const NONE: DroppedLines = DroppedLines { slow_reader: 0, rate_limit: 0, write_failed: 0 };

@@ -31,6 +31,7 @@ use self::source::Source;
 use crate::api::Board;
 use crate::cli::RunOptions;
 use crate::http::{self, Access, Readiness, ServerState};
+use crate::kubernetes::Names;
 use crate::metrics::Metrics;
 use crate::output::EventWriter;
 
@@ -57,8 +58,9 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     // Port 0 stands for one that the kernel picks.
     let address = listener.local_addr().context("cannot serve metrics")?;
     let events = EventWriter::open(&options.events)?;
+    let names = options.kube.kube.then(|| Names::start(&options.kube, &options.ports)).transpose()?;
     let clients = Arc::new(Mutex::new(Clients::new(options.clients.config()?)));
-    let metrics = Arc::new(Metrics::new(Arc::clone(&clients), options.kube.kube)?);
+    let metrics = Arc::new(Metrics::new(Arc::clone(&clients), names.as_ref())?);
     let readiness = Arc::new(Readiness::default());
     // The server stays in the namespace where its socket was opened; all that follows is in the other one.
     if let Some(path) = &options.netns {
@@ -71,14 +73,14 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
         Interfaces::find(netlink, &options, Arc::clone(&metrics), Arc::clone(&readiness)).await?;
     #[cfg(feature = "kernel-log")]
     source.forward_kernel_log()?;
-    let node = options.kube.node.clone().unwrap_or_else(host_name);
     let board = Arc::new(Board::new(
-        node,
+        options.kube.node(),
         options.ports.clone(),
         options.events.events_filter.clone(),
         Arc::clone(&clients),
         Arc::clone(&metrics),
         Arc::clone(&readiness),
+        names.clone(),
     ));
     let mut observer = Observer {
         tracker: Tracker::new(TrackerConfig {
@@ -87,7 +89,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
             fingerprints: if options.events.are_on() { Fingerprints::All } else { Fingerprints::WithoutSni },
             ..Default::default()
         }),
-        sinks: Sinks { metrics: Arc::clone(&metrics), clients, board: Arc::clone(&board), events },
+        sinks: Sinks { metrics: Arc::clone(&metrics), clients, board: Arc::clone(&board), events, names },
     };
     interfaces.watch_all(&mut source).await?;
     if let Err(error) = drop_privileges(&options, &source, &interfaces) {
@@ -153,11 +155,6 @@ fn drop_privileges(options: &RunOptions, source: &Source, interfaces: &Interface
     };
     tracing::info!(capabilities = kept, no_new_privs = true, "privileges dropped");
     Ok(())
-}
-
-/// The name of this machine, as `uname -n` tells it.
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn ticks(period: Duration) -> tokio::time::Interval {

@@ -1,18 +1,20 @@
 //! Everything that an event goes through in user space.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use sni_probe_core::Tracker;
 use sni_probe_core::clients::Clients;
-use sni_probe_core::flow::Timestamp;
-use sni_probe_core::observation::{Observation, client};
+use sni_probe_core::flow::{FlowKey, Timestamp};
+use sni_probe_core::observation::{Handshake, Observation, client};
 
 use super::interfaces::Interfaces;
 use super::source::{Loss, Source, now};
 use crate::api::Board;
+use crate::kubernetes::{Gateway, Names};
 use crate::metrics::{Metrics, Parties, Source as SourceLabel};
-use crate::output::{EventWriter, WallClock};
+use crate::output::{EventWriter, Pods, Source as Place, WallClock};
 
 /// Events handled at a stretch, before the HTTP server and signals have their turn.
 pub(super) const BATCH: usize = 4096;
@@ -31,6 +33,8 @@ pub(super) struct Sinks {
     pub(super) clients: Arc<Mutex<Clients>>,
     pub(super) board: Arc<Board>,
     pub(super) events: EventWriter,
+    /// With `--kube`.
+    pub(super) names: Option<Names>,
 }
 
 impl Observer {
@@ -100,24 +104,44 @@ impl Sinks {
     /// Hands on what the tracker saw.
     fn publish(&mut self, tracker: &mut Tracker, interfaces: &Interfaces, time: Time) {
         while let Some(observation) = tracker.poll_observation() {
-            let source = self.source(&observation);
-            self.metrics.observe(&observation, Parties { source, gateway: None });
-            if let Observation::Handshake(handshake) = observation {
-                let interface = interfaces.name(handshake.ifindex);
-                self.events.handshake(interface, &handshake, time.clock, time.now);
-                lock(&self.clients).handshake(&handshake, time.now);
-                self.board.handshake(source, interface, handshake);
+            match observation {
+                Observation::ClientHello { flow, proxied, .. } => {
+                    let gateway = self.gateway(flow);
+                    let source = self.source(client(flow, proxied));
+                    let name = gateway.as_ref().map(|gateway| &gateway.name);
+                    self.metrics.observe(&observation, Parties { source, gateway: name });
+                }
+                Observation::Handshake(handshake) => self.publish_handshake(handshake, interfaces, time),
+                Observation::NonTls { .. }
+                | Observation::Unclassified { .. }
+                | Observation::Evicted { .. } => {
+                    self.metrics.observe(&observation, Parties::UNKNOWN);
+                }
             }
         }
     }
 
-    /// Whether the client of what was seen is an expected one.
-    fn source(&self, observation: &Observation) -> SourceLabel {
-        let client = match observation {
-            &Observation::ClientHello { flow, proxied, .. } => client(flow, proxied),
-            Observation::Handshake(handshake) => handshake.client(),
-            _ => return SourceLabel::Other,
-        };
+    fn publish_handshake(&mut self, handshake: Box<Handshake>, interfaces: &Interfaces, time: Time) {
+        let gateway = self.gateway(handshake.flow);
+        let source = self.source(handshake.client());
+        let name = gateway.as_ref().map(|gateway| &gateway.name);
+        self.metrics.handshake(&handshake, Parties { source, gateway: name });
+        lock(&self.clients).handshake(&handshake, time.now);
+        let client = self.names.as_ref().and_then(|names| names.client(handshake.client().ip()));
+        let pods = Pods { client: client.map(|name| name.pod), gateway: gateway.map(|gateway| gateway.pod) };
+        let interface = interfaces.name(handshake.ifindex);
+        let place = Place::Interface { name: interface, pods: &pods };
+        self.events.handshake(place, &handshake, time.clock, time.now);
+        self.board.handshake(source, interface, pods, handshake);
+    }
+
+    /// The pod that is the gateway of a connection, if it is known.
+    fn gateway(&self, flow: FlowKey) -> Option<Gateway> {
+        self.names.as_ref()?.gateway(flow.gateway)
+    }
+
+    /// Whether hellos without SNI are expected of this client.
+    fn source(&self, client: SocketAddr) -> SourceLabel {
         if lock(&self.clients).is_expected(client.ip()) { SourceLabel::Expected } else { SourceLabel::Other }
     }
 }

@@ -28,13 +28,21 @@ struct Daemon {
 impl Daemon {
     fn new(config: ClientsConfig) -> Self {
         let clients = Arc::new(Mutex::new(Clients::new(config)));
-        let metrics = Arc::new(Metrics::new(Arc::clone(&clients), false).unwrap());
+        let metrics = Arc::new(Metrics::new(Arc::clone(&clients), None).unwrap());
         metrics.set_flows(3, 10);
         let readiness = Arc::new(Readiness::default());
         readiness.set("eth0", Status::Attached { before: Vec::new() });
+        let names = Names::fixed(&[("192.0.2.1".parse().unwrap(), "shop", "cart", "cart-1")]);
         let filter = EventsFilter::parse("failed").unwrap();
-        let board =
-            Board::new("node-1".to_owned(), vec![443], filter, Arc::clone(&clients), metrics, readiness);
+        let board = Board::new(
+            "node-1".to_owned(),
+            vec![443],
+            filter,
+            Arc::clone(&clients),
+            metrics,
+            readiness,
+            Some(names),
+        );
         let mut daemon = Self { board, clients, now: 0 };
         daemon.pass(1_000);
         daemon
@@ -61,7 +69,7 @@ impl Daemon {
         clients.handshake(&handshake, seconds(self.now));
         drop(clients);
         let source = if is_expected { Source::Expected } else { Source::Other };
-        self.board.handshake(source, "eth0", Box::new(handshake));
+        self.board.handshake(source, "eth0", Pods::default(), Box::new(handshake));
     }
 }
 
@@ -147,6 +155,7 @@ fn clients_are_told_with_what_they_offer_those_refused_most_first() {
     assert_eq!(first.last_handshakes[0].alert.as_deref(), Some("unrecognized_name"));
     assert_eq!(first.per_minute.iter().sum::<u64>(), 1);
     assert_eq!(first.outcomes.len(), 1);
+    assert_eq!((first.name.as_deref(), second.name.as_deref()), (None, Some("shop/cart-1")));
 }
 
 #[test]
