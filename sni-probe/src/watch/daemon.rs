@@ -1,0 +1,193 @@
+//! A daemon as the source: its API by HTTP or HTTPS.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::de::DeserializeOwned;
+use ureq::http::{StatusCode, Uri, header};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+use super::Snapshot;
+use crate::cli::WatchOptions;
+
+/// From the request to the end of the answer; there are three requests.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of an answer: 10,000 clients at 3 KB. Stops an endless answer.
+const MAX_ANSWER_BYTES: u64 = 32 * 1024 * 1024;
+/// Connections are kept for the next look, but not so long that the daemon closes them meanwhile.
+const MAX_IDLE: Duration = Duration::from_secs(2);
+/// Bytes of the password's file. Stops a file that is something else.
+const MAX_PASSWORD_BYTES: usize = 1024;
+
+/// A daemon that can be asked.
+pub(super) struct Daemon {
+    agent: ureq::Agent,
+    /// With scheme and without a slash at the end.
+    base: String,
+    /// The header `Authorization`.
+    authorization: Option<String>,
+}
+
+impl Daemon {
+    /// Reads the files that the options name; asks nothing yet.
+    ///
+    /// # Errors
+    /// If the URL is none, or a file cannot be used.
+    pub(super) fn new(url: &str, options: &WatchOptions) -> anyhow::Result<Self> {
+        let base = base(url)?;
+        let authorization = match (&options.user, &options.password_file) {
+            (Some(user), Some(file)) => Some(authorization(user, file)?),
+            _ => None,
+        };
+        let mut tls = TlsConfig::builder();
+        if let Some(file) = &options.ca {
+            tls = tls.root_certs(RootCerts::new_with_certs(&certificates(file)?));
+        }
+        let config = ureq::Agent::config_builder()
+            .tls_config(tls.build())
+            .timeout_global(Some(TIMEOUT))
+            .http_status_as_error(false)
+            // Credentials are for this daemon and no other server.
+            .max_redirects(0)
+            // It is reached directly, or by `kubectl port-forward`.
+            .proxy(None)
+            .max_idle_connections(1)
+            .max_idle_age(MAX_IDLE)
+            .user_agent(concat!("sni-probe/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Ok(Self { agent: config.new_agent(), base, authorization })
+    }
+
+    /// Its URL.
+    pub(super) fn name(&self) -> String {
+        self.base.clone()
+    }
+
+    /// Asks it.
+    ///
+    /// # Errors
+    /// In one line: what was asked, what went wrong, what to do.
+    pub(super) fn fetch(&self) -> anyhow::Result<Snapshot> {
+        Ok(Snapshot {
+            summary: self.get("/api/v1/summary")?,
+            clients: self.get("/api/v1/clients")?,
+            handshakes: self.get("/api/v1/handshakes")?,
+        })
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let url = format!("{}{path}", self.base);
+        let mut request = self.agent.get(&url).header(header::ACCEPT, "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let mut answer = request.call().map_err(|error| explain(&url, error))?;
+        self.check(answer.status(), &url)?;
+        let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES);
+        let body = body.read_to_vec().map_err(|error| explain(&url, error))?;
+        serde_json::from_slice(&body).map_err(|error| {
+            anyhow!("{url}: the answer is not understood: {error}; is this an sni-probe of the same version?")
+        })
+    }
+
+    fn check(&self, status: StatusCode, url: &str) -> anyhow::Result<()> {
+        match status {
+            StatusCode::OK => Ok(()),
+            StatusCode::UNAUTHORIZED if self.authorization.is_some() => bail!(
+                "{url}: the daemon does not take this user and password; see its --auth-file, and --user and \
+                 --password-file here"
+            ),
+            StatusCode::UNAUTHORIZED => {
+                bail!("{url}: the daemon asks for a user and a password; see --user and --password-file")
+            }
+            StatusCode::NOT_FOUND => bail!("{url}: not found; is this an sni-probe with --web on?"),
+            status if status.is_redirection() => {
+                bail!("{url}: the answer sends elsewhere ({status}); give the daemon's own address to --url")
+            }
+            status => bail!("{url}: the answer is {status}; see the daemon's log"),
+        }
+    }
+}
+
+/// What to say when no answer came.
+fn explain(url: &str, error: ureq::Error) -> anyhow::Error {
+    let hint = match &error {
+        ureq::Error::Io(_) | ureq::Error::ConnectionFailed => "is the daemon running, with --web on?",
+        ureq::Error::Timeout(_) => "is the daemon busy, or the port closed by a firewall?",
+        ureq::Error::HostNotFound => "is the name in --url right?",
+        ureq::Error::BodyExceedsLimit(_) => "is this an sni-probe?",
+        _ => "is the URL right?",
+    };
+    let said = format!("{:#}", anyhow::Error::new(error));
+    // TLS errors come within those of input and output, in words of the library.
+    let hint = if said.contains("CaUsedAsEndEntity") {
+        "the daemon's certificate says of itself that it is a CA's; make it with basicConstraints=CA:FALSE"
+    } else if said.contains("UnknownIssuer") {
+        "give the daemon's certificate, or that of its CA, with --ca"
+    } else if said.contains("NotValidForName") {
+        "use a name that is in the daemon's certificate (subjectAltName)"
+    } else if said.contains("invalid peer certificate") {
+        "see the daemon's --tls-cert"
+    } else if said.contains("InvalidContentType") {
+        "does the daemon speak http, not https?"
+    } else {
+        hint
+    };
+    anyhow!("{url}: {said}; {hint}")
+}
+
+/// The URL with a scheme and without a slash at the end.
+fn base(url: &str) -> anyhow::Result<String> {
+    const EXPECTED: &str = "expected one such as http://node-1:9917";
+    let whole = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let uri: Uri = whole.parse().map_err(|error| anyhow!("--url {url}: {error}; {EXPECTED}"))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        bail!("--url {url}: neither http nor https; {EXPECTED}");
+    }
+    // Not told with the URL: a password may be in it.
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        bail!("--url: a user does not belong into the URL, where others see it; see --user and --password-file");
+    }
+    if uri.host().is_none_or(str::is_empty) || uri.query().is_some() {
+        bail!("--url {url}: no address of a daemon; {EXPECTED}");
+    }
+    Ok(whole.trim_end_matches('/').to_owned())
+}
+
+fn authorization(user: &str, file: &Path) -> anyhow::Result<String> {
+    let name = file.display();
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("cannot read the password from {name}; see --password-file"))?;
+    let password = text.trim_end_matches(['\r', '\n']);
+    if password.is_empty() || password.len() > MAX_PASSWORD_BYTES || password.contains('\n') {
+        bail!("--password-file {name}: expected one line, the password of --user");
+    }
+    if user.contains(':') {
+        bail!("--user {user}: a colon cannot be in a user's name");
+    }
+    Ok(format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))
+}
+
+fn certificates(file: &Path) -> anyhow::Result<Vec<Certificate<'static>>> {
+    let name = file.display();
+    let pem = fs::read(file).with_context(|| format!("cannot read certificates from {name}; see --ca"))?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&pem) {
+        match item.with_context(|| format!("--ca {name}: expected certificates in PEM"))? {
+            PemItem::Certificate(certificate) => certificates.push(certificate),
+            // A private key beside the certificate is none of our business.
+            _ => {}
+        }
+    }
+    if certificates.is_empty() {
+        bail!("--ca {name}: no certificate in it; expected some in PEM");
+    }
+    Ok(certificates)
+}
+
+#[cfg(test)]
+mod tests;
