@@ -8,11 +8,12 @@ use ratatui::widgets::{Paragraph, Wrap};
 use super::keys::KEYS;
 use super::view::HEADING;
 
-const WORDS: [(&str, &str); 6] = [
-    ("REFUSED", "handshakes that the gateway reset, closed or answered with an alert"),
-    ("RATE/S", "handshakes a second, over the last 10 s; - while there is nothing to compare with"),
-    ("LAST OUTCOME", "what became of the client's last handshake, and how long ago"),
-    ("LIKELY", "software that is known to send such hellos; else the JA4 fingerprint"),
+const WORDS: [(&str, &str); 7] = [
+    ("REFUSED", "reset, closed or answered with an alert by the gateway"),
+    ("RATE/S", "handshakes a second, over the last 10 s; - is not known yet"),
+    ("LAST OUTCOME", "what became of the client's last handshake"),
+    ("AGO", "when that was"),
+    ("LIKELY", "software that sends such hellos; else the JA4 fingerprint"),
     ("others", "clients without SNI that are not among the top"),
     ("expected", "clients of --expected-non-sni"),
 ];

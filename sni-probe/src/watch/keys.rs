@@ -76,12 +76,12 @@ pub(super) fn action(key: KeyEvent, pane: Pane) -> Option<Action> {
 
 /// The keys, for the help.
 pub(super) const KEYS: [(&str, &str); 9] = [
-    ("arrows, j, k", "select a client; Page Up, Page Down, Home and End go further"),
-    ("Enter", "details of the client: its versions, fingerprints and last handshakes"),
-    ("s", "sort by the next of: refused, handshakes, rate, last seen, client"),
+    ("arrows, j, k", "select a client; also Page Up, Page Down, Home, End"),
+    ("Enter", "its versions, fingerprints and last handshakes"),
+    ("s", "sort by refused, handshakes, rate, last seen or client"),
     ("r", "reverse the order"),
-    ("/", "show only clients with this in client, name, software or JA4; Esc: all"),
-    ("p, space", "pause: the screen stays as it is; once more: go on"),
+    ("/", "filter by client, name, software or JA4; Esc shows all"),
+    ("p, space", "the screen stays as it is, until once more"),
     ("?", "these keys"),
     ("Esc", "back"),
     ("q, Ctrl-C", "quit"),
@@ -90,7 +90,7 @@ pub(super) const KEYS: [(&str, &str); 9] = [
 /// The keys of `pane`, for the last line of the screen.
 pub(super) const fn footer(pane: Pane) -> &'static str {
     match pane {
-        Pane::Table => "q quit  ? help  Enter details  s sort  r reverse  / filter  p pause  arrows select",
+        Pane::Table => "q quit  ? help  arrows move  Enter details  s sort  r reverse  / filter  p pause",
         Pane::Filter => "Enter apply  Esc all clients",
         Pane::Details => "Esc back  arrows scroll  p pause  q quit",
         Pane::Help => "Esc back  q quit",

@@ -118,7 +118,9 @@ mod tests {
         let mut rates = Rates::default();
         let mut earlier = snapshot.clone();
         earlier.summary.time = at(-1);
-        earlier.summary.handshakes.clear();
+        for count in &mut earlier.summary.handshakes {
+            count.handshakes -= 2;
+        }
         rates.observe(&earlier);
         let speeds = rates.observe(&snapshot);
         Shown { snapshot, speeds }
@@ -126,7 +128,17 @@ mod tests {
 
     #[test]
     fn a_block_of_text() {
-        let expected = "";
+        let expected = "\
+2026-03-05T14:03:22Z  node-1  ready  2 clients without SNI were refused in the last hour; the gateway accepts 1 other
+  absent   reset_by_gateway         2.0/s          700
+  empty    alert                    2.0/s          112
+  absent   server_hello            4.0/s         1000
+  unknown  timeout                  2.0/s            3
+  present  server_hello           2.0/s        81200
+  192.0.2.7 (shop/checkout-5c9f): 700 handshakes, 700 refused, 0.0/s, last reset_by_gateway 2 s ago, Java 8 (HttpsURLConnection)
+  2001:db8::17: 112 handshakes, 112 refused, 0.0/s, last alert unrecognized_name 5 min ago, t13i3112h2_e8f1e7e78f70_b26ce05bbdd6
+  198.51.100.44 (probes/blackbox-0): 40 handshakes, 0 refused, 0.0/s, last server_hello 1 s ago, Go 1.22 (crypto/tls)
+";
         assert_eq!(block(&shown(sample())), expected);
     }
 

@@ -67,7 +67,7 @@ impl Column {
             Self::Outcome => "LAST OUTCOME",
             Self::Age => "AGO",
             Self::Software => "LIKELY",
-            Self::Trend => "LAST HOUR",
+            Self::Trend => "TREND",
         }
     }
 
@@ -75,11 +75,13 @@ impl Column {
     const fn least_width(self) -> u16 {
         match self {
             Self::Client => 15,
-            Self::Name | Self::Software => 12,
-            Self::Handshakes | Self::Refused => 7,
-            Self::Rate | Self::Age => 6,
+            Self::Name => 12,
+            Self::Software => 10,
+            Self::Handshakes | Self::Rate => 6,
+            Self::Refused => 7,
+            Self::Age => 4,
             Self::Outcome => 16,
-            Self::Trend => 10,
+            Self::Trend => 7,
         }
     }
 
@@ -105,11 +107,11 @@ impl Column {
         match self {
             Self::Client => printable(&client.client),
             Self::Name => client.name.as_deref().map_or_else(String::new, printable),
-            Self::Handshakes => client.handshakes.to_string(),
-            Self::Refused => client.refused.to_string(),
+            Self::Handshakes => words::number(client.handshakes),
+            Self::Refused => words::number(client.refused),
             Self::Rate => words::rate(shown.speeds.of_client(&client.client)),
             Self::Outcome => client.last_handshakes.first().map_or_else(|| "-".to_owned(), words::outcome),
-            Self::Age => words::age(client.last_seen, shown.snapshot.clients.time),
+            Self::Age => words::short_age(client.last_seen, shown.snapshot.clients.time),
             Self::Software => words::software(client),
             // Of a width that is not known here.
             Self::Trend => String::new(),
@@ -119,7 +121,10 @@ impl Column {
 
 /// Draws it, with a line above it that says what it is.
 pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, area: Rect) {
-    let [title_area, table_area] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+    // With two lines left, a client and the heading above it are worth more.
+    let title_height = u16::from(area.height > 2);
+    let [title_area, table_area] =
+        Layout::vertical([Constraint::Length(title_height), Constraint::Min(0)]).areas(area);
     frame.render_widget(title(state), title_area);
     state.page = usize::from(table_area.height.saturating_sub(1));
     let Some(shown) = state.shown() else { return };
@@ -216,7 +221,7 @@ fn title(state: &State) -> Line<'static> {
         let handshakes = sum(counts, |_| true);
         if handshakes > 0 {
             let refused = sum(counts, |count| words::is_refusal(&count.outcome));
-            text += &format!("; {who}: {handshakes} handshakes, {refused} refused");
+            text += &format!("; {who}: {handshakes}, {refused} refused");
         }
     }
     Line::styled(text, HEADING)

@@ -71,7 +71,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, now: In
     let area = frame.area();
     let notices = notices(state, look, now);
     let sentence = sentence(state, look);
-    let sentence_height = if sentence.width() > usize::from(area.width) { 2 } else { 1 };
+    let is_low = area.height < 8;
+    let sentence_height = if sentence.width() > usize::from(area.width) && !is_low { 2 } else { 1 };
     // The more important a part is, the earlier it gets its lines.
     let mut left = area.height;
     let mut take = |wanted: usize| {
@@ -79,7 +80,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, now: In
         left -= taken;
         taken
     };
-    let heights = [take(sentence_height), take(1), take(notices.len()), take(1)];
+    let heights = [take(sentence_height), take(1), take(notices.len()), take(usize::from(!is_low))];
     let [sentence_height, top_height, notices_height, footer_height] = heights;
     let [top_area, sentence_area, notices_area, body_area, footer_area] = Layout::vertical([
         Constraint::Length(top_height),
@@ -115,15 +116,24 @@ fn top(state: &State, look: Look) -> Line<'static> {
         add(printable(&summary.node), HEADING);
         let (word, style) = if summary.ready { ("ready", look.good()) } else { ("NOT READY", look.bad()) };
         add(word.to_owned(), style);
-        let names: Vec<_> = summary.interfaces.iter().map(|interface| printable(&interface.name)).collect();
-        add(names.join(" "), Style::new());
+        add(interfaces(summary), Style::new());
         let ports: Vec<_> = summary.ports.iter().map(u16::to_string).collect();
         add(format!("ports {}", ports.join(" ")), Style::new());
-        add(format!("up {}", words::age(summary.started, summary.time)), Style::new());
+        add(printable(&state.place), FAINT);
+        add(format!("up {}", words::age(summary.started, summary.time)), FAINT);
         add(format!("version {}", printable(&summary.version)), FAINT);
     }
-    add(printable(&state.place), FAINT);
     Line::from(spans)
+}
+
+/// The interfaces by name, or how many they are.
+fn interfaces(summary: &Summary) -> String {
+    const MAX_NAMED: usize = 3;
+    if summary.interfaces.len() > MAX_NAMED {
+        return format!("{} interfaces", summary.interfaces.len());
+    }
+    let names: Vec<_> = summary.interfaces.iter().map(|interface| printable(&interface.name)).collect();
+    names.join(" ")
 }
 
 fn sentence(state: &State, look: Look) -> Line<'static> {
@@ -217,7 +227,7 @@ pub(super) struct KindRow<'a> {
     history: &'a [u64],
 }
 
-/// The kinds that occurred: those without SNI first, then by number.
+/// The kinds that occurred: without SNI and refused first, then the others without SNI, each by number.
 pub(super) fn kinds(shown: &Shown) -> Vec<KindRow<'_>> {
     let Shown { snapshot: super::Snapshot { summary, .. }, speeds } = shown;
     let mut rows: Vec<KindRow<'_>> = Vec::new();
@@ -238,12 +248,12 @@ pub(super) fn kinds(shown: &Shown) -> Vec<KindRow<'_>> {
             history: series.map_or(&[], |series| &series.handshakes),
         });
     }
-    let rank = |sni: &str| match sni {
-        "absent" | "empty" | "invalid" => 0,
-        "unknown" => 1,
-        _ => 2,
+    let rank = |row: &KindRow<'_>| match row.sni {
+        "absent" | "empty" | "invalid" => u8::from(!words::is_refusal(row.outcome)),
+        "unknown" => 2,
+        _ => 3,
     };
-    rows.sort_by(|a, b| rank(a.sni).cmp(&rank(b.sni)).then(b.total.cmp(&a.total)));
+    rows.sort_by(|a, b| rank(a).cmp(&rank(b)).then(b.total.cmp(&a.total)));
     rows
 }
 
@@ -281,16 +291,12 @@ fn draw_kinds(frame: &mut Frame<'_>, shown: &Shown, rows: Vec<KindRow<'_>>, look
             Line::from(""),
         ]));
     }
-    let minutes = u64::from(shown.snapshot.summary.last_hour.step_seconds);
-    let steps = rows.iter().map(|row| row.history.len()).max().unwrap_or(0) as u64;
-    let seconds = i64::try_from(minutes.saturating_mul(steps)).unwrap_or(i64::MAX);
-    let span = words::duration(jiff::SignedDuration::from_secs(seconds));
     let header = Row::new([
         Line::from("SNI"),
         Line::from("OUTCOME"),
         Line::from("RATE/S").right_aligned(),
         Line::from("TOTAL").right_aligned(),
-        Line::from(format!("LAST {}", span.to_uppercase())),
+        Line::from("LAST HOUR"),
     ]);
     let widths = COLUMNS.map(Constraint::Length).into_iter().chain([Constraint::Min(0)]);
     frame.render_widget(Table::new(lines, widths).header(header.style(HEADING)), area);

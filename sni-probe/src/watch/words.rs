@@ -31,6 +31,27 @@ pub(super) fn duration(duration: SignedDuration) -> String {
     }
 }
 
+/// The same in at most four characters, as long as it is less than 1,000 days: "3s", "5m", "2h", "4d".
+pub(super) fn short_age(then: Timestamp, now: Timestamp) -> String {
+    age(then, now).replace(" min", "m").replace(' ', "")
+}
+
+/// A number in at most six characters.
+pub(super) fn number(number: u64) -> String {
+    const MILLION: u64 = 1_000_000;
+    if number < MILLION {
+        return number.to_string();
+    }
+    let (mut unit, mut letter) = (MILLION, 'M');
+    for larger in ['G', 'T', 'P', 'E'] {
+        if number / unit < 1000 {
+            break;
+        }
+        (unit, letter) = (unit * 1000, larger);
+    }
+    format!("{}.{}{letter}", number / unit, number % unit / (unit / 10))
+}
+
 /// Handshakes a second.
 pub(super) fn rate(rate: Option<f64>) -> String {
     match rate {
@@ -160,6 +181,12 @@ mod tests {
     }
 
     #[test]
+    fn numbers() {
+        let said = [0, 999_999, 1_000_000, 999_999_999, 1_000_000_000, u64::MAX].map(number);
+        assert_eq!(said, ["0", "999999", "1.0M", "999.9M", "1.0G", "18.4E"]);
+    }
+
+    #[test]
     fn rates() {
         assert_eq!([None, Some(0.0), Some(1.25), Some(99.96)].map(rate), ["-", "0.0", "1.2", "100"]);
     }
@@ -170,7 +197,7 @@ mod tests {
         assert_eq!(trend_of(&[0, 1, 4, 8], 4), " .=@");
         assert_eq!(trend_of(&[0, 0], 4), "  ");
         assert_eq!(trend_of(&[1_000_000, 1], 4), "@.", "little shows beside much");
-        assert_eq!(trend_of(&[1, 1, 1, 4, 4], 3), ":=@", "the newest ends a bar");
+        assert_eq!(trend_of(&[1, 1, 1, 4, 4], 3), ".:@", "the newest ends a bar");
         assert_eq!(trend_of(&[u64::MAX, u64::MAX, 1], 1).len(), 1);
         assert_eq!(trend_of(&[], 3), "");
         assert_eq!(trend_of(&[1], 0), "");
