@@ -70,7 +70,7 @@ impl Daemon {
     /// Asks it.
     ///
     /// # Errors
-    /// In one line: what was asked, what went wrong, what to do.
+    /// In one line: what went wrong, what to do. Which daemon it is the caller knows.
     pub(super) fn fetch(&self) -> anyhow::Result<Snapshot> {
         Ok(Snapshot {
             summary: self.get("/api/v1/summary")?,
@@ -85,36 +85,38 @@ impl Daemon {
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
-        let mut answer = request.call().map_err(|error| explain(&url, error))?;
-        self.check(answer.status(), &url)?;
+        let mut answer = request.call().map_err(explain)?;
+        self.check(answer.status(), path)?;
         let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES);
-        let body = body.read_to_vec().map_err(|error| explain(&url, error))?;
+        let body = body.read_to_vec().map_err(explain)?;
         serde_json::from_slice(&body).map_err(|error| {
-            anyhow!("{url}: the answer is not understood: {error}; is this an sni-probe of the same version?")
+            anyhow!(
+                "{path}: the answer is not understood: {error}; is this an sni-probe of the same version?"
+            )
         })
     }
 
-    fn check(&self, status: StatusCode, url: &str) -> anyhow::Result<()> {
+    fn check(&self, status: StatusCode, path: &str) -> anyhow::Result<()> {
         match status {
             StatusCode::OK => Ok(()),
             StatusCode::UNAUTHORIZED if self.authorization.is_some() => bail!(
-                "{url}: the daemon does not take this user and password; see its --auth-file, and --user and \
+                "the daemon does not take this user and password; see its --auth-file, and --user and \
                  --password-file here"
             ),
             StatusCode::UNAUTHORIZED => {
-                bail!("{url}: the daemon asks for a user and a password; see --user and --password-file")
+                bail!("the daemon asks for a user and a password; see --user and --password-file")
             }
-            StatusCode::NOT_FOUND => bail!("{url}: not found; is this an sni-probe with --web on?"),
+            StatusCode::NOT_FOUND => bail!("{path}: not found; is this an sni-probe with --web on?"),
             status if status.is_redirection() => {
-                bail!("{url}: the answer sends elsewhere ({status}); give the daemon's own address to --url")
+                bail!("{path}: the answer sends elsewhere ({status}); give the daemon's own address to --url")
             }
-            status => bail!("{url}: the answer is {status}; see the daemon's log"),
+            status => bail!("{path}: the answer is {status}; see the daemon's log"),
         }
     }
 }
 
 /// What to say when no answer came.
-fn explain(url: &str, error: ureq::Error) -> anyhow::Error {
+fn explain(error: ureq::Error) -> anyhow::Error {
     let hint = match &error {
         ureq::Error::Io(_) | ureq::Error::ConnectionFailed => "is the daemon running, with --web on?",
         ureq::Error::Timeout(_) => "is the daemon busy, or the port closed by a firewall?",
@@ -122,7 +124,11 @@ fn explain(url: &str, error: ureq::Error) -> anyhow::Error {
         ureq::Error::BodyExceedsLimit(_) => "is this an sni-probe?",
         _ => "is the URL right?",
     };
-    let said = format!("{:#}", anyhow::Error::new(error));
+    let said = match &error {
+        // Without the number of the system's error.
+        ureq::Error::Io(error) if error.raw_os_error().is_some() => error.kind().to_string(),
+        error => error.to_string(),
+    };
     // TLS errors come within those of input and output, in words of the library.
     let hint = if said.contains("CaUsedAsEndEntity") {
         "the daemon's certificate says of itself that it is a CA's; make it with basicConstraints=CA:FALSE"
@@ -137,7 +143,7 @@ fn explain(url: &str, error: ureq::Error) -> anyhow::Error {
     } else {
         hint
     };
-    anyhow!("{url}: {said}; {hint}")
+    anyhow!("{said}; {hint}")
 }
 
 /// The URL with a scheme and without a slash at the end.
@@ -150,7 +156,9 @@ fn base(url: &str) -> anyhow::Result<String> {
     }
     // Not told with the URL: a password may be in it.
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        bail!("--url: a user does not belong into the URL, where others see it; see --user and --password-file");
+        bail!(
+            "--url: a user does not belong into the URL, where others see it; see --user and --password-file"
+        );
     }
     if uri.host().is_none_or(str::is_empty) || uri.query().is_some() {
         bail!("--url {url}: no address of a daemon; {EXPECTED}");

@@ -12,6 +12,9 @@ use super::words;
 use crate::api::model::Client;
 use crate::output::text::printable;
 
+/// Bars of a trend: two minutes each.
+const TREND_WIDTH: usize = 30;
+
 /// Draws the selected client.
 pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, area: Rect) {
     let Some(shown) = state.shown() else { return };
@@ -54,7 +57,7 @@ fn lines(client: &Client, shown: &Shown, look: Look) -> Vec<Line<'static>> {
         "Seen",
         format!("first {}, last {}; refused last {refused}", ago(client.first_seen), ago(client.last_seen)),
     );
-    let trend = words::trend(&client.per_minute, client.per_minute.len().min(60), look.bars);
+    let trend = words::trend(&client.per_minute, TREND_WIDTH, look.bars);
     let most = client.per_minute.iter().max().copied().unwrap_or(0);
     add("Last hour", format!("|{trend}| at most {most} a minute"));
     add("Likely", or_none(client.likely.as_ref()));
@@ -66,12 +69,14 @@ fn lines(client: &Client, shown: &Shown, look: Look) -> Vec<Line<'static>> {
     lines.push(Line::default());
     lines.push(Line::styled(format!("{:<8} {:<24} {:>10}", "SNI", "OUTCOME", "HANDSHAKES"), HEADING));
     for count in &client.outcomes {
-        let outcome = Span::styled(format!("{:<24} ", printable(&count.outcome)), look.outcome(&count.outcome));
+        let outcome =
+            Span::styled(format!("{:<24} ", printable(&count.outcome)), look.outcome(&count.outcome));
         let sni = Span::raw(format!("{:<8} ", printable(&count.sni)));
         lines.push(Line::from(vec![sni, outcome, Span::raw(format!("{:>10}", count.handshakes))]));
     }
     lines.push(Line::default());
-    let columns = format!("{:<12} {:<8} {:<24} {:>10} {}", "LAST (UTC)", "SNI", "OUTCOME", "AFTER", "GATEWAY");
+    let columns =
+        format!("{:<12} {:<8} {:<24} {:>10} {}", "LAST (UTC)", "SNI", "OUTCOME", "AFTER", "GATEWAY");
     lines.push(Line::styled(columns, HEADING));
     for handshake in &client.last_handshakes {
         let time = handshake.time.strftime("%H:%M:%S.%3f");

@@ -73,7 +73,7 @@ pub(crate) fn show(
     if is_live(options) {
         screen::run(options.interval, place, source, &stop)?;
     } else {
-        plain::run(options, source, &stop)?;
+        plain::run(options, &place, source, &stop)?;
     }
     Ok(ExitCode::SUCCESS)
 }

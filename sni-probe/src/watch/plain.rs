@@ -25,6 +25,7 @@ const CLIENTS: usize = 10;
 /// If the first look fails, or nothing can be written. Later looks that fail are told on stderr.
 pub(super) fn run(
     options: &WatchOptions,
+    place: &str,
     source: impl FnMut() -> anyhow::Result<Snapshot> + Send + 'static,
     stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<()> {
@@ -36,9 +37,9 @@ pub(super) fn run(
     while !stop.load(Ordering::Relaxed) && options.limit().is_none_or(|limit| printed < limit) {
         let snapshot = match receiver.recv_timeout(TICK) {
             Ok(Ok(snapshot)) => snapshot,
-            Ok(Err(error)) if printed == 0 => return Err(error),
+            Ok(Err(error)) if printed == 0 => return Err(error.context(place.to_owned())),
             Ok(Err(error)) => {
-                let message = format!("{error:#}");
+                let message = format!("{place}: {error:#}");
                 // Once, not at each look.
                 if told.as_ref() != Some(&message) {
                     cli::report(&words::sentence(&message));
@@ -132,9 +133,9 @@ mod tests {
 2026-03-05T14:03:22Z  node-1  ready  2 clients without SNI were refused in the last hour; the gateway accepts 1 other
   absent   reset_by_gateway         2.0/s          700
   empty    alert                    2.0/s          112
-  absent   server_hello            4.0/s         1000
+  absent   server_hello             4.0/s         1000
   unknown  timeout                  2.0/s            3
-  present  server_hello           2.0/s        81200
+  present  server_hello             2.0/s        81200
   192.0.2.7 (shop/checkout-5c9f): 700 handshakes, 700 refused, 0.0/s, last reset_by_gateway 2 s ago, Java 8 (HttpsURLConnection)
   2001:db8::17: 112 handshakes, 112 refused, 0.0/s, last alert unrecognized_name 5 min ago, t13i3112h2_e8f1e7e78f70_b26ce05bbdd6
   198.51.100.44 (probes/blackbox-0): 40 handshakes, 0 refused, 0.0/s, last server_hello 1 s ago, Go 1.22 (crypto/tls)
@@ -152,7 +153,11 @@ mod tests {
         snapshot.summary.sentence = "a\nb\u{7}".to_owned();
         let text = block(&shown(snapshot));
         assert!(text.lines().count() < 25, "{text}");
-        assert!(text.contains("and 990 more clients") && text.contains(r"\x1b[2J") && text.contains(r"a\x0ab\x07"));
+        assert!(
+            text.contains("and 990 more clients")
+                && text.contains(r"\x1b[2J")
+                && text.contains(r"a\x0ab\x07")
+        );
         assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')), "{text}");
     }
 }

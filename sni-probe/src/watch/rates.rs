@@ -118,7 +118,9 @@ impl Sample {
         let clients = self.clients.iter().filter_map(|(client, now)| {
             let before = match from.clients.get(client) {
                 // One that left the top and came back counts anew.
-                Some(before) if before.first_seen == now.first_seen && before.handshakes <= now.handshakes => {
+                Some(before)
+                    if before.first_seen == now.first_seen && before.handshakes <= now.handshakes =>
+                {
                     before.handshakes
                 }
                 _ if now.first_seen >= from.time => 0,

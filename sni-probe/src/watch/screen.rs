@@ -63,7 +63,9 @@ pub(super) fn run(
             }
             // A new size is taken over with the next drawing.
             Ok(Message::Terminal(Ok(_))) => {}
-            Ok(Message::Terminal(Err(error))) => return Err(error).context("cannot read the terminal's keys"),
+            Ok(Message::Terminal(Err(error))) => {
+                return Err(error).context("cannot read the terminal's keys");
+            }
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => bail!("the threads of the view have ended; this is a bug"),
         }

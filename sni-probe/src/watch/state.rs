@@ -257,7 +257,9 @@ impl State {
 
     fn pause(&mut self) {
         self.is_paused = !self.is_paused;
-        if !self.is_paused && let Some(held) = self.held.take() {
+        if !self.is_paused
+            && let Some(held) = self.held.take()
+        {
             self.shown = Some(held);
             self.follow_selected();
         }

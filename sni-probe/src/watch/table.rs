@@ -14,8 +14,8 @@ use crate::output::text::printable;
 /// In front of the selected line.
 const MARK: &str = "> ";
 const MARK_WIDTH: u16 = 2;
-/// Minutes that a trend shows.
-const TREND_MINUTES: u16 = 60;
+/// Bars of a trend at most: two minutes each.
+const TREND_WIDTH: u16 = 30;
 
 /// A column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Column {
             // A JA4.
             Self::Software => 36,
             Self::Outcome => 32,
-            Self::Trend => TREND_MINUTES,
+            Self::Trend => TREND_WIDTH,
             _ => self.least_width(),
         }
     }
@@ -145,7 +145,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, area: R
             Column::Outcome => {
                 let last = client.last_handshakes.first();
                 let style = last.map_or_else(Default::default, |last| look.outcome(&last.outcome));
-                Line::styled(column.text(client, shown), style)
+                Line::styled(shorten(column.text(client, shown), usize::from(width)), style)
             }
             column if column.is_number() => Line::from(column.text(client, shown)).right_aligned(),
             column => Line::from(shorten(column.text(client, shown), usize::from(width))),
@@ -179,20 +179,32 @@ fn columns(rows: &[&Client], shown: &Shown, width: u16) -> Vec<(Column, u16)> {
             chosen.push((column, column.least_width()));
         }
     }
-    // What is left goes to those whose texts are longer.
-    for (column, width) in &mut chosen {
+    share(left, &mut chosen, |column| {
+        if column == Column::Trend {
+            return column.most_width();
+        }
         let longest = rows.iter().map(|client| column.text(client, shown).len()).max().unwrap_or(0);
-        let wanted = match column {
-            Column::Trend => TREND_MINUTES / 2,
-            _ => u16::try_from(longest).unwrap_or(u16::MAX).min(column.most_width()),
-        };
-        let more = wanted.saturating_sub(*width).min(left);
-        *width += more;
-        left -= more;
+        u16::try_from(longest).unwrap_or(u16::MAX).min(column.most_width())
+    });
+    chosen.sort_by_key(|(column, _)| Column::ALL.iter().position(|other| other == column));
+    chosen
+}
+
+/// Shares the characters that are left among columns that want more, one each in turn.
+fn share(mut left: u16, columns: &mut [(Column, u16)], wanted: impl Fn(Column) -> u16) {
+    let wanted: Vec<u16> = columns.iter().map(|&(column, _)| wanted(column)).collect();
+    loop {
+        let before = left;
+        for ((_, width), wanted) in columns.iter_mut().zip(&wanted) {
+            if left > 0 && *width < *wanted {
+                *width += 1;
+                left -= 1;
+            }
+        }
+        if left == before {
+            return;
+        }
     }
-    let mut columns = chosen;
-    columns.sort_by_key(|(column, _)| Column::ALL.iter().position(|other| other == column));
-    columns
 }
 
 /// Text of ASCII in at most `width` characters.

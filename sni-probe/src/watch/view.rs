@@ -72,7 +72,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, now: In
     let notices = notices(state, look, now);
     let sentence = sentence(state, look);
     let is_low = area.height < 8;
-    let sentence_height = if sentence.width() > usize::from(area.width) && !is_low { 2 } else { 1 };
+    let most = if is_low { 1 } else { 2 };
+    let height = |line: &Line<'_>| line.width().div_ceil(usize::from(area.width.max(1))).clamp(1, most);
     // The more important a part is, the earlier it gets its lines.
     let mut left = area.height;
     let mut take = |wanted: usize| {
@@ -80,7 +81,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, now: In
         left -= taken;
         taken
     };
-    let heights = [take(sentence_height), take(1), take(notices.len()), take(usize::from(!is_low))];
+    let heights = [
+        take(height(&sentence)),
+        take(1),
+        take(notices.iter().map(height).sum()),
+        take(usize::from(!is_low)),
+    ];
     let [sentence_height, top_height, notices_height, footer_height] = heights;
     let [top_area, sentence_area, notices_area, body_area, footer_area] = Layout::vertical([
         Constraint::Length(top_height),
@@ -90,9 +96,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, now: In
         Constraint::Length(footer_height),
     ])
     .areas(area);
+    let wrap = Wrap { trim: true };
     frame.render_widget(top(state, look), top_area);
-    frame.render_widget(Paragraph::new(sentence).wrap(Wrap { trim: true }), sentence_area);
-    frame.render_widget(Paragraph::new(notices), notices_area);
+    frame.render_widget(Paragraph::new(sentence).wrap(wrap), sentence_area);
+    frame.render_widget(Paragraph::new(notices).wrap(wrap), notices_area);
     frame.render_widget(footer(state), footer_area);
     match state.pane {
         Pane::Table | Pane::Filter => body(frame, state, look, body_area),
@@ -210,7 +217,8 @@ fn body(frame: &mut Frame<'_>, state: &mut State, look: Look, area: Rect) {
     // An empty line between the two, where there is room.
     let gap = u16::from(height > 0 && area.height > 12);
     let [kinds_area, _, clients_area] =
-        Layout::vertical([Constraint::Length(height), Constraint::Length(gap), Constraint::Min(0)]).areas(area);
+        Layout::vertical([Constraint::Length(height), Constraint::Length(gap), Constraint::Min(0)])
+            .areas(area);
     draw_kinds(frame, shown, rows, look, kinds_area);
     table::draw(frame, state, look, clients_area);
 }

@@ -1,8 +1,8 @@
 //! Numbers and times for people, and text from the wire fit for a terminal.
 
 use jiff::{SignedDuration, Timestamp};
-use sni_probe_core::vocabulary::OutcomeClass;
 use sni_probe_core::vocabulary::Label as _;
+use sni_probe_core::vocabulary::OutcomeClass;
 
 use crate::api::model::{Client, LastHandshake};
 use crate::output::text::{printable, printable_within};

@@ -20,3 +20,4 @@ mod prometheus;
 mod site;
 mod tunnels;
 mod untouched;
+mod watch;

@@ -178,8 +178,7 @@ fn nothing_of_the_wire_but_printable_ascii() {
         summary.sentence.clone_from(&hostile);
         summary.handshakes[0].sni.clone_from(&hostile);
         summary.handshakes[1].outcome.clone_from(&hostile);
-        summary.interfaces[0] =
-            Interface { name: hostile.clone(), ready: false, status: hostile.clone() };
+        summary.interfaces[0] = Interface { name: hostile.clone(), ready: false, status: hostile.clone() };
         summary.not_seen = vec![NotSeen { metric: hostile.clone(), reason: hostile.clone(), count: 1 }];
         let client = &mut snapshot.clients.clients[0];
         for field in [&mut client.client, &mut client.gateway, &mut client.tls_version] {
