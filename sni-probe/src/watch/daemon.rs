@@ -1,5 +1,7 @@
 //! A daemon as the source: its API by HTTP or HTTPS.
 
+mod trust;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -7,10 +9,14 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use rustls::pki_types::CertificateDer;
 use serde::de::DeserializeOwned;
 use ureq::http::{StatusCode, Uri, header};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{PemItem, parse_pem};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector as _, TcpConnector};
 
+use self::trust::TrustingConnector;
 use super::Snapshot;
 use crate::cli::WatchOptions;
 
@@ -43,12 +49,7 @@ impl Daemon {
             (Some(user), Some(file)) => Some(authorization(user, file)?),
             _ => None,
         };
-        let mut tls = TlsConfig::builder();
-        if let Some(file) = &options.ca {
-            tls = tls.root_certs(RootCerts::new_with_certs(&certificates(file)?));
-        }
         let config = ureq::Agent::config_builder()
-            .tls_config(tls.build())
             .timeout_global(Some(TIMEOUT))
             .http_status_as_error(false)
             // Credentials are for this daemon and no other server.
@@ -59,7 +60,14 @@ impl Daemon {
             .max_idle_age(MAX_IDLE)
             .user_agent(concat!("sni-probe/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self { agent: config.new_agent(), base, authorization })
+        let agent = match &options.ca {
+            Some(file) => {
+                let connector = TcpConnector::default().chain(TrustingConnector::new(certificates(file)?)?);
+                ureq::Agent::with_parts(config, connector, DefaultResolver::default())
+            }
+            None => config.new_agent(),
+        };
+        Ok(Self { agent, base, authorization })
     }
 
     /// Its URL.
@@ -85,10 +93,10 @@ impl Daemon {
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
-        let mut answer = request.call().map_err(explain)?;
+        let mut answer = request.call().map_err(|error| explain(&error))?;
         self.check(answer.status(), path)?;
         let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES);
-        let body = body.read_to_vec().map_err(explain)?;
+        let body = body.read_to_vec().map_err(|error| explain(&error))?;
         serde_json::from_slice(&body).map_err(|error| {
             anyhow!(
                 "{path}: the answer is not understood: {error}; is this an sni-probe of the same version?"
@@ -116,34 +124,42 @@ impl Daemon {
 }
 
 /// What to say when no answer came.
-fn explain(error: ureq::Error) -> anyhow::Error {
-    let hint = match &error {
-        ureq::Error::Io(_) | ureq::Error::ConnectionFailed => "is the daemon running, with --web on?",
-        ureq::Error::Timeout(_) => "is the daemon busy, or the port closed by a firewall?",
-        ureq::Error::HostNotFound => "is the name in --url right?",
-        ureq::Error::BodyExceedsLimit(_) => "is this an sni-probe?",
-        _ => "is the URL right?",
-    };
-    let said = match &error {
-        // Without the number of the system's error.
-        ureq::Error::Io(error) if error.raw_os_error().is_some() => error.kind().to_string(),
-        error => error.to_string(),
-    };
-    // TLS errors come within those of input and output, in words of the library.
-    let hint = if said.contains("CaUsedAsEndEntity") {
-        "the daemon's certificate says of itself that it is a CA's; make it with basicConstraints=CA:FALSE"
-    } else if said.contains("UnknownIssuer") {
-        "give the daemon's certificate, or that of its CA, with --ca"
-    } else if said.contains("NotValidForName") {
-        "use a name that is in the daemon's certificate (subjectAltName)"
-    } else if said.contains("invalid peer certificate") {
-        "see the daemon's --tls-cert"
-    } else if said.contains("InvalidContentType") {
-        "does the daemon speak http, not https?"
-    } else {
-        hint
+fn explain(error: &ureq::Error) -> anyhow::Error {
+    const RUNNING: &str = "is the daemon running, with --web on?";
+    let (said, hint) = match error {
+        ureq::Error::Rustls(error) => (error.to_string(), tls_hint(error)),
+        ureq::Error::Io(error) => {
+            match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                Some(error) => (error.to_string(), tls_hint(error)),
+                // Without the number of the system's error.
+                None if error.raw_os_error().is_some() => (error.kind().to_string(), RUNNING),
+                None => (error.to_string(), RUNNING),
+            }
+        }
+        ureq::Error::ConnectionFailed => (error.to_string(), RUNNING),
+        ureq::Error::Timeout(_) => {
+            (error.to_string(), "is the daemon busy, or the port closed by a firewall?")
+        }
+        ureq::Error::HostNotFound => (error.to_string(), "is the name in --url right?"),
+        ureq::Error::BodyExceedsLimit(_) => (error.to_string(), "is this an sni-probe?"),
+        _ => (error.to_string(), "is the URL right?"),
     };
     anyhow!("{said}; {hint}")
+}
+
+fn tls_hint(error: &rustls::Error) -> &'static str {
+    use rustls::{CertificateError, Error, InvalidMessage};
+    match error {
+        Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "use a name in --url that is in the daemon's certificate (subjectAltName)",
+        Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "see the daemon's --tls-cert"
+        }
+        Error::InvalidCertificate(_) => "give the daemon's certificate, or that of its CA, with --ca",
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => "does the daemon speak http, not https?",
+        _ => "see the daemon's --tls-cert",
+    }
 }
 
 /// The URL with a scheme and without a slash at the end.
@@ -180,15 +196,15 @@ fn authorization(user: &str, file: &Path) -> anyhow::Result<String> {
     Ok(format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))
 }
 
-fn certificates(file: &Path) -> anyhow::Result<Vec<Certificate<'static>>> {
+fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let name = file.display();
     let pem = fs::read(file).with_context(|| format!("cannot read certificates from {name}; see --ca"))?;
     let mut certificates = Vec::new();
     for item in parse_pem(&pem) {
-        match item.with_context(|| format!("--ca {name}: expected certificates in PEM"))? {
-            PemItem::Certificate(certificate) => certificates.push(certificate),
-            // A private key beside the certificate is none of our business.
-            _ => {}
+        let item = item.with_context(|| format!("--ca {name}: expected certificates in PEM"))?;
+        // A private key beside the certificate is none of our business.
+        if let PemItem::Certificate(certificate) = item {
+            certificates.push(certificate.der().to_vec().into());
         }
     }
     if certificates.is_empty() {

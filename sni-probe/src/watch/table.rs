@@ -1,5 +1,7 @@
 //! Draws the table of clients: as many columns as fit, the more important ones first.
 
+use std::fmt::Write as _;
+
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
@@ -78,10 +80,9 @@ impl Column {
             Self::Name => 12,
             Self::Software => 10,
             Self::Handshakes | Self::Rate => 6,
-            Self::Refused => 7,
+            Self::Refused | Self::Trend => 7,
             Self::Age => 4,
             Self::Outcome => 16,
-            Self::Trend => 7,
         }
     }
 
@@ -233,7 +234,8 @@ fn title(state: &State) -> Line<'static> {
         let handshakes = sum(counts, |_| true);
         if handshakes > 0 {
             let refused = sum(counts, |count| words::is_refusal(&count.outcome));
-            text += &format!("; {who}: {handshakes}, {refused} refused");
+            // Writing to a `String` cannot fail.
+            let _ = write!(text, "; {who}: {handshakes}, {refused} refused");
         }
     }
     Line::styled(text, HEADING)

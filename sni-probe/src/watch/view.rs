@@ -219,7 +219,7 @@ fn body(frame: &mut Frame<'_>, state: &mut State, look: Look, area: Rect) {
     let [kinds_area, _, clients_area] =
         Layout::vertical([Constraint::Length(height), Constraint::Length(gap), Constraint::Min(0)])
             .areas(area);
-    draw_kinds(frame, shown, rows, look, kinds_area);
+    draw_kinds(frame, &rows, look, kinds_area);
     table::draw(frame, state, look, clients_area);
 }
 
@@ -265,7 +265,7 @@ pub(super) fn kinds(shown: &Shown) -> Vec<KindRow<'_>> {
     rows
 }
 
-fn draw_kinds(frame: &mut Frame<'_>, shown: &Shown, rows: Vec<KindRow<'_>>, look: Look, area: Rect) {
+fn draw_kinds(frame: &mut Frame<'_>, rows: &[KindRow<'_>], look: Look, area: Rect) {
     const COLUMNS: [u16; 4] = [8, 18, 9, 12];
     if area.height == 0 {
         return;

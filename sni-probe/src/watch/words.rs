@@ -144,7 +144,7 @@ pub(super) fn trend(values: &[u64], width: usize, bars: Bars) -> String {
     }
     let a_bar = values.len().div_ceil(width);
     // The newest value ends a bar: bars do not change their values from one look to the next but at that end.
-    let sums: Vec<u64> = values.rchunks(a_bar).rev().map(|values| saturating_sum(values)).collect();
+    let sums: Vec<u64> = values.rchunks(a_bar).rev().map(saturating_sum).collect();
     let most = sums.iter().copied().max().unwrap_or(0).max(1);
     let characters = bars.characters();
     let steps = (characters.len() - 1) as u128;

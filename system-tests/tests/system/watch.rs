@@ -5,12 +5,16 @@
 mod fake;
 mod tmux;
 
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use system_tests::certificate::{Algorithm, Certificate};
 use system_tests::probe::{HTTP_PORT, binary};
-use system_tests::process::{Finished, run};
+use system_tests::process::{Finished, Service, run};
 
 use self::fake::Daemon;
 use self::tmux::Tmux;
@@ -217,6 +221,43 @@ fn a_signal_ends_plain_text() {
     let shell = format!("timeout --preserve-status --signal TERM 1 {} > /dev/null", watch(&daemon.url()));
     let finished = run(Command::new("bash").args(["-c", &shell]), Duration::from_secs(20)).unwrap();
     assert!(finished.success(), "{finished:?}");
+}
+
+/// An HTTPS server with the answers, of openssl.
+fn https(directory: &Path, certificate: &Certificate, port: u16) -> Service {
+    let api = directory.join("api/v1");
+    fs::create_dir_all(&api).unwrap();
+    for (name, answer) in fake::ANSWERS {
+        fs::write(api.join(name), answer).unwrap();
+    }
+    let mut openssl = Command::new("openssl");
+    openssl.current_dir(directory).args(["s_server", "-WWW", "-accept", &format!("127.0.0.1:{port}")]);
+    openssl.arg("-cert").arg(&certificate.certificate).arg("-key").arg(&certificate.key);
+    let mut service = Service::start("s_server", &mut openssl, directory).unwrap();
+    let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+    service.wait_for("the server to listen", TIMEOUT, listens).unwrap();
+    service
+}
+
+#[test]
+fn https_with_a_certificate_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let own = Certificate::create(directory.path(), "localhost", Algorithm::Ecdsa).unwrap();
+    let other = Certificate::create(directory.path(), "other", Algorithm::Ecdsa).unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let _server = https(directory.path(), &own, port);
+    let url = |host: &str| format!("https://{host}:{port}");
+    let own = own.certificate.to_str().unwrap();
+    let seen = plain(&url("localhost"), &["--once", "--ca", own]);
+    assert!(seen.success() && seen.stdout.contains("node-1  ready"), "{seen:?}");
+    for (url, options, hint) in [
+        (url("localhost"), &[][..], "give the daemon's certificate, or that of its CA, with --ca"),
+        (url("localhost"), &["--ca", other.certificate.to_str().unwrap()], "of its CA, with --ca"),
+        (url("127.0.0.1"), &["--ca", own], "use a name in --url that is in the daemon's certificate"),
+    ] {
+        let refused = plain(&url, &[&["--once"], options].concat());
+        assert!(refused.code == 2 && refused.stderr.contains(hint), "{refused:?}");
+    }
 }
 
 #[test]

@@ -154,9 +154,16 @@ fn answers_that_are_none() {
 }
 
 #[test]
+fn https_of_a_daemon_that_speaks_http() {
+    let address = serve_bytes(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    let daemon = Daemon::new(&format!("https://{address}"), &options(&[])).unwrap();
+    assert_parts(&error(&daemon), &["does the daemon speak http, not https?"]);
+}
+
+#[test]
 fn an_endless_answer_is_cut() {
     let endless = || async {
-        let chunk = axum::body::Bytes::from_static(&[b' '; 1 << 16]);
+        let chunk = axum::body::Bytes::from(vec![b' '; 1 << 16]);
         let chunks = futures_util::stream::repeat_with(move || Ok::<_, std::io::Error>(chunk.clone()));
         axum::body::Body::from_stream(chunks)
     };

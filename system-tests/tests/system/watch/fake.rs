@@ -15,6 +15,10 @@ const SUMMARY: &str = include_str!("../../../../sni-probe/src/watch/samples/summ
 const CLIENTS: &str = include_str!("../../../../sni-probe/src/watch/samples/clients.json");
 const HANDSHAKES: &str = include_str!("../../../../sni-probe/src/watch/samples/handshakes.json");
 
+/// The answers, by the last part of their paths.
+pub(super) const ANSWERS: [(&str, &str); 3] =
+    [("summary", SUMMARY), ("clients", CLIENTS), ("handshakes", HANDSHAKES)];
+
 /// It answers until it is dropped. Each summary is a second later than the one before, and tells of three more resets.
 pub(super) struct Daemon {
     address: SocketAddr,
