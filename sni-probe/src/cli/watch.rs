@@ -66,7 +66,7 @@ Examples:
       What the daemon of a node sees; takes no rights.
   kubectl port-forward daemonset/sni-probe 9917 & sni-probe watch --url http://localhost:9917
       The same from outside of the cluster.
-  sni-probe watch --url https://node-1:9917 --ca daemon.pem --user sre --password-file ~/.sni-probe-password
+  sni-probe watch --url https://node-1:9917 --ca daemon.pem --user sre --password-file pw
       A daemon with --tls-cert and --auth-file.
   sni-probe watch --url http://node-1:9917 --once
       A report for a script or a ticket; fails if the daemon does not answer.

@@ -20,7 +20,7 @@ use self::trust::TrustingConnector;
 use super::Snapshot;
 use crate::cli::WatchOptions;
 
-/// From the request to the end of the answer; there are three requests.
+/// From the request to the end of the answer; there are two or three requests.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of an answer: 10,000 clients at 3 KB. Stops an endless answer.
 const MAX_ANSWER_BYTES: u64 = 32 * 1024 * 1024;
@@ -36,6 +36,7 @@ pub(super) struct Daemon {
     base: String,
     /// The header `Authorization`.
     authorization: Option<String>,
+    wants_handshakes: bool,
 }
 
 impl Daemon {
@@ -67,7 +68,7 @@ impl Daemon {
             }
             None => config.new_agent(),
         };
-        Ok(Self { agent, base, authorization })
+        Ok(Self { agent, base, authorization, wants_handshakes: super::wants_handshakes(options) })
     }
 
     /// Its URL.
@@ -83,7 +84,7 @@ impl Daemon {
         Ok(Snapshot {
             summary: self.get("/api/v1/summary")?,
             clients: self.get("/api/v1/clients")?,
-            handshakes: self.get("/api/v1/handshakes")?,
+            handshakes: self.wants_handshakes.then(|| self.get("/api/v1/handshakes")).transpose()?,
         })
     }
 

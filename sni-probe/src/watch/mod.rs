@@ -32,7 +32,7 @@ use serde::Serialize;
 
 use self::daemon::Daemon;
 use crate::api::model::{Clients, Handshakes, Summary};
-use crate::cli::WatchOptions;
+use crate::cli::{WatchFormat, WatchOptions};
 
 /// What is shown: the answers of `/api/v1/` at one time.
 #[derive(Clone, Debug, Serialize)]
@@ -41,8 +41,9 @@ pub(crate) struct Snapshot {
     pub(crate) summary: Summary,
     /// `/api/v1/clients`.
     pub(crate) clients: Clients,
-    /// `/api/v1/handshakes`.
-    pub(crate) handshakes: Handshakes,
+    /// `/api/v1/handshakes`: many, and shown to programs only ([`wants_handshakes`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) handshakes: Option<Handshakes>,
 }
 
 /// Watches until the user ends it, a signal does, or what was asked for is printed.
@@ -76,6 +77,11 @@ pub(crate) fn show(
         plain::run(options, &place, source, &stop)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether [`Snapshot::handshakes`] will be printed.
+pub(crate) fn wants_handshakes(options: &WatchOptions) -> bool {
+    options.format == Some(WatchFormat::Json)
 }
 
 /// Whether the log has to be silent: it would be written across the screen.

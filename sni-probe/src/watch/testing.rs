@@ -30,6 +30,6 @@ pub(super) fn sample() -> Snapshot {
     Snapshot {
         summary: serde_json::from_str(summary).unwrap(),
         clients: serde_json::from_str(clients).unwrap(),
-        handshakes: serde_json::from_str(handshakes).unwrap(),
+        handshakes: Some(serde_json::from_str(handshakes).unwrap()),
     }
 }

@@ -211,11 +211,15 @@ fn footer(state: &State) -> Line<'static> {
 fn body(frame: &mut Frame<'_>, state: &mut State, look: Look, area: Rect) {
     let Some(shown) = state.shown() else { return };
     let rows = kinds(shown);
-    // Clients get at least two thirds. With fewer than two lines there is a heading and nothing below it.
-    let height = u16::try_from(rows.len() + 1).unwrap_or(u16::MAX).min(area.height / 3);
-    let height = if height < 2 { 0 } else { height };
     // An empty line between the two, where there is room.
-    let gap = u16::from(height > 0 && area.height > 12);
+    let gap = usize::from(area.height > 10);
+    let room = usize::from(area.height) - gap;
+    // Clients get two thirds, or what they need if that is less; a title and a heading are above them.
+    let clients_height = (state.rows().len() + 2).min(room - room / 3);
+    let height = (rows.len() + 1).min(room - clients_height);
+    // With less there would be a heading and nothing below it.
+    let (height, gap) = if height < 2 { (0, 0) } else { (height, gap) };
+    let [height, gap] = [height, gap].map(|lines| u16::try_from(lines).unwrap_or(u16::MAX));
     let [kinds_area, _, clients_area] =
         Layout::vertical([Constraint::Length(height), Constraint::Length(gap), Constraint::Min(0)])
             .areas(area);

@@ -199,6 +199,7 @@ fn plain_text_and_json_in_a_pipe() {
     assert_eq!(lines.len(), 2);
     assert_eq!(lines[0]["clients"]["clients"][0]["client"], JAVA);
     assert_eq!(lines[1]["summary"]["node"], "node-1");
+    assert_eq!(lines[1]["handshakes"]["handshakes"][0]["outcome"], "reset_by_gateway");
 }
 
 #[test]

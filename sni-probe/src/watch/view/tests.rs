@@ -87,6 +87,15 @@ fn whole_screens() {
     assert_eq!(screen(&mut state(), (1, 1)), "2\n", "the sentence comes first");
 }
 
+/// The screen of the manual: it is what the program draws.
+#[test]
+fn the_screen_in_the_docs() {
+    const DOCS: &str = include_str!("../../../../docs/watch.md");
+    let look = Look { colour: false, bars: Bars::Unicode };
+    let shown = text(&render(&mut state(), look, (112, 15)));
+    assert!(DOCS.contains(&shown), "docs/watch.md is not up to date:\n{shown}");
+}
+
 #[test]
 fn the_keys_fit_on_a_line() {
     for pane in [Pane::Table, Pane::Filter, Pane::Details, Pane::Help] {
