@@ -64,8 +64,8 @@ Examples:
       What happens on this machine; takes the rights that `run` takes.
   sni-probe watch --url http://node-1:9917
       What the daemon of a node sees; takes no rights.
-  kubectl port-forward daemonset/sni-probe 9917 & sni-probe watch --url http://localhost:9917
-      The same from outside of the cluster.
+  kubectl -n sni-probe port-forward POD 9917 & sni-probe watch --url http://localhost:9917
+      The same from outside of the cluster, by the daemon's pod.
   sni-probe watch --url https://node-1:9917 --ca daemon.pem --user sre --password-file pw
       A daemon with --tls-cert and --auth-file.
   sni-probe watch --url http://node-1:9917 --once

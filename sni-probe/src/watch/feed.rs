@@ -53,3 +53,37 @@ pub(super) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
     }
     Ok(stop)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::super::testing::sample;
+    use super::*;
+
+    #[test]
+    fn looks_until_nobody_receives() {
+        const DEADLINE: Duration = Duration::from_secs(20);
+        let alive = Arc::new(());
+        let source = {
+            let alive = Arc::clone(&alive);
+            let mut looks = 0;
+            move || {
+                let _ = &alive;
+                looks += 1;
+                if looks == 2 { Err(anyhow::anyhow!("no answer")) } else { Ok(sample()) }
+            }
+        };
+        let (sender, receiver) = sync_channel(1);
+        spawn(Duration::from_millis(1), source, sender, |result| result.is_ok()).unwrap();
+        // A failure is no end.
+        let seen: Vec<bool> = (0..4).map(|_| receiver.recv_timeout(DEADLINE).unwrap()).collect();
+        assert_eq!(seen, [true, false, true, true]);
+        drop(receiver);
+        let begin = Instant::now();
+        while Arc::strong_count(&alive) > 1 {
+            assert!(begin.elapsed() < DEADLINE, "the thread goes on");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}

@@ -86,10 +86,11 @@ impl Rates {
 
 impl Sample {
     fn of(snapshot: &Snapshot) -> Self {
-        let mut kinds = HashMap::new();
+        let mut kinds: HashMap<Kind, u64> = HashMap::new();
         // Sources are told apart there, and not here.
         for count in &snapshot.summary.handshakes {
-            *kinds.entry((count.sni.clone(), count.outcome.clone())).or_default() += count.handshakes;
+            let sum = kinds.entry((count.sni.clone(), count.outcome.clone())).or_default();
+            *sum = sum.saturating_add(count.handshakes);
         }
         let clients = snapshot.clients.clients.iter().map(|client| {
             let counted = Counted { first_seen: client.first_seen, handshakes: client.handshakes };

@@ -1,8 +1,10 @@
 //! What the screen shows, and how snapshots, keys and time change it. No terminal, no clock of its own.
 
 use std::cmp::Ordering;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use jiff::SignedDuration;
 
 use super::Snapshot;
@@ -68,7 +70,7 @@ pub(super) enum Pane {
     Help,
 }
 
-/// By what clients are sorted: the most first, but names from a to z.
+/// By what clients are sorted: the most first, but clients by address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sort {
     Refused,
@@ -110,7 +112,7 @@ impl Sort {
             Self::Client => Ordering::Equal,
         };
         // Lines that are equal keep their places from one look to the next.
-        order.then_with(|| a.client.cmp(&b.client))
+        order.then_with(|| place(&a.client).cmp(&place(&b.client)))
     }
 }
 
@@ -296,6 +298,12 @@ impl State {
             None => self.select(self.row),
         }
     }
+}
+
+/// By what clients are sorted: addresses and subnets as numbers, others (hashes) before them as text.
+fn place(client: &str) -> (Option<IpNet>, &str) {
+    let network = client.parse().ok().or_else(|| client.parse::<IpAddr>().ok().map(IpNet::from));
+    (network, client)
 }
 
 /// Whether one of its names has `filter` in it, which is in lower case.

@@ -61,6 +61,14 @@ fn sorted_by_each_column_and_back() {
 }
 
 #[test]
+fn addresses_are_sorted_as_numbers() {
+    let mut clients = ["10.0.0.10", "2001:db8::1", "10.0.0.9", "10.0.0.0/24", "hash-b", "9.0.0.1", "hash-a"];
+    clients.sort_by(|a, b| place(a).cmp(&place(b)));
+    let expected = ["hash-a", "hash-b", "9.0.0.1", "10.0.0.0/24", "10.0.0.9", "10.0.0.10", "2001:db8::1"];
+    assert_eq!(clients, expected);
+}
+
+#[test]
 fn the_filter_looks_into_client_name_software_and_ja4() {
     for (filter, expected) in [
         ("192.0", &[JAVA][..]),

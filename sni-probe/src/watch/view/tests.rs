@@ -215,6 +215,39 @@ fn nothing_of_the_wire_but_printable_ascii() {
 }
 
 #[test]
+fn numbers_and_times_without_sense() {
+    use jiff::Timestamp;
+    let mut state = state_of(|snapshot| {
+        for count in &mut snapshot.summary.handshakes {
+            count.handshakes = u64::MAX;
+        }
+        for series in &mut snapshot.summary.last_hour.series {
+            series.handshakes = vec![u64::MAX; 1000];
+        }
+        snapshot.clients.time = Timestamp::MIN;
+        for client in &mut snapshot.clients.clients {
+            (client.handshakes, client.refused) = (u64::MAX, u64::MAX);
+            (client.first_seen, client.last_seen) = (Timestamp::MAX, Timestamp::MIN);
+            client.last_refused = Some(Timestamp::MAX);
+            client.per_minute = vec![u64::MAX; 1000];
+            client.last_handshakes[0].latency_us = u64::MAX;
+        }
+        for count in snapshot.clients.other.iter_mut().chain(&mut snapshot.clients.expected) {
+            count.handshakes = u64::MAX;
+        }
+    });
+    assert!(screen(&mut state, (120, 40)).contains("18.4E"));
+    keys(&mut state, &[Action::Enter]);
+    assert!(screen(&mut state, (120, 40)).contains(&u64::MAX.to_string()));
+    for time in [Timestamp::MAX, Timestamp::MIN] {
+        let mut snapshot = sample();
+        (snapshot.summary.time, snapshot.clients.time) = (time, time);
+        state.receive(Ok(Box::new(snapshot)), Instant::now());
+        screen(&mut state, (120, 40));
+    }
+}
+
+#[test]
 fn what_makes_the_rest_doubtful_is_told() {
     let mut state = state_of(|snapshot| {
         let summary = &mut snapshot.summary;

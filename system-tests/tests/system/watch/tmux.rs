@@ -1,57 +1,49 @@
 //! A terminal for one command: a tmux server of its own, which is killed at the end.
 
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use system_tests::process::run_ok;
 use system_tests::wait_until;
+use tempfile::TempDir;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// What the shell in the terminal says once the command has ended, before the exit code.
 const ENDED: &str = "the command ended with";
-/// How many servers this process has started: tests run side by side.
-static STARTED: AtomicU32 = AtomicU32::new(0);
 
 pub(super) struct Tmux {
-    /// Name of the server's socket.
-    socket: String,
+    /// Has the server's socket.
+    directory: TempDir,
 }
 
 impl Tmux {
     /// Runs `command` in a terminal of this many columns and lines.
     pub(super) fn start(command: &str, size: (u16, u16), environment: &[(&str, &str)]) -> Self {
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let tmux = Self { socket: format!("sni-probe-{}-{number}", std::process::id()) };
-        let environment: String =
-            environment.iter().map(|(name, value)| format!("export {name}={value}; ")).collect();
+        let tmux = Self { directory: tempfile::tempdir().unwrap() };
         // The terminal stays after the command, to be looked at.
-        let shell = format!(
-            "unset NO_COLOR; export LC_ALL=C.UTF-8; {environment}{command}; echo {ENDED} $?; stty -a; exec sleep 600"
-        );
+        let shell = format!("{command}; echo {ENDED} $?; stty -a; exec sleep 600");
         let (columns, lines) = (size.0.to_string(), size.1.to_string());
-        tmux.run(&[
-            "-f",
-            "/dev/null",
-            "-u",
-            "new-session",
-            "-d",
-            "-x",
-            &columns,
-            "-y",
-            &lines,
-            "bash",
-            "-c",
-            &shell,
-        ]);
+        let mut words = vec!["-f", "/dev/null", "-u", "new-session", "-d", "-x", &columns, "-y", &lines];
+        let variables = environment.iter().map(|(name, value)| format!("{name}={value}"));
+        let variables: Vec<String> = variables.chain(["LC_ALL=C.UTF-8".to_owned()]).collect();
+        words.extend(variables.iter().flat_map(|variable| ["-e", variable]));
+        words.extend(["bash", "-c", &shell]);
+        tmux.run(&words);
         tmux
     }
 
-    fn run(&self, words: &[&str]) -> String {
+    /// A tmux that talks to this server.
+    fn tmux(&self) -> Command {
         let mut command = Command::new("tmux");
-        command.args(["-L", &self.socket]).args(words).env_remove("TMUX");
+        command.arg("-S").arg(self.directory.path().join("socket"));
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> String {
+        let mut command = self.tmux();
+        command.args(words).env_remove("TMUX").env_remove("NO_COLOR");
         run_ok(&mut command, TIMEOUT).unwrap()
     }
 
@@ -76,7 +68,8 @@ impl Tmux {
         let mut screen = String::new();
         let found = wait_until(what, TIMEOUT, || {
             screen = self.screen();
-            Ok(condition(&screen).then_some(()))
+            // Not in the middle of a drawing.
+            Ok((condition(&screen) && self.screen() == screen).then_some(()))
         });
         found.unwrap_or_else(|error| panic!("{error:#}; the screen:\n{screen}"));
         screen
@@ -117,7 +110,6 @@ impl Tmux {
 
 impl Drop for Tmux {
     fn drop(&mut self) {
-        let kill = Command::new("tmux").args(["-L", &self.socket, "kill-server"]).output();
-        drop(kill);
+        let _ = self.tmux().arg("kill-server").output();
     }
 }
