@@ -1,9 +1,10 @@
 //! The live view: keys and snapshots in, the screen out.
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,18 +38,27 @@ pub(super) fn run(
     source: impl FnMut() -> anyhow::Result<Snapshot> + Send + 'static,
     stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<()> {
-    let look = Look { colour: logging::colour(&io::stdout()), bars: Bars::of_locale() };
     let (sender, receiver) = sync_channel(MAX_WAITING);
     let mut terminal = Restored::init()?;
     feed::spawn(interval, source, sender.clone(), Message::Snapshot)?;
     read_terminal(sender)?;
-    let mut state = State::new(place, interval, Instant::now());
+    let state = State::new(place, interval, Instant::now());
+    show(&mut terminal.0, state, &receiver, stop)
+}
+
+fn show(
+    terminal: &mut DefaultTerminal,
+    mut state: State,
+    receiver: &Receiver<Message>,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    let look = Look { colour: logging::colour(&io::stdout()), bars: Bars::of_locale() };
     let mut drawn: Option<Instant> = None;
     let mut has_changed = true;
     while !stop.load(Ordering::Relaxed) {
         if has_changed || drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW) {
             let now = Instant::now();
-            let draw = terminal.0.draw(|frame| view::draw(frame, &mut state, look, now));
+            let draw = terminal.draw(|frame| view::draw(frame, &mut state, look, now));
             draw.context("cannot draw on the terminal")?;
             (drawn, has_changed) = (Some(now), false);
         }
@@ -90,8 +100,11 @@ fn read_terminal(sender: SyncSender<Message>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The terminal, put in order when it is dropped; a panic does so before it is told.
-struct Restored(DefaultTerminal);
+/// The terminal, put in order when this is dropped; a panic does so before it is told.
+///
+/// The library's terminal itself is not dropped: if the terminal has gone, it would tell so on stderr, which has gone
+/// as well, by a macro that panics.
+struct Restored(ManuallyDrop<DefaultTerminal>);
 
 impl Restored {
     fn init() -> anyhow::Result<Self> {
@@ -99,13 +112,15 @@ impl Restored {
         let terminal = terminal.inspect_err(|_| {
             let _ = ratatui::try_restore();
         });
-        Ok(Self(terminal.context("cannot use the terminal; for plain text use --format text")?))
+        let terminal = terminal.context("cannot use the terminal; for plain text use --format text")?;
+        Ok(Self(ManuallyDrop::new(terminal)))
     }
 }
 
 impl Drop for Restored {
     fn drop(&mut self) {
         // If the terminal has gone, there is nothing to put in order.
+        let _ = self.0.show_cursor();
         let _ = ratatui::try_restore();
     }
 }

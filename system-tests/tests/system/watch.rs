@@ -15,6 +15,7 @@ use nix::sys::signal::Signal;
 use system_tests::certificate::{Algorithm, Certificate};
 use system_tests::probe::{HTTP_PORT, binary};
 use system_tests::process::{Finished, Service, run};
+use system_tests::wait_until;
 
 use self::fake::Daemon;
 use self::tmux::Tmux;
@@ -121,6 +122,20 @@ fn a_signal_puts_the_terminal_in_order() {
         tmux.signal(signal);
         tmux.wait_for_end(0);
     }
+}
+
+#[test]
+fn a_terminal_that_goes_away() {
+    let daemon = Daemon::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("code");
+    // The shell stays, to tell the exit code: that of an error, not of a panic.
+    let command = format!("trap '' HUP; {}; echo $? > {}", watch(&daemon.url()), file.display());
+    let tmux = Tmux::start(&command, SIZE, &[]);
+    tmux.wait_for("the table", |screen| clients(screen).len() == 3);
+    drop(tmux);
+    let code = || Ok(fs::read_to_string(&file).ok().filter(|code| code.ends_with('\n')));
+    assert_eq!(wait_until("the exit code", TIMEOUT, code).unwrap(), "2\n");
 }
 
 #[test]
