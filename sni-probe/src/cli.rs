@@ -27,7 +27,7 @@ pub(crate) use self::evidence::EvidenceOptions;
 pub(crate) use self::kube::KubeOptions;
 pub(crate) use self::replay::{ReplayFormat, ReplayOptions};
 pub(crate) use self::wanted::Wanted;
-pub(crate) use self::watch::WatchOptions;
+pub(crate) use self::watch::{WatchFormat, WatchOptions};
 pub(crate) use self::web::{Web, WebOptions};
 use crate::logging::LogOptions;
 
@@ -283,6 +283,9 @@ fn try_parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
     let mut command =
         Cli::command().mut_args(ignore_if_empty).mut_subcommands(|verb| verb.mut_args(ignore_if_empty));
     let matches = command.try_get_matches_from_mut(arguments)?;
+    if let Some(("watch", matches)) = matches.subcommand() {
+        watch::check(matches).map_err(|error| error.format(&mut command))?;
+    }
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 

@@ -35,14 +35,17 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(cli: cli::Cli) -> anyhow::Result<ExitCode> {
-    logging::init(&cli.logging)?;
+    // A log would be written across the screen of `watch`.
+    if !matches!(&cli.command, cli::Command::Watch(options) if watch::takes_over_stderr(options)) {
+        logging::init(&cli.logging)?;
+    }
     match cli.command {
         cli::Command::Run(options) => {
             runtime()?.block_on(run::run(options))?;
             Ok(ExitCode::SUCCESS)
         }
         cli::Command::Replay(options) => replay::run(&options),
-        cli::Command::Watch(_) => anyhow::bail!("not yet"),
+        cli::Command::Watch(options) => watch::run(&options),
     }
 }
 

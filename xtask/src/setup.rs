@@ -34,6 +34,7 @@ const LAB_PROGRAMS: [(&str, &str); 14] = [
     ("nginx", "nginx-light"),
     ("haproxy", "haproxy"),
     ("tcpdump", "tcpdump"),
+    ("tmux", "tmux"),
     ("tshark", "tshark"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),

@@ -127,9 +127,14 @@ pub(crate) fn outcome_colour(outcome: Outcome) -> &'static str {
 
 /// `text` fit for a terminal: printable ASCII as it is, all else as `\xNN`, and not too long.
 pub(crate) fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len().min(MAX_NAME));
+    printable_within(MAX_NAME, text)
+}
+
+/// The same of at most `length` characters, and what the last escape and `...` take.
+pub(crate) fn printable_within(length: usize, text: &str) -> String {
+    let mut shown = String::with_capacity(text.len().min(length));
     for byte in text.bytes() {
-        if shown.len() >= MAX_NAME {
+        if shown.len() >= length {
             shown.push_str("...");
             break;
         }

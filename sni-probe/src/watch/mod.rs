@@ -1,1 +1,96 @@
-//! `watch`: a live view in the terminal.
+//! `watch`: who connects without SNI, live in the terminal.
+//!
+//! ```text
+//! source (a daemon's API, or a capture of its own) ─▶ feed (a thread) ─┬▶ state ─▶ view       on a terminal
+//!                                                  keys (a thread) ────┘
+//!                                                                      └▶ plain               elsewhere
+//! ```
+//!
+//! A source is a closure that gives a [`Snapshot`]. It is called in a thread of its own: however long it takes,
+//! keys are heeded.
+
+mod daemon;
+mod details;
+mod feed;
+mod help;
+mod keys;
+mod plain;
+mod rates;
+mod screen;
+mod state;
+mod table;
+#[cfg(test)]
+mod testing;
+mod view;
+mod words;
+
+use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
+
+use anyhow::bail;
+use serde::Serialize;
+
+use self::daemon::Daemon;
+use crate::api::model::{Clients, Handshakes, Summary};
+use crate::cli::{WatchFormat, WatchOptions};
+
+/// What is shown: the answers of `/api/v1/` at one time.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Snapshot {
+    /// `/api/v1/summary`.
+    pub(crate) summary: Summary,
+    /// `/api/v1/clients`.
+    pub(crate) clients: Clients,
+    /// `/api/v1/handshakes`: many, and shown to programs only ([`wants_handshakes`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) handshakes: Option<Handshakes>,
+}
+
+/// Watches until the user ends it, a signal does, or what was asked for is printed.
+///
+/// # Errors
+/// If it cannot run: the flags contradict each other, a file cannot be read, the terminal cannot be used.
+pub(crate) fn run(options: &WatchOptions) -> anyhow::Result<ExitCode> {
+    let Some(url) = &options.url else {
+        bail!("watch cannot capture on this machine yet; ask a daemon with --url http://NODE:9917");
+    };
+    let daemon = Daemon::new(url, options)?;
+    show(options, daemon.name(), move || daemon.fetch())
+}
+
+/// Shows what `source` gives, in the form that the options and standard output ask for.
+///
+/// `place` names the source for people. The source is called at each interval, in a thread that outlives this
+/// call by at most one interval and one call. What it fails with is shown, and it is called again.
+///
+/// # Errors
+/// If the terminal or standard output cannot be used; in plain text also if the first call fails.
+pub(crate) fn show(
+    options: &WatchOptions,
+    place: String,
+    source: impl FnMut() -> anyhow::Result<Snapshot> + Send + 'static,
+) -> anyhow::Result<ExitCode> {
+    let stop = feed::stop_on_signals()?;
+    if is_live(options) {
+        screen::run(options.interval, place, source, &stop)?;
+    } else {
+        plain::run(options, &place, source, &stop)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether [`Snapshot::handshakes`] will be printed.
+pub(crate) fn wants_handshakes(options: &WatchOptions) -> bool {
+    options.format == Some(WatchFormat::Json)
+}
+
+/// Whether the log has to be silent: it would be written across the screen.
+pub(crate) fn takes_over_stderr(options: &WatchOptions) -> bool {
+    is_live(options) && io::stderr().is_terminal()
+}
+
+/// Whether the screen is drawn, rather than lines printed.
+fn is_live(options: &WatchOptions) -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    options.format.is_none() && options.limit().is_none() && io::stdout().is_terminal() && !is_dumb
+}

@@ -21,4 +21,5 @@ mod prometheus;
 mod site;
 mod tunnels;
 mod untouched;
+mod watch;
 mod web;

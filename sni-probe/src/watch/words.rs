@@ -1,0 +1,206 @@
+//! Numbers and times for people, and text from the wire fit for a terminal.
+
+use jiff::{SignedDuration, Timestamp};
+use sni_probe_core::vocabulary::Label as _;
+use sni_probe_core::vocabulary::OutcomeClass;
+
+use crate::api::model::{Client, LastHandshake};
+use crate::output::text::{printable, printable_within};
+
+/// Characters of a sentence or an error that are shown.
+const MAX_SENTENCE: usize = 400;
+
+/// A sentence from the daemon, or an error with words of it.
+pub(super) fn sentence(text: &str) -> String {
+    printable_within(MAX_SENTENCE, text)
+}
+
+/// Time from `then` to `now`: "3 s", "5 min", "2 h", "4 d".
+pub(super) fn age(then: Timestamp, now: Timestamp) -> String {
+    duration(now.duration_since(then))
+}
+
+/// A duration in its largest unit; none is negative.
+pub(super) fn duration(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs().max(0);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86400 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86400),
+    }
+}
+
+/// The same in at most four characters, as long as it is less than 1,000 days: "3s", "5m", "2h", "4d".
+pub(super) fn short_age(then: Timestamp, now: Timestamp) -> String {
+    age(then, now).replace(" min", "m").replace(' ', "")
+}
+
+/// A number in at most six characters.
+pub(super) fn number(number: u64) -> String {
+    const MILLION: u64 = 1_000_000;
+    if number < MILLION {
+        return number.to_string();
+    }
+    let (mut unit, mut letter) = (MILLION, 'M');
+    for larger in ['G', 'T', 'P', 'E'] {
+        if number / unit < 1000 {
+            break;
+        }
+        (unit, letter) = (unit * 1000, larger);
+    }
+    format!("{}.{}{letter}", number / unit, number % unit / (unit / 10))
+}
+
+/// Handshakes a second.
+pub(super) fn rate(rate: Option<f64>) -> String {
+    match rate {
+        None => "-".to_owned(),
+        Some(rate) if rate < 99.95 => format!("{rate:.1}"),
+        Some(rate) => format!("{rate:.0}"),
+    }
+}
+
+/// From hello to outcome.
+pub(super) fn latency(microseconds: u64) -> String {
+    match microseconds {
+        0..1000 => format!("{microseconds} us"),
+        1000..1_000_000 => format!("{}.{} ms", microseconds / 1000, microseconds % 1000 / 100),
+        _ => format!("{}.{} s", microseconds / 1_000_000, microseconds % 1_000_000 / 100_000),
+    }
+}
+
+/// What became of a handshake.
+pub(super) fn outcome(handshake: &LastHandshake) -> String {
+    match &handshake.alert {
+        Some(alert) => format!("{} {}", printable(&handshake.outcome), printable(alert)),
+        None => printable(&handshake.outcome),
+    }
+}
+
+/// Whether the gateway refused it.
+pub(super) fn is_refusal(outcome: &str) -> bool {
+    [OutcomeClass::ResetByGateway, OutcomeClass::ClosedByGateway, OutcomeClass::Alert]
+        .iter()
+        .any(|refusal| refusal.as_str() == outcome)
+}
+
+/// The software behind a client: what it likely is, else its fingerprint.
+pub(super) fn software(client: &Client) -> String {
+    let told = client.likely.as_deref().or(client.ja4.as_deref());
+    told.map_or_else(|| "?".to_owned(), printable)
+}
+
+/// A version as in `supported_versions`, by its name.
+pub(super) fn version(code: &str) -> String {
+    let number = code.strip_prefix("0x").and_then(|digits| u16::from_str_radix(digits, 16).ok());
+    match number {
+        Some(0x0304) => "TLS 1.3".to_owned(),
+        Some(0x0303) => "TLS 1.2".to_owned(),
+        Some(0x0302) => "TLS 1.1".to_owned(),
+        Some(0x0301) => "TLS 1.0".to_owned(),
+        Some(0x0300) => "SSL 3".to_owned(),
+        Some(0x0002) => "SSL 2".to_owned(),
+        // RFC 8701.
+        Some(grease) if grease & 0x0f0f == 0x0a0a && grease >> 8 == grease & 0xff => "GREASE".to_owned(),
+        Some(draft) if draft >> 8 == 0x7f => format!("TLS 1.3 draft {}", draft & 0xff),
+        _ => printable(code),
+    }
+}
+
+/// Characters of a trend, from none to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bars {
+    /// Block elements.
+    Unicode,
+    /// Where the locale has no UTF-8.
+    Ascii,
+}
+
+impl Bars {
+    /// What the locale takes.
+    pub(super) fn of_locale() -> Self {
+        // The order of setlocale(3); an empty one counts as none.
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+        let locale = locale.unwrap_or_default().to_uppercase();
+        if locale.contains("UTF-8") || locale.contains("UTF8") { Self::Unicode } else { Self::Ascii }
+    }
+
+    const fn characters(self) -> [char; 9] {
+        match self {
+            Self::Unicode => [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'],
+            Self::Ascii => [' ', '.', ':', '-', '=', '+', '*', '#', '@'],
+        }
+    }
+}
+
+/// `values` (oldest first) as bars, at most `width` of them, each for as many values as it takes. Anything but 0
+/// shows.
+pub(super) fn trend(values: &[u64], width: usize, bars: Bars) -> String {
+    if values.is_empty() || width == 0 {
+        return String::new();
+    }
+    let a_bar = values.len().div_ceil(width);
+    // The newest value ends a bar: bars do not change their values from one look to the next but at that end.
+    let sums: Vec<u64> = values.rchunks(a_bar).rev().map(saturating_sum).collect();
+    let most = sums.iter().copied().max().unwrap_or(0).max(1);
+    let characters = bars.characters();
+    let steps = (characters.len() - 1) as u128;
+    let bar = |sum: u64| {
+        let step = (u128::from(sum) * steps).div_ceil(u128::from(most));
+        characters[usize::try_from(step).unwrap_or(0)]
+    };
+    sums.into_iter().map(bar).collect()
+}
+
+/// The sum, which a daemon that tells nonsense does not overflow.
+pub(super) fn saturating_sum(values: &[u64]) -> u64 {
+    values.iter().fold(0, |sum, value| sum.saturating_add(*value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_by_name() {
+        let names = ["0x0304", "0x0303", "0x0301", "0x2a2a", "0x7f1c", "0x9999", "x\u{1b}"].map(version);
+        assert_eq!(
+            names,
+            ["TLS 1.3", "TLS 1.2", "TLS 1.0", "GREASE", "TLS 1.3 draft 28", "0x9999", "x\\x1b"]
+        );
+    }
+
+    #[test]
+    fn times() {
+        let said = [0, 59, 60, 3599, 7200, 86400 * 3, -5].map(|n| duration(SignedDuration::from_secs(n)));
+        assert_eq!(said, ["0 s", "59 s", "1 min", "59 min", "2 h", "3 d", "0 s"]);
+        assert_eq!([45, 1500, 999_999, 2_340_000].map(latency), ["45 us", "1.5 ms", "999.9 ms", "2.3 s"]);
+    }
+
+    #[test]
+    fn numbers() {
+        let said = [0, 999_999, 1_000_000, 999_999_999, 1_000_000_000, u64::MAX].map(number);
+        assert_eq!(said, ["0", "999999", "1.0M", "999.9M", "1.0G", "18.4E"]);
+    }
+
+    #[test]
+    fn rates() {
+        assert_eq!([None, Some(0.0), Some(1.25), Some(99.96)].map(rate), ["-", "0.0", "1.2", "100"]);
+    }
+
+    #[test]
+    fn trends() {
+        let trend_of = |values: &[u64], width| trend(values, width, Bars::Ascii);
+        assert_eq!(trend_of(&[0, 1, 4, 8], 4), " .=@");
+        assert_eq!(trend_of(&[0, 0], 4), "  ");
+        assert_eq!(trend_of(&[1_000_000, 1], 4), "@.", "little shows beside much");
+        assert_eq!(trend_of(&[1, 1, 1, 4, 4], 3), ".:@", "the newest ends a bar");
+        assert_eq!(trend_of(&[u64::MAX, u64::MAX, 1], 1).len(), 1);
+        assert_eq!(trend_of(&[], 3), "");
+        assert_eq!(trend_of(&[1], 0), "");
+        assert_eq!(trend(&[1, 2], 2, Bars::Unicode), "▄█");
+    }
+}
