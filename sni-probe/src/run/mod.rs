@@ -28,6 +28,7 @@ use self::interfaces::Interfaces;
 use self::observer::{BATCH, Observer};
 use self::source::Source;
 use crate::cli::{Events, RunOptions};
+use crate::evidence::Evidence;
 use crate::http::{self, Readiness, ServerState};
 use crate::metrics::Metrics;
 use crate::output::EventWriter;
@@ -56,6 +57,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     let events = EventWriter::stdout(options.events)?;
     let metrics = Arc::new(Metrics::new()?);
     let readiness = Arc::new(Readiness::default());
+    let evidence = Evidence::open(&options.evidence, options.handshake_timeout, &metrics)?;
     // The server stays in the namespace where its socket was opened; all that follows is in the other one.
     if let Some(path) = &options.netns {
         netns::enter(path)?;
@@ -79,6 +81,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
         }),
         metrics: Arc::clone(&metrics),
         events,
+        evidence,
     };
     interfaces.watch_all(&mut source).await?;
     if let Err(error) = drop_privileges(&options, &source, &interfaces) {
