@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
@@ -120,7 +120,7 @@ impl Stopped {
 }
 
 /// The handshakes in a file of evidence.
-fn replay(file: &PathBuf) -> Vec<Handshake> {
+fn replay(file: &Path) -> Vec<Handshake> {
     let mut reader = Reader::open(file).unwrap();
     let mut replay = Replay::new(1..=u16::MAX, TrackerConfig::default());
     while let Some(record) = reader.next_record().unwrap() {
@@ -201,8 +201,9 @@ fn so_it_does_of_hellos_of_all_kinds() {
         for packet in scenario.capture.packets() {
             last_ns = packet.time_ns;
             // Fragments are passed over live as well.
-            let Some((source, _, _, [syn, _, fin, _], payload)) = essentials(&packet.bytes) else { continue };
-            if syn || !(gateways.contains(&source) || fin && payload.is_empty()) {
+            let Some(segment) = Essentials::of(&packet.bytes) else { continue };
+            let [syn, _, fin, ..] = segment.flags;
+            if syn || !(gateways.contains(&segment.source) || fin && segment.payload.is_empty()) {
                 bench.packet(packet.time_ns, &packet.bytes);
             }
         }
@@ -238,25 +239,36 @@ fn reset(mut connection: Connection, segment: usize) -> Connection {
     connection
 }
 
-/// Sender, sequence number, acknowledgement, flags (SYN, ACK, FIN, RST), payload.
-/// `None` if it is no whole TCP segment.
-fn essentials(packet: &[u8]) -> Option<(SocketAddr, u32, u32, [bool; 4], Vec<u8>)> {
-    let sliced = SlicedPacket::from_ip(packet).ok()?;
-    let Some(TransportSlice::Tcp(tcp)) = sliced.transport else { return None };
-    let source = match sliced.net {
-        Some(NetSlice::Ipv4(ip)) => IpAddr::V4(ip.header().source_addr()),
-        Some(NetSlice::Ipv6(ip)) => IpAddr::V6(ip.header().source_addr()),
-        _ => return None,
-    };
-    let header = tcp.to_header();
-    let flags = [header.syn, header.ack, header.fin, header.rst];
-    Some((
-        SocketAddr::new(source, header.source_port),
-        header.sequence_number,
-        header.acknowledgment_number,
-        flags,
-        tcp.payload().to_vec(),
-    ))
+/// What of a TCP segment is known of evidence as well.
+#[derive(Debug, PartialEq, Eq)]
+struct Essentials {
+    source: SocketAddr,
+    seq: u32,
+    ack: u32,
+    /// SYN, ACK, FIN, RST, PSH.
+    flags: [bool; 5],
+    payload: Vec<u8>,
+}
+
+impl Essentials {
+    /// `None` if it is no whole TCP segment.
+    fn of(packet: &[u8]) -> Option<Self> {
+        let sliced = SlicedPacket::from_ip(packet).ok()?;
+        let Some(TransportSlice::Tcp(tcp)) = sliced.transport else { return None };
+        let address = match sliced.net? {
+            NetSlice::Ipv4(ip) => IpAddr::V4(ip.header().source_addr()),
+            NetSlice::Ipv6(ip) => IpAddr::V6(ip.header().source_addr()),
+            NetSlice::Arp(_) => return None,
+        };
+        let header = tcp.to_header();
+        Some(Self {
+            source: SocketAddr::new(address, header.source_port),
+            seq: header.sequence_number,
+            ack: header.acknowledgment_number,
+            flags: [header.syn, header.ack, header.fin, header.rst, header.psh],
+            payload: tcp.payload().to_vec(),
+        })
+    }
 }
 
 fn has_right_checksums(packet: &[u8]) -> bool {
@@ -285,13 +297,14 @@ fn packets_are_rebuilt_as_they_were() {
         let mut reader = Reader::open(&stopped.files()[0]).unwrap();
         // The SYN, the data, the RST; no SYN,ACK and no ACKs.
         let mut original = connection.packets().iter().filter(|packet| {
-            let (_, _, _, [syn, ack, _, rst], payload) = essentials(&packet.bytes).unwrap();
-            (syn && !ack) || rst || !payload.is_empty()
+            let segment = Essentials::of(&packet.bytes).unwrap();
+            let [syn, ack, _, rst, _] = segment.flags;
+            (syn && !ack) || rst || !segment.payload.is_empty()
         });
         let mut count = 0;
         while let Some(record) = reader.next_record().unwrap() {
             let packet = original.next().unwrap();
-            assert_eq!(essentials(record.bytes), essentials(&packet.bytes));
+            assert_eq!(Essentials::of(record.bytes), Essentials::of(&packet.bytes));
             assert!(has_right_checksums(record.bytes));
             assert_eq!(record.wire_len, record.bytes.len());
             assert_eq!((record.link_type, record.description.name.as_deref()), (101, Some("eth0")));
@@ -361,8 +374,12 @@ fn the_last_ones_are_kept() {
         bench.play(&reset(connection, 10_000).capture());
     }
     let stopped = bench.stop();
-    let clients: Vec<_> =
-        stopped.files().iter().flat_map(replay).map(|handshake| handshake.flow.client.port()).collect();
+    let clients: Vec<_> = stopped
+        .files()
+        .iter()
+        .flat_map(|file| replay(file))
+        .map(|handshake| handshake.flow.client.port())
+        .collect();
     assert_eq!(clients, [50_008, 50_009, 50_010]);
     let metrics = stopped.metrics.encode().unwrap();
     assert!(metrics.contains("sni_probe_evidence_files 3\n"));
