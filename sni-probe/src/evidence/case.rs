@@ -33,6 +33,8 @@ pub(super) struct Case {
     clock: WallClock,
     packets: Vec<Packet>,
     is_whole: bool,
+    /// See [`Case::size`].
+    bytes: usize,
 }
 
 impl Case {
@@ -45,8 +47,14 @@ impl Case {
             summary: String::from_utf8_lossy(&line).trim_end().to_owned(),
             clock,
             is_whole: held.is_whole(),
+            bytes: held.bytes(),
             packets: held.packets,
         }
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub(super) fn size(&self) -> usize {
+        self.bytes
     }
 
     /// The file.

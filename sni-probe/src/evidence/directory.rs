@@ -53,18 +53,18 @@ impl Directory {
     /// # Errors
     /// If that cannot be, or another process has it.
     pub(super) fn open(path: &Path, limits: Limits) -> anyhow::Result<Self> {
-        let name = || format!("--evidence {}", path.display());
+        let said = |what| format!("--evidence {}: {what}; name another directory", path.display());
         DirBuilder::new()
             .recursive(true)
             .mode(DIRECTORY_MODE)
             .create(path)
-            .with_context(|| format!("{}: cannot make the directory", name()))?;
+            .with_context(|| said("it cannot be made"))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let descriptor = openat(CWD, path, flags, Mode::empty())
-            .with_context(|| format!("{}: cannot open the directory", name()))?;
+        let descriptor =
+            openat(CWD, path, flags, Mode::empty()).with_context(|| said("it cannot be opened"))?;
         // Where the file system has no locks, two daemons in one directory are the user's affair.
         if flock(&descriptor, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
-            bail!("{}: another sni-probe keeps its evidence there; give each a directory of its own", name());
+            bail!(said("another sni-probe keeps its evidence there"));
         }
         Ok(Self { path: path.to_owned(), descriptor, limits, files: VecDeque::new(), bytes: 0 })
     }
@@ -115,6 +115,11 @@ impl Directory {
         self.bytes += bytes;
         self.files.push_back(Kept { name, bytes });
         Ok(())
+    }
+
+    /// How much is kept.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Files that are kept.

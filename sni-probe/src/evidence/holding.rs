@@ -59,6 +59,11 @@ impl Held {
         !self.is_cut && self.packets.iter().any(Packet::begins_stream)
     }
 
+    /// Bytes of memory that they take, with what their bookkeeping takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether the packet is one of a later connection with the same addresses and ports: as the tracker tells it.
     fn is_of_another_connection(&self, header: &EventHeader) -> bool {
         if header.flags & flags::ISN_KNOWN != 0 {

@@ -14,9 +14,9 @@ use super::case::Case;
 use super::directory::Directory;
 use crate::metrics::{EvidenceLoss, Metrics};
 
-/// Cases that wait to be written; each has at most 32 KiB, usually 1. Stops a disk that hangs from filling the
-/// memory. What newer ones push out would soon be removed from the directory as well.
-pub(super) const MAX_QUEUED: usize = 128;
+/// Bytes of memory of cases that wait to be written; some 4,000 usual ones. Stops a disk that hangs from filling the
+/// memory. Nor are there ever more than are kept in the directory: what newer ones push out would be removed there.
+const MAX_QUEUED_BYTES: usize = 4 << 20;
 
 /// Rest after each file: at most 100 a second. Stops a flood of refused clients from taking a core for files that the next
 /// ones replace.
@@ -26,6 +26,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Keeper {
     queue: Arc<Queue>,
+    /// Cases that may wait.
+    max_queued: usize,
     metrics: Arc<Metrics>,
     /// Disconnected when the thread has ended.
     ended: Receiver<Infallible>,
@@ -41,6 +43,8 @@ struct Queue {
 struct State {
     /// Oldest first.
     cases: VecDeque<Case>,
+    /// What they take.
+    bytes: usize,
     /// There will be no more.
     is_closed: bool,
 }
@@ -52,6 +56,7 @@ impl Keeper {
     /// If it cannot, or the system gives no thread.
     pub(super) fn start(mut directory: Directory, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
         let queue = Arc::new(Queue::default());
+        let max_queued = directory.limits().handshakes;
         let (ready, is_ready) = mpsc::channel();
         let (running, ended) = mpsc::channel();
         let (its_queue, its_metrics) = (Arc::clone(&queue), Arc::clone(&metrics));
@@ -70,15 +75,17 @@ impl Keeper {
         });
         spawned.context("cannot start the thread that writes evidence")?;
         is_ready.recv().context("the thread that writes evidence has ended")??;
-        Ok(Self { queue, metrics, ended })
+        Ok(Self { queue, max_queued, metrics, ended })
     }
 
     /// Gives a case to the thread. Never waits for the disk.
     pub(super) fn take(&self, case: Case) {
         let mut state = self.queue.lock();
-        state.cases.push_back(case);
-        if state.cases.len() > MAX_QUEUED {
-            state.cases.pop_front();
+        state.push(case);
+        while state.cases.len() > self.max_queued || state.bytes > MAX_QUEUED_BYTES {
+            if state.pop().is_none() {
+                break;
+            }
             self.metrics.evidence_lost(EvidenceLoss::QueueFull, 1);
         }
         drop(state);
@@ -87,8 +94,7 @@ impl Keeper {
 
     /// Waits until all is written, or `patience` is over.
     pub(super) fn finish(self, patience: Duration) {
-        self.queue.lock().is_closed = true;
-        self.queue.changed.notify_one();
+        self.queue.close();
         // Ends by the disconnection, when the thread has ended, or by the time.
         let _ = self.ended.recv_timeout(patience);
         let left = self.queue.lock().cases.len();
@@ -98,17 +104,43 @@ impl Keeper {
     }
 }
 
+/// The thread ends when all is written, also where nobody waits for it.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl State {
+    fn push(&mut self, case: Case) {
+        self.bytes += case.size();
+        self.cases.push_back(case);
+    }
+
+    /// Takes the oldest.
+    fn pop(&mut self) -> Option<Case> {
+        let case = self.cases.pop_front()?;
+        self.bytes -= case.size();
+        Some(case)
+    }
+}
+
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it holds the lock, and the queue is whole at all times.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn close(&self) {
+        self.lock().is_closed = true;
+        self.changed.notify_one();
+    }
+
     /// Waits for the next case; `None` when there will be none.
     fn next(&self) -> Option<Case> {
         let waits = |state: &mut State| state.cases.is_empty() && !state.is_closed;
         let state = self.changed.wait_while(self.lock(), waits);
-        state.unwrap_or_else(PoisonError::into_inner).cases.pop_front()
+        state.unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     /// Rests, but not when it is the end.
@@ -140,22 +172,46 @@ mod tests {
     use super::super::testing::case;
     use super::*;
 
-    #[test]
-    fn a_disk_that_hangs_does_not_fill_the_memory() {
-        // No thread takes anything out.
-        let (_running, ended) = mpsc::channel();
+    /// Without a thread that takes anything out.
+    fn hanging(max_queued: usize) -> (Keeper, mpsc::Sender<Infallible>) {
+        let (running, ended) = mpsc::channel();
         let metrics = Arc::new(Metrics::new().unwrap());
-        let keeper = Keeper { queue: Arc::default(), metrics: Arc::clone(&metrics), ended };
+        (Keeper { queue: Arc::default(), max_queued, metrics, ended }, running)
+    }
+
+    fn lost(keeper: &Keeper) -> usize {
+        let text = keeper.metrics.encode().unwrap();
+        let series = r#"sni_probe_evidence_lost_total{reason="queue_full"} "#;
+        text.lines().find_map(|line| line.strip_prefix(series)).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn no_more_wait_than_are_kept() {
+        let (keeper, _running) = hanging(100);
         for port in 0..1_000 {
             keeper.take(case(port));
         }
+        assert_eq!(lost(&keeper), 900);
         let state = keeper.queue.lock();
-        assert_eq!(state.cases.len(), MAX_QUEUED);
-        assert_eq!(state.cases.front().unwrap().name, case(1_000 - 128).name);
+        assert_eq!(state.cases.len(), 100);
+        assert_eq!(state.cases.front().unwrap().name, case(900).name);
         assert_eq!(state.cases.back().unwrap().name, case(999).name);
         drop(state);
-        let lost = r#"sni_probe_evidence_lost_total{reason="queue_full"} 872"#;
-        assert!(metrics.encode().unwrap().contains(lost));
         keeper.finish(Duration::from_millis(1));
+    }
+
+    #[test]
+    fn a_disk_that_hangs_does_not_fill_the_memory() {
+        let (keeper, _running) = hanging(100_000);
+        for port in 0..10_000 {
+            keeper.take(case(port));
+            assert!(keeper.queue.lock().bytes <= MAX_QUEUED_BYTES);
+        }
+        let state = keeper.queue.lock();
+        assert!((3_000..9_000).contains(&state.cases.len()), "{}", state.cases.len());
+        assert_eq!(state.bytes, state.cases.iter().map(Case::size).sum::<usize>());
+        let waiting = state.cases.len();
+        drop(state);
+        assert_eq!(lost(&keeper), 10_000 - waiting);
     }
 }
