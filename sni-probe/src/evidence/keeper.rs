@@ -62,7 +62,6 @@ impl Keeper {
         let (its_queue, its_metrics) = (Arc::clone(&queue), Arc::clone(&metrics));
         let thread = thread::Builder::new().name("evidence".to_owned());
         let spawned = thread.spawn(move || {
-            let running: mpsc::Sender<Infallible> = running;
             // Writing to a directory of one's own takes no privilege. If the kernel refuses, they stay what they were.
             let _ = privileges::keep_only(&[]);
             let stock = directory.take_stock();

@@ -176,7 +176,19 @@ fn tshark_finds_the_same_hellos_of_packet_sockets() {
     tshark_agrees("af-packet");
 }
 
-/// The daemon has no capabilities by then, and its namespace may be another's.
+/// The capabilities (capabilities(7)) that the thread has which writes evidence: effective, permitted, bounding.
+fn capabilities(probe: &mut Probe<'_>) -> [u64; 3] {
+    let tasks = Path::new("/proc").join(probe.service().pid().to_string()).join("task");
+    let is_its =
+        |task: &PathBuf| fs::read_to_string(task.join("comm")).is_ok_and(|name| name == "evidence\n");
+    let task = files(&tasks).into_iter().find(is_its).unwrap();
+    let status = fs::read_to_string(task.join("status")).unwrap();
+    ["CapEff:", "CapPrm:", "CapBnd:"].map(|name| {
+        let set = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        u64::from_str_radix(set.trim(), 16).unwrap()
+    })
+}
+
 #[test]
 fn the_last_ones_are_kept_over_restarts() {
     let site = Site::new();
@@ -184,6 +196,7 @@ fn the_last_ones_are_kept_over_restarts() {
     let directory = directory.to_str().unwrap();
     let options = ["--evidence", directory, "--evidence-handshakes", "3"];
     let mut probe = site.probe(&options);
+    assert_eq!(capabilities(&mut probe), [0; 3]);
     for _ in 0..5 {
         site.hello();
     }
