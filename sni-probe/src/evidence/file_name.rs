@@ -63,7 +63,22 @@ impl Display for FileName {
 
 #[cfg(test)]
 mod tests {
+    use sni_probe_core::observation::Proxied;
+
+    use super::super::testing::handshake;
     use super::*;
+
+    #[test]
+    fn behind_a_proxy_the_client_is_the_one_in_the_header() {
+        let mut handshake = handshake(1);
+        handshake.proxied = Some(Proxied {
+            client: "[2001:db8::9]:40000".parse().unwrap(),
+            destination: "[2001:db8::1]:443".parse().unwrap(),
+        });
+        let name = FileName::new(&handshake, WallClock::UTC);
+        assert_eq!(name.as_str(), "20260305T140323.000000Z-2001_db8__9-40000-reset_by_gateway.pcapng");
+        assert_eq!(FileName::parse(name.as_str()), Some(name));
+    }
 
     #[test]
     fn names_of_others_are_none() {
