@@ -100,6 +100,22 @@ label! {
     }
 }
 
+impl OutcomeClass {
+    /// Whether the client got no answer to its hello, as far as the outcome tells. Where sni-probe itself gave up, nobody can
+    /// say.
+    pub fn is_failure(self) -> bool {
+        match self {
+            Self::Alert
+            | Self::ResetByGateway
+            | Self::ResetByClient
+            | Self::ClosedByGateway
+            | Self::ClosedByClient
+            | Self::Timeout => true,
+            Self::ServerHello | Self::Evicted | Self::Unfinished => false,
+        }
+    }
+}
+
 label! {
     /// Who sent a TLS alert.
     AlertSender {

@@ -32,7 +32,7 @@ pub use error::{OpenError, ReadError};
 use input::Input;
 use pcap::Pcap;
 use pcapng::Pcapng;
-pub use writer::Writer;
+pub use writer::{PacketToWrite, Writer};
 
 /// Longest packet, and longest pcapng block, in bytes. What claims to be longer is damage: the longest
 /// that a kernel gives is 256 KiB, a few tools write up to 1 MiB. Also the bound of the buffer's

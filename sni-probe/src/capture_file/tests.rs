@@ -546,15 +546,27 @@ fn headers_that_make_no_sense() {
 
 #[test]
 fn what_is_written_can_be_read() {
-    let mut writer = Writer::new(Vec::new()).expect("memory does not fail");
+    let mut writer = Writer::new(Vec::new(), Some("of the file")).expect("memory does not fail");
     let ethernet = Interface::new(1, 262_144, Some("eth0".to_owned()));
     let raw = Interface::new(101, 0, None);
     assert_eq!(writer.add_interface(&ethernet).expect("memory does not fail"), 0);
-    writer.write_packet(0, 1_700_000_000_123_456_789, 60, b"abc").expect("memory does not fail");
+    let packet = PacketToWrite {
+        interface: 0,
+        time_ns: 1_700_000_000_123_456_789,
+        wire_len: 60,
+        bytes: b"abc",
+        comment: Some("of the packet"),
+    };
+    writer.write_packet(&packet).expect("memory does not fail");
     assert_eq!(writer.add_interface(&raw).expect("memory does not fail"), 1);
-    writer.write_packet(1, u64::MAX, 4, b"abcd").expect("memory does not fail");
-    assert!(writer.write_packet(2, 0, 0, b"").is_err());
+    let packet =
+        PacketToWrite { interface: 1, time_ns: u64::MAX, wire_len: 4, bytes: b"abcd", comment: None };
+    writer.write_packet(&packet).expect("memory does not fail");
+    assert!(writer.write_packet(&PacketToWrite { interface: 2, ..packet }).is_err());
     let file = writer.finish().expect("memory does not fail");
+    for comment in ["of the file", "of the packet"] {
+        assert!(file.windows(comment.len()).any(|bytes| bytes == comment.as_bytes()), "{comment}");
+    }
     let (seen, error) = read_all(&file);
     assert!(error.is_none());
     let expected = [

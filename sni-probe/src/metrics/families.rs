@@ -262,6 +262,24 @@ pub(super) const PROGRAM_RUN_SECONDS: Family = Family {
     labels: &["program"],
 };
 
+pub(super) const EVIDENCE_FILES: Family = Family {
+    name: "sni_probe_evidence_files",
+    help: "Files in the directory of --evidence, one for each handshake that failed.",
+    labels: &[],
+};
+
+pub(super) const EVIDENCE_BYTES: Family = Family {
+    name: "sni_probe_evidence_bytes",
+    help: "Size of the files in the directory of --evidence, in all.",
+    labels: &[],
+};
+
+pub(super) const EVIDENCE_LOST: Family = Family {
+    name: "sni_probe_evidence_lost_total",
+    help: "Handshakes whose packets were not kept for --evidence, or not all of them, by reason.",
+    labels: &["reason"],
+};
+
 pub(super) const INTERFACES_REFUSED: Family = Family {
     name: "sni_probe_interfaces_refused_total",
     help: "Interfaces that match a pattern of --interface and are not watched, for 1024 are.",

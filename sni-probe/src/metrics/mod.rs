@@ -34,7 +34,9 @@ use self::by_gateway::ByGateway;
 use self::kubernetes::KubernetesCollector;
 use self::table::Table;
 use self::top::TopCollector;
-pub(crate) use self::vocabulary::{AttachMode, Hook, InterfaceChange, SlotUse, Source, Verdict};
+pub(crate) use self::vocabulary::{
+    AttachMode, EvidenceLoss, Hook, InterfaceChange, SlotUse, Source, Verdict,
+};
 use self::vocabulary::{FlowEviction, LineDropReason, LostReason, SkipReason};
 use crate::api::model::NotSeen;
 use crate::kubernetes::{GatewayName, Names};
@@ -69,6 +71,9 @@ pub(crate) struct Metrics {
     slots: Table<SlotUse, IntGauge>,
     program_runs: IntCounterVec,
     program_run_seconds: CounterVec,
+    evidence_files: IntGauge,
+    evidence_bytes: IntGauge,
+    evidence_lost: Table<EvidenceLoss, IntCounter>,
 }
 
 /// Whose a hello is, for the labels.
@@ -148,6 +153,9 @@ impl Metrics {
             slots: families::SLOTS.gauge_table(&registry)?,
             program_runs: families::PROGRAM_RUNS.counters(&registry)?,
             program_run_seconds: families::PROGRAM_RUN_SECONDS.seconds(&registry)?,
+            evidence_files: families::EVIDENCE_FILES.gauge(&registry)?,
+            evidence_bytes: families::EVIDENCE_BYTES.gauge(&registry)?,
+            evidence_lost: families::EVIDENCE_LOST.counter_table(&registry)?,
             registry,
         })
     }
@@ -304,6 +312,17 @@ impl Metrics {
         series.inc_by(runs.saturating_sub(series.get()));
         let series = self.program_run_seconds.with_label_values(&[program]);
         series.inc_by((time.as_secs_f64() - series.get()).max(0.0));
+    }
+
+    /// Sets how many files of evidence there are, and their size in all.
+    pub(crate) fn set_evidence(&self, files: usize, bytes: u64) {
+        self.evidence_files.set(gauge(files));
+        self.evidence_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Counts `n` handshakes whose packets are not among the evidence, or not all of them.
+    pub(crate) fn evidence_lost(&self, reason: EvidenceLoss, n: u64) {
+        self.evidence_lost.get(reason).inc_by(n);
     }
 
     /// Makes the series of an interface that is to be watched, with the value 0.

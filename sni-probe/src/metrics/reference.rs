@@ -179,6 +179,22 @@ const VALUES: &[(&str, &str, Meanings)] = &[
         ],
     ),
     (
+        "sni_probe_evidence_lost_total",
+        "reason",
+        &[
+            (
+                "buffer_full",
+                "more handshakes were under way than their packets have room for: the oldest went, whatever became of it",
+            ),
+            (
+                "flow_truncated",
+                "one had more packets than are held, or its first ones were not seen; what there was is kept, and the file says so",
+            ),
+            ("write_failed", "the file could not be written: the disk is full, say"),
+            ("queue_full", "more failed at a time than are written (100 a second): the oldest went"),
+        ],
+    ),
+    (
         "",
         "reason",
         &[

@@ -89,6 +89,7 @@ fn closed_label_sets_exist_from_the_start_with_zero() {
         ("sni_probe_flow_evictions_total", EvictionReason::ALL.len() + 2),
         ("sni_probe_events_lost_total", 4),
         ("sni_probe_packets_skipped_total", 8),
+        ("sni_probe_evidence_lost_total", EvidenceLoss::ALL.len()),
     ];
     for (name, count) in families {
         let prefix = format!("{name}{{");
@@ -353,6 +354,19 @@ fn flows_are_gauges() {
     let samples = samples(&metrics);
     assert_eq!(samples["sni_probe_flows"], 11.0);
     assert_eq!(samples["sni_probe_flows_capacity"], 65_536.0);
+}
+
+#[test]
+fn evidence_is_counted() {
+    let metrics = metrics();
+    metrics.set_evidence(100, 234_567);
+    let samples = samples(&metrics);
+    assert_eq!(samples["sni_probe_evidence_files"], 100.0);
+    assert_eq!(samples["sni_probe_evidence_bytes"], 234_567.0);
+    for &reason in EvidenceLoss::ALL {
+        let series = format!(r#"sni_probe_evidence_lost_total{{reason="{}"}}"#, reason.as_str());
+        expect(&added(&metrics, |metrics| metrics.evidence_lost(reason, 2)), &[(&series, 2.0)]);
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ macro_rules! dimensions {
 dimensions!(
     AlertDescription,
     AlertSender,
+    EvidenceLoss,
     Feature,
     FlowEviction,
     IncompleteReason,
@@ -194,6 +195,20 @@ label! {
         Handshake => "handshake",
         /// A connection whose handshake is over.
         Done => "done",
+    }
+}
+
+label! {
+    /// Why packets of a handshake are not among the evidence.
+    pub(crate) enum EvidenceLoss {
+        /// There was no room for them until the outcome.
+        BufferFull => "buffer_full",
+        /// They were more than are held of one flow, or the first ones were not seen: the rest is kept.
+        FlowTruncated => "flow_truncated",
+        /// The file could not be written.
+        WriteFailed => "write_failed",
+        /// Too many failed before they could be written.
+        QueueFull => "queue_full",
     }
 }
 

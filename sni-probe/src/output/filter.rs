@@ -31,7 +31,7 @@ impl EventsFilter {
                 "all" => return Err("\"all\" stands alone".to_owned()),
                 "missing" => filter.sni.extend(WITHOUT_SNI),
                 "failed" => {
-                    let failures = OutcomeClass::ALL.iter().copied().filter(|&class| is_failure(class));
+                    let failures = OutcomeClass::ALL.iter().copied().filter(|class| class.is_failure());
                     filter.outcomes.extend(failures);
                 }
                 word => match (labelled(word), labelled(word)) {
@@ -54,11 +54,6 @@ impl EventsFilter {
         let is_among_sni = self.sni.is_empty() || self.sni.contains(&handshake.hello.sni.class());
         is_among_sni && (self.outcomes.is_empty() || self.outcomes.contains(&handshake.outcome.class()))
     }
-}
-
-/// Whether something went wrong: the client did not get a ServerHello, and not because nobody looked any more.
-fn is_failure(outcome: OutcomeClass) -> bool {
-    !matches!(outcome, OutcomeClass::ServerHello | OutcomeClass::Unfinished)
 }
 
 fn labelled<L: Label>(word: &str) -> Option<L> {

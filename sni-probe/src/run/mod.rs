@@ -30,6 +30,7 @@ use self::observer::{BATCH, Observer, Sinks};
 use self::source::Source;
 use crate::api::Board;
 use crate::cli::RunOptions;
+use crate::evidence::Evidence;
 use crate::http::{self, Access, Readiness, ServerState};
 use crate::kubernetes::Names;
 use crate::metrics::Metrics;
@@ -62,6 +63,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     let clients = Arc::new(Mutex::new(Clients::new(options.clients.config()?)));
     let metrics = Arc::new(Metrics::new(Arc::clone(&clients), names.as_ref())?);
     let readiness = Arc::new(Readiness::default());
+    let evidence = Evidence::open(&options.evidence, options.handshake_timeout, &metrics)?;
     // The server stays in the namespace where its socket was opened; all that follows is in the other one.
     if let Some(path) = &options.netns {
         netns::enter(path)?;
@@ -89,7 +91,14 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
             fingerprints: if options.events.are_on() { Fingerprints::All } else { Fingerprints::WithoutSni },
             ..Default::default()
         }),
-        sinks: Sinks { metrics: Arc::clone(&metrics), clients, board: Arc::clone(&board), events, names },
+        sinks: Sinks {
+            metrics: Arc::clone(&metrics),
+            clients,
+            board: Arc::clone(&board),
+            events,
+            evidence,
+            names,
+        },
     };
     interfaces.watch_all(&mut source).await?;
     if let Err(error) = drop_privileges(&options, &source, &interfaces) {

@@ -12,6 +12,7 @@ use sni_probe_core::observation::{Handshake, Observation, client};
 use super::interfaces::Interfaces;
 use super::source::{Loss, Source, now};
 use crate::api::Board;
+use crate::evidence::Evidence;
 use crate::kubernetes::{Gateway, Names};
 use crate::metrics::{Metrics, Parties, Source as SourceLabel};
 use crate::output::{EventWriter, Pods, Source as Place, WallClock};
@@ -20,6 +21,8 @@ use crate::output::{EventWriter, Pods, Source as Place, WallClock};
 pub(super) const BATCH: usize = 4096;
 /// How long the reader of stdout is waited for at the end.
 const EVENTS_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the disk is waited for at the end.
+const EVIDENCE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// From events to metrics, lines, and what the page shows.
 pub(super) struct Observer {
@@ -33,6 +36,7 @@ pub(super) struct Sinks {
     pub(super) clients: Arc<Mutex<Clients>>,
     pub(super) board: Arc<Board>,
     pub(super) events: EventWriter,
+    pub(super) evidence: Option<Evidence>,
     /// With `--kube`.
     pub(super) names: Option<Names>,
 }
@@ -45,6 +49,9 @@ impl Observer {
         sinks.board.set_time(time.now, time.clock);
         let count = source.drain(BATCH, |event| match event {
             Some(event) => {
+                if let Some(evidence) = &mut sinks.evidence {
+                    evidence.event(&event);
+                }
                 tracker.handle_event(&event);
                 sinks.publish(tracker, interfaces, time);
             }
@@ -81,8 +88,11 @@ impl Observer {
         self.read_counters(source);
         self.tracker.finish();
         self.sinks.publish(&mut self.tracker, interfaces, Time::now());
-        let Sinks { metrics, events, .. } = self.sinks;
+        let Sinks { metrics, events, evidence, .. } = self.sinks;
         metrics.event_lines_dropped(events.finish(EVENTS_PATIENCE));
+        if let Some(evidence) = evidence {
+            evidence.finish(EVIDENCE_PATIENCE);
+        }
     }
 }
 
@@ -104,6 +114,9 @@ impl Sinks {
     /// Hands on what the tracker saw.
     fn publish(&mut self, tracker: &mut Tracker, interfaces: &Interfaces, time: Time) {
         while let Some(observation) = tracker.poll_observation() {
+            if let Some(evidence) = &mut self.evidence {
+                evidence.observe(&observation, |index| interfaces.name(index), time.clock);
+            }
             match observation {
                 Observation::ClientHello { flow, proxied, .. } => {
                     let gateway = self.gateway(flow);

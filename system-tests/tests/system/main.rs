@@ -5,6 +5,7 @@
 mod captures;
 mod envoy;
 mod errors;
+mod evidence;
 mod expected;
 mod gateways;
 mod interfaces;

@@ -8,27 +8,21 @@
 //! One pass, so that a pipe will do: which handshakes are selected is known only when they end, and until
 //! then their packets are held. A written packet waits for those before it whose handshake is still open.
 
+mod output;
+mod segment;
+
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::fs::{self, File};
-use std::io::{self, BufWriter};
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use sni_probe::capture_file::{Interface, Record, Writer};
+use sni_probe::capture_file::Record;
 use sni_probe_common::event::tcp_flags;
-use sni_probe_common::segment::{Interest, segment};
-use sni_probe_common::tunnel::Tunnels;
-use sni_probe_common::userspace::{Frame, Layer};
-use sni_probe_common::wire::{IpVersion, Read, Unreadable};
 use sni_probe_core::flow::FlowKey;
 use sni_probe_core::frame::{IpPacket, Unwrapped};
 
-use crate::cli::ReplayOptions;
+use self::output::Output;
+use self::segment::Segment;
 
 /// Bytes of packets that are held at once, with what their bookkeeping takes. Stops a capture of 100,000
 /// connections that never end from filling the memory.
@@ -65,12 +59,6 @@ pub(super) struct Evidence {
     /// See [`EvidenceCounts`].
     given_up: u64,
     incomplete: u64,
-}
-
-/// The file that is written.
-struct Output {
-    path: PathBuf,
-    writer: Option<Writer<BufWriter<File>>>,
 }
 
 /// What became of the packets.
@@ -115,22 +103,15 @@ struct Stored {
 }
 
 impl Evidence {
-    /// Evidence for the file at `path`, which is made with the first frame: a slip in the name of a capture costs
-    /// nobody an older file.
+    /// Evidence for the file at `path`.
     ///
     /// # Errors
     /// If the file is one of those that are to be read.
     pub(super) fn new(path: &Path, inputs: &[PathBuf], patience: Duration) -> anyhow::Result<Self> {
-        if path == Path::new("-") {
-            bail!("--write -: name a file, standard output is for what is printed");
-        }
-        if is_input(path, inputs) {
-            bail!("--write {}: this is a capture to be read; name another file", path.display());
-        }
         // To become whole, and then to get its outcome.
         let patience_ns = u64::try_from((2 * patience).as_nanos()).unwrap_or(u64::MAX);
         Ok(Self {
-            output: Output { path: path.to_owned(), writer: None },
+            output: Output::new(path, inputs)?,
             interfaces: HashMap::new(),
             held: VecDeque::new(),
             first: 0,
@@ -353,54 +334,6 @@ impl Evidence {
     }
 }
 
-impl Output {
-    /// The writer; makes the file if there is none yet.
-    fn writer(&mut self) -> anyhow::Result<&mut Writer<BufWriter<File>>> {
-        if self.writer.is_none() {
-            let made = File::create(&self.path).and_then(|file| Writer::new(BufWriter::new(file)));
-            self.writer = Some(made.with_context(|| self.name())?);
-        }
-        self.writer.as_mut().context("the file was made just now")
-    }
-
-    fn name(&self) -> String {
-        format!("--write {}", self.path.display())
-    }
-
-    fn add_interface(&mut self, interface: &Interface) -> anyhow::Result<u32> {
-        let name = self.name();
-        self.writer()?.add_interface(interface).context(name)
-    }
-
-    fn write(&mut self, packet: &Stored) -> anyhow::Result<()> {
-        let Stored { interface, time_ns, wire_len, bytes } = packet;
-        let written = self.writer()?.write_packet(*interface, *time_ns, *wire_len, bytes);
-        written.with_context(|| self.name())
-    }
-
-    /// Writes what is left. Without a frame there is no file.
-    fn finish(mut self) -> anyhow::Result<()> {
-        if let Some(writer) = self.writer.take() {
-            writer.finish().with_context(|| self.name())?;
-        }
-        Ok(())
-    }
-}
-
-/// Whether the file at `path` is one of those to be read, by whatever name; `-` is what stdin is redirected from.
-fn is_input(path: &Path, inputs: &[PathBuf]) -> bool {
-    let Ok(output) = fs::metadata(path) else { return false };
-    let is_output = |input: fs::Metadata| (input.dev(), input.ino()) == (output.dev(), output.ino());
-    inputs.iter().any(|input| {
-        let metadata = if ReplayOptions::is_stdin(input) {
-            io::stdin().as_fd().try_clone_to_owned().and_then(|stdin| File::from(stdin).metadata())
-        } else {
-            fs::metadata(input)
-        };
-        metadata.is_ok_and(is_output)
-    })
-}
-
 /// Drops a packet's bytes; its place in the queue stays. Returns how many bytes less are held.
 fn forget(held: &mut Held) -> usize {
     held.fate = Fate::Forgotten;
@@ -412,149 +345,5 @@ fn index(first: u64, number: u64) -> Option<usize> {
     usize::try_from(number.checked_sub(first)?).ok()
 }
 
-/// What tells a TCP segment's connection.
-struct Segment {
-    source: SocketAddr,
-    destination: SocketAddr,
-    flags: u8,
-}
-
-impl Segment {
-    fn read(packet: &IpPacket<'_>) -> Option<Self> {
-        let IpPacket { bytes, wire_len, .. } = *packet;
-        let frame = Frame { layer: Layer::Ip, bytes, wire_len, time_ns: 0, ifindex: 0 };
-        let segment = segment(&frame, &Ends).ok()??;
-        // As the tracker has them: an IPv4 address in an IPv6 header is one.
-        let [source, destination] = segment.flow.map(|address| address.to_canonical());
-        let [source_port, destination_port] = [segment.ports >> 16, segment.ports & 0xffff];
-        let end = |address, port| Some(SocketAddr::new(address, u16::try_from(port).ok()?));
-        Some(Self {
-            source: end(source, source_port)?,
-            destination: end(destination, destination_port)?,
-            flags: segment.flags,
-        })
-    }
-}
-
-/// Both addresses, of any segment.
-struct Ends;
-
-impl Interest for Ends {
-    type Flow = [IpAddr; 2];
-
-    fn wants_ports(&self, _: u32) -> bool {
-        true
-    }
-
-    fn wants_segment(&self, _: u8, _: usize) -> bool {
-        true
-    }
-
-    fn flow<R: Read>(
-        &self,
-        reader: &R,
-        version: IpVersion,
-        at: usize,
-        _: u32,
-    ) -> Result<Self::Flow, Unreadable> {
-        Ok(match version {
-            IpVersion::V4 => {
-                let address = |at| reader.bytes_at::<4>(at).map(IpAddr::from);
-                [address(at + 12)?, address(at + 16)?]
-            }
-            IpVersion::V6 => {
-                let address = |at| reader.bytes_at::<16>(at).map(IpAddr::from);
-                [address(at + 8)?, address(at + 24)?]
-            }
-        })
-    }
-
-    fn tunnels(&self) -> Tunnels {
-        // The packet has been taken out of them.
-        Tunnels::NONE
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use sni_probe_core::frame::LinkType;
-
-    use super::*;
-
-    const PACKET: usize = 1_500;
-
-    fn evidence(directory: &tempfile::TempDir) -> Evidence {
-        Evidence::new(&directory.path().join("out.pcapng"), &[], Duration::from_secs(30)).unwrap()
-    }
-
-    fn flow(client: u32) -> FlowKey {
-        let client = SocketAddr::new(Ipv4Addr::from_bits(client).into(), 50_000);
-        FlowKey { client, gateway: "192.0.2.1:443".parse().unwrap() }
-    }
-
-    /// Takes a packet of a connection, as if the datapath had made an event of it.
-    fn take(evidence: &mut Evidence, number: u64, time_ns: u64, key: FlowKey) {
-        let bytes = [0; PACKET];
-        let interface = Interface::new(LinkType::ETHERNET.0, 0, None);
-        let record = Record {
-            number,
-            time_ns,
-            interface: 0,
-            description: &interface,
-            link_type: interface.link_type,
-            wire_len: PACKET,
-            bytes: &bytes,
-        };
-        let packet = IpPacket { bytes: &bytes, wire_len: PACKET };
-        evidence.take(number, &record, &Unwrapped::Ip(packet), Some(key)).unwrap();
-    }
-
-    #[test]
-    fn connections_that_never_end_do_not_fill_the_memory() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut evidence = evidence(&directory);
-        let packets = 3 * MAX_HELD_BYTES / PACKET;
-        for number in 0..packets {
-            take(&mut evidence, number as u64, 0, flow(u32::try_from(number).unwrap()));
-            assert!(evidence.held_bytes <= MAX_HELD_BYTES + PACKET + OVERHEAD);
-        }
-        assert!(evidence.given_up > 0);
-        assert_eq!(evidence.held.len() + usize::try_from(evidence.given_up).unwrap(), packets);
-        assert_eq!(evidence.flows.len(), evidence.held.len());
-        // One that is there no more is told as such, one that is there is written.
-        evidence.settle(&flow(0), true).unwrap();
-        evidence.settle(&flow(u32::try_from(packets).unwrap() - 1), true).unwrap();
-        let EvidenceCounts { incomplete, .. } = evidence.finish().unwrap();
-        assert_eq!(incomplete, 1);
-        let written = fs::metadata(directory.path().join("out.pcapng")).unwrap().len();
-        assert!((1_500..2_000).contains(&written), "{written}");
-    }
-
-    #[test]
-    fn one_connection_does_not_take_all() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut evidence = evidence(&directory);
-        for number in 0..1_000 {
-            take(&mut evidence, number, 0, flow(1));
-        }
-        assert!(evidence.held_bytes <= MAX_FLOW_BYTES);
-        evidence.settle(&flow(1), true).unwrap();
-        assert_eq!(evidence.finish().unwrap().incomplete, 1);
-    }
-
-    /// What is selected waits for an older connection, but not for longer than that can last.
-    #[test]
-    fn an_open_connection_holds_up_others_for_its_time_only() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut evidence = evidence(&directory);
-        take(&mut evidence, 1, 0, flow(1));
-        take(&mut evidence, 2, 1, flow(2));
-        evidence.settle(&flow(2), true).unwrap();
-        assert_eq!(evidence.held.len(), 2);
-        take(&mut evidence, 3, 61_000_000_000, flow(3));
-        assert_eq!(evidence.held.len(), 1);
-        assert_eq!(evidence.held_bytes, PACKET + OVERHEAD);
-    }
-}
+mod tests;
