@@ -112,8 +112,8 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
     };
     if let Some(flag) = refused.and_then(clap::Arg::get_long) {
         return Err(conflict(format!(
-            "--{flag} is for capturing on this machine, and --url asks a daemon, which has flags of its own; \
-             leave one of them out"
+            "--{flag} is for capturing on this machine, and --url (or SNI_PROBE_URL) asks a daemon, which has \
+             flags of its own; leave one of them out"
         )));
     }
     if !is_asked && let Some(id) = DAEMON_FLAGS.into_iter().find(|id| is_written(id)) {

@@ -14,6 +14,7 @@ mod details;
 mod feed;
 mod help;
 mod keys;
+mod kinds;
 mod plain;
 mod rates;
 mod screen;

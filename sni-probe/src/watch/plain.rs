@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use super::feed::{self, MAX_WAITING, TICK};
 use super::rates::Rates;
 use super::state::Shown;
-use super::{Snapshot, view, words};
+use super::{Snapshot, kinds, view, words};
 use crate::api::model::Client;
 use crate::cli::{self, WatchFormat, WatchOptions};
 use crate::output::text::printable;
@@ -82,7 +82,7 @@ fn block(shown: &Shown) -> String {
     for notice in [view::unwatched(summary), view::losses(summary)].into_iter().flatten() {
         let _ = writeln!(text, "  {notice}");
     }
-    for kind in view::kinds(shown) {
+    for kind in kinds::rows(shown) {
         let (sni, outcome) = (printable(kind.sni), printable(kind.outcome));
         let _ = writeln!(text, "  {sni:<8} {outcome:<18} {:>9}/s {:>12}", words::rate(kind.rate), kind.total);
     }

@@ -18,12 +18,11 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Paragraph, Row, Table, Wrap};
+use ratatui::widgets::{Paragraph, Wrap};
 
-use super::rates::Kind;
 use super::state::{Pane, Shown, State};
 use super::words::{self, Bars};
-use super::{details, help, keys, table};
+use super::{details, help, keys, kinds, table};
 use crate::api::model::{self, Summary};
 use crate::output::text::printable;
 
@@ -210,7 +209,7 @@ fn footer(state: &State) -> Line<'static> {
 /// Kinds of handshakes, and below them the clients.
 fn body(frame: &mut Frame<'_>, state: &mut State, look: Look, area: Rect) {
     let Some(shown) = state.shown() else { return };
-    let rows = kinds(shown);
+    let rows = kinds::rows(shown);
     // An empty line between the two, where there is room.
     let gap = usize::from(area.height > 10);
     let room = usize::from(area.height) - gap;
@@ -223,95 +222,8 @@ fn body(frame: &mut Frame<'_>, state: &mut State, look: Look, area: Rect) {
     let [kinds_area, _, clients_area] =
         Layout::vertical([Constraint::Length(height), Constraint::Length(gap), Constraint::Min(0)])
             .areas(area);
-    draw_kinds(frame, &rows, look, kinds_area);
+    kinds::draw(frame, &rows, look, kinds_area);
     table::draw(frame, state, look, clients_area);
-}
-
-/// The handshakes of one kind.
-pub(super) struct KindRow<'a> {
-    pub(super) sni: &'a str,
-    pub(super) outcome: &'a str,
-    /// Since the start.
-    pub(super) total: u64,
-    /// A second.
-    pub(super) rate: Option<f64>,
-    /// In each step of the last hour.
-    history: &'a [u64],
-}
-
-/// The kinds that occurred: without SNI and refused first, then the others without SNI, each by number.
-pub(super) fn kinds(shown: &Shown) -> Vec<KindRow<'_>> {
-    let Shown { snapshot: super::Snapshot { summary, .. }, speeds } = shown;
-    let mut rows: Vec<KindRow<'_>> = Vec::new();
-    for count in &summary.handshakes {
-        let known = rows.iter_mut().find(|row| row.sni == count.sni && row.outcome == count.outcome);
-        if let Some(row) = known {
-            row.total = row.total.saturating_add(count.handshakes);
-            continue;
-        }
-        let kind: Kind = (count.sni.clone(), count.outcome.clone());
-        let mut series = summary.last_hour.series.iter();
-        let series = series.find(|series| series.sni == count.sni && series.outcome == count.outcome);
-        rows.push(KindRow {
-            sni: &count.sni,
-            outcome: &count.outcome,
-            total: count.handshakes,
-            rate: speeds.of_kind(&kind),
-            history: series.map_or(&[], |series| &series.handshakes),
-        });
-    }
-    let rank = |row: &KindRow<'_>| match row.sni {
-        "absent" | "empty" | "invalid" => u8::from(!words::is_refusal(row.outcome)),
-        "unknown" => 2,
-        _ => 3,
-    };
-    rows.sort_by(|a, b| rank(a).cmp(&rank(b)).then(b.total.cmp(&a.total)));
-    rows
-}
-
-fn draw_kinds(frame: &mut Frame<'_>, rows: &[KindRow<'_>], look: Look, area: Rect) {
-    const COLUMNS: [u16; 4] = [8, 18, 9, 12];
-    if area.height == 0 {
-        return;
-    }
-    let fixed: u16 = COLUMNS.iter().map(|width| width + 1).sum();
-    let trend_width = usize::from(area.width.saturating_sub(fixed).min(60));
-    let room = usize::from(area.height) - 1;
-    // The last line is then for those that do not fit.
-    let hidden = if rows.len() > room { rows.len() - (room - 1) } else { 0 };
-    let visible = rows.len() - hidden;
-    let rest: u64 = rows[visible..].iter().fold(0, |sum, row| sum.saturating_add(row.total));
-    let mut lines: Vec<Row<'_>> = rows[..visible]
-        .iter()
-        .map(|row| {
-            Row::new([
-                Line::from(printable(row.sni)),
-                Line::styled(printable(row.outcome), look.outcome(row.outcome)),
-                Line::from(words::rate(row.rate)).right_aligned(),
-                Line::from(row.total.to_string()).right_aligned(),
-                Line::from(words::trend(row.history, trend_width, look.bars)),
-            ])
-        })
-        .collect();
-    if hidden > 0 {
-        let more = format!("{hidden} more kinds");
-        lines.push(Row::new([
-            Line::from("..."),
-            Line::from(more),
-            Line::from(""),
-            Line::from(rest.to_string()).right_aligned(),
-            Line::from(""),
-        ]));
-    }
-    let header = Row::new([
-        Line::from("SNI"),
-        Line::from("OUTCOME"),
-        Line::from("RATE/S").right_aligned(),
-        Line::from("TOTAL").right_aligned(),
-        Line::from("LAST HOUR"),
-    ]);
-    let widths = COLUMNS.map(Constraint::Length).into_iter().chain([Constraint::Min(0)]);
-    frame.render_widget(Table::new(lines, widths).header(header.style(HEADING)), area);
 }
 
 #[cfg(test)]

@@ -248,6 +248,22 @@ fn numbers_and_times_without_sense() {
 }
 
 #[test]
+fn kinds_without_end() {
+    let mut state = state_of(|snapshot| {
+        let count = snapshot.summary.handshakes[0].clone();
+        snapshot.summary.handshakes = (0..100_000)
+            .map(|n| {
+                let mut count = count.clone();
+                count.outcome = n.to_string();
+                count
+            })
+            .collect();
+    });
+    assert_eq!(kinds::rows(state.shown().unwrap()).len(), 512);
+    assert!(screen(&mut state, (80, 24)).contains("more kinds"));
+}
+
+#[test]
 fn what_makes_the_rest_doubtful_is_told() {
     let mut state = state_of(|snapshot| {
         let summary = &mut snapshot.summary;

@@ -1,0 +1,105 @@
+//! Kinds of handshakes, by SNI and outcome: how many, how many a second, and their last hour.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Rect};
+use ratatui::text::Line;
+use ratatui::widgets::{Row, Table};
+
+use super::Snapshot;
+use super::rates::Kind;
+use super::state::Shown;
+use super::view::{HEADING, Look};
+use super::words;
+use crate::output::text::printable;
+
+/// Five SNIs, a dozen outcomes and two sources are fewer. Stops a daemon that tells nonsense from keeping the screen
+/// busy.
+const MAX_KINDS: usize = 512;
+
+/// The handshakes of one kind.
+pub(super) struct KindRow<'a> {
+    pub(super) sni: &'a str,
+    pub(super) outcome: &'a str,
+    /// Since the start.
+    pub(super) total: u64,
+    /// A second.
+    pub(super) rate: Option<f64>,
+    /// In each step of the last hour.
+    history: &'a [u64],
+}
+
+/// The kinds that occurred: without SNI and refused first, then the others without SNI, each by number.
+pub(super) fn rows(shown: &Shown) -> Vec<KindRow<'_>> {
+    let Shown { snapshot: Snapshot { summary, .. }, speeds } = shown;
+    let mut rows: Vec<KindRow<'_>> = Vec::new();
+    for count in summary.handshakes.iter().take(MAX_KINDS) {
+        let known = rows.iter_mut().find(|row| row.sni == count.sni && row.outcome == count.outcome);
+        if let Some(row) = known {
+            row.total = row.total.saturating_add(count.handshakes);
+            continue;
+        }
+        let kind: Kind = (count.sni.clone(), count.outcome.clone());
+        let mut series = summary.last_hour.series.iter().take(MAX_KINDS);
+        let series = series.find(|series| series.sni == count.sni && series.outcome == count.outcome);
+        rows.push(KindRow {
+            sni: &count.sni,
+            outcome: &count.outcome,
+            total: count.handshakes,
+            rate: speeds.of_kind(&kind),
+            history: series.map_or(&[], |series| &series.handshakes),
+        });
+    }
+    let rank = |row: &KindRow<'_>| match row.sni {
+        "absent" | "empty" | "invalid" => u8::from(!words::is_refusal(row.outcome)),
+        "unknown" => 2,
+        _ => 3,
+    };
+    rows.sort_by(|a, b| rank(a).cmp(&rank(b)).then(b.total.cmp(&a.total)));
+    rows
+}
+
+/// Draws them, or as many as fit and what the others come to.
+pub(super) fn draw(frame: &mut Frame<'_>, rows: &[KindRow<'_>], look: Look, area: Rect) {
+    const COLUMNS: [u16; 4] = [8, 18, 9, 12];
+    if area.height == 0 {
+        return;
+    }
+    let fixed: u16 = COLUMNS.iter().map(|width| width + 1).sum();
+    let trend_width = usize::from(area.width.saturating_sub(fixed).min(60));
+    let room = usize::from(area.height) - 1;
+    // The last line is then for those that do not fit.
+    let hidden = if rows.len() > room { rows.len() - (room - 1) } else { 0 };
+    let visible = rows.len() - hidden;
+    let rest: u64 = rows[visible..].iter().fold(0, |sum, row| sum.saturating_add(row.total));
+    let mut lines: Vec<Row<'_>> = rows[..visible]
+        .iter()
+        .map(|row| {
+            Row::new([
+                Line::from(printable(row.sni)),
+                Line::styled(printable(row.outcome), look.outcome(row.outcome)),
+                Line::from(words::rate(row.rate)).right_aligned(),
+                Line::from(row.total.to_string()).right_aligned(),
+                Line::from(words::trend(row.history, trend_width, look.bars)),
+            ])
+        })
+        .collect();
+    if hidden > 0 {
+        let more = format!("{hidden} more kinds");
+        lines.push(Row::new([
+            Line::from("..."),
+            Line::from(more),
+            Line::from(""),
+            Line::from(rest.to_string()).right_aligned(),
+            Line::from(""),
+        ]));
+    }
+    let header = Row::new([
+        Line::from("SNI"),
+        Line::from("OUTCOME"),
+        Line::from("RATE/S").right_aligned(),
+        Line::from("TOTAL").right_aligned(),
+        Line::from("LAST HOUR"),
+    ]);
+    let widths = COLUMNS.map(Constraint::Length).into_iter().chain([Constraint::Min(0)]);
+    frame.render_widget(Table::new(lines, widths).header(header.style(HEADING)), area);
+}
