@@ -49,7 +49,10 @@ pub struct Seen {
 
 impl std::fmt::Debug for Browser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Browser").field("child", &self.child).field("seen", &self.seen).finish_non_exhaustive()
+        f.debug_struct("Browser")
+            .field("child", &self.child)
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,15 +69,26 @@ impl Browser {
     ) -> Result<Self> {
         let mut command = namespace.command("sh");
         // Standard output goes to the pipe's place: what Chromium prints itself is not for us.
-        command.args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>\"$HOME/chromium.err\"", PROGRAM]);
-        command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]);
+        command.args([
+            "-c",
+            "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>\"$HOME/chromium.err\"",
+            PROGRAM,
+        ]);
+        command.args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+        ]);
         // It asks its maker for updates and lists otherwise; there is no network, but it would wait for one.
         command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
         command.args(["--hide-scrollbars", "--force-color-profile=srgb", "--font-render-hinting=none"]);
         command.arg("--remote-debugging-pipe");
         command.arg(format!("--user-data-dir={}", directory.join("chromium").display()));
         command.env("HOME", directory).env("TZ", "UTC").env("LANG", "C.UTF-8");
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("starting Chromium")?;
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("starting Chromium")?;
         let commands = child.stdin.take().context("Chromium has no standard input")?;
         let messages = read_messages(child.stdout.take().context("Chromium has no standard output")?);
         let browser = Self {
@@ -204,8 +218,10 @@ impl Browser {
         let deadline = Instant::now() + TIMEOUT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let mut message =
-                self.messages.recv_timeout(left).with_context(|| format!("Chromium has no answer to {method}"))?;
+            let mut message = self
+                .messages
+                .recv_timeout(left)
+                .with_context(|| format!("Chromium has no answer to {method}"))?;
             if message["id"] == id {
                 ensure!(message["error"].is_null(), "{method}: {}", message["error"]);
                 return Ok(message["result"].take());
@@ -236,7 +252,9 @@ impl Browser {
                 seen.complaints.push(format!("{}: {}", text(&entry["level"]), text(&entry["text"])));
             }
             Some("Runtime.consoleAPICalled") => seen.complaints.push(parameters["args"].to_string()),
-            Some("Runtime.exceptionThrown") => seen.complaints.push(parameters["exceptionDetails"].to_string()),
+            Some("Runtime.exceptionThrown") => {
+                seen.complaints.push(parameters["exceptionDetails"].to_string())
+            }
             Some("Fetch.requestPaused") => {
                 let url = text(&parameters["request"]["url"]);
                 let path = url.find("/api/").map_or("", |start| &url[start..]);
@@ -245,8 +263,7 @@ impl Browser {
                     Some(answer) => {
                         let body = BASE64_STANDARD.encode(answer.to_string());
                         let headers = json!([{ "name": "Content-Type", "value": "application/json" }]);
-                        let parameters =
-                            json!({ "requestId": id, "responseCode": 200, "responseHeaders": headers, "body": body });
+                        let parameters = json!({ "requestId": id, "responseCode": 200, "responseHeaders": headers, "body": body });
                         self.send("Fetch.fulfillRequest", parameters)?;
                     }
                     None => {

@@ -47,7 +47,8 @@ struct Fingerprint {
 
 /// Up and down by some, as traffic is; the same for the same minute.
 fn around(mean: u64, minute: u64, salt: u64) -> u64 {
-    let noise = (minute + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ salt.wrapping_mul(0xbf58_476d_1ce4_e5b9)) >> 48;
+    let noise =
+        (minute + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ salt.wrapping_mul(0xbf58_476d_1ce4_e5b9)) >> 48;
     let wave = [0, 2, 3, 3, 2, 0, 0, 1][usize::try_from(minute / 4 % 8).unwrap_or(0)];
     mean * (16 + wave + noise % 6) / 20
 }

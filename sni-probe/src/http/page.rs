@@ -36,8 +36,10 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
 
 /// The page, with the policy that makes it safe.
 pub(super) fn answer() -> Response {
-    let headers =
-        [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, POLICY.as_str())];
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, POLICY.as_str()),
+    ];
     (headers, DOCUMENT.as_str()).into_response()
 }
 
@@ -65,7 +67,9 @@ mod tests {
     fn nothing_comes_from_elsewhere_and_nothing_is_markup_by_chance() {
         // The namespace of SVG is a name, and no address that anybody asks.
         let document = DOCUMENT.replace("http://www.w3.org/2000/svg", "");
-        for forbidden in ["http://", "https://", "url(", "@import", "innerHTML", "outerHTML", "document.write"] {
+        for forbidden in
+            ["http://", "https://", "url(", "@import", "innerHTML", "outerHTML", "document.write"]
+        {
             assert!(!document.contains(forbidden), "{forbidden}");
         }
         // The policy would not let them work.

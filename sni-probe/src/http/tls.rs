@@ -23,7 +23,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// Bytes of each file.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
+const PLAIN_HTTP: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
     this port speaks HTTPS: use https://\n";
 
 /// What makes a plain connection a TLS one.
@@ -155,7 +156,8 @@ impl Files {
         });
         let chain = chain.with_context(|| format!("--tls-cert {shown}"))?;
         let key = read(&self.key).and_then(|text| {
-            PrivateKeyDer::from_pem_slice(&text).map_err(|error| pem_error(&error, "private key without a passphrase"))
+            PrivateKeyDer::from_pem_slice(&text)
+                .map_err(|error| pem_error(&error, "private key without a passphrase"))
         });
         let key = key.with_context(|| format!("--tls-key {shown_key}"))?;
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))

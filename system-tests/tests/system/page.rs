@@ -85,7 +85,10 @@ fn chart_and_tables_of_a_busy_gateway() {
     let _probe = site.probe(&[]);
     let browser = browser(&site, busy);
     open(&browser);
-    assert_eq!(evaluate(&browser, "document.getElementById('sentence').textContent"), canned::summary()["sentence"]);
+    assert_eq!(
+        evaluate(&browser, "document.getElementById('sentence').textContent"),
+        canned::summary()["sentence"]
+    );
     assert_eq!(evaluate(&browser, "document.getElementById('state').innerText"), "Refusing");
     // One path of bars for each kind, each with its name, and the same in the legend.
     let names = "JSON.stringify([...document.querySelectorAll('#chart path title')].map(t => t.textContent))";
@@ -153,12 +156,15 @@ fn it_works_by_keyboard() {
 
 #[test]
 fn names_with_markup_stay_text() {
-    const NAME: &str = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">";
+    const NAME: &str =
+        "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">";
     let site = Site::new();
     let _probe = site.probe(&[]);
     let hostile = |path: &str| {
         let mut answer = busy(path)?;
-        for key in ["client", "name", "likely", "ja4", "server_name", "outcome", "alert", "sni", "status", "reason"] {
+        for key in
+            ["client", "name", "likely", "ja4", "server_name", "outcome", "alert", "sni", "status", "reason"]
+        {
             spoil(&mut answer, key, NAME);
         }
         if answer["sentence"].is_string() {
@@ -178,8 +184,13 @@ fn names_with_markup_stay_text() {
     assert_eq!(evaluate(&browser, "document.querySelectorAll('img').length"), 0);
     assert_ne!(evaluate(&browser, "document.title"), "taken");
     // And if it were markup, the policy would not let it run.
-    evaluate(&browser, "document.body.insertAdjacentHTML('beforeend', \"<img src=x onerror=\\\"document.title='taken'\\\">\")");
-    browser.wait_for("new Promise(resolve => setTimeout(() => resolve(document.title !== 'taken'), 200))").unwrap();
+    evaluate(
+        &browser,
+        "document.body.insertAdjacentHTML('beforeend', \"<img src=x onerror=\\\"document.title='taken'\\\">\")",
+    );
+    browser
+        .wait_for("new Promise(resolve => setTimeout(() => resolve(document.title !== 'taken'), 200))")
+        .unwrap();
     assert!(!browser.seen().unwrap().complaints.is_empty());
 }
 
@@ -219,7 +230,6 @@ fn light_dark_and_narrow() {
         browser.resize(width, 800).unwrap();
         evaluate(&browser, "document.querySelector('#clients-table tbody td.client button').click()");
         let fits = format!("document.scrollingElement.scrollWidth <= {width}");
-        if let Ok(d) = std::env::var("NARROW") { fs::write(format!("{d}/n{width}.png"), browser.screenshot(width, 2600).unwrap()).unwrap(); println!("{:?}", evaluate(&browser, "JSON.stringify([document.scrollingElement.scrollWidth, [...document.querySelectorAll('*')].filter(e=>e.getBoundingClientRect().right>innerWidth+1).slice(0,12).map(e=>e.tagName+'.'+e.className+'#'+e.id+e.getBoundingClientRect().right)])")); }
         browser.wait_for(&fits).unwrap_or_else(|error| panic!("{width} pixels: {error:#}"));
     }
     assert_clean(&browser);
@@ -272,7 +282,8 @@ fn pictures() {
     // The times of the answers are canned, that of their coming is not.
     evaluate(&browser, "document.getElementById('updated').textContent = '14:03:22, every 5 s'");
     // To the end of the clients: what comes after is as it looks.
-    let height = "Math.ceil(document.getElementById('clients').getBoundingClientRect().bottom + scrollY) + 24";
+    let height =
+        "Math.ceil(document.getElementById('clients').getBoundingClientRect().bottom + scrollY) + 24";
     let height = evaluate(&browser, height).as_u64().unwrap();
     for (name, dark) in [("page-light.png", false), ("page-dark.png", true)] {
         browser.set_dark(dark).unwrap();
