@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use super::auth::{Auth, Verdict};
 use super::{Peer, ServerState, page};
@@ -52,6 +53,8 @@ pub(super) fn router(state: ServerState, web: Web, auth: Option<Arc<Auth>>) -> R
             .route("/api/v1/handshakes", get(handshakes)),
     };
     let router = router.fallback(|| async { (StatusCode::NOT_FOUND, "no such page; see /\n") });
+    let turn = Arc::new(Semaphore::new(1));
+    let router = router.layer(middleware::from_fn_with_state(turn, take_turns));
     let router = match auth {
         Some(auth) => router.layer(middleware::from_fn_with_state(auth, guard)),
         None => router,
@@ -92,6 +95,16 @@ async fn handshakes(State(state): State<ServerState>, Query(selection): Query<Se
     let mut handshakes = state.api.handshakes();
     handshakes.handshakes.truncate(selection.limit.unwrap_or(usize::MAX));
     Json(handshakes).into_response()
+}
+
+/// Makes one answer at a time, but for probes. To encode all metrics takes a millisecond or more of the daemon's only
+/// thread: so events, and probes, wait for one of them and not for all that were asked for at once.
+async fn take_turns(State(turn): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    if request.uri().path() == OPEN_PATH {
+        return next.run(request).await;
+    }
+    let Ok(_turn) = turn.acquire().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    next.run(request).await
 }
 
 /// Lets pass who has a password, and probes.

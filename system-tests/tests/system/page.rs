@@ -3,14 +3,17 @@
 //! `SNI_PROBE_BLESS=1 cargo xtask system-test page::pictures` writes the documentation's pictures anew.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use system_tests::browser::Browser;
-use system_tests::canned;
 use system_tests::probe::HTTP_PORT;
+use system_tests::{Namespace, canned};
 
 use crate::site::Site;
 
@@ -248,6 +251,45 @@ fn it_goes_on_by_itself_after_the_daemon_was_away() {
 }
 
 #[test]
+fn a_proxy_may_put_it_under_another_path() {
+    const PORT: u16 = 8080;
+    let site = Site::new();
+    let _probe = site.probe(&[]);
+    let listener =
+        site.lab.gateway.run_in_thread(|| TcpListener::bind((Ipv4Addr::LOCALHOST, PORT))).unwrap().unwrap();
+    let connect = |namespace: &Namespace| {
+        namespace.run_in_thread(|| TcpStream::connect((Ipv4Addr::LOCALHOST, HTTP_PORT))).unwrap().unwrap()
+    };
+    // The proxy ends with the connection after the last that the page makes.
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let proxy = || {
+            for client in listener.incoming().take_while(|_| !is_over.load(Ordering::Relaxed)) {
+                forward(client.unwrap(), connect(&site.lab.gateway));
+            }
+        };
+        scope.spawn(proxy);
+        let browser = browser(&site, |_| None);
+        browser.open(&format!("http://127.0.0.1:{PORT}/probes/one/")).unwrap();
+        let shown = browser.wait_for("document.querySelectorAll('#interfaces li.good').length === 1");
+        is_over.store(true, Ordering::Relaxed);
+        let _last = site.lab.gateway.run_in_thread(|| TcpStream::connect((Ipv4Addr::LOCALHOST, PORT)));
+        shown.unwrap();
+    });
+}
+
+/// Hands on one request, without the path's prefix, and its answer.
+fn forward(mut client: TcpStream, mut daemon: TcpStream) {
+    let mut head = [0; 16 * 1024];
+    // A request of a browser comes in one piece; one that opens a connection in advance sends none for a while.
+    client.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let Ok(length) = client.read(&mut head) else { return };
+    let head = String::from_utf8_lossy(&head[..length]).replacen(" /probes/one/", " /", 1);
+    daemon.write_all(head.as_bytes()).unwrap();
+    std::io::copy(&mut daemon, &mut client).ok();
+}
+
+#[test]
 fn who_does_not_look_asks_for_nothing() {
     let site = Site::new();
     let _probe = site.probe(&[]);
@@ -280,7 +322,7 @@ fn pictures() {
     browser.resize(WIDTH, 1000).unwrap();
     open(&browser);
     // The times of the answers are canned, that of their coming is not.
-    evaluate(&browser, "document.getElementById('updated').textContent = '14:03:22, every 5 s'");
+    evaluate(&browser, "document.getElementById('updated').textContent = 'Updated 14:03:22, every 5 s'");
     // To the end of the clients: what comes after is as it looks.
     let height =
         "Math.ceil(document.getElementById('clients').getBoundingClientRect().bottom + scrollY) + 24";

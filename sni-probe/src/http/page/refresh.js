@@ -53,9 +53,15 @@ function show(summary, clientsAnswer, handshakesAnswer) {
   showSummary(summary);
   showHistory(summary.last_hour);
   // Who is about to copy an address shall not lose it.
-  if (!getSelection().isCollapsed) return;
+  if (isSelected($("clients")) || isSelected($("handshakes"))) return setText($("clients-note"), "held while text is selected");
   showClients(clientsAnswer);
   showHandshakes(handshakesAnswer);
+}
+
+/** Whether text within an element is selected. */
+function isSelected(element) {
+  const selection = getSelection();
+  return !selection.isCollapsed && selection.containsNode(element, true);
 }
 
 const STATES = {
@@ -76,7 +82,7 @@ function showSummary(summary) {
   setText($("sentence"), summary.sentence);
   document.title = `${word} – sni-probe${summary.node ? ` on ${summary.node}` : ""}`;
   setText($("where"), summary.node ? `on ${summary.node}` : "");
-  setText($("updated"), `${clock(refresh.answered)}${refresh.paused ? "" : `, every ${INTERVAL / 1000} s`}`);
+  setText($("updated"), `Updated ${clock(refresh.answered)}${refresh.paused ? "" : `, every ${INTERVAL / 1000} s`}`);
   setText($("version"), `sni-probe ${summary.version}, up ${duration((new Date(summary.time) - new Date(summary.started)) / 1000)}`);
   showFigures(summary);
   showInterfaces(summary);
