@@ -190,14 +190,12 @@ impl Browser {
         Ok(())
     }
 
-    /// The page as PNG, so many CSS pixels of it from the top.
+    /// What the window shows, as PNG.
     ///
     /// # Errors
     /// When the browser is gone.
-    pub fn screenshot(&self, width: u32, height: u64) -> Result<Vec<u8>> {
-        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
-        let parameters = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
-        let answer = self.call("Page.captureScreenshot", &parameters)?;
+    pub fn screenshot(&self) -> Result<Vec<u8>> {
+        let answer = self.call("Page.captureScreenshot", &json!({ "format": "png" }))?;
         let data = answer["data"].as_str().context("no picture")?;
         BASE64_STANDARD.decode(data).context("the picture is no base64")
     }

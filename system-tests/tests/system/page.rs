@@ -326,10 +326,11 @@ fn pictures() {
     // To the end of the clients: what comes after is as it looks.
     let height =
         "Math.ceil(document.getElementById('clients').getBoundingClientRect().bottom + scrollY) + 24";
-    let height = evaluate(&browser, height).as_u64().unwrap();
+    let height = u32::try_from(evaluate(&browser, height).as_u64().unwrap()).unwrap();
+    browser.resize(WIDTH, height).unwrap();
     for (name, dark) in [("page-light.png", false), ("page-dark.png", true)] {
         browser.set_dark(dark).unwrap();
-        let picture = browser.screenshot(WIDTH, height).unwrap();
+        let picture = browser.screenshot().unwrap();
         assert!(picture.starts_with(b"\x89PNG"), "{name}");
         if std::env::var_os("SNI_PROBE_BLESS").is_some() {
             let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/images");

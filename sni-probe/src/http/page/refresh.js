@@ -11,7 +11,11 @@ const base = location.origin + location.pathname.replace(/[^/]*$/, "");
 const refresh = { timer: undefined, under_way: false, paused: false, answered: null };
 
 async function ask(what) {
-  const answer = await fetch(`${base}api/v1/${what}`, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+  const options = { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) };
+  const answer = await fetch(`${base}api/v1/${what}`, options).catch(() => {
+    // What a browser says of a connection that fails helps nobody.
+    throw new Error("");
+  });
   if (answer.status === 401) throw new Error("the password is not taken any more; load the page anew");
   if (!answer.ok) throw new Error(`it says ${answer.status}`);
   return answer.json();
@@ -23,8 +27,9 @@ async function askAll() {
   clearTimeout(refresh.timer);
   try {
     const answers = await Promise.all([ask("summary"), ask("clients"), ask(`handshakes?limit=${HANDSHAKES}`)]);
-    refresh.answered = new Date();
-    show(...answers);
+    const now = new Date();
+    show(now, ...answers);
+    refresh.answered = now;
     notice(null);
   } catch (error) {
     notice(error);
@@ -38,19 +43,18 @@ function schedule() {
   if (!document.hidden && !refresh.paused) refresh.timer = setTimeout(askAll, INTERVAL);
 }
 
-/** Says that there is no answer, and since when; or nothing. */
+/** Says that there is no answer that can be shown, and since when; or nothing. */
 function notice(error) {
   document.querySelector("main").classList.toggle("stale", error !== null && refresh.answered !== null);
   $("notice").hidden = error === null;
   if (error === null) return setText($("notice"), "");
   const since = refresh.answered ? `No answer since ${clock(refresh.answered)}` : "No answer from the daemon yet";
-  // What a browser says of a connection that fails helps nobody.
-  const reason = error instanceof TypeError || error.name === "TimeoutError" ? "" : ` (${error.message})`;
+  const reason = error.message ? ` (${error.message})` : "";
   setText($("notice"), `${since}${reason}. The page asks again every ${INTERVAL / 1000} seconds.`);
 }
 
-function show(summary, clientsAnswer, handshakesAnswer) {
-  showSummary(summary);
+function show(now, summary, clientsAnswer, handshakesAnswer) {
+  showSummary(summary, now);
   showHistory(summary.last_hour);
   // Who is about to copy an address shall not lose it.
   if (isSelected($("clients")) || isSelected($("handshakes"))) return setText($("clients-note"), "held while text is selected");
@@ -73,7 +77,7 @@ const STATES = {
   refusing: ["Refusing", "bad"],
 };
 
-function showSummary(summary) {
+function showSummary(summary, now) {
   const [word, sign] = STATES[summary.state] ?? [summary.state, "none"];
   if ($("state").dataset.state !== summary.state) {
     $("state").dataset.state = summary.state;
@@ -82,7 +86,7 @@ function showSummary(summary) {
   setText($("sentence"), summary.sentence);
   document.title = `${word} – sni-probe${summary.node ? ` on ${summary.node}` : ""}`;
   setText($("where"), summary.node ? `on ${summary.node}` : "");
-  setText($("updated"), `Updated ${clock(refresh.answered)}${refresh.paused ? "" : `, every ${INTERVAL / 1000} s`}`);
+  setText($("updated"), `Updated ${clock(now)}${refresh.paused ? "" : `, every ${INTERVAL / 1000} s`}`);
   setText($("version"), `sni-probe ${summary.version}, up ${duration((new Date(summary.time) - new Date(summary.started)) / 1000)}`);
   showFigures(summary);
   showInterfaces(summary);
