@@ -148,7 +148,7 @@ impl Auth {
         self.users.values().nth(usize::try_from(index).ok()?)
     }
 
-    /// Of the name and the password, which cannot be told from each other's beginning: a name has no colon.
+    /// Keyed digest of a name and its password. The colon ends the name, for a name has none.
     fn digest(&self, name: &str, password: &[u8]) -> [u8; 32] {
         let digest = Sha256::new().chain_update(self.key).chain_update(name).chain_update(":");
         digest.chain_update(password).chain_update(self.key).finalize().into()

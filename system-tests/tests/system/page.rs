@@ -165,15 +165,13 @@ fn names_with_markup_stay_text() {
     let _probe = site.probe(&[]);
     let hostile = |path: &str| {
         let mut answer = busy(path)?;
-        for key in
-            ["client", "name", "likely", "ja4", "server_name", "outcome", "alert", "sni", "status", "reason"]
-        {
+        // More than clients choose: all that is no closed set of words.
+        for key in ["client", "name", "likely", "ja4", "server_name", "status", "reason", "alpn", "gateway"] {
             spoil(&mut answer, key, NAME);
         }
         if answer["sentence"].is_string() {
             answer["sentence"] = json!(NAME);
         }
-        spoil(&mut answer, "alpn", NAME);
         Some(answer)
     };
     let browser = browser(&site, hostile);
@@ -186,6 +184,9 @@ fn names_with_markup_stay_text() {
     assert_eq!(evaluate(&browser, "document.querySelectorAll('script').length"), 1);
     assert_eq!(evaluate(&browser, "document.querySelectorAll('img').length"), 0);
     assert_ne!(evaluate(&browser, "document.title"), "taken");
+    // However long it is, it stays in its place.
+    browser.resize(360, 800).unwrap();
+    browser.wait_for("document.scrollingElement.scrollWidth <= 360").unwrap();
     // And if it were markup, the policy would not let it run.
     evaluate(
         &browser,
