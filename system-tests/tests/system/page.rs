@@ -13,9 +13,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use system_tests::browser::Browser;
 use system_tests::probe::HTTP_PORT;
-use system_tests::{Namespace, canned};
+use system_tests::{Namespace, canned, wait_until};
 
-use crate::site::Site;
+use crate::site::{Site, TIMEOUT};
 
 /// What the page may ask for, and nothing else.
 const OWN: [&str; 4] = ["", "api/v1/summary", "api/v1/clients", "api/v1/handshakes?limit=50"];
@@ -305,13 +305,18 @@ fn who_does_not_look_asks_for_nothing() {
     open(&browser);
     evaluate(&browser, "document.getElementById('pause').click()");
     assert_eq!(evaluate(&browser, "refresh.paused && document.getElementById('pause').textContent"), "Go on");
+    browser.wait_for("document.getElementById('updated').textContent.endsWith(', paused')").unwrap();
     asked.store(false, Ordering::Relaxed);
     // Longer than the page's interval.
     evaluate(&browser, "new Promise(resolve => setTimeout(resolve, 1.3 * INTERVAL))");
     assert!(!asked.load(Ordering::Relaxed));
     evaluate(&browser, "document.getElementById('pause').click()");
-    browser.wait_for("document.getElementById('updated').textContent.includes('every')").unwrap();
-    assert!(asked.load(Ordering::Relaxed));
+    wait_until("the page's next question", TIMEOUT, || {
+        // What the page asks is heard while it is spoken to.
+        browser.evaluate("0")?;
+        Ok(asked.load(Ordering::Relaxed).then_some(()))
+    })
+    .unwrap();
 }
 
 #[test]

@@ -27,9 +27,9 @@ async function askAll() {
   clearTimeout(refresh.timer);
   try {
     const answers = await Promise.all([ask("summary"), ask("clients"), ask(`handshakes?limit=${HANDSHAKES}`)]);
-    const now = new Date();
-    show(now, ...answers);
-    refresh.answered = now;
+    show(...answers);
+    refresh.answered = new Date();
+    showPace();
     notice(null);
   } catch (error) {
     notice(error);
@@ -43,6 +43,12 @@ function schedule() {
   if (!document.hidden && !refresh.paused) refresh.timer = setTimeout(askAll, INTERVAL);
 }
 
+/** When the last answer came, and when the next is asked for. */
+function showPace() {
+  if (!refresh.answered) return;
+  setText($("updated"), `Updated ${clock(refresh.answered)}, ${refresh.paused ? "paused" : `every ${INTERVAL / 1000} s`}`);
+}
+
 /** Says that there is no answer that can be shown, and since when; or nothing. */
 function notice(error) {
   document.querySelector("main").classList.toggle("stale", error !== null && refresh.answered !== null);
@@ -53,8 +59,8 @@ function notice(error) {
   setText($("notice"), `${since}${reason}. The page asks again every ${INTERVAL / 1000} seconds.`);
 }
 
-function show(now, summary, clientsAnswer, handshakesAnswer) {
-  showSummary(summary, now);
+function show(summary, clientsAnswer, handshakesAnswer) {
+  showSummary(summary);
   showHistory(summary.last_hour);
   // Who is about to copy an address shall not lose it.
   if (isSelected($("clients")) || isSelected($("handshakes"))) return setText($("clients-note"), "held while text is selected");
@@ -77,7 +83,7 @@ const STATES = {
   refusing: ["Refusing", "bad"],
 };
 
-function showSummary(summary, now) {
+function showSummary(summary) {
   const [word, sign] = STATES[summary.state] ?? [summary.state, "none"];
   if ($("state").dataset.state !== summary.state) {
     $("state").dataset.state = summary.state;
@@ -86,7 +92,6 @@ function showSummary(summary, now) {
   setText($("sentence"), summary.sentence);
   document.title = `${word} – sni-probe${summary.node ? ` on ${summary.node}` : ""}`;
   setText($("where"), summary.node ? `on ${summary.node}` : "");
-  setText($("updated"), `Updated ${clock(now)}${refresh.paused ? "" : `, every ${INTERVAL / 1000} s`}`);
   setText($("version"), `sni-probe ${summary.version}, up ${duration((new Date(summary.time) - new Date(summary.started)) / 1000)}`);
   showFigures(summary);
   showInterfaces(summary);
@@ -132,6 +137,7 @@ function start() {
   $("pause").addEventListener("click", () => {
     refresh.paused = !refresh.paused;
     setText($("pause"), refresh.paused ? "Go on" : "Pause");
+    showPace();
     if (refresh.paused) clearTimeout(refresh.timer);
     else askAll();
   });
