@@ -105,14 +105,14 @@ impl Browser {
     }
 
     fn attach(&self) -> Result<()> {
-        let target = self.call("Target.createTarget", json!({ "url": "about:blank" }))?;
+        let target = self.call("Target.createTarget", &json!({ "url": "about:blank" }))?;
         let target = json!({ "targetId": target["targetId"], "flatten": true });
-        let session = self.call("Target.attachToTarget", target)?;
+        let session = self.call("Target.attachToTarget", &target)?;
         *self.session.borrow_mut() = session["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            self.call(&format!("{domain}.enable"), json!({}))?;
+            self.call(&format!("{domain}.enable"), &json!({}))?;
         }
-        self.call("Fetch.enable", json!({ "patterns": [{ "urlPattern": "*/api/v1/*" }] }))?;
+        self.call("Fetch.enable", &json!({ "patterns": [{ "urlPattern": "*/api/v1/*" }] }))?;
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl Browser {
     /// # Errors
     /// When nobody answers there.
     pub fn open(&self, url: &str) -> Result<()> {
-        let answer = self.call("Page.navigate", json!({ "url": url }))?;
+        let answer = self.call("Page.navigate", &json!({ "url": url }))?;
         ensure!(answer["errorText"].is_null(), "{url}: {}", answer["errorText"]);
         self.wait_for("document.readyState === 'complete'")
     }
@@ -132,7 +132,7 @@ impl Browser {
     /// When it throws.
     pub fn evaluate(&self, expression: &str) -> Result<Value> {
         let parameters = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
-        let mut answer = self.call("Runtime.evaluate", parameters)?;
+        let mut answer = self.call("Runtime.evaluate", &parameters)?;
         ensure!(answer["exceptionDetails"].is_null(), "{expression}: {}", answer["exceptionDetails"]);
         Ok(answer["result"]["value"].take())
     }
@@ -164,7 +164,7 @@ impl Browser {
             let text = if kind == "keyDown" { text } else { "" };
             let parameters =
                 json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text });
-            self.call("Input.dispatchKeyEvent", parameters)?;
+            self.call("Input.dispatchKeyEvent", &parameters)?;
         }
         Ok(())
     }
@@ -176,7 +176,7 @@ impl Browser {
     pub fn set_dark(&self, dark: bool) -> Result<()> {
         let value = if dark { "dark" } else { "light" };
         let features = json!([{ "name": "prefers-color-scheme", "value": value }]);
-        self.call("Emulation.setEmulatedMedia", json!({ "features": features }))?;
+        self.call("Emulation.setEmulatedMedia", &json!({ "features": features }))?;
         Ok(())
     }
 
@@ -186,18 +186,16 @@ impl Browser {
     /// When the browser is gone.
     pub fn resize(&self, width: u32, height: u32) -> Result<()> {
         let parameters = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        self.call("Emulation.setDeviceMetricsOverride", parameters)?;
+        self.call("Emulation.setDeviceMetricsOverride", &parameters)?;
         Ok(())
     }
 
-    /// The page as PNG, so many CSS pixels of it from the top.
+    /// What the window shows, as PNG.
     ///
     /// # Errors
     /// When the browser is gone.
-    pub fn screenshot(&self, width: u32, height: u64) -> Result<Vec<u8>> {
-        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
-        let parameters = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
-        let answer = self.call("Page.captureScreenshot", parameters)?;
+    pub fn screenshot(&self) -> Result<Vec<u8>> {
+        let answer = self.call("Page.captureScreenshot", &json!({ "format": "png" }))?;
         let data = answer["data"].as_str().context("no picture")?;
         BASE64_STANDARD.decode(data).context("the picture is no base64")
     }
@@ -213,7 +211,7 @@ impl Browser {
     }
 
     /// Calls a method of the protocol, and takes note of events until its result is there.
-    fn call(&self, method: &str, parameters: Value) -> Result<Value> {
+    fn call(&self, method: &str, parameters: &Value) -> Result<Value> {
         let id = self.send(method, parameters)?;
         let deadline = Instant::now() + TIMEOUT;
         loop {
@@ -230,7 +228,7 @@ impl Browser {
         }
     }
 
-    fn send(&self, method: &str, parameters: Value) -> Result<u64> {
+    fn send(&self, method: &str, parameters: &Value) -> Result<u64> {
         let id = self.next.replace(self.next.get() + 1);
         let mut command = json!({ "id": id, "method": method, "params": parameters });
         if let Some(session) = &*self.session.borrow() {
@@ -253,7 +251,7 @@ impl Browser {
             }
             Some("Runtime.consoleAPICalled") => seen.complaints.push(parameters["args"].to_string()),
             Some("Runtime.exceptionThrown") => {
-                seen.complaints.push(parameters["exceptionDetails"].to_string())
+                seen.complaints.push(parameters["exceptionDetails"].to_string());
             }
             Some("Fetch.requestPaused") => {
                 let url = text(&parameters["request"]["url"]);
@@ -264,10 +262,10 @@ impl Browser {
                         let body = BASE64_STANDARD.encode(answer.to_string());
                         let headers = json!([{ "name": "Content-Type", "value": "application/json" }]);
                         let parameters = json!({ "requestId": id, "responseCode": 200, "responseHeaders": headers, "body": body });
-                        self.send("Fetch.fulfillRequest", parameters)?;
+                        self.send("Fetch.fulfillRequest", &parameters)?;
                     }
                     None => {
-                        self.send("Fetch.continueRequest", json!({ "requestId": id }))?;
+                        self.send("Fetch.continueRequest", &json!({ "requestId": id }))?;
                     }
                 }
             }
@@ -281,7 +279,7 @@ impl Drop for Browser {
     fn drop(&mut self) {
         // It ends its own children, which a signal to it alone would leave behind.
         *self.session.borrow_mut() = None;
-        let closes = self.send("Browser.close", json!({})).is_ok();
+        let closes = self.send("Browser.close", &json!({})).is_ok();
         let ended = closes
             && wait_until("Chromium's end", Duration::from_secs(5), || Ok(self.child.try_wait()?)).is_ok();
         if !ended {

@@ -65,7 +65,7 @@ fn rarely(each: u64, salt: u64) -> Vec<u64> {
     (0..MINUTES).map(|minute| u64::from((minute * 7 + salt).is_multiple_of(each))).collect()
 }
 
-fn series(sni: &str, outcome: &str, handshakes: Vec<u64>) -> Value {
+fn series(sni: &str, outcome: &str, handshakes: &[u64]) -> Value {
     json!({ "sni": sni, "outcome": outcome, "handshakes": handshakes })
 }
 
@@ -99,12 +99,12 @@ pub fn summary() -> Value {
             "step_seconds": 60,
             "end": "2026-03-05T14:04:00Z",
             "series": [
-                series("present", "server_hello", history(52, 1)),
-                series("present", "reset_by_gateway", history(3, 2)),
-                series("present", "reset_by_client", rarely(5, 1)),
-                series("absent", "reset_by_gateway", since_onset(19, 3)),
-                series("absent", "alert", rarely(4, 2)),
-                series("unknown", "timeout", rarely(9, 4)),
+                series("present", "server_hello", &history(52, 1)),
+                series("present", "reset_by_gateway", &history(3, 2)),
+                series("present", "reset_by_client", &rarely(5, 1)),
+                series("absent", "reset_by_gateway", &since_onset(19, 3)),
+                series("absent", "alert", &rarely(4, 2)),
+                series("unknown", "timeout", &rarely(9, 4)),
             ],
         },
         "not_seen": [
@@ -121,9 +121,9 @@ pub fn clients() -> Value {
         "label": "ip",
         "capacity": 100,
         "clients": [
-            client("10.20.3.17", Some("billing/invoice-worker-6d9f7c8b5-x2lqp"), &JAVA, since_onset(14, 5), "reset_by_gateway"),
-            client("203.0.113.84", None, &OPENSSL, since_onset(4, 6), "reset_by_gateway"),
-            client("2001:db8:7:12::9a", None, &UNKNOWN, rarely(4, 2), "alert"),
+            client("10.20.3.17", Some("billing/invoice-worker-6d9f7c8b5-x2lqp"), &JAVA, &since_onset(14, 5), "reset_by_gateway"),
+            client("203.0.113.84", None, &OPENSSL, &since_onset(4, 6), "reset_by_gateway"),
+            client("2001:db8:7:12::9a", None, &UNKNOWN, &rarely(4, 2), "alert"),
         ],
         "other": [count("absent", "reset_by_gateway", 12)],
         "expected": [count("absent", "reset_by_gateway", 5_760)],
@@ -134,7 +134,7 @@ fn client(
     address: &str,
     name: Option<&str>,
     fingerprint: &Fingerprint,
-    per_minute: Vec<u64>,
+    per_minute: &[u64],
     outcome: &str,
 ) -> Value {
     let handshakes: u64 = per_minute.iter().sum();

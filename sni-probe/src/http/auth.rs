@@ -10,7 +10,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use axum::http::HeaderValue;
@@ -29,6 +29,8 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 const MAX_COST: u32 = 14;
 /// Passwords that wait for being checked. More are refused at once.
 const MAX_WAITING: usize = 8;
+/// How long one waits; then it is refused as well.
+const MAX_WAIT: Duration = Duration::from_secs(3);
 /// The beginnings of bcrypt's hashes: Apache's, and those of other programs. `$2x$` marks those of a broken one.
 const PREFIXES: [&str; 3] = ["$2y$", "$2b$", "$2a$"];
 
@@ -42,7 +44,7 @@ pub(super) struct Auth {
     decoys: RandomState,
     failures: Mutex<Failures>,
     waiting: Arc<Semaphore>,
-    checking: Semaphore,
+    checking: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -100,7 +102,7 @@ impl Auth {
             decoys: RandomState::new(),
             failures: Mutex::default(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
-            checking: Semaphore::new(1),
+            checking: Arc::new(Semaphore::new(1)),
         })
     }
 
@@ -117,11 +119,12 @@ impl Auth {
             return Verdict::TooMany;
         }
         let Ok(waiting) = Arc::clone(&self.waiting).try_acquire_owned() else { return Verdict::TooMany };
-        let Ok(_checking) = self.checking.acquire().await else { return Verdict::TooMany };
+        let turn = Arc::clone(&self.checking).acquire_owned();
+        let Ok(Ok(turn)) = tokio::time::timeout(MAX_WAIT, turn).await else { return Verdict::TooMany };
         let hash = user.or_else(|| self.decoy(&name)).map(|user| user.hash.clone()).unwrap_or_default();
         let check = tokio::task::spawn_blocking(move || {
-            // Whoever asked may have gone: the place is taken until the work is done.
-            let _waiting = waiting;
+            // Whoever asked may have gone: the places are taken until the work is done.
+            let _places = (waiting, turn);
             bcrypt::verify(password, &hash).unwrap_or(false)
         });
         let is_right = check.await.unwrap_or(false);
@@ -145,7 +148,7 @@ impl Auth {
         self.users.values().nth(usize::try_from(index).ok()?)
     }
 
-    /// Of the name and the password, which cannot be told from each other's beginning: a name has no colon.
+    /// Keyed digest of a name and its password. The colon ends the name, for a name has none.
     fn digest(&self, name: &str, password: &[u8]) -> [u8; 32] {
         let digest = Sha256::new().chain_update(self.key).chain_update(name).chain_update(":");
         digest.chain_update(password).chain_update(self.key).finalize().into()

@@ -1,1 +1,145 @@
+use super::*;
 
+const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+/// "correct horse", by `htpasswd -B -C 4`.
+const APACHE: &str = "$2y$04$wysqXixDlBz2.3JHZ6O/kOy8zo2exo3aLQ2VKb3LkOPofRB6gD6va";
+
+fn parse_error(text: &str) -> String {
+    format!("{:#}", Auth::parse(text).unwrap_err())
+}
+
+fn basic(credentials: impl AsRef<[u8]>) -> HeaderValue {
+    HeaderValue::from_str(&format!("Basic {}", BASE64_STANDARD.encode(credentials))).unwrap()
+}
+
+fn in_runtime<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+}
+
+fn check(auth: &Auth, header: Option<&HeaderValue>) -> Verdict {
+    in_runtime(auth.check(header, PEER))
+}
+
+#[test]
+fn a_file_of_htpasswd_with_comments_and_blank_lines() {
+    let other = bcrypt::hash("päss:word", 4).unwrap();
+    let auth = Auth::parse(&format!("# users\r\n\r\nscraper:{APACHE}\r\n  \nÄnne:{other}\n")).unwrap();
+    assert_eq!(auth.users.keys().collect::<Vec<_>>(), ["scraper", "Änne"]);
+    assert_eq!(check(&auth, Some(&basic("scraper:correct horse"))), Verdict::Allowed);
+    assert_eq!(check(&auth, Some(&basic("Änne:päss:word"))), Verdict::Allowed);
+    for wrong in
+        ["scraper:", "scraper:correct", "scraper:päss:word", "nobody:correct horse", ":", "scraper", ""]
+    {
+        assert_eq!(check(&auth, Some(&basic(wrong))), Verdict::Denied, "{wrong}");
+    }
+}
+
+#[test]
+fn all_three_names_of_bcrypt_are_taken() {
+    for prefix in PREFIXES {
+        let auth = Auth::parse(&format!("scraper:{prefix}{}", &APACHE[4..])).unwrap();
+        assert_eq!(check(&auth, Some(&basic("scraper:correct horse"))), Verdict::Allowed, "{prefix}");
+    }
+}
+
+#[test]
+fn a_line_that_is_no_good_is_told_by_its_number() {
+    let cases = [
+        ("# a comment\n\nscraper\n", "line 3: expected a name, a colon"),
+        (&format!(":{APACHE}"), "line 1: there is no name"),
+        (
+            "scraper:{SHA}fEqNCco3Yq9h5ZUglD3CZJT4lBs=",
+            "line 1: the password of \"scraper\" is not hashed by bcrypt",
+        ),
+        ("scraper:correct horse", "is not hashed by bcrypt"),
+        (&format!("scraper:{}", APACHE.replace("$2y", "$2x")), "is not hashed by bcrypt"),
+        (&format!("scraper:{}", &APACHE[..50]), "the hash of \"scraper\" is damaged"),
+        (&format!("scraper:{}", APACHE.replace("$04", "$17")), "has the cost 17, and 4 to 14"),
+        (&format!("scraper:{}", APACHE.replace("$04", "$00")), "has the cost 0,"),
+        (&format!("a:{APACHE}\na:{APACHE}"), "line 2: the user \"a\" is there twice"),
+        ("# nobody\n", "there is no user in it"),
+        ("", "there is no user in it"),
+    ];
+    for (text, expected) in cases {
+        let error = parse_error(text);
+        assert!(error.contains(expected), "{text:?}: {error}");
+        assert!(error.contains("htpasswd") || error.contains("remove"), "{error}");
+        assert!(!error.contains("wysqXixDl") && !error.contains("correct horse"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("users");
+    let error = |path: &Path| format!("{:#}", Auth::load(path).unwrap_err());
+    assert!(error(&path).contains("No such file"), "{}", error(&path));
+    assert!(error(&path).contains(path.to_str().unwrap()));
+    std::fs::write(&path, [0xff, 0xfe]).unwrap();
+    assert!(error(&path).contains("UTF-8"), "{}", error(&path));
+    std::fs::File::create(&path).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
+    assert!(error(&path).contains("more than"), "{}", error(&path));
+}
+
+#[test]
+fn what_is_no_basic_authentication_is_denied() {
+    let auth = Auth::parse(&format!("scraper:{APACHE}")).unwrap();
+    assert_eq!(check(&auth, None), Verdict::Denied);
+    let right = BASE64_STANDARD.encode("scraper:correct horse");
+    for header in ["", "Basic", "Basic ", "Basic !", "Bearer abc", &format!("Digest {right}"), "Basic w"] {
+        let header = HeaderValue::from_str(header).unwrap();
+        assert_eq!(check(&auth, Some(&header)), Verdict::Denied, "{header:?}");
+    }
+    assert_eq!(check(&auth, Some(&basic([0xff, b':', b'a']))), Verdict::Denied);
+    let lower_case = HeaderValue::from_str(&format!("basic {right}")).unwrap();
+    assert_eq!(check(&auth, Some(&lower_case)), Verdict::Allowed);
+}
+
+#[test]
+fn passwords_may_have_any_length() {
+    let auth = Auth::parse(&format!("scraper:{APACHE}")).unwrap();
+    assert_eq!(check(&auth, Some(&basic(format!("scraper:{}", "x".repeat(10_000))))), Verdict::Denied);
+    assert_eq!(check(&auth, Some(&basic("scraper:correct horse\0"))), Verdict::Denied);
+}
+
+#[test]
+fn a_known_password_passes_though_too_many_wrong_ones_were_sent() {
+    let auth = Auth::parse(&format!("scraper:{APACHE}\nother:{APACHE}")).unwrap();
+    let (right, wrong) = (basic("scraper:correct horse"), basic("scraper:battery staple"));
+    assert_eq!(check(&auth, Some(&right)), Verdict::Allowed);
+    let verdicts: Vec<Verdict> = (0..20).map(|_| check(&auth, Some(&wrong))).collect();
+    assert_eq!(verdicts[0], Verdict::Denied);
+    assert_eq!(verdicts[19], Verdict::TooMany);
+    assert_eq!(check(&auth, Some(&right)), Verdict::Allowed);
+    // Not known yet, and from the same address.
+    assert_eq!(check(&auth, Some(&basic("other:correct horse"))), Verdict::TooMany);
+    // A known password of one user is not that of another.
+    assert_ne!(auth.digest("scraper", b"correct horse"), auth.digest("other", b"correct horse"));
+}
+
+#[test]
+fn only_so_many_passwords_wait_for_being_checked() {
+    let auth = Auth::parse(&format!("scraper:{APACHE}")).unwrap();
+    in_runtime(async {
+        let _all = auth.waiting.try_acquire_many(u32::try_from(MAX_WAITING).unwrap()).unwrap();
+        assert_eq!(auth.check(Some(&basic("scraper:correct horse")), PEER).await, Verdict::TooMany);
+    });
+}
+
+#[test]
+fn an_unknown_user_is_checked_as_somebody_else_would_be() {
+    let other = bcrypt::hash("another", 5).unwrap();
+    let auth = Auth::parse(&format!("scraper:{APACHE}\nother:{other}")).unwrap();
+    let hashes: std::collections::BTreeSet<&str> = (0..100)
+        .filter_map(|nth| auth.decoy(&format!("nobody{nth}")))
+        .map(|user| user.hash.as_str())
+        .collect();
+    assert_eq!(hashes.len(), 2);
+    let again = || auth.decoy("nobody").map(|user| user.hash.as_str());
+    assert_eq!(again(), again());
+    // Its password is not theirs.
+    for nth in 0..8 {
+        let header = basic(format!("nobody{nth}:correct horse"));
+        assert_eq!(check(&auth, Some(&header)), Verdict::Denied);
+    }
+}

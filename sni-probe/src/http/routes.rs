@@ -9,13 +9,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use super::auth::{Auth, Verdict};
 use super::{Peer, ServerState, page};
 use crate::cli::Web;
 
-/// The one path that is answered without a password, for a kubelet's probes have none.
-const OPEN_PATH: &str = "/healthz";
 /// Seconds after which somebody with too many wrong passwords may try again.
 const RETRY_AFTER: &str = "5";
 
@@ -39,10 +38,7 @@ const HEADERS: [(&str, &str); 4] = [
 
 /// Everything that is served.
 pub(super) fn router(state: ServerState, web: Web, auth: Option<Arc<Auth>>) -> Router {
-    let router = Router::new()
-        .route("/metrics", get(metrics))
-        .route(OPEN_PATH, get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz));
+    let router = Router::new().route("/metrics", get(metrics)).route("/readyz", get(readyz));
     let router = match web {
         Web::Off => router.route("/", get(|| async { INDEX })),
         Web::On => router
@@ -52,11 +48,17 @@ pub(super) fn router(state: ServerState, web: Web, auth: Option<Arc<Auth>>) -> R
             .route("/api/v1/handshakes", get(handshakes)),
     };
     let router = router.fallback(|| async { (StatusCode::NOT_FOUND, "no such page; see /\n") });
+    let turn = Arc::new(Semaphore::new(1));
+    let router = router.layer(middleware::from_fn_with_state(turn, take_turns));
     let router = match auth {
         Some(auth) => router.layer(middleware::from_fn_with_state(auth, guard)),
         None => router,
     };
-    router.layer(middleware::map_response(with_headers)).with_state(state)
+    router
+        // What comes after the layers is not behind them: a kubelet's probes have no password, and do not wait.
+        .route("/healthz", get(|| async { "ok\n" }))
+        .layer(middleware::map_response(with_headers))
+        .with_state(state)
 }
 
 async fn metrics(State(state): State<ServerState>) -> Response {
@@ -94,11 +96,15 @@ async fn handshakes(State(state): State<ServerState>, Query(selection): Query<Se
     Json(handshakes).into_response()
 }
 
-/// Lets pass who has a password, and probes.
+/// Makes one answer at a time. To encode all metrics takes a millisecond or more of the daemon's only
+/// thread: so events, and probes, wait for one of them and not for all that were asked for at once.
+async fn take_turns(State(turn): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let Ok(_turn) = turn.acquire().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    next.run(request).await
+}
+
+/// Lets pass who has a password.
 async fn guard(State(auth): State<Arc<Auth>>, request: Request, next: Next) -> Response {
-    if request.uri().path() == OPEN_PATH {
-        return next.run(request).await;
-    }
     let Some(Peer(peer)) = request.extensions().get().copied() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };

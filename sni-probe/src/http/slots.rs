@@ -164,6 +164,27 @@ mod tests {
     }
 
     #[test]
+    fn whose_reader_is_slow_gives_way_after_all_who_say_nothing() {
+        in_runtime(async {
+            let mut slots = Slots::new(2);
+            let long_ago = Instant::now().checked_sub(SLOW_ANSWER).unwrap();
+            slots.spawn(MODEST, |progress| {
+                progress.answering_since.set(long_ago).unwrap();
+                std::future::pending()
+            });
+            idle(&mut slots, GREEDY);
+            assert!(slots.make_room());
+            assert_eq!(peers(&slots), [MODEST]);
+            slots.spawn(GREEDY, |progress| {
+                progress.head_is_complete();
+                std::future::pending()
+            });
+            assert!(slots.make_room());
+            assert_eq!(peers(&slots), [GREEDY]);
+        });
+    }
+
+    #[test]
     fn a_place_is_free_when_its_connection_ends_or_panics() {
         in_runtime(async {
             let mut slots = Slots::new(2);

@@ -1,9 +1,48 @@
 use std::io::{Read as _, Write as _};
 
+use serde::de::DeserializeOwned;
+use system_tests::canned;
+
 use super::*;
+use crate::api::model::{Clients, Handshakes, Summary};
+
+/// "correct horse", by `htpasswd -B -C 4`.
+const USERS: &str = "scraper:$2y$04$wysqXixDlBz2.3JHZ6O/kOy8zo2exo3aLQ2VKb3LkOPofRB6gD6va";
+/// `scraper:correct horse` in base64.
+const RIGHT: &str = "Authorization: Basic c2NyYXBlcjpjb3JyZWN0IGhvcnNl\r\n";
+
+/// A busy gateway.
+#[derive(Debug)]
+struct Canned;
+
+fn parsed<T: DeserializeOwned>(json: serde_json::Value) -> T {
+    serde_json::from_value(json).unwrap()
+}
+
+impl Api for Canned {
+    fn summary(&self) -> Summary {
+        parsed(canned::summary())
+    }
+
+    fn clients(&self) -> Clients {
+        parsed(canned::clients())
+    }
+
+    fn handshakes(&self) -> Handshakes {
+        parsed(canned::handshakes())
+    }
+}
 
 /// Runs `client` in a thread of its own against a server on the loopback interface.
 fn with_server<T: Send + 'static>(
+    state: ServerState,
+    client: impl FnOnce(SocketAddr) -> T + Send + 'static,
+) -> T {
+    with_access(open_to_all(), state, client)
+}
+
+fn with_access<T: Send + 'static>(
+    access: Access,
     state: ServerState,
     client: impl FnOnce(SocketAddr) -> T + Send + 'static,
 ) -> T {
@@ -17,12 +56,20 @@ fn with_server<T: Send + 'static>(
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let shutdown = async { drop(client_done.await) };
-    runtime.block_on(serve(listener, state, shutdown)).unwrap();
+    runtime.block_on(serve(listener, access, state, shutdown)).unwrap();
     client.join().unwrap()
 }
 
+fn open_to_all() -> Access {
+    Access { web: Web::On, auth: None, tls: None }
+}
+
 fn state() -> ServerState {
-    ServerState { metrics: Arc::new(Metrics::new().unwrap()), readiness: Arc::new(Readiness::default()) }
+    ServerState {
+        metrics: Arc::new(Metrics::new().unwrap()),
+        readiness: Arc::new(Readiness::default()),
+        api: Arc::new(Canned),
+    }
 }
 
 /// Status line and headers, and the body.
@@ -58,18 +105,118 @@ fn serves_metrics_in_the_text_format() {
 fn health_index_and_unknown_paths() {
     let answers =
         with_server(state(), |address| ["/healthz", "/", "/nothing"].map(|path| fetch(address, path)));
-    let [health, index, nothing] = answers;
+    let [health, page, nothing] = answers;
     assert_eq!((status(&health.0), health.1.as_str()), ("200", "ok\n"));
-    assert_eq!((status(&index.0), index.1.as_str()), ("200", INDEX));
+    assert_eq!(status(&page.0), "200");
+    assert!(page.1.starts_with("<!doctype html>") && page.1.ends_with("</html>\n"), "{}", page.1);
     assert_eq!(status(&nothing.0), "404");
 }
 
 #[test]
-fn other_methods_are_refused() {
-    let (head, _) = with_server(state(), |address| {
-        request(address, "POST /metrics HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\nbody")
+fn the_page_comes_with_a_policy_that_lets_nothing_in() {
+    let (head, _) = with_server(state(), |address| fetch(address, "/"));
+    let head = head.to_lowercase();
+    for header in [
+        "content-type: text/html; charset=utf-8",
+        "content-security-policy: default-src 'none'; script-src 'sha256-",
+        "connect-src 'self'",
+        "frame-ancestors 'none'",
+        "cache-control: no-store",
+        "x-content-type-options: nosniff",
+        "referrer-policy: no-referrer",
+    ] {
+        assert!(head.contains(header), "{header} is not in: {head}");
+    }
+    assert!(!head.contains("unsafe-inline"), "{head}");
+}
+
+#[test]
+fn the_api_gives_the_answers_of_its_source() {
+    let paths = ["summary", "clients", "handshakes", "handshakes?limit=3", "handshakes?limit=x"];
+    let answers =
+        with_server(state(), move |address| paths.map(|path| fetch(address, &format!("/api/v1/{path}"))));
+    assert_eq!(answers.each_ref().map(|(head, _)| status(head)), ["200", "200", "200", "200", "400"]);
+    let json = |index: usize| serde_json::from_str::<serde_json::Value>(&answers[index].1).unwrap();
+    assert_eq!(json(0)["sentence"], canned::summary()["sentence"]);
+    assert_eq!(json(1)["clients"].as_array().unwrap().len(), 3);
+    assert_eq!(json(2)["handshakes"], canned::handshakes()["handshakes"]);
+    assert_eq!(
+        json(3)["handshakes"].as_array().unwrap()[..],
+        canned::handshakes()["handshakes"].as_array().unwrap()[..3]
+    );
+    assert!(answers[0].0.to_lowercase().contains("content-type: application/json"));
+}
+
+#[test]
+fn without_the_page_there_are_metrics_and_probes() {
+    let access = Access { web: Web::Off, ..open_to_all() };
+    let paths = ["/", "/metrics", "/healthz", "/readyz", "/api/v1/summary", "/api/v1/clients"];
+    let answers = with_access(access, state(), move |address| paths.map(|path| fetch(address, path)));
+    assert_eq!(answers.each_ref().map(|(head, _)| status(head)), ["200", "200", "200", "503", "404", "404"]);
+    assert_eq!(answers[0].1, routes::INDEX);
+    assert!(answers[0].0.to_lowercase().contains("content-type: text/plain"), "{}", answers[0].0);
+}
+
+#[test]
+fn without_a_password_only_healthz_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("users");
+    std::fs::write(&file, USERS).unwrap();
+    let access = Access { auth: Some(Arc::new(Auth::load(&file).unwrap())), ..open_to_all() };
+    let paths = [
+        "/",
+        "/metrics",
+        "/readyz",
+        "/api/v1/summary",
+        "/api/v1/clients",
+        "/api/v1/handshakes",
+        "/nothing",
+        "/healthz/",
+    ];
+    with_access(access, state(), move |address| {
+        for method in ["GET", "HEAD", "POST"] {
+            for path in paths {
+                let (head, body) =
+                    request(address, &format!("{method} {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+                assert_eq!(status(&head), "401", "{method} {path}");
+                assert!(
+                    head.to_lowercase().contains("www-authenticate: basic realm=\"sni-probe\""),
+                    "{head}"
+                );
+                assert!(body.len() < 100, "{body}");
+            }
+        }
+        assert_eq!(fetch(address, "/healthz").1, "ok\n");
+        let expected = ["200", "200", "503", "200", "200", "200", "404", "404"];
+        for (path, expected) in paths.into_iter().zip(expected) {
+            let (head, _) = request(address, &format!("GET {path} HTTP/1.1\r\nHost: test\r\n{RIGHT}\r\n"));
+            assert_eq!(status(&head), expected, "{path}");
+        }
     });
-    assert_eq!(status(&head), "405");
+}
+
+#[test]
+fn head_gives_the_head_alone() {
+    with_server(state(), |address| {
+        for path in ["/", "/metrics", "/healthz", "/api/v1/summary"] {
+            let (head, body) = request(address, &format!("HEAD {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+            assert_eq!((status(&head), body.as_str()), ("200", ""), "{path}");
+        }
+    });
+}
+
+#[test]
+fn other_methods_are_refused() {
+    with_server(state(), |address| {
+        for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+            for path in ["/", "/metrics", "/healthz", "/api/v1/summary"] {
+                let head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\nbody");
+                let (head, _) = request(address, &head);
+                assert_eq!(status(&head), "405", "{method} {path}");
+                assert!(head.to_lowercase().contains("allow: get,head"), "{head}");
+            }
+        }
+    });
 }
 
 #[test]
@@ -119,4 +266,19 @@ fn silent_connections_do_not_keep_the_server_from_ending() {
         streams
     });
     assert_eq!(streams.len(), 8);
+}
+
+#[test]
+fn idle_connections_give_way() {
+    with_server(state(), |address| {
+        let mut idle = Vec::new();
+        for _ in 0..4 * MAX_CONNECTIONS {
+            idle.push(std::net::TcpStream::connect(address).unwrap());
+        }
+        assert_eq!(fetch(address, "/healthz").1, "ok\n");
+        // Those that came first were closed for the sake of the others.
+        let mut first = &idle[0];
+        first.set_read_timeout(Some(HEAD_TIMEOUT / 2)).unwrap();
+        assert_eq!(first.read(&mut [0]).unwrap(), 0);
+    });
 }

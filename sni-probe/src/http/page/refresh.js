@@ -11,7 +11,11 @@ const base = location.origin + location.pathname.replace(/[^/]*$/, "");
 const refresh = { timer: undefined, under_way: false, paused: false, answered: null };
 
 async function ask(what) {
-  const answer = await fetch(`${base}api/v1/${what}`, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+  const options = { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) };
+  const answer = await fetch(`${base}api/v1/${what}`, options).catch(() => {
+    // What a browser says of a connection that fails helps nobody.
+    throw new Error("");
+  });
   if (answer.status === 401) throw new Error("the password is not taken any more; load the page anew");
   if (!answer.ok) throw new Error(`it says ${answer.status}`);
   return answer.json();
@@ -23,8 +27,9 @@ async function askAll() {
   clearTimeout(refresh.timer);
   try {
     const answers = await Promise.all([ask("summary"), ask("clients"), ask(`handshakes?limit=${HANDSHAKES}`)]);
-    refresh.answered = new Date();
     show(...answers);
+    refresh.answered = new Date();
+    showPace();
     notice(null);
   } catch (error) {
     notice(error);
@@ -38,14 +43,19 @@ function schedule() {
   if (!document.hidden && !refresh.paused) refresh.timer = setTimeout(askAll, INTERVAL);
 }
 
-/** Says that there is no answer, and since when; or nothing. */
+/** When the last answer came, and when the next is asked for. */
+function showPace() {
+  if (!refresh.answered) return;
+  setText($("updated"), `Updated ${clock(refresh.answered)}, ${refresh.paused ? "paused" : `every ${INTERVAL / 1000} s`}`);
+}
+
+/** Says that there is no answer that can be shown, and since when; or nothing. */
 function notice(error) {
   document.querySelector("main").classList.toggle("stale", error !== null && refresh.answered !== null);
   $("notice").hidden = error === null;
   if (error === null) return setText($("notice"), "");
   const since = refresh.answered ? `No answer since ${clock(refresh.answered)}` : "No answer from the daemon yet";
-  // What a browser says of a connection that fails helps nobody.
-  const reason = error instanceof TypeError || error.name === "TimeoutError" ? "" : ` (${error.message})`;
+  const reason = error.message ? ` (${error.message})` : "";
   setText($("notice"), `${since}${reason}. The page asks again every ${INTERVAL / 1000} seconds.`);
 }
 
@@ -53,9 +63,15 @@ function show(summary, clientsAnswer, handshakesAnswer) {
   showSummary(summary);
   showHistory(summary.last_hour);
   // Who is about to copy an address shall not lose it.
-  if (!getSelection().isCollapsed) return;
+  if (isSelected($("clients")) || isSelected($("handshakes"))) return setText($("clients-note"), "held while text is selected");
   showClients(clientsAnswer);
   showHandshakes(handshakesAnswer);
+}
+
+/** Whether text within an element is selected. */
+function isSelected(element) {
+  const selection = getSelection();
+  return !selection.isCollapsed && selection.containsNode(element, true);
 }
 
 const STATES = {
@@ -76,7 +92,6 @@ function showSummary(summary) {
   setText($("sentence"), summary.sentence);
   document.title = `${word} – sni-probe${summary.node ? ` on ${summary.node}` : ""}`;
   setText($("where"), summary.node ? `on ${summary.node}` : "");
-  setText($("updated"), `${clock(refresh.answered)}${refresh.paused ? "" : `, every ${INTERVAL / 1000} s`}`);
   setText($("version"), `sni-probe ${summary.version}, up ${duration((new Date(summary.time) - new Date(summary.started)) / 1000)}`);
   showFigures(summary);
   showInterfaces(summary);
@@ -122,6 +137,7 @@ function start() {
   $("pause").addEventListener("click", () => {
     refresh.paused = !refresh.paused;
     setText($("pause"), refresh.paused ? "Go on" : "Pause");
+    showPace();
     if (refresh.paused) clearTimeout(refresh.timer);
     else askAll();
   });

@@ -21,11 +21,8 @@ const clients = { answer: null, sort: "refused", descending: true, open: new Set
 /** Takes a new answer and draws it. */
 function showClients(answer) {
   clients.answer = answer;
-  const notes = { subnet: "by subnet", hash: "by hash", none: "told together" };
-  const note = notes[answer.label];
-  $("clients-note").textContent = [
-    `the ${count(answer.capacity)} with most handshakes at most`, ...(note ? [note] : []),
-  ].join(", ");
+  const how = { subnet: ", by subnet", hash: ", by hash", none: ", told together" }[answer.label] ?? "";
+  setText($("clients-note"), `at most ${count(answer.capacity)}, those with most handshakes${how}`);
   drawClients();
 }
 
