@@ -17,13 +17,13 @@ fn the_command_line_is_consistent() {
 #[test]
 fn defaults() {
     let options = parse_run(&[]).unwrap();
-    assert_eq!(options.interfaces, []);
-    assert_eq!(options.ports, [443, 8443]);
-    assert_eq!(options.attach, Attach::Auto);
-    assert_eq!(options.orientation, Orientation::Auto);
+    assert_eq!(options.probe.interfaces, []);
+    assert_eq!(options.probe.ports, [443, 8443]);
+    assert_eq!(options.probe.attach, Attach::Auto);
+    assert_eq!(options.probe.orientation, Orientation::Auto);
     assert_eq!(options.web.listen, "0.0.0.0:9917".parse().unwrap());
     assert_eq!(options.events.events, Events::Off);
-    assert_eq!(options.handshake_timeout, DEFAULT_HANDSHAKE_TIMEOUT);
+    assert_eq!(options.probe.handshake_timeout, DEFAULT_HANDSHAKE_TIMEOUT);
 }
 
 #[test]
@@ -53,13 +53,13 @@ fn every_flag() {
         "warn,sni_probe=debug",
     ])
     .unwrap();
-    assert_eq!(options.interfaces, ["eth0", "eth1", "eth2"].map(|name| Wanted::Name(name.to_owned())));
-    assert_eq!(options.ports, [443, 15443]);
-    assert_eq!(options.attach, Attach::Clsact);
-    assert_eq!(options.orientation, Orientation::Veth);
+    assert_eq!(options.probe.interfaces, ["eth0", "eth1", "eth2"].map(|name| Wanted::Name(name.to_owned())));
+    assert_eq!(options.probe.ports, [443, 15443]);
+    assert_eq!(options.probe.attach, Attach::Clsact);
+    assert_eq!(options.probe.orientation, Orientation::Veth);
     assert_eq!(options.web.listen, "[::1]:80".parse().unwrap());
     assert_eq!(options.events.events, Events::Json);
-    assert_eq!(options.handshake_timeout, Duration::from_secs(90));
+    assert_eq!(options.probe.handshake_timeout, Duration::from_secs(90));
 }
 
 #[test]

@@ -207,7 +207,7 @@ mod tests {
     use crate::cli::tests::parse_run;
 
     fn key(arguments: &[&str], address: &str) -> Option<String> {
-        let config = parse_run(arguments).unwrap().clients.config().unwrap();
+        let config = parse_run(arguments).unwrap().probe.clients.config().unwrap();
         config.label.key(address.parse().unwrap()).map(|key| key.to_string())
     }
 
@@ -231,7 +231,7 @@ mod tests {
         let path = file.path().to_str().unwrap();
         let with_key = [&hash[..], &["--client-hash-key-file", path]].concat();
         assert_eq!(key(&with_key, "192.0.2.7"), key(&with_key, "192.0.2.7"));
-        let config = parse_run(&with_key).unwrap().clients.config().unwrap();
+        let config = parse_run(&with_key).unwrap().probe.clients.config().unwrap();
         assert!(matches!(config.label, ClientLabel::Hash(_)));
     }
 
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn expected_sources() {
         let options = parse_run(&["--expected-non-sni", "gcp-lb,192.0.2.0/24", "--expected-non-sni", "::1"]);
-        let options = options.unwrap().clients;
+        let options = options.unwrap().probe.clients;
         assert_eq!(options.expected_non_sni[0], Expected::GcpLb);
         let config = options.config().unwrap();
         let is_expected = |address: &str| config.expected.contain(address.parse::<IpAddr>().unwrap());

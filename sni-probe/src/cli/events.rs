@@ -54,6 +54,17 @@ pub(crate) struct EventOptions {
 }
 
 impl EventOptions {
+    /// None.
+    pub(crate) fn off() -> Self {
+        Self {
+            events: Events::Off,
+            events_file: None,
+            events_file_bytes: u64::MAX,
+            events_filter: EventsFilter::default(),
+            events_rate: 0,
+        }
+    }
+
     /// Whether handshakes are told anywhere.
     pub(crate) fn are_on(&self) -> bool {
         self.events != Events::Off || self.events_file.is_some()

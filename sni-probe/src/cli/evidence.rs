@@ -45,6 +45,13 @@ pub(crate) struct EvidenceOptions {
     pub(crate) evidence_bytes: u64,
 }
 
+impl EvidenceOptions {
+    /// None.
+    pub(crate) fn off() -> Self {
+        Self { evidence: None, evidence_handshakes: 0, evidence_bytes: 0 }
+    }
+}
+
 fn parse_evidence_bytes(text: &str) -> Result<u64, String> {
     parse_bytes(text, BYTES, "64KiB to 1TiB")
 }

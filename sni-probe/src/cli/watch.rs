@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 
-use super::RunOptions;
+use super::ProbeOptions;
 
 /// Watch clients without SNI live in the terminal, on this machine or through a daemon
 ///
@@ -55,7 +55,7 @@ pub(crate) struct WatchOptions {
     pub(crate) format: Option<WatchFormat>,
 
     #[command(flatten)]
-    pub(crate) run: RunOptions,
+    pub(crate) probe: ProbeOptions,
 }
 
 const EPILOGUE: &str = "\
@@ -103,7 +103,7 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
         // `value_source` panics for an id that is not there; groups have none.
         matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
     };
-    let of_capture = RunOptions::augment_args(clap::Command::new("run"));
+    let of_capture = ProbeOptions::augment_args(clap::Command::new("probe"));
     let is_asked = matches.contains_id("url");
     let refused = if is_asked {
         of_capture.get_arguments().find(|argument| is_written(argument.get_id().as_str()))
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(options.limit(), Some(1));
         let options = parse(&["-i", "eth0", "--count", "3"]).unwrap();
         assert_eq!((options.interval, options.limit()), (Duration::from_secs(1), Some(3)));
-        assert_eq!(options.run.interfaces.len(), 1);
+        assert_eq!(options.probe.interfaces.len(), 1);
     }
 
     #[test]

@@ -13,6 +13,14 @@ pub(crate) struct EventsFilter {
     outcomes: Vec<OutcomeClass>,
 }
 
+impl Default for EventsFilter {
+    /// What went wrong.
+    fn default() -> Self {
+        let outcomes = OutcomeClass::ALL.iter().copied().filter(|class| class.is_failure()).collect();
+        Self { sni: Vec::new(), outcomes }
+    }
+}
+
 impl EventsFilter {
     /// All handshakes.
     #[cfg(test)]
@@ -30,10 +38,7 @@ impl EventsFilter {
                 "all" if words.len() == 1 => {}
                 "all" => return Err("\"all\" stands alone".to_owned()),
                 "missing" => filter.sni.extend(WITHOUT_SNI),
-                "failed" => {
-                    let failures = OutcomeClass::ALL.iter().copied().filter(|class| class.is_failure());
-                    filter.outcomes.extend(failures);
-                }
+                "failed" => filter.outcomes.extend(Self::default().outcomes),
                 word => match (labelled(word), labelled(word)) {
                     (Some(sni), _) => filter.sni.push(sni),
                     (None, Some(outcome)) => filter.outcomes.push(outcome),

@@ -30,17 +30,23 @@ impl Pump {
     /// Starts the thread.
     ///
     /// # Errors
-    /// If the system gives no thread.
+    /// If the system gives no thread, or the thread cannot give up its privileges.
     pub(super) fn new(sink: impl Write + Send + 'static) -> io::Result<Self> {
         let (batches, to_write) = mpsc::channel();
         let (written, spare) = mpsc::sync_channel(1);
         let pending = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&pending);
+        let (started, privileges) = mpsc::channel();
         thread::Builder::new().name("event-writer".to_owned()).spawn(move || {
-            // Writing to what is open takes no privilege. If the kernel refuses, they stay what they were.
-            let _ = privileges::keep_only(&[]);
-            write_batches(sink, &to_write, &written, &counter);
+            // Writing to what is open takes no privilege.
+            let dropped = privileges::keep_only(&[]);
+            let is_fine = dropped.is_ok();
+            let _ = started.send(dropped);
+            if is_fine {
+                write_batches(sink, &to_write, &written, &counter);
+            }
         })?;
+        privileges.recv().map_err(io::Error::other)??;
         Ok(Self { batches, spare, pending })
     }
 

@@ -9,7 +9,7 @@ use sni_probe::capture::neighbours::{self, Neighbour};
 
 use super::selection::{MAX_FOUND, Patterns};
 use super::source::{Source, Watch};
-use crate::cli::{self, RunOptions, Wanted};
+use crate::cli::{self, ProbeOptions, Wanted};
 use crate::http::{Readiness, Status};
 use crate::metrics::{AttachMode, Hook, InterfaceChange, Metrics, Verdict};
 
@@ -86,7 +86,7 @@ impl Interfaces {
     /// If one that is named does not exist, or there is no default route.
     pub(super) async fn find(
         netlink: Netlink,
-        options: &RunOptions,
+        options: &ProbeOptions,
         metrics: Arc<Metrics>,
         readiness: Arc<Readiness>,
     ) -> anyhow::Result<Self> {

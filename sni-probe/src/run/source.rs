@@ -20,7 +20,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::sample::Sample;
-use crate::cli::{Attach, Capture, Decapsulate, RunOptions};
+use crate::cli::{Attach, Capture, Decapsulate, ProbeOptions};
 use crate::metrics::{AttachMode, Metrics};
 
 /// Where events come from.
@@ -51,7 +51,7 @@ impl Source {
     ///
     /// # Errors
     /// If it cannot be used here.
-    pub(super) fn open(options: &RunOptions) -> anyhow::Result<Self> {
+    pub(super) fn open(options: &ProbeOptions) -> anyhow::Result<Self> {
         match options.capture {
             Capture::Tc => Tc::open(options).map(Self::tc),
             Capture::AfPacket => Packets::open(options).map(Self::packets),
@@ -63,7 +63,7 @@ impl Source {
         }
     }
 
-    fn fall_back(options: &RunOptions, reason: &anyhow::Error) -> anyhow::Result<Self> {
+    fn fall_back(options: &ProbeOptions, reason: &anyhow::Error) -> anyhow::Result<Self> {
         if preflight::packet_sockets().is_err() {
             bail!(
                 "{reason:#}; nor can packet sockets be used instead (--capture af-packet), which need CAP_NET_RAW alone"
@@ -284,7 +284,7 @@ pub(super) struct Tc {
 }
 
 impl Tc {
-    fn open(options: &RunOptions) -> anyhow::Result<Self> {
+    fn open(options: &ProbeOptions) -> anyhow::Result<Self> {
         preflight::tc()?;
         let mut programs = Programs::load(&options.ports, Decapsulate::tunnels(&options.decapsulate))?;
         let ring = readable(programs.take_events()?)?;
@@ -343,7 +343,7 @@ impl Opened {
 }
 
 impl Packets {
-    fn open(options: &RunOptions) -> anyhow::Result<Self> {
+    fn open(options: &ProbeOptions) -> anyhow::Result<Self> {
         preflight::packet_sockets()?;
         let tunnels = Decapsulate::tunnels(&options.decapsulate);
         let seed = seed::random().context("no random numbers from the kernel")?;

@@ -27,13 +27,18 @@ mod words;
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
 
-use anyhow::bail;
+use anyhow::ensure;
 use serde::Serialize;
 
 use self::daemon::Daemon;
+use crate::api::Api as _;
 use crate::api::model::{Clients, Handshakes, Summary};
 use crate::cli::{WatchFormat, WatchOptions};
+use crate::run::Background;
 
 /// What is shown: the answers of `/api/v1/` at one time.
 #[derive(Clone, Debug, Serialize)]
@@ -52,11 +57,32 @@ pub(crate) struct Snapshot {
 /// # Errors
 /// If it cannot run: the flags contradict each other, a file cannot be read, the terminal cannot be used.
 pub(crate) fn run(options: &WatchOptions) -> anyhow::Result<ExitCode> {
-    let Some(url) = &options.url else {
-        bail!("watch cannot capture on this machine yet; ask a daemon with --url http://NODE:9917");
-    };
-    let daemon = Daemon::new(url, options)?;
-    show(options, daemon.name(), move || daemon.fetch())
+    if let Some(url) = &options.url {
+        let daemon = Daemon::new(url, options)?;
+        return show(options, daemon.name(), move || daemon.fetch());
+    }
+    let probe = Background::start(options.probe.clone())?;
+    let board = Arc::clone(probe.board());
+    let has_ended = Arc::clone(probe.has_ended());
+    let with_handshakes = wants_handshakes(options);
+    let mut is_first = !is_live(options);
+    let interval = options.interval;
+    let shown = show(options, "this machine".to_owned(), move || {
+        // Nothing was seen yet: a report of nothing helps nobody.
+        if std::mem::take(&mut is_first) {
+            thread::sleep(interval);
+        }
+        ensure!(!has_ended.load(Ordering::Relaxed), "the capture has ended; quit to see why");
+        Ok(Snapshot {
+            summary: board.summary(),
+            clients: board.clients(),
+            handshakes: with_handshakes.then(|| board.handshakes()),
+        })
+    });
+    // Whatever happened, nothing stays attached.
+    let stopped = probe.stop();
+    let code = shown?;
+    stopped.map(|()| code)
 }
 
 /// Shows what `source` gives, in the form that the options and standard output ask for.
