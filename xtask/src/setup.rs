@@ -24,7 +24,7 @@ const EBPF_PACKAGES: [&str; 6] =
     ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "libpolly-22-dev", "libzstd-dev"];
 
 /// Programs of the lab, and the packages they come in.
-const LAB_PROGRAMS: [(&str, &str); 14] = [
+const LAB_PROGRAMS: [(&str, &str); 15] = [
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("python3", "python3"),

@@ -15,7 +15,7 @@ use system_tests::browser::Browser;
 use system_tests::probe::HTTP_PORT;
 use system_tests::{Namespace, canned, wait_until};
 
-use crate::site::{Site, TIMEOUT};
+use crate::site::{Site, TIMEOUT, assert_counted};
 
 /// What the page may ask for, and nothing else.
 const OWN: [&str; 4] = ["", "api/v1/summary", "api/v1/clients", "api/v1/handshakes?limit=50"];
@@ -68,10 +68,19 @@ fn it_says_what_the_daemon_says() {
     let site = Site::new();
     let probe = site.probe(&[]);
     site.hello();
+    assert_counted(&probe, 1);
     let browser = browser(&site, |_| None);
     open(&browser);
     let summary: Value = serde_json::from_str(&probe.get("/api/v1/summary").unwrap().1).unwrap();
-    assert!(summary["sentence"].as_str().unwrap().len() > 10, "{summary}");
+    assert_eq!(
+        summary["sentence"], "1 client without SNI was reset in the last hour; the gateway accepts none.",
+        "{summary}"
+    );
+    browser
+        .wait_for("document.querySelectorAll('#clients-table tbody td.client button').length === 1")
+        .unwrap();
+    browser.wait_for("document.querySelectorAll('#chart path').length === 1").unwrap();
+    assert_eq!(evaluate(&browser, "document.getElementById('state').innerText"), "Refusing");
     browser.wait_for("document.querySelectorAll('#interfaces li.good').length === 1").unwrap();
     // Between two answers the sentence may change.
     browser

@@ -277,7 +277,6 @@ fn https_with_a_certificate_of_its_own() {
 }
 
 #[test]
-#[ignore = "the daemon does not serve its API yet"]
 fn a_real_daemon() {
     let site = Site::new();
     let _probe = site.probe(&[]);
