@@ -120,7 +120,7 @@ fn expected_sources_and_labels() {
     assert_eq!((of("expected"), of("10.77.0.12/31"), of("other")), (3, 3, 0));
     assert_eq!(metrics.count("sni_probe_clients_without_sni", &[]), 2);
     let last = probe.get("/api/v1/handshakes").unwrap().1;
-    assert!(!last.contains(OTHERS[1]) && last.contains("10.77.0.12/31"), "{last}");
+    assert!(!last.contains(OTHERS[2]) && last.contains("10.77.0.12/31"), "{last}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ const SCRAPE_INTERVAL: &str = "200ms";
 /// A range that holds the whole test.
 const RANGE: &str = "1h";
 
-const RESETS: &str = r#"sni_probe_handshakes_total{sni="absent",outcome="reset_by_gateway"}"#;
+const RESETS: &str = r#"sni_probe_handshakes_total{source="other",sni="absent",outcome="reset_by_gateway"}"#;
 /// Resets of hellos without SNI in one [`mixture`].
 const RESETS_OF_A_MIXTURE: f64 = 8.0;
 
