@@ -18,5 +18,6 @@ mod places;
 mod privileges;
 mod prometheus;
 mod site;
+mod software;
 mod tunnels;
 mod untouched;
