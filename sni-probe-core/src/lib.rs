@@ -34,6 +34,7 @@ pub mod record;
 pub mod replay;
 pub mod server_name;
 pub mod server_reply;
+pub mod software;
 pub mod sslv2;
 #[cfg(test)]
 mod testing;

@@ -31,6 +31,7 @@ pub mod probe;
 pub mod process;
 pub mod raw;
 pub mod resetting;
+pub mod software;
 
 pub use netns::{Lab, Namespace};
 pub use process::{Service, wait_until};

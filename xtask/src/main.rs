@@ -7,6 +7,7 @@ mod demo;
 mod fuzz;
 mod lint;
 mod programs;
+mod record_software;
 mod root;
 mod run;
 mod setup;
@@ -47,6 +48,7 @@ enum Verb {
     Verify(verify::Arguments),
     VmTest(vm_test::Arguments),
     Bench(bench::Arguments),
+    RecordSoftware(record_software::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Verb::Verify(arguments) => verify::main(&arguments),
         Verb::VmTest(arguments) => vm_test::main(&arguments),
         Verb::Bench(arguments) => bench::main(&arguments),
+        Verb::RecordSoftware(arguments) => record_software::main(&arguments),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

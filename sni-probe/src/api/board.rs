@@ -9,6 +9,7 @@ use sni_probe_core::clients::{ClientKey, ClientLabel, ClientRecord, Clients, Out
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::last_hour::{LastHour, MINUTES, rest_of_minute};
 use sni_probe_core::observation::Handshake;
+use sni_probe_core::software;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass, TlsVersion};
 
 use super::Api;
@@ -287,7 +288,9 @@ fn client(key: ClientKey, record: &ClientRecord, clock: WallClock, now: Timestam
         last_seen: clock.utc(record.last_seen),
         last_refused: record.last_refused.map(|time| clock.utc(time)),
         gateway: record.recent.back().map_or_else(String::new, |last| last.gateway.to_string()),
-        likely: None,
+        likely: offer
+            .and_then(|offer| software::likely(offer.ja4.as_deref(), offer.ja3.as_deref()))
+            .map(str::to_owned),
         ja4: offer.and_then(|offer| offer.ja4.clone()),
         ja3: offer.and_then(|offer| offer.ja3.clone()),
         tls_version: offer.map_or(TlsVersion::Unknown, |offer| offer.version).as_str().to_owned(),

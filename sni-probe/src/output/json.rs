@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sni_probe_core::observation::Handshake;
+use sni_probe_core::software;
 use sni_probe_core::vocabulary::{Feature, Label, TlsVersion};
 
 use super::{Source, WallClock};
@@ -62,6 +63,7 @@ struct Event<'a> {
     alpn: Vec<AsText<Escaped<'a>>>,
     ja4: Option<&'a str>,
     ja3: Option<&'a str>,
+    likely: Option<&'static str>,
     hello_bytes: u32,
     segments: u32,
     records: u32,
@@ -106,6 +108,7 @@ impl<'a> Event<'a> {
                 .map_or_else(Vec::new, |body| body.alpn.iter().map(|name| AsText(Escaped(name))).collect()),
             ja4: body.and_then(|body| body.ja4.as_deref()),
             ja3: body.and_then(|body| body.ja3.as_deref()),
+            likely: software::likely_sender(hello),
             hello_bytes: hello.length,
             segments: hello.segments,
             records: hello.records,

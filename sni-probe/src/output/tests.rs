@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use sni_probe_core::flow::FlowKey;
 use sni_probe_core::observation::{Features, Hello, HelloBody, Outcome, Proxied, Sni};
+use sni_probe_core::software;
 use sni_probe_core::vocabulary::{
     AlertDescription, AlertSender, Feature, IncompleteReason, Prelude, TlsVersion,
 };
@@ -37,7 +38,7 @@ pub(crate) fn sample() -> Handshake {
                 version: TlsVersion::Tls13,
                 alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
                 ja3: Some("375c6162a492dfbf2795909110ce8424".to_owned()),
-                ja4: Some("t13i3112h2_e8f1e7e78f70_b26ce05bbdd6".to_owned()),
+                ja4: Some("t13i3012h2_1d37bd780c83_8537cf56674e".to_owned()),
                 random: vec![0; 32],
             }),
             incomplete: None,
@@ -138,6 +139,7 @@ fn json_has_the_same_keys_whatever_happened() {
         "alpn",
         "ja4",
         "ja3",
+        "likely",
         "hello_bytes",
         "segments",
         "records",
@@ -174,13 +176,25 @@ fn json_of_a_whole_hello() {
 }
 
 #[test]
+fn software_is_told_where_its_fingerprint_is_known() {
+    let mut handshake = sample();
+    let software = software::likely_sender(&handshake.hello).expect("the sample's software");
+    assert_eq!(value(&handshake)["likely"], software);
+    assert!(text(&handshake, false).ends_with(&format!("  likely {software}\n")));
+    let body = handshake.hello.body.as_mut().unwrap();
+    body.ja4 = Some("t13i0000h2_aaaaaaaaaaaa_bbbbbbbbbbbb".to_owned());
+    assert!(value(&handshake)["likely"].is_null());
+    assert!(!text(&handshake, false).contains("likely"));
+}
+
+#[test]
 fn json_of_an_incomplete_hello_has_nulls() {
     let value = value(&incomplete());
     assert_eq!(value["sni"], "unknown");
     assert_eq!(value["tls_version"], "unknown");
     assert_eq!(value["incomplete"], "timeout");
     assert_eq!(value["offered_versions"], serde_json::json!([]));
-    for key in ["server_name", "legacy_version", "ja3", "ja4", "alert", "alert_sender"] {
+    for key in ["server_name", "legacy_version", "ja3", "ja4", "likely", "alert", "alert_sender"] {
         assert!(value[key].is_null(), "{key}");
     }
 }

@@ -11,6 +11,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use sni_probe_core::observation::{Handshake, Hello, Outcome, Sni};
+use sni_probe_core::software;
 use sni_probe_core::vocabulary::{AlertSender, IncompleteReason, TlsVersion};
 
 use super::{Source, WallClock};
@@ -52,6 +53,9 @@ pub(super) fn write(
     );
     if let Some(ja4) = body.and_then(|body| body.ja4.as_deref()) {
         let _ = write!(batch, "  {}", printable(ja4));
+    }
+    if let Some(software) = software::likely_sender(hello) {
+        let _ = write!(batch, "  likely {software}");
     }
     if handshake.proxied.is_some() {
         let _ = write!(batch, "  via {}", flow.client);

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::{Handshake, Outcome, Sni};
+use sni_probe_core::software;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
 
 use crate::output::WallClock;
@@ -43,6 +44,8 @@ struct ClientKey {
 struct Client {
     hellos: u64,
     outcomes: Vec<(Outcome, u64)>,
+    /// What the fingerprint is likely of.
+    likely: Option<&'static str>,
     /// Where its first hello is.
     first: String,
     last: Timestamp,
@@ -66,7 +69,13 @@ impl Summary {
             self.other_clients += 1;
             return;
         }
-        let new = || Client { hellos: 0, outcomes: Vec::new(), first: place(), last: handshake.time };
+        let new = || Client {
+            hellos: 0,
+            outcomes: Vec::new(),
+            likely: software::likely_sender(&handshake.hello),
+            first: place(),
+            last: handshake.time,
+        };
         let client = self.clients.entry(key).or_insert_with(new);
         client.hellos += 1;
         client.last = client.last.max(handshake.time);
@@ -138,36 +147,37 @@ impl Summary {
             by_number.then_with(|| (one_key.address, &one_key.ja4).cmp(&(other_key.address, &other_key.ja4)))
         });
         writeln!(text, "\nClients without SNI, by number of hellos:")?;
-        let widest = |shown: fn(&ClientKey) -> String, least: usize| {
-            clients.iter().take(SHOWN_CLIENTS).map(|(key, _)| shown(key).len()).max().unwrap_or(0).max(least)
+        let more = clients.split_off(clients.len().min(SHOWN_CLIENTS));
+        let widest = |title: &str, shown: fn(&ClientKey, &Client) -> usize| {
+            clients.iter().map(|(key, client)| shown(key, client)).max().unwrap_or(0).max(title.len())
         };
-        let address_width = widest(|key| key.address.to_string(), "client".len());
-        let sni_width = widest(|key| said(&key.sni), "SNI".len());
-        let shown = clients.iter().take(SHOWN_CLIENTS);
-        let first_width = shown.map(|(_, client)| client.first.len()).max().unwrap_or(0).max("first".len());
+        let address_width = widest("client", |key, _| key.address.to_string().len());
+        let sni_width = widest("SNI", |key, _| said(&key.sni).len());
+        let likely_width = widest("likely", |_, client| client.likely.map_or(0, str::len));
+        let first_width = widest("first", |_, client| client.first.len());
         writeln!(
             text,
-            "{:>8}  {:<address_width$}  {:<sni_width$}  {:<36}  {:<first_width$}  what became of them",
-            "hellos", "client", "SNI", "JA4", "first"
+            "{:>8}  {:<address_width$}  {:<sni_width$}  {:<36}  {:<likely_width$}  {:<first_width$}  what became of them",
+            "hellos", "client", "SNI", "JA4", "likely", "first"
         )?;
-        for (key, client) in clients.iter().take(SHOWN_CLIENTS) {
+        for (key, client) in &clients {
             let sni = Painted {
                 text: said(&key.sni),
                 width: sni_width,
                 colour: colour.then(|| sni_colour(&key.sni)),
             };
             let ja4 = key.ja4.as_deref().map_or_else(|| "-".to_owned(), printable);
+            let likely = client.likely.unwrap_or("-");
             let outcomes = Outcomes { outcomes: &client.outcomes, colour };
             writeln!(
                 text,
-                "{:>8}  {:<address_width$}  {sni}  {ja4:<36}  {:<first_width$}  {outcomes}",
+                "{:>8}  {:<address_width$}  {sni}  {ja4:<36}  {likely:<likely_width$}  {:<first_width$}  {outcomes}",
                 client.hellos,
                 key.address.to_string(),
                 client.first,
             )?;
         }
-        if clients.len() > SHOWN_CLIENTS {
-            let more = &clients[SHOWN_CLIENTS..];
+        if !more.is_empty() {
             let hellos: u64 = more.iter().map(|(_, client)| client.hellos).sum();
             writeln!(text, "{hellos:>8}  of {} more (all of them: --format json)", more.len())?;
         }
@@ -239,7 +249,8 @@ impl Display for Span {
 #[cfg(test)]
 mod tests {
     use sni_probe_core::FlowKey;
-    use sni_probe_core::observation::Hello;
+    use sni_probe_core::observation::{Hello, HelloBody};
+    use sni_probe_core::vocabulary::TlsVersion;
 
     use super::*;
 
@@ -272,6 +283,35 @@ mod tests {
         assert!(of("0.0.0.2") < of("0.0.0.1") && of("0.0.0.1") < of("0.0.0.3"));
         assert!(!text.contains("0.0.0.4"));
         assert!(text.contains("reset_by_gateway 2"));
+    }
+
+    #[test]
+    fn clients_are_named_by_their_fingerprint_where_it_is_known() {
+        let with = |client, ja4: &str| {
+            let mut handshake = handshake(client, Sni::Absent);
+            handshake.hello.body = Some(HelloBody {
+                sslv2: false,
+                legacy_version: 0x0303,
+                offered_versions: Vec::new(),
+                version: TlsVersion::Tls13,
+                alpn: Vec::new(),
+                ja3: None,
+                ja4: Some(ja4.to_owned()),
+                random: Vec::new(),
+            });
+            handshake
+        };
+        let known = "t13i3111h2_e8f1e7e78f70_b26ce05bbdd6";
+        let mut summary = Summary::default();
+        summary.add(&with(1, known), String::new);
+        summary.add(&with(2, "t13i0000h2_aaaaaaaaaaaa_bbbbbbbbbbbb"), String::new);
+        let text = summary.show(false);
+        let likely = |client: &str| -> String {
+            let line = text.lines().find(|line| line.contains(client)).unwrap();
+            line.split("  ").filter(|column| !column.is_empty()).nth(4).unwrap().trim().to_owned()
+        };
+        assert_eq!(software::likely(Some(known), None), Some(likely("0.0.0.1").as_str()), "{text}");
+        assert_eq!(likely("0.0.0.2"), "-", "{text}");
     }
 
     /// Every hello is counted, be there room for its client or not.

@@ -21,6 +21,7 @@ mod places;
 mod privileges;
 mod prometheus;
 mod site;
+mod software;
 mod tunnels;
 mod untouched;
 mod watch;

@@ -244,10 +244,7 @@ fn a_thousand_idle_connections_keep_nobody_waiting() {
     site.hello();
     assert_counted(&probe, 1);
     // They have not been kept: most were closed for the sake of later ones, the others in their time.
-    wait_until("the end of all", 2 * TIMEOUT, || {
-        Ok(idle.iter().all(is_closed).then_some(()))
-    })
-    .unwrap();
+    wait_until("the end of all", 2 * TIMEOUT, || Ok(idle.iter().all(is_closed).then_some(()))).unwrap();
 }
 
 /// Whether the other side has closed it; nothing has been sent to it.
