@@ -74,6 +74,9 @@ impl Source {
             "no eBPF here: {reason:#}; watching by packet sockets instead, which copy all data on the gateway's ports \
              to user space (with --capture af-packet this is no surprise)"
         );
+        if options.kernel_stats {
+            tracing::warn!("--kernel-stats has no effect: there are no programs of which the kernel could keep statistics");
+        }
         Ok(Self::packets(packets))
     }
 
