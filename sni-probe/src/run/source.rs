@@ -75,7 +75,9 @@ impl Source {
              to user space (with --capture af-packet this is no surprise)"
         );
         if options.kernel_stats {
-            tracing::warn!("--kernel-stats has no effect: there are no programs of which the kernel could keep statistics");
+            tracing::warn!(
+                "--kernel-stats has no effect: there are no programs of which the kernel could keep statistics"
+            );
         }
         Ok(Self::packets(packets))
     }

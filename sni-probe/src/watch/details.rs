@@ -6,8 +6,8 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
+use super::look::{HEADING, Look};
 use super::state::{Shown, State};
-use super::view::{HEADING, Look};
 use super::words;
 use crate::api::model::Client;
 use crate::output::text::printable;

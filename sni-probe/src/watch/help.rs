@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
 use super::keys::KEYS;
-use super::view::HEADING;
+use super::look::HEADING;
 
 const WORDS: [(&str, &str); 7] = [
     ("REFUSED", "reset, closed or answered with an alert by the gateway"),

@@ -2,7 +2,18 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::state::Pane;
+/// A part of the screen that may have the keyboard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pane {
+    /// The table of clients.
+    Table,
+    /// The line in which a filter is typed.
+    Filter,
+    /// One client.
+    Details,
+    /// The keys.
+    Help,
+}
 
 /// What the user wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use ratatui::text::Line;
 use ratatui::widgets::{Row, Table};
 
 use super::Snapshot;
+use super::look::{HEADING, Look};
 use super::rates::Kind;
 use super::state::Shown;
-use super::view::{HEADING, Look};
 use super::words;
 use crate::output::text::printable;
 

@@ -15,6 +15,7 @@ mod feed;
 mod help;
 mod keys;
 mod kinds;
+mod look;
 mod plain;
 mod rates;
 mod screen;

@@ -13,8 +13,9 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event};
 
 use super::feed::{self, MAX_WAITING, TICK};
+use super::look::Look;
 use super::state::State;
-use super::view::{self, Look};
+use super::view;
 use super::words::Bars;
 use super::{Snapshot, keys};
 use crate::logging;

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 
 use super::Snapshot;
-use super::keys::Action;
+use super::keys::{Action, Pane};
 use super::rates::{Rates, Speeds};
 use super::words;
 use crate::api::model::Client;
@@ -55,19 +55,6 @@ pub(super) struct State {
 pub(super) struct Shown {
     pub(super) snapshot: Snapshot,
     pub(super) speeds: Speeds,
-}
-
-/// A part of the screen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pane {
-    /// The table of clients.
-    Table,
-    /// The line in which a filter is typed.
-    Filter,
-    /// One client.
-    Details,
-    /// The keys.
-    Help,
 }
 
 /// By what clients are sorted: the most first, but clients by address.

@@ -7,8 +7,9 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::{HighlightSpacing, Row, Table, TableState};
 
-use super::state::{Pane, Shown, State};
-use super::view::{HEADING, Look, SELECTED};
+use super::keys::Pane;
+use super::look::{HEADING, Look, SELECTED};
+use super::state::{Shown, State};
 use super::words;
 use crate::api::model::{Client, Count};
 use crate::output::text::printable;

@@ -16,54 +16,17 @@ use std::time::Instant;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
-use super::state::{Pane, Shown, State};
-use super::words::{self, Bars};
+use super::keys::Pane;
+use super::look::{FAINT, HEADING, Look, SELECTED};
+use super::state::{Shown, State};
+use super::words;
 use super::{details, help, keys, kinds, table};
 use crate::api::model::{self, Summary};
 use crate::output::text::printable;
-
-/// How things look on this terminal.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
-    /// Whether colours are welcome.
-    pub(super) colour: bool,
-    pub(super) bars: Bars,
-}
-
-impl Look {
-    pub(super) fn good(self) -> Style {
-        self.paint(Color::Green)
-    }
-
-    pub(super) fn doubtful(self) -> Style {
-        self.paint(Color::Yellow)
-    }
-
-    pub(super) fn bad(self) -> Style {
-        self.paint(Color::Red)
-    }
-
-    /// Of an outcome.
-    pub(super) fn outcome(self, outcome: &str) -> Style {
-        match outcome {
-            "server_hello" => self.good(),
-            outcome if words::is_refusal(outcome) => self.bad(),
-            _ => self.doubtful(),
-        }
-    }
-
-    fn paint(self, colour: Color) -> Style {
-        if self.colour { Style::new().fg(colour) } else { Style::new() }
-    }
-}
-
-pub(super) const HEADING: Style = Style::new().add_modifier(Modifier::BOLD);
-pub(super) const SELECTED: Style = Style::new().add_modifier(Modifier::REVERSED);
-const FAINT: Style = Style::new().add_modifier(Modifier::DIM);
 
 /// Draws all of it.
 pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, now: Instant) {

@@ -3,9 +3,11 @@ use std::time::Duration;
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::style::Color;
 
 use super::super::keys::Action;
 use super::super::testing::{at, sample};
+use super::super::words::Bars;
 use super::*;
 use crate::api::model::{Interface, NotSeen};
 
