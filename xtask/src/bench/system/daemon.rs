@@ -15,7 +15,7 @@ use super::Plan;
 use crate::tools::progress;
 
 /// Handshakes whose answer does not come.
-const OPEN: u32 = 100_000;
+pub(super) const OPEN: u32 = 100_000;
 /// Sent at a time, so that none is lost.
 const BURST: u32 = 2_000;
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -37,12 +37,14 @@ pub(super) struct Memory {
     pub(super) anonymous: f64,
     /// Of files, and what the kernel maps: the ring counts here, twice, for it is mapped twice in a row.
     pub(super) file: f64,
+    pub(super) shared: f64,
 }
 
 pub(super) fn measure(plan: &Plan) -> Result<Daemon> {
     progress("the daemon, idle");
     let lab = Lab::new()?;
-    let mut probe = Probe::start(&lab, &["--events", "off", "--handshake-timeout", "10m"])?;
+    let mut probe =
+        Probe::start(&lab, &["--capture", "tc", "--events", "off", "--handshake-timeout", "10m"])?;
     let pid = probe.service().pid();
     let before = cpu(pid)?;
     let begun = Instant::now();
@@ -90,6 +92,11 @@ impl Memory {
                 line.with_context(|| format!("no {field} in /proc"))?.trim().trim_end_matches(" kB");
             Ok(f64::from(kibibytes.parse::<u32>()?) / 1024.0)
         };
-        Ok(Self { total: mebibytes("VmRSS")?, anonymous: mebibytes("RssAnon")?, file: mebibytes("RssFile")? })
+        Ok(Self {
+            total: mebibytes("VmRSS")?,
+            anonymous: mebibytes("RssAnon")?,
+            file: mebibytes("RssFile")?,
+            shared: mebibytes("RssShmem")?,
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use system_tests::frames::{Segment, Wire};
 use system_tests::hello::ClientHelloBuilder;
 use system_tests::probe::Probe;
@@ -48,7 +48,8 @@ fn flood(hellos: u32, speed: &str) -> Result<Flood> {
     let capture = lab.path("flood.pcap");
     let hello = ClientHelloBuilder::new().padded_to(517).build();
     Wire::from_clients(&lab)?.save(&Segment::data(&hello), 0..hellos, &capture)?;
-    let mut probe = Probe::start(&lab, &["--events", "off", "--handshake-timeout", "10m"])?;
+    let mut probe =
+        Probe::start(&lab, &["--capture", "tc", "--events", "off", "--handshake-timeout", "10m"])?;
     let pid = probe.service().pid();
     let before = daemon::cpu(pid)?;
     let mut command = lab.client.command("tcpreplay");
@@ -64,6 +65,7 @@ fn flood(hellos: u32, speed: &str) -> Result<Flood> {
     // tcpreplay says what it gave to the interface: all of it passes the programs.
     let metrics = probe.wait_for_metrics(PATIENCE, |metrics| count(metrics).iter().sum::<u64>() >= sent)?;
     let [seen, lost] = count(&metrics);
+    ensure!(seen + lost == sent, "of {sent} hellos {seen} were seen and {lost} lost: some are counted twice");
     let used = daemon::cpu(pid)?.saturating_sub(before);
     probe.stop()?;
     // "Rated: 57100000.0 Bps, 456.80 Mbps, 100000.00 pps"

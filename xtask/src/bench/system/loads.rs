@@ -1,12 +1,12 @@
 //! Loads on the gateway's port, each for a time and with a number as its result.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use system_tests::hello::ClientHelloBuilder;
 use system_tests::process::{Service, run_ok};
@@ -15,6 +15,8 @@ use system_tests::{GATEWAY_V4, Lab, SERVER_NAME};
 const PORT: u16 = 443;
 /// Connections at once.
 const CONNECTIONS: usize = 8;
+/// What one connection may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What a load may take beyond its time.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -49,6 +51,9 @@ pub(super) fn handshakes(lab: &Lab, time: Duration) -> Result<f64> {
     let rate = text.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:"));
     let rate: f64 = rate.context("wrk tells no rate")?.trim().parse()?;
     ensure!(rate > 0.0, "wrk has had no answer:\n{text}");
+    // Of failed ones it counts the time and not the number.
+    let failed = text.lines().find(|line| line.contains("Socket errors") || line.contains("Non-2xx"));
+    ensure!(failed.is_none(), "not all requests were answered:\n{text}");
     Ok(rate)
 }
 
@@ -74,9 +79,14 @@ fn reset_for(time: Duration) -> Result<u64> {
     let end = Instant::now() + time;
     let mut count = 0;
     while Instant::now() < end {
-        let mut stream = TcpStream::connect(SocketAddr::new(GATEWAY_V4, PORT))?;
+        let mut stream = TcpStream::connect_timeout(&SocketAddr::new(GATEWAY_V4, PORT), PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(&hello)?;
-        ensure!(stream.read(&mut [0; 8]).is_err(), "the gateway has answered a hello without SNI");
+        match stream.read(&mut [0; 8]) {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            Err(error) => return Err(error).context("waiting for the gateway's reset"),
+            Ok(count) => bail!("{count} bytes instead of a reset"),
+        }
         count += 1;
     }
     Ok(count)

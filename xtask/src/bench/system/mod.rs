@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "5")]
     rounds: NonZeroU32,
     /// One short round
-    #[arg(long)]
+    #[arg(long, conflicts_with = "rounds")]
     quick: bool,
     /// Print the result as one JSON document on standard output
     #[arg(long)]
@@ -64,8 +64,13 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let variables: [(&str, &OsStr); 3] =
         [(PROBE_VARIABLE, sni_probe.as_os_str()), (ENVOY_VARIABLE, envoy.as_os_str()), ("PATH", &path)];
     let mut command = root::command(env::current_exe()?, variables);
-    command.args(["bench", "system-as-root", "--rounds", &arguments.rounds.to_string()]);
-    command.args(arguments.quick.then_some("--quick")).args(arguments.json.then_some("--json"));
+    command.args(["bench", "system-as-root"]);
+    if arguments.quick {
+        command.arg("--quick");
+    } else {
+        command.args(["--rounds", &arguments.rounds.to_string()]);
+    }
+    command.args(arguments.json.then_some("--json"));
     root::announce(&command);
     let status = command.status().context("starting the measurement")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -113,30 +118,56 @@ fn measure(plan: &Plan) -> Result<Report> {
     for round in 1..=plan.rounds {
         progress(&format!("round {round} of {}: throughput", plan.rounds));
         let lab = Lab::new()?;
-        throughput.push(observed(&lab, |lab| loads::throughput(lab, plan.load))?);
+        throughput.push(observed(&lab, round, |lab| loads::throughput(lab, plan.load))?);
         progress(&format!("round {round} of {}: handshakes", plan.rounds));
         let _envoy = Envoy::start(&lab, &EnvoyOptions::default())?;
-        with_sni.push(observed(&lab, |lab| loads::handshakes(lab, plan.load))?);
-        resets.push(observed(&lab, |lab| loads::resets(lab, plan.load))?);
+        with_sni.push(observed(&lab, round, |lab| loads::handshakes(lab, plan.load))?);
+        resets.push(observed(&lab, round, |lab| loads::resets(lab, plan.load))?);
     }
     let daemon = daemon::measure(plan)?;
     let flood = flood::measure(plan)?;
     Ok(Report { throughput, with_sni, resets, daemon, flood })
 }
 
-/// The same load with nobody, with sni-probe, and with tcpdump on the gateway's interface.
-fn observed(lab: &Lab, load: impl Fn(&Lab) -> Result<f64>) -> Result<Observed> {
-    let nobody = load(lab)?;
-    let mut probe = Probe::start(lab, &["--events", "off"])?;
-    let sni_probe = load(lab)?;
-    probe.stop()?;
+/// Who looks at the gateway's interface.
+#[derive(Debug, Clone, Copy)]
+enum Observer {
+    Nobody,
+    SniProbe,
+    Tcpdump,
+}
+
+/// The same load with nobody, with sni-probe, and with tcpdump on the gateway's interface. In each round another one
+/// begins: what a machine does slower and slower, or faster and faster, is nobody's fault.
+fn observed(lab: &Lab, round: u32, load: impl Fn(&Lab) -> Result<f64>) -> Result<Observed> {
+    let mut order = [Observer::Nobody, Observer::SniProbe, Observer::Tcpdump];
+    let first = round as usize % order.len();
+    order.rotate_left(first);
+    let mut observed = Observed { nobody: 0.0, sni_probe: 0.0, tcpdump: 0.0 };
+    for observer in order {
+        match observer {
+            Observer::Nobody => observed.nobody = load(lab)?,
+            Observer::SniProbe => {
+                let mut probe = Probe::start(lab, &["--capture", "tc", "--events", "off"])?;
+                observed.sni_probe = load(lab)?;
+                probe.stop()?;
+            }
+            Observer::Tcpdump => {
+                let mut tcpdump = start_tcpdump(lab)?;
+                observed.tcpdump = load(lab)?;
+                tcpdump.stop()?;
+            }
+        }
+    }
+    Ok(observed)
+}
+
+fn start_tcpdump(lab: &Lab) -> Result<Service> {
     let mut command = lab.gateway.command("tcpdump");
     command.args(["-i", GATEWAY_INTERFACE, "-w", "/dev/null", "tcp port 443"]);
-    let mut tcpdump = Service::start("tcpdump", &mut command, lab.directory())?;
+    let tcpdump = Service::start("tcpdump", &mut command, lab.directory())?;
     wait_until("tcpdump to listen", Duration::from_secs(10), || {
         Ok(tcpdump.stderr().contains("listening on").then_some(()))
     })?;
-    let with_tcpdump = load(lab)?;
-    tcpdump.stop()?;
-    Ok(Observed { nobody, sni_probe, tcpdump: with_tcpdump })
+    Ok(tcpdump)
 }
