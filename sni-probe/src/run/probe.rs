@@ -57,7 +57,8 @@ impl Probe {
     ) -> anyhow::Result<Self> {
         let filter = events.events_filter.clone();
         // Of the others only lines and files tell them.
-        let fingerprints = if events.are_on() { Fingerprints::All } else { Fingerprints::WithoutSni };
+        let all = events.are_on() || evidence.evidence.is_some();
+        let fingerprints = if all { Fingerprints::All } else { Fingerprints::WithoutSni };
         let events = EventWriter::open(events)?;
         let names = options.kube.kube.then(|| Names::start(&options.kube, &options.ports)).transpose()?;
         let clients = Arc::new(Mutex::new(Clients::new(options.clients.config()?)));
