@@ -145,7 +145,7 @@ pub struct HelloBody {
 /// What a hello says of the server's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Sni {
-    /// A host name in lower case, without a trailing dot.
+    /// A host name in lower case; a trailing dot, if there was one, stays.
     Present(String),
     /// No extension.
     Absent,

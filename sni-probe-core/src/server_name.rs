@@ -49,11 +49,12 @@ fn host_names(body: &[u8]) -> Option<Vec<&[u8]>> {
     Some(names)
 }
 
-/// Tells host names from other bytes, and gives them in lower case without a trailing dot.
+/// Tells host names from other bytes, and gives them in lower case. A trailing dot, which RFC 6066 does not allow, stays: gateways
+/// compare names as they are, so that it is what a refusal may be about.
 pub fn classify(name: &[u8]) -> Sni {
-    let host_name = name.strip_suffix(b".").unwrap_or(name);
-    match std::str::from_utf8(host_name) {
-        Ok(text) if is_host_name(text) => Sni::Present(text.to_ascii_lowercase()),
+    let without_dot = name.strip_suffix(b".").unwrap_or(name);
+    match (std::str::from_utf8(without_dot), std::str::from_utf8(name)) {
+        (Ok(host_name), Ok(text)) if is_host_name(host_name) => Sni::Present(text.to_ascii_lowercase()),
         _ => Sni::Invalid(escape(name)),
     }
 }
@@ -105,7 +106,7 @@ mod tests {
     #[test]
     fn host_names() {
         assert_eq!(classify(b"Api.Example.COM"), present("api.example.com"));
-        assert_eq!(classify(b"example.com."), present("example.com"));
+        assert_eq!(classify(b"example.com."), present("example.com."));
         assert_eq!(classify(b"gateway"), present("gateway"));
         assert_eq!(classify(b"my_host.example"), present("my_host.example"));
         assert_eq!(classify(b"xn--bcher-kva.example"), present("xn--bcher-kva.example"));

@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(label(&ClientLabel::None, "192.0.2.7"), None);
     }
 
-    /// `printf %s 192.0.2.7 | openssl dgst -sha256 -hmac secret | cut -c-16`, with openssl 3.0.
+    /// `printf %s 192.0.2.7 | openssl dgst -sha256 -hmac secret -r | cut -c -16`, with openssl 3.0.
     #[test]
     fn whoever_has_the_key_finds_the_hash_of_an_address_with_openssl() {
         let secret = ClientLabel::Hash(HashKey::new(*b"secret"));

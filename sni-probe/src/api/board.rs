@@ -140,7 +140,7 @@ impl Board {
     pub(crate) fn set_time(&self, now: Timestamp, clock: WallClock) {
         let mut memory = self.memory();
         memory.now = now;
-        memory.clock = clock;
+        memory.clock = memory.clock.followed_by(clock);
     }
 
     /// The pod that has the client's address, if it is known. A label that hides the address hides the pod.

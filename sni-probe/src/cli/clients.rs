@@ -75,7 +75,7 @@ pub(crate) struct ClientOptions {
     /// File with the key of --client-label hash, so that a client has the same hash on all nodes and after a restart
     /// [default: a new key at each start]
     ///
-    /// The hash of an address is: printf %s ADDRESS | openssl dgst -sha256 -hmac KEY | cut -c -16, without a newline
+    /// The hash of an address is: printf %s ADDRESS | openssl dgst -sha256 -hmac KEY -r | cut -c -16, without the newline
     /// at the end of the key.
     #[arg(long, env = "SNI_PROBE_CLIENT_HASH_KEY_FILE", value_name = "FILE")]
     pub(crate) client_hash_key_file: Option<PathBuf>,
@@ -140,8 +140,12 @@ impl ClientOptions {
     /// The same for the core.
     ///
     /// # Errors
-    /// If the key is not to be had.
+    /// If the key is not to be had, or would have no effect.
     pub(crate) fn config(&self) -> anyhow::Result<ClientsConfig> {
+        ensure!(
+            self.client_hash_key_file.is_none() || self.client_label == LabelKind::Hash,
+            "--client-hash-key-file has no effect without --client-label hash: clients would have their addresses"
+        );
         let label = match self.client_label {
             LabelKind::Ip => ClientLabel::Ip,
             LabelKind::Subnet => {
@@ -233,6 +237,8 @@ mod tests {
         assert_eq!(key(&with_key, "192.0.2.7"), key(&with_key, "192.0.2.7"));
         let config = parse_run(&with_key).unwrap().probe.clients.config().unwrap();
         assert!(matches!(config.label, ClientLabel::Hash(_)));
+        let without_label = parse_run(&["--client-hash-key-file", path]).unwrap().probe.clients.config();
+        assert!(without_label.unwrap_err().to_string().contains("without --client-label hash"));
     }
 
     #[test]

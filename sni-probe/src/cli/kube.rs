@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::FalseyValueParser;
+use clap::builder::BoolishValueParser;
 
 /// Bytes of a node's name (RFC 1123 subdomain).
 const MAX_NODE_BYTES: usize = 253;
@@ -16,7 +16,7 @@ pub(crate) struct KubeOptions {
     ///
     /// Takes permission to list and watch pods of all namespaces; see docs/kubernetes.md. When the API server is
     /// away, the program goes on with what it knows.
-    #[arg(long, env = "SNI_PROBE_KUBE", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "SNI_PROBE_KUBE", value_parser = BoolishValueParser::new())]
     pub(crate) kube: bool,
 
     /// Kubeconfig with which to find the API server [default: the pod's service account, else $KUBECONFIG or ~/.kube/config]

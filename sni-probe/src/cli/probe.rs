@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use sni_probe_common::tunnel::Tunnels;
 
@@ -84,14 +84,14 @@ pub(crate) struct ProbeOptions {
     /// With named interfaces none is needed. One that is deleted and made anew can then not be watched again: the
     /// program ends with exit code 2, for its supervisor to start it anew. Patterns keep what attaching takes;
     /// filters in a clsact qdisc keep CAP_NET_ADMIN, to put them back when somebody removes them.
-    #[arg(long, env = "SNI_PROBE_KEEP_PRIVILEGES", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "SNI_PROBE_KEEP_PRIVILEGES", value_parser = BoolishValueParser::new())]
     pub(crate) keep_privileges: bool,
 
     /// Have the kernel count runs and time of the programs, for the metrics sni_probe_program_*
     ///
     /// It then does so for all eBPF programs of the machine, and each run of each takes longer. Takes CAP_SYS_ADMIN
     /// at the start. With packet sockets of no meaning.
-    #[arg(long, env = "SNI_PROBE_KERNEL_STATS", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "SNI_PROBE_KERNEL_STATS", value_parser = BoolishValueParser::new())]
     pub(crate) kernel_stats: bool,
 
     /// How long a hello may take to become whole, and then to get its outcome (1s to 10m)
@@ -139,7 +139,7 @@ pub(crate) enum Attach {
 /// `--orientation`: which hook sees the clients' packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Orientation {
-    /// Veth if the interface is one whose peer is in another network namespace, else nic
+    /// Veth if the interface is one whose peer is in another network namespace and that has no default route, else nic
     #[default]
     Auto,
     /// Clients' packets come in by it: a node's NIC, or eth0 within the gateway's pod

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{EventOptions, EvidenceOptions, ProbeOptions, WebOptions};
 
-/// Watch the gateway's interfaces and serve metrics, until SIGTERM or SIGINT
+/// Watch the gateway's interfaces and serve metrics, until SIGTERM, SIGINT or SIGHUP
 ///
 /// Attaches two programs to the traffic control hooks of each interface. They look at the first
 /// bytes of connections to the gateway's ports, and never change or hold up a packet.
@@ -45,5 +45,5 @@ Examples:
       The same flags by environment variables; an empty variable counts as none.
 
 Exit codes:
-  0  stopped by SIGTERM or SIGINT
+  0  stopped by SIGTERM, SIGINT or SIGHUP
   2  could not run; one line on stderr says why and what to do";

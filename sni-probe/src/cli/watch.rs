@@ -163,7 +163,7 @@ mod tests {
         for (arguments, flag) in [
             (&["--url", "http://n", "-i", "eth0"][..], "--interface is for capturing on this machine"),
             (&["--url", "http://n", "--attach", "tcx"], "--attach is for capturing"),
-            (&["--url", "http://n", "--listen", "0.0.0.0:1"], "--listen is for capturing"),
+            (&["--url", "http://n", "--top-clients", "7"], "--top-clients is for capturing"),
             (&["--ca", "ca.pem"], "--ca is for asking a daemon"),
             (&["--user", "a", "--password-file", "b"], "--user is for asking a daemon"),
             (&["--url", "http://n", "--user", "a"], "--password-file <FILE>"),

@@ -1,6 +1,6 @@
 //! `--events-file`: a file that is put aside when it has grown.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -104,7 +104,16 @@ impl Write for RotatingFile {
 
 fn open(path: &Path) -> io::Result<File> {
     // A FIFO without a reader is an error then, and not a wait.
-    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK).open(path)
+    let file =
+        OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK).open(path)?;
+    // Two daemons would put each other's files aside.
+    file.try_lock().map_err(|error| match error {
+        TryLockError::Error(error) => error,
+        TryLockError::WouldBlock => {
+            io::Error::new(io::ErrorKind::ResourceBusy, "another process writes its events there")
+        }
+    })?;
+    Ok(file)
 }
 
 fn numbered(path: &Path, number: usize) -> PathBuf {
@@ -160,6 +169,19 @@ mod tests {
         file.write_all(b"line 6\n").unwrap();
         assert_eq!(written(directory.path(), "events.json").as_deref(), Some("line 5\nline 6\n"));
         assert_eq!(lost.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_file_is_one_daemons() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("events.json");
+        let mut first = RotatingFile::open(&path, 20, Arc::default()).unwrap();
+        let busy = || RotatingFile::open(&path, 20, Arc::default()).unwrap_err().to_string();
+        assert!(busy().contains("another process"), "{}", busy());
+        first.write_all(b"line 1\nline 2\nline 3\n").unwrap();
+        assert!(busy().contains("another process"), "the next file is locked too");
+        drop(first);
+        RotatingFile::open(&path, 20, Arc::default()).unwrap();
     }
 
     #[test]

@@ -251,6 +251,14 @@ impl WallClock {
         Self { offset_ns: since_1970 - i128::from(now.0) }
     }
 
+    /// This clock, or `newer` if that differs by more than reading two clocks one after the other explains: somebody has
+    /// set the time. So the same event has the same time in two answers.
+    #[must_use]
+    pub(crate) fn followed_by(self, newer: Self) -> Self {
+        const JITTER_NS: u128 = 10_000_000;
+        if self.offset_ns.abs_diff(newer.offset_ns) > JITTER_NS { newer } else { self }
+    }
+
     /// The time of day, in UTC.
     pub(crate) fn utc(self, time: Timestamp) -> jiff::Timestamp {
         jiff::Timestamp::from_nanosecond(self.offset_ns + i128::from(time.0)).unwrap_or_default()

@@ -21,7 +21,7 @@ use self::probe::Probe;
 use crate::cli::RunOptions;
 use crate::http::{self, Access, ServerState};
 
-/// Watches the interfaces until SIGTERM or SIGINT, then detaches what it attached.
+/// Watches the interfaces until SIGTERM, SIGINT or SIGHUP, then detaches what it attached.
 ///
 /// # Errors
 /// If it cannot run: nothing is attached then.
@@ -29,6 +29,8 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     // From here on a signal waits for the loop, so that nothing stays attached.
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+    // The terminal has gone: there is nothing to read anew, as other daemons do.
+    let mut hangup = signal(SignalKind::hangup()).context("cannot handle SIGHUP")?;
     let access = Access::load(&options.web)?;
     // The server stays in the namespace where its socket was opened; the probe may be in another one.
     let listener = http::bind(options.web.listen)?;
@@ -53,6 +55,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                _ = hangup.recv() => {}
             }
         })
         .await;

@@ -19,9 +19,12 @@ use ureq::unversioned::transport::{Connector as _, TcpConnector};
 use self::trust::TrustingConnector;
 use super::Snapshot;
 use crate::cli::WatchOptions;
+use crate::output::text::printable;
 
 /// From the request to the end of the answer; there are two or three requests.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes that are read of an answer that is an error.
+const MAX_REASON_BYTES: u64 = 4096;
 /// Bytes of an answer: 10,000 clients at 3 KB. Stops an endless answer.
 const MAX_ANSWER_BYTES: u64 = 32 * 1024 * 1024;
 /// Connections are kept for the next look, but not so long that the daemon closes them meanwhile.
@@ -95,7 +98,12 @@ impl Daemon {
             request = request.header(header::AUTHORIZATION, authorization);
         }
         let mut answer = request.call().map_err(|error| explain(&error))?;
-        self.check(answer.status(), path)?;
+        if let Err(error) = self.check(answer.status(), path) {
+            // The daemon says itself what is wrong, in a line.
+            let said = answer.body_mut().with_config().limit(MAX_REASON_BYTES).read_to_string();
+            let said = said.ok().and_then(|text| text.lines().next().map(printable)).unwrap_or_default();
+            return Err(if said.is_empty() { error } else { anyhow!("{error:#} ({said})") });
+        }
         let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES);
         let body = body.read_to_vec().map_err(|error| explain(&error))?;
         serde_json::from_slice(&body).map_err(|error| {
@@ -119,7 +127,7 @@ impl Daemon {
             status if status.is_redirection() => {
                 bail!("{path}: the answer sends elsewhere ({status}); give the daemon's own address to --url")
             }
-            status => bail!("{path}: the answer is {status}; see the daemon's log"),
+            status => bail!("{path}: the answer is {status}"),
         }
     }
 }
@@ -179,6 +187,11 @@ fn base(url: &str) -> anyhow::Result<String> {
     }
     if uri.host().is_none_or(str::is_empty) || uri.query().is_some() {
         bail!("--url {url}: no address of a daemon; {EXPECTED}");
+    }
+    // A port that is none is no port to the parser.
+    let port = uri.authority().and_then(|authority| authority.as_str().rsplit_once(':'));
+    if port.is_some_and(|(_, port)| !port.ends_with(']') && port.parse::<u16>().is_err()) {
+        bail!("--url {url}: the port is not one of 1 to 65535; {EXPECTED}");
     }
     Ok(whole.trim_end_matches('/').to_owned())
 }

@@ -22,7 +22,8 @@ const CLIENTS: usize = 10;
 /// Prints until all that is asked for is printed, nobody reads any more, or `stop` is set.
 ///
 /// # Errors
-/// If the first look fails, or nothing can be written. Later looks that fail are told on stderr.
+/// If the first look fails, or the last one that was asked for, or nothing can be written. Others that fail are told on
+/// stderr, and count.
 pub(super) fn run(
     options: &WatchOptions,
     place: &str,
@@ -33,12 +34,16 @@ pub(super) fn run(
     feed::spawn(options.interval, source, sender, |result| result)?;
     let mut rates = Rates::default();
     let mut printed = 0;
+    let mut looks = 0;
     let mut told = None;
-    while !stop.load(Ordering::Relaxed) && options.limit().is_none_or(|limit| printed < limit) {
+    while !stop.load(Ordering::Relaxed) && options.limit().is_none_or(|limit| looks < limit) {
         let snapshot = match receiver.recv_timeout(TICK) {
             Ok(Ok(snapshot)) => snapshot,
-            Ok(Err(error)) if printed == 0 => return Err(error.context(place.to_owned())),
+            Ok(Err(error)) if printed == 0 || options.limit() == Some(looks + 1) => {
+                return Err(error.context(place.to_owned()));
+            }
             Ok(Err(error)) => {
+                looks += 1;
                 let message = format!("{place}: {error:#}");
                 // Once, not at each look.
                 if told.as_ref() != Some(&message) {
@@ -63,7 +68,10 @@ pub(super) fn run(
         };
         let mut stdout = io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-            Ok(()) => printed += 1,
+            Ok(()) => {
+                printed += 1;
+                looks += 1;
+            }
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             Err(error) => return Err(error).context("cannot write to standard output"),
         }

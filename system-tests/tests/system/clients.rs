@@ -134,7 +134,8 @@ fn hashed_clients_are_found_with_the_key() {
     traffic(&lab);
     let metrics = seen(&probe);
     let mut openssl = lab.client.command("bash");
-    let hash = "printf %s 10.77.0.11 | openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef | sed 's/.*= //' | cut -c -16";
+    let hash =
+        "printf %s 10.77.0.11 | openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef -r | cut -c -16";
     openssl.args(["-c", hash]);
     let hash = system_tests::process::run_ok(&mut openssl, TIMEOUT).unwrap();
     assert_eq!(metrics.count(CLIENTS, &[("client", hash.trim())]), 3, "{hash}");

@@ -121,6 +121,20 @@ fn the_last_hour_is_told_by_minutes_and_in_a_sentence() {
 }
 
 #[test]
+fn the_same_handshake_has_the_same_time_in_each_answer_until_the_clock_is_set() {
+    let mut daemon = Daemon::new(ClientsConfig::default());
+    daemon.see("192.0.2.1", Sni::Absent, Outcome::ResetByGateway);
+    let first_seen = |daemon: &Daemon| daemon.board.clients().clients[0].first_seen;
+    let before = first_seen(&daemon);
+    let utc = std::time::UNIX_EPOCH + Duration::from_secs(1_772_719_400);
+    daemon.board.set_time(seconds(daemon.now), WallClock::new(Timestamp(1_000_000_000_300), utc));
+    assert_eq!(first_seen(&daemon), before);
+    daemon.board.set_time(seconds(daemon.now), WallClock::new(seconds(1_000), utc + Duration::from_secs(60)));
+    assert_eq!(first_seen(&daemon).duration_since(before).as_secs(), 60);
+    daemon.pass(1);
+}
+
+#[test]
 fn expected_sources_do_not_make_the_sentence() {
     let subnet = "203.0.113.0/24".parse().unwrap();
     let expected = sni_probe_core::clients::ExpectedSources::new(&[subnet]);
