@@ -8,6 +8,7 @@ mod events;
 mod evidence;
 mod kube;
 mod logs;
+mod man;
 mod probe;
 mod replay;
 mod routes;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-pub(crate) use self::check::CheckOptions;
+pub(crate) use self::check::{CheckOptions, OfferedTls};
 pub(crate) use self::clients::ClientOptions;
 pub(crate) use self::collect::CollectOptions;
 pub(crate) use self::diagnose::DiagnoseOptions;
@@ -33,6 +34,7 @@ pub(crate) use self::events::{EventOptions, Events};
 pub(crate) use self::evidence::EvidenceOptions;
 pub(crate) use self::kube::KubeOptions;
 pub(crate) use self::logs::LogsOptions;
+pub(crate) use self::man::{CompletionsOptions, ManOptions, completions, man};
 pub(crate) use self::probe::{Attach, Capture, Decapsulate, Orientation, ProbeOptions};
 pub(crate) use self::replay::{ReplayFormat, ReplayOptions};
 pub(crate) use self::routes::RoutesOptions;
@@ -69,6 +71,8 @@ pub(crate) enum Command {
     Routes(RoutesOptions),
     Diagnose(DiagnoseOptions),
     Collect(CollectOptions),
+    Man(ManOptions),
+    Completions(CompletionsOptions),
 }
 
 /// Parses the command line and the environment. If there is nothing to run (`--help`, a usage

@@ -10,7 +10,8 @@ pub(crate) struct CheckReport {
     pub(crate) target: String,
     /// The address that was connected to; `None` if the name has none.
     pub(crate) address: Option<String>,
-    /// With the name, without SNI, with a name that surely is not served; in this order.
+    /// With the name, without SNI, with a name that surely is not served; in this order. The first is left out if the
+    /// target is an address and no name is given; all but one if nothing could be connected to.
     pub(crate) attempts: Vec<Attempt>,
     /// What follows from them.
     pub(crate) verdict: Verdict,
@@ -25,6 +26,8 @@ pub(crate) struct Attempt {
     pub(crate) kind: AttemptKind,
     /// The name in the hello.
     pub(crate) server_name: Option<String>,
+    /// Whether there was a TCP connection.
+    pub(crate) connected: bool,
     /// What became of it.
     pub(crate) outcome: AttemptOutcome,
     /// The alert's name in IANA's registry, if one came.
@@ -73,6 +76,8 @@ pub(crate) enum AttemptOutcome {
     NotTls,
     /// No route, no address.
     Unreachable,
+    /// TLS, but of a kind that this client does not take, so that it gave up itself.
+    Unsupported,
 }
 
 /// The first certificate of a chain; nothing of it is checked but the name.
@@ -96,11 +101,11 @@ pub(crate) struct Certificate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Verdict {
-    /// Clients without SNI are refused; with the name they are served.
+    /// Clients without SNI are refused; with the name they are served, or none is known.
     NonSniRefused,
-    /// Clients without SNI get the certificate that those with the name get.
+    /// Clients without SNI get the certificate that those with the name get; if no name is known, one for the address.
     NonSniSameCertificate,
-    /// They get another one.
+    /// They get another one; if no name is known, one that is not for the address.
     NonSniOtherCertificate,
     /// Clients with the name are refused as well.
     NameRefused,
