@@ -117,3 +117,47 @@ fn unresolved(hello: Hello, error: &str) -> Attempt {
         error: Some(error.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::TcpListener;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_first_address_that_takes_a_connection_has_all_of_them() {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            for _ in 0..3 {
+                listener.accept().unwrap().0.read_exact(&mut [0; 5]).unwrap();
+            }
+        });
+        let target = Target::of(&CheckOptions::of("a.example")).unwrap();
+        let plan = Plan { tls: None, timeout: Duration::from_secs(30), expected: target.expected() };
+        let hellos = hellos(&target).unwrap();
+        let (address, made) = attempts(&plan, &hellos, &[closed, open, closed]).unwrap();
+        server.join().unwrap();
+        assert_eq!(address, Some(open.to_string()));
+        let kinds: Vec<_> = made.iter().map(|attempt| (attempt.kind, attempt.outcome)).collect();
+        let all = [AttemptKind::Named, AttemptKind::WithoutSni, AttemptKind::UnknownName];
+        assert_eq!(kinds, all.map(|kind| (kind, AttemptOutcome::Reset)));
+        assert_eq!(made[1].server_name, None);
+
+        let (address, made) = attempts(&plan, &hellos, &[closed, closed]).unwrap();
+        assert_eq!((address, made.len()), (Some(closed.to_string()), 1));
+        assert_eq!(attempts(&plan, &hellos, &[]).unwrap().1.len(), 0);
+    }
+
+    #[test]
+    fn names_that_nobody_serves_are_new_each_time() {
+        let target = Target::of(&CheckOptions::of("10.1.2.3")).unwrap();
+        let names = [0, 1].map(|_| hellos(&target).unwrap().pop().unwrap().name.unwrap());
+        assert_ne!(names[0], names[1]);
+        assert!(names[0].as_ref().ends_with(".invalid"));
+    }
+}

@@ -182,7 +182,7 @@ mod tests {
             ("a.example:https", "https is no port"),
             ("a.example:70000", "1 to 65535"),
             ("[a.example]:1", "in the brackets"),
-            ("[::1", "no port"),
+            ("[::1", "in the brackets"),
             ("bücher.example", "xn--"),
             ("a example", "no host name"),
             ("-", "no host name"),

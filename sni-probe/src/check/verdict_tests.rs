@@ -27,12 +27,12 @@ fn attempt(kind: AttemptKind, outcome: AttemptOutcome) -> Attempt {
         cipher: None,
         certificate: None,
         latency_us: 1,
-        error: (outcome != AttemptOutcome::Handshake).then(|| format!("{outcome:?}")),
+        error: (outcome != Handshake).then(|| format!("{outcome:?}")),
     }
 }
 
 fn served(kind: AttemptKind, certificate: Certificate) -> Attempt {
-    Attempt { certificate: Some(certificate), ..attempt(kind, AttemptOutcome::Handshake) }
+    Attempt { certificate: Some(certificate), ..attempt(kind, Handshake) }
 }
 
 fn told_of(attempts: &[Attempt]) -> (Verdict, String) {
