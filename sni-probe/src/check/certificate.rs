@@ -97,7 +97,7 @@ pub(super) fn read(der: &[u8], expected: &Host) -> Option<Certificate> {
         subject,
         issuer: certificate.issuer().to_string(),
         not_after: Timestamp::from_second(not_after).unwrap_or(Timestamp::MAX),
-        sha256: Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: format!("{:x}", Sha256::digest(der)),
         matches_host: alternatives.iter().any(|name| is_for(name, expected)),
     })
 }
@@ -146,9 +146,9 @@ mod tests {
 
     use super::{Host, is_for_name, read};
 
-    /// Expired in 2001; CN=gateway; names a.example, *.b.example, 10.1.2.3, fd77::1. Made for this test.
+    /// Expired in 2001; `CN=gateway`; names `a.example`, `*.b.example`, `10.1.2.3`, `fd77::1`. Made for this test.
     const EXPIRED: &str = include_str!("testdata/expired.crt");
-    /// Of the common name a.example and no other.
+    /// Of the common name `a.example` and no other.
     const COMMON_NAME_ONLY: &str = include_str!("testdata/common-name-only.crt");
 
     fn der(pem: &str) -> CertificateDer<'static> {

@@ -13,9 +13,12 @@ mod verdict;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use indicatif::ProgressBar;
 use jiff::Timestamp;
 use rustls::pki_types::DnsName;
 
@@ -24,7 +27,10 @@ use self::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, Verdict};
 use self::target::Target;
 use crate::cli::CheckOptions;
 use crate::logging;
+use crate::output::text::printable;
 
+/// Between two pictures of the spinner.
+const TICK: Duration = Duration::from_millis(100);
 /// Could not tell: see the exit codes in `check --help`.
 const COULD_NOT_TELL: u8 = 2;
 
@@ -33,7 +39,13 @@ const COULD_NOT_TELL: u8 = 2;
 /// # Errors
 /// As [`examine`]. What the gateway does is never an error.
 pub(crate) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
-    let report = examine(options)?;
+    // Seconds, where nobody answers. Drawn on stderr, and only where that is a terminal.
+    let progress =
+        ProgressBar::new_spinner().with_message(format!("checking {}", printable(&options.target)));
+    progress.enable_steady_tick(TICK);
+    let report = examine(options);
+    progress.finish_and_clear();
+    let report = report?;
     let stdout = io::stdout();
     let text = if options.json {
         serde_json::to_string_pretty(&report)? + "\n"
@@ -84,7 +96,7 @@ fn hellos(target: &Target) -> anyhow::Result<Vec<Hello>> {
 fn attempts(
     plan: &Plan,
     hellos: &[Hello],
-    addresses: &[std::net::SocketAddr],
+    addresses: &[SocketAddr],
 ) -> anyhow::Result<(Option<String>, Vec<Attempt>)> {
     let Some((first, others)) = hellos.split_first() else { return Ok((None, Vec::new())) };
     let mut failed = None;
@@ -123,7 +135,6 @@ mod tests {
     use std::io::Read as _;
     use std::net::TcpListener;
     use std::thread;
-    use std::time::Duration;
 
     use super::*;
 

@@ -101,7 +101,7 @@ pub(crate) struct Certificate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Verdict {
-    /// Clients without SNI are refused; with the name they are served, or none is known.
+    /// Clients without SNI are refused; those with the name are not, or it is not known.
     NonSniRefused,
     /// Clients without SNI get the certificate that those with the name get; if no name is known, one for the address.
     NonSniSameCertificate,

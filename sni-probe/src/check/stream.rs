@@ -90,7 +90,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let server = thread::spawn(move || {
             let (mut peer, _) = listener.accept().unwrap();
-            while peer.write_all(&[b'x'; 64 << 10]).is_ok() {}
+            while peer.write_all(&[b'x'; 16 << 10]).is_ok() {}
         });
         let mut stream = Stream::connect(address, Duration::from_secs(30)).unwrap();
         let mut answer = Vec::new();

@@ -54,10 +54,10 @@ pub(super) fn conclude(attempts: &[Attempt], expected: &Host, now: Timestamp) ->
         }
         (Answer::Refused | Answer::Silent, Some((Answer::Served, named))) => {
             let sentence = format!(
-                "non-SNI clients are refused ({}); those that send the name {expected} are served {}{}{}",
+                "non-SNI clients are refused ({}); those that send the name {expected} are served ({}{}){}",
                 reason(without),
                 told(named.certificate.as_ref()),
-                match_of(named.certificate.as_ref(), expected, now),
+                complaint(named.certificate.as_ref(), expected, now),
                 default_certificate(find(AttemptKind::UnknownName))
             );
             (Verdict::NonSniRefused, sentence)
@@ -71,7 +71,15 @@ pub(super) fn conclude(attempts: &[Attempt], expected: &Host, now: Timestamp) ->
             );
             (Verdict::NameRefused, sentence)
         }
-        _ => (Verdict::Unknown, unknown(Some(without))),
+        (Answer::Refused, Some((Answer::Silent | Answer::Nothing, named))) => {
+            let sentence = format!(
+                "non-SNI clients are refused ({}); whether those that send the name {expected} are served cannot be told ({})",
+                reason(without),
+                reason(named)
+            );
+            (Verdict::NonSniRefused, sentence)
+        }
+        (Answer::Silent | Answer::Nothing, _) => (Verdict::Unknown, unknown(Some(without))),
     }
 }
 
@@ -144,11 +152,19 @@ fn told(certificate: Option<&Certificate>) -> String {
 fn match_of(certificate: Option<&Certificate>, expected: &Host, now: Timestamp) -> String {
     let Some(certificate) = certificate else { return String::new() };
     let matches = if certificate.matches_host { "matches" } else { "does not match" };
-    let mut sentence = format!(", which {matches} {expected}");
-    if certificate.not_after < now {
-        sentence += &format!(" and has expired on {}", certificate.not_after.strftime("%Y-%m-%d"));
-    }
-    sentence
+    let expired = if certificate.not_after < now {
+        format!(" and has expired on {}", certificate.not_after.strftime("%Y-%m-%d"))
+    } else {
+        String::new()
+    };
+    format!(", which {matches} {expected}{expired}")
+}
+
+/// The same where that is what one expects: only what is wrong is told.
+fn complaint(certificate: Option<&Certificate>, expected: &Host, now: Timestamp) -> String {
+    let is_good =
+        certificate.is_some_and(|certificate| certificate.matches_host && certificate.not_after >= now);
+    if is_good { String::new() } else { match_of(certificate, expected, now) }
 }
 
 /// Of clients without SNI that are refused where unknown names are not.

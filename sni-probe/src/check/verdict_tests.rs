@@ -52,11 +52,17 @@ fn refused_where_the_name_is_served() {
         assert_eq!(
             sentence,
             format!(
-                "non-SNI clients are refused ({outcome:?}); those that send the name a.example are served \
-                 CN a.example, which matches a.example"
+                "non-SNI clients are refused ({outcome:?}); those that send the name a.example are served (CN a.example)"
             )
         );
     }
+}
+
+#[test]
+fn refused_where_the_name_has_a_wrong_certificate() {
+    let (_, sentence) =
+        told_of(&[served(Named, certificate("b.example", false)), attempt(WithoutSni, Reset)]);
+    assert!(sentence.ends_with("are served (CN b.example, which does not match a.example)"), "{sentence}");
 }
 
 #[test]
@@ -113,6 +119,13 @@ fn all_are_refused() {
     let (verdict, sentence) = told_of(&[named, attempt(WithoutSni, Alert)]);
     assert_eq!(verdict, Verdict::NameRefused);
     assert!(sentence.ends_with("about TLS versions or cipher suites, not about names"), "{sentence}");
+}
+
+#[test]
+fn refused_where_the_name_has_no_answer() {
+    let (verdict, sentence) = told_of(&[attempt(Named, Timeout), attempt(WithoutSni, Reset)]);
+    assert_eq!(verdict, Verdict::NonSniRefused);
+    assert!(sentence.ends_with("the name a.example are served cannot be told (Timeout)"), "{sentence}");
 }
 
 #[test]

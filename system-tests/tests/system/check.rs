@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -58,17 +57,22 @@ fn assert_sentence(report: &Value, part: &str) {
     assert!(sentence.contains(part), "{part:?} is not in: {sentence}");
 }
 
-/// The lab's gateways on port 443, over both versions of IP and both of TLS: the name is served, all else is refused.
-fn refuses(lab: &Lab, how: &str, sentence: &str) {
+/// With which `--tls` which version comes to be.
+type Versions = [(&'static [&'static str], &'static str)];
+
+const BOTH: &Versions = &[(&[], "1.3"), (&["--tls", "1.2"], "1.2"), (&["--tls", "1.3"], "1.3")];
+
+/// The lab's gateways on port 443, over both versions of IP: the name is served, all else is refused.
+fn refuses(lab: &Lab, versions: &Versions, how: &str, sentence: &str) {
     for ip in [GATEWAY_V4, GATEWAY_V6] {
-        for (options, version) in [(&[][..], "1.3"), (&["--tls", "1.2"], "1.2"), (&["--tls", "1.3"], "1.3")] {
+        for (options, version) in versions {
             let (code, report) = named(lab, SERVER_NAME, SocketAddr::new(ip, 443), options);
             assert_eq!((code, &report["verdict"]), (1, &"non_sni_refused".into()), "{report:#}");
             assert_eq!(outcomes(&report), ["handshake", how, how], "{report:#}");
             let served = &report["attempts"][0];
-            assert_eq!(served["tls_version"], version);
+            assert_eq!(served["tls_version"], *version);
             let cipher = served["cipher"].as_str().unwrap();
-            let family = if version == "1.3" { "TLS_AES_" } else { "TLS_ECDHE_ECDSA_WITH_" };
+            let family = if *version == "1.3" { "TLS_AES_" } else { "TLS_ECDHE_ECDSA_WITH_" };
             assert!(cipher.starts_with(family), "{cipher}");
             let certificate = &served["certificate"];
             assert_eq!(certificate["names"], Value::from(vec![SERVER_NAME]));
@@ -85,7 +89,7 @@ fn envoy_without_a_wildcard_chain() {
     let lab = Lab::new().unwrap();
     let envoy = Envoy::start(&lab, &EnvoyOptions::default()).unwrap();
     let before = envoy.stats().unwrap();
-    refuses(&lab, "reset", "non-SNI clients are refused (connection reset after the hello)");
+    refuses(&lab, BOTH, "reset", "non-SNI clients are refused (connection reset after the hello)");
     // Envoy's own account of what was sent in six checks.
     let stats = envoy.wait_for_stats(Duration::from_secs(10), |stats| stats.since(&before).tls_found == 18);
     let stats = stats.unwrap().since(&before);
@@ -118,14 +122,19 @@ fn envoy_with_a_wildcard_chain() {
 fn nginx_that_rejects_handshakes() {
     let lab = Lab::new().unwrap();
     let _nginx = nginx::start(&lab).unwrap();
-    refuses(&lab, "alert unrecognized_name", "are refused (alert unrecognized_name (112))");
+    // The default server decides on versions, and Debian's nginx has no TLS 1.3 there unless told.
+    let versions: &Versions = &[(&[], "1.2"), (&["--tls", "1.2"], "1.2")];
+    refuses(&lab, versions, "alert unrecognized_name", "are refused (alert unrecognized_name (112))");
+    let (code, report) = named(&lab, SERVER_NAME, SocketAddr::new(GATEWAY_V4, 443), &["--tls", "1.3"]);
+    assert_eq!((code, &report["verdict"]), (1, &"name_refused".into()), "{report:#}");
+    assert_sentence(&report, "about TLS versions or cipher suites");
 }
 
 #[test]
 fn haproxy_with_strict_sni() {
     let lab = Lab::new().unwrap();
     let _haproxy = haproxy::start(&lab).unwrap();
-    refuses(&lab, "alert unrecognized_name", "are refused (alert unrecognized_name (112))");
+    refuses(&lab, BOTH, "alert unrecognized_name", "are refused (alert unrecognized_name (112))");
     // Names that it does not know are refused as clients without are.
     let (code, report) = named(&lab, "shop.example", SocketAddr::new(GATEWAY_V4, 443), &[]);
     assert_eq!((code, &report["verdict"]), (1, &"name_refused".into()), "{report:#}");
@@ -281,7 +290,6 @@ fn a_port_of_plain_http() {
 
 #[test]
 fn a_target_that_is_none() {
-    assert!(Path::new(&format!("{EXPIRED}.crt")).exists());
     let lab = Lab::new().unwrap();
     for target in ["http://a.example", "a.example:0", "[::1", ""] {
         let finished = check(&lab, &[target]);
