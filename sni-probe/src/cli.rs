@@ -1,11 +1,17 @@
 //! The command line. Every flag of `run` has an environment variable `SNI_PROBE_*`.
 
+mod check;
 mod clients;
+mod collect;
+mod diagnose;
 mod events;
 mod evidence;
 mod kube;
+mod logs;
+mod man;
 mod probe;
 mod replay;
+mod routes;
 mod run;
 mod values;
 mod wanted;
@@ -20,12 +26,18 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+pub(crate) use self::check::{CheckOptions, OfferedTls};
 pub(crate) use self::clients::ClientOptions;
+pub(crate) use self::collect::CollectOptions;
+pub(crate) use self::diagnose::DiagnoseOptions;
 pub(crate) use self::events::{EventOptions, Events};
 pub(crate) use self::evidence::EvidenceOptions;
 pub(crate) use self::kube::KubeOptions;
+pub(crate) use self::logs::LogsOptions;
+pub(crate) use self::man::{CompletionsOptions, ManOptions, completions, man};
 pub(crate) use self::probe::{Attach, Capture, Decapsulate, Orientation, ProbeOptions};
 pub(crate) use self::replay::{ReplayFormat, ReplayOptions};
+pub(crate) use self::routes::RoutesOptions;
 pub(crate) use self::run::RunOptions;
 pub(crate) use self::wanted::Wanted;
 pub(crate) use self::watch::{WatchFormat, WatchOptions};
@@ -54,6 +66,13 @@ pub(crate) enum Command {
     Run(RunOptions),
     Replay(ReplayOptions),
     Watch(WatchOptions),
+    Check(CheckOptions),
+    Logs(LogsOptions),
+    Routes(RoutesOptions),
+    Diagnose(DiagnoseOptions),
+    Collect(CollectOptions),
+    Man(ManOptions),
+    Completions(CompletionsOptions),
 }
 
 /// Parses the command line and the environment. If there is nothing to run (`--help`, a usage

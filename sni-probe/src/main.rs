@@ -2,14 +2,19 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod check;
 mod cli;
+mod collect;
+mod diagnose;
 mod evidence;
 mod http;
 mod kubernetes;
 mod logging;
+mod logs;
 mod metrics;
 mod output;
 mod replay;
+mod routes;
 mod run;
 mod watch;
 
@@ -46,6 +51,13 @@ fn dispatch(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         }
         cli::Command::Replay(options) => replay::run(&options),
         cli::Command::Watch(options) => watch::run(&options),
+        cli::Command::Check(options) => check::run(&options),
+        cli::Command::Logs(_) => anyhow::bail!("not yet"),
+        cli::Command::Routes(_) => anyhow::bail!("not yet"),
+        cli::Command::Diagnose(_) => anyhow::bail!("not yet"),
+        cli::Command::Collect(_) => anyhow::bail!("not yet"),
+        cli::Command::Man(options) => cli::man(&options),
+        cli::Command::Completions(options) => Ok(cli::completions(&options)),
     }
 }
 

@@ -19,9 +19,9 @@ use super::{Source, WallClock};
 /// Characters of a name that are shown; names are at most 255 long, invalid ones any length.
 const MAX_NAME: usize = 64;
 
-const GREEN: &str = "\x1b[32m";
-const YELLOW: &str = "\x1b[33m";
-const RED: &str = "\x1b[31m";
+pub(crate) const GREEN: &str = "\x1b[32m";
+pub(crate) const YELLOW: &str = "\x1b[33m";
+pub(crate) const RED: &str = "\x1b[31m";
 const RESET: &str = "\x1b[0m";
 
 /// Appends the event as one line.

@@ -1,0 +1,249 @@
+//! One handshake, and what became of it.
+
+use std::io::{self, ErrorKind, Write as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::client::Resumption;
+use rustls::crypto::ring;
+use rustls::pki_types::{DnsName, ServerName};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
+use sni_probe_core::vocabulary::{AlertDescription, Label as _};
+
+use super::certificate::{self, Looking};
+use super::report::{Attempt, AttemptKind, AttemptOutcome};
+use super::stream::Stream;
+use super::target::Host;
+use crate::cli::OfferedTls;
+use crate::output::text::printable;
+
+/// How to shake hands.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The versions to offer; `None`: all.
+    pub(super) tls: Option<OfferedTls>,
+    /// From the begin of the connection.
+    pub(super) timeout: Duration,
+    /// For whom the certificate should be.
+    pub(super) expected: Host,
+}
+
+/// A hello to be sent.
+#[derive(Clone, Debug)]
+pub(super) struct Hello {
+    pub(super) kind: AttemptKind,
+    /// Without SNI there is none.
+    pub(super) name: Option<DnsName<'static>>,
+}
+
+/// Why there was no TLS session.
+#[derive(Debug)]
+struct Failure {
+    outcome: AttemptOutcome,
+    alert: Option<AlertDescription>,
+    /// For people.
+    error: String,
+}
+
+impl Plan {
+    /// Connects and shakes hands.
+    ///
+    /// # Errors
+    /// When rustls cannot be set up: nothing of the gateway's doing.
+    pub(super) fn attempt(&self, hello: Hello, address: SocketAddr) -> anyhow::Result<Attempt> {
+        let looking = Arc::new(Looking::default());
+        let mut tls = self.client(hello.name.as_ref(), Arc::clone(&looking))?;
+        let start = Instant::now();
+        let mut attempt = Attempt {
+            kind: hello.kind,
+            server_name: hello.name.map(|name| name.as_ref().to_owned()),
+            connected: false,
+            outcome: AttemptOutcome::Handshake,
+            alert: None,
+            tls_version: None,
+            cipher: None,
+            certificate: None,
+            latency_us: 0,
+            error: None,
+        };
+        let result = match Stream::connect(address, self.timeout) {
+            Ok(mut stream) => {
+                attempt.connected = true;
+                handshake(&mut tls, &mut stream, self.timeout).map(|()| stream)
+            }
+            Err(error) => Err(Failure::of_connect(&error, address, self.timeout)),
+        };
+        attempt.latency_us = start.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+        attempt.tls_version = tls.protocol_version().map(version);
+        // rustls has the versions in the names of its suites, IANA has not.
+        attempt.cipher = tls
+            .negotiated_cipher_suite()
+            .and_then(|suite| suite.suite().as_str().map(|name| name.replacen("TLS13_", "TLS_", 1)));
+        attempt.certificate = looking.seen().and_then(|der| certificate::read(&der, &self.expected));
+        match result {
+            Ok(stream) => farewell(tls, stream),
+            Err(failure) => {
+                attempt.outcome = failure.outcome;
+                attempt.alert = failure.alert.map(|alert| alert.as_str().to_owned());
+                attempt.error = Some(failure.error);
+            }
+        }
+        Ok(attempt)
+    }
+
+    fn client(
+        &self,
+        name: Option<&DnsName<'static>>,
+        looking: Arc<Looking>,
+    ) -> anyhow::Result<ClientConnection> {
+        let versions = match self.tls {
+            None => &[&TLS13, &TLS12][..],
+            Some(OfferedTls::Tls12) => &[&TLS12],
+            Some(OfferedTls::Tls13) => &[&TLS13],
+        };
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(versions)?
+            .dangerous()
+            .with_custom_certificate_verifier(looking)
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        config.enable_sni = name.is_some();
+        // Without SNI the name goes nowhere.
+        let server_name = match name {
+            Some(name) => ServerName::DnsName(name.clone()),
+            None => ServerName::try_from("invalid")?,
+        };
+        Ok(ClientConnection::new(Arc::new(config), server_name)?)
+    }
+}
+
+/// Goes on until both sides have finished.
+fn handshake(tls: &mut ClientConnection, stream: &mut Stream, timeout: Duration) -> Result<(), Failure> {
+    while tls.is_handshaking() {
+        let written = write_all(tls, stream);
+        let read = match tls.read_tls(stream) {
+            // What the gateway said before it stopped reading comes first; after it, what stopped the writing.
+            Ok(0) => written.and(Ok(0)),
+            read => read,
+        };
+        match read {
+            Ok(0) => return Err(Failure::closed(stream.first())),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Failure::of_stream(&error, stream.first(), timeout)),
+        }
+        if !may_be_tls(stream.first()) {
+            return Err(Failure::not_tls(stream.first()));
+        }
+        if let Err(error) = tls.process_new_packets() {
+            // Tells the gateway why; it may be gone.
+            let _ = write_all(tls, stream);
+            return Err(Failure::of_tls(&error));
+        }
+    }
+    // The last flight: a gateway that does not take it says so to nobody here.
+    let _ = write_all(tls, stream);
+    Ok(())
+}
+
+fn write_all(tls: &mut ClientConnection, stream: &mut Stream) -> io::Result<()> {
+    while tls.wants_write() {
+        tls.write_tls(stream)?;
+    }
+    stream.flush()
+}
+
+/// Ends a session as its gateway expects it.
+fn farewell(mut tls: ClientConnection, mut stream: Stream) {
+    tls.send_close_notify();
+    let _ = write_all(&mut tls, &mut stream);
+    stream.close();
+}
+
+/// Whether the answer may begin like this: an alert or a handshake, of a version 3.x (RFC 8446, 5.1).
+fn may_be_tls(first: &[u8]) -> bool {
+    match first {
+        [] => true,
+        [kind] => matches!(kind, 21 | 22),
+        [kind, major, ..] => matches!((kind, major), (21 | 22, 3)),
+    }
+}
+
+fn version(version: ProtocolVersion) -> String {
+    match version {
+        ProtocolVersion::TLSv1_2 => "1.2".to_owned(),
+        ProtocolVersion::TLSv1_3 => "1.3".to_owned(),
+        // Not offered.
+        other => format!("{other:?}"),
+    }
+}
+
+impl Failure {
+    fn new(outcome: AttemptOutcome, error: impl Into<String>) -> Self {
+        Self { outcome, alert: None, error: error.into() }
+    }
+
+    fn of_connect(error: &io::Error, address: SocketAddr, timeout: Duration) -> Self {
+        match error.kind() {
+            ErrorKind::ConnectionRefused => {
+                Self::new(AttemptOutcome::Refused, format!("nobody listens on {address}"))
+            }
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => {
+                Self::new(AttemptOutcome::Timeout, format!("no connection to {address} within {timeout:?}"))
+            }
+            ErrorKind::ConnectionReset => {
+                Self::new(AttemptOutcome::Reset, format!("the connection to {address} was reset at once"))
+            }
+            _ => Self::new(AttemptOutcome::Unreachable, format!("cannot connect to {address}: {error}")),
+        }
+    }
+
+    fn of_stream(error: &io::Error, first: &[u8], timeout: Duration) -> Self {
+        match error.kind() {
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => {
+                Self::new(AttemptOutcome::Reset, format!("connection reset {}", when(first)))
+            }
+            // SO_RCVTIMEO ends in EAGAIN.
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => Self::new(
+                AttemptOutcome::Timeout,
+                format!("not done within {timeout:?}: silence {}", when(first)),
+            ),
+            ErrorKind::InvalidData => Self::new(AttemptOutcome::Unsupported, error.to_string()),
+            _ => Self::new(AttemptOutcome::Unreachable, format!("the connection broke: {error}")),
+        }
+    }
+
+    fn closed(first: &[u8]) -> Self {
+        Self::new(AttemptOutcome::Closed, format!("connection closed {}", when(first)))
+    }
+
+    fn not_tls(first: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(first);
+        let line = printable(text.lines().next().unwrap_or_default());
+        let protocol = match first {
+            [b'H', b'T', b'T', b'P', ..] | [b'<', ..] => "plain HTTP",
+            [b'S', b'S', b'H', ..] => "SSH",
+            _ => "no TLS",
+        };
+        Self::new(AttemptOutcome::NotTls, format!("the answer is {protocol}: {line}"))
+    }
+
+    fn of_tls(error: &rustls::Error) -> Self {
+        if let rustls::Error::AlertReceived(description) = error {
+            let alert = AlertDescription::from_code(u8::from(*description));
+            let error = format!("alert {} ({})", alert.as_str(), u8::from(*description));
+            return Self { outcome: AttemptOutcome::Alert, alert: Some(alert), error };
+        }
+        Self::new(AttemptOutcome::Unsupported, format!("this client gave up: {error}"))
+    }
+}
+
+fn when(first: &[u8]) -> &'static str {
+    if first.is_empty() { "after the hello" } else { "in the middle of the handshake" }
+}
+
+#[cfg(test)]
+#[path = "attempt_tests.rs"]
+mod tests;

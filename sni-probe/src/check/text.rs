@@ -1,0 +1,218 @@
+//! The report for people.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::report::{Attempt, AttemptKind, AttemptOutcome, Certificate, CheckReport, Verdict};
+use crate::output::text::{GREEN, Painted, RED, YELLOW, printable, printable_within};
+
+/// Names of a certificate that are shown.
+const MAX_NAMES: usize = 10;
+/// Characters of an issuer that are shown.
+const MAX_ISSUER: usize = 120;
+
+/// All of it, in colours if there are any.
+pub(super) fn render(report: &CheckReport, colour: bool) -> String {
+    let mut text = String::new();
+    // Writing to a `String` cannot fail.
+    let _ = write!(text, "{}", printable(&report.target));
+    if let Some(address) = &report.address {
+        let _ = write!(text, " at {address}");
+    }
+    text.push_str("\n\n");
+    table(&mut text, &report.attempts, colour);
+    if !report.attempts.iter().any(|attempt| attempt.kind == AttemptKind::Named) {
+        text.push_str("(no name to ask for: the target is an address; --sni gives one)\n");
+    }
+    certificates(&mut text, &report.attempts);
+    let sentence = Painted {
+        text: report.sentence.clone(),
+        width: 0,
+        colour: colour.then_some(match report.verdict {
+            Verdict::NonSniSameCertificate => GREEN,
+            Verdict::NonSniOtherCertificate | Verdict::Unknown => YELLOW,
+            Verdict::NonSniRefused | Verdict::NameRefused => RED,
+        }),
+    };
+    let _ = writeln!(text, "\n{sentence}");
+    next(&mut text, report);
+    text
+}
+
+fn table(text: &mut String, attempts: &[Attempt], colour: bool) {
+    let rows: Vec<_> = attempts.iter().map(|attempt| (hello(attempt), outcome(attempt), attempt)).collect();
+    let hellos = rows.iter().map(|(hello, ..)| hello.len()).max().unwrap_or(0);
+    let outcomes = rows.iter().map(|(_, outcome, _)| outcome.len()).max().unwrap_or(0).max("outcome".len());
+    let _ = writeln!(
+        text,
+        "{:<hellos$}  {:<outcomes$}  {:>8}  {:<3}  {:<39}  certificate",
+        "hello", "outcome", "time", "TLS", "cipher suite"
+    );
+    for (hello, outcome, attempt) in rows {
+        let colour = colour.then_some(if attempt.outcome == AttemptOutcome::Handshake { GREEN } else { RED });
+        let outcome = Painted { text: outcome, width: outcomes, colour };
+        let _ = writeln!(
+            text,
+            "{hello:<hellos$}  {outcome}  {:>8}  {:<3}  {:<39}  {}",
+            time(attempt.latency_us),
+            attempt.tls_version.as_deref().unwrap_or("-"),
+            attempt.cipher.as_deref().unwrap_or("-"),
+            attempt.certificate.as_ref().map_or_else(|| "-".to_owned(), short),
+        );
+    }
+}
+
+fn hello(attempt: &Attempt) -> String {
+    attempt.server_name.as_deref().map_or_else(|| "(no SNI)".to_owned(), printable)
+}
+
+fn outcome(attempt: &Attempt) -> String {
+    match attempt.outcome {
+        AttemptOutcome::Handshake => "handshake".to_owned(),
+        AttemptOutcome::Reset => "reset".to_owned(),
+        AttemptOutcome::Alert => format!("alert {}", attempt.alert.as_deref().unwrap_or_default()),
+        AttemptOutcome::Closed => "closed".to_owned(),
+        AttemptOutcome::Refused => "refused".to_owned(),
+        AttemptOutcome::Timeout => "timeout".to_owned(),
+        AttemptOutcome::NotTls => "not TLS".to_owned(),
+        AttemptOutcome::Unreachable => "unreachable".to_owned(),
+        AttemptOutcome::Unsupported => "unsupported".to_owned(),
+    }
+}
+
+fn time(microseconds: u64) -> String {
+    format!("{:.1}ms", Duration::from_micros(microseconds).as_secs_f64() * 1e3)
+}
+
+fn short(certificate: &Certificate) -> String {
+    let matches = if certificate.matches_host { "matches" } else { "does not match" };
+    format!("{}, {matches}", title(certificate))
+}
+
+fn title(certificate: &Certificate) -> String {
+    match (certificate.subject.as_str(), certificate.names.first()) {
+        ("", Some(name)) => printable(name),
+        ("", None) => "(no name)".to_owned(),
+        (subject, _) => format!("CN {}", printable(subject)),
+    }
+}
+
+/// Each certificate once.
+fn certificates(text: &mut String, attempts: &[Attempt]) {
+    let mut told: Vec<&Certificate> = Vec::new();
+    for certificate in attempts.iter().filter_map(|attempt| attempt.certificate.as_ref()) {
+        if told.contains(&certificate) {
+            continue;
+        }
+        told.push(certificate);
+        let mut names: Vec<_> =
+            certificate.names.iter().take(MAX_NAMES).map(|name| printable(name)).collect();
+        if certificate.names.len() > MAX_NAMES {
+            names.push(format!("and {} more", certificate.names.len() - MAX_NAMES));
+        }
+        let _ = writeln!(
+            text,
+            "\n{}\n  names    {}\n  issuer   {}\n  expires  {}\n  sha256   {}",
+            title(certificate),
+            names.join(", "),
+            printable_within(MAX_ISSUER, &certificate.issuer),
+            certificate.not_after,
+            certificate.sha256
+        );
+    }
+}
+
+/// What to type next.
+fn next(text: &mut String, report: &CheckReport) {
+    let Some(address) = &report.address else { return };
+    let by_hand = format!("openssl s_client -connect {address} -noservername </dev/null");
+    let lines = match report.verdict {
+        Verdict::NonSniSameCertificate => return,
+        Verdict::NonSniOtherCertificate => vec![(by_hand, "the same by hand")],
+        Verdict::NonSniRefused => vec![
+            (by_hand, "the same by hand"),
+            ("sni-probe diagnose --help".to_owned(), "why, and what to change"),
+            ("sni-probe run --events text".to_owned(), "on the gateway's node: who connects without SNI"),
+        ],
+        Verdict::NameRefused => vec![
+            (by_hand, "the same by hand"),
+            ("sni-probe diagnose --help".to_owned(), "why, and what to change"),
+        ],
+        Verdict::Unknown => vec![(by_hand, "what another client says")],
+    };
+    let width = lines.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    text.push_str("\nNext:\n");
+    for (command, why) in lines {
+        let _ = writeln!(text, "  {command:<width$}  {why}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_gateway_that_refuses() {
+        let certificate = Certificate {
+            names: vec!["a.example".to_owned(), "\u{1b}[31m".to_owned()],
+            subject: "a.example".to_owned(),
+            issuer: "CN=ca".to_owned(),
+            not_after: Timestamp::UNIX_EPOCH,
+            sha256: "00ff".to_owned(),
+            matches_host: true,
+        };
+        let named = Attempt {
+            kind: AttemptKind::Named,
+            server_name: Some("a.example".to_owned()),
+            connected: true,
+            outcome: AttemptOutcome::Handshake,
+            alert: None,
+            tls_version: Some("1.3".to_owned()),
+            cipher: Some("TLS_AES_128_GCM_SHA256".to_owned()),
+            certificate: Some(certificate),
+            latency_us: 1_234,
+            error: None,
+        };
+        let without = Attempt {
+            kind: AttemptKind::WithoutSni,
+            server_name: None,
+            outcome: AttemptOutcome::Alert,
+            alert: Some("unrecognized_name".to_owned()),
+            tls_version: None,
+            cipher: None,
+            certificate: None,
+            ..named.clone()
+        };
+        let report = CheckReport {
+            target: "a.example".to_owned(),
+            address: Some("10.1.2.3:443".to_owned()),
+            attempts: vec![named, without],
+            verdict: Verdict::NonSniRefused,
+            sentence: "non-SNI clients are refused".to_owned(),
+        };
+        let expected = "\
+a.example at 10.1.2.3:443
+
+hello      outcome                      time  TLS  cipher suite                             certificate
+a.example  handshake                   1.2ms  1.3  TLS_AES_128_GCM_SHA256                   CN a.example, matches
+(no SNI)   alert unrecognized_name     1.2ms  -    -                                        -
+
+CN a.example
+  names    a.example, \\x1b[31m
+  issuer   CN=ca
+  expires  1970-01-01T00:00:00Z
+  sha256   00ff
+
+non-SNI clients are refused
+
+Next:
+  openssl s_client -connect 10.1.2.3:443 -noservername </dev/null  the same by hand
+  sni-probe diagnose --help                                        why, and what to change
+  sni-probe run --events text                                      on the gateway's node: who connects without SNI
+";
+        assert_eq!(render(&report, false), expected);
+        assert!(render(&report, true).contains("\u{1b}[31mnon-SNI clients are refused\u{1b}[0m"));
+    }
+}

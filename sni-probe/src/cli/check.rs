@@ -1,0 +1,168 @@
+//! The command line of `check`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+/// How long a connection may take if nothing else is said.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connect to a gateway with and without SNI, and tell what it does
+///
+/// Three TLS handshakes, one after the other: with the name, without SNI, and with a name that surely nobody serves.
+/// Of each it tells what became of it, and the certificate. It looks only: no certificate is checked, no request sent.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = EPILOGUE)]
+pub(crate) struct CheckOptions {
+    /// Host name or IP address of the gateway; the port is 443 if there is none
+    ///
+    /// IPv6 addresses with a port are in brackets. A URL (https://...) will do. Of an IP address, without --sni, the
+    /// handshake with the name is left out.
+    #[arg(value_name = "HOST[:PORT]")]
+    pub(crate) target: String,
+
+    /// Connect to this address instead of those that the host name has
+    #[arg(long, value_name = "IP[:PORT]", value_parser = parse_connect)]
+    pub(crate) connect: Option<Connect>,
+
+    /// Name to ask for by SNI, and for which the certificate should be [default: HOST]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sni: Option<String>,
+
+    /// Offer this version of TLS only [default: 1.2 and 1.3]
+    #[arg(long, value_name = "VERSION", value_enum)]
+    pub(crate) tls: Option<OfferedTls>,
+
+    /// For programs: one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// How long looking up the name, and each connection and its handshake, may take (100ms to 1m)
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_timeout)]
+    pub(crate) timeout: Duration,
+}
+
+const EPILOGUE: &str = "\
+Examples:
+  sni-probe check api-test.mydomain.com
+      Are clients without SNI served there? The three handshakes, and the answer in a sentence.
+  sni-probe check api-test.mydomain.com --connect 10.1.2.3
+      The same of one address: a new gateway before its name points to it, or one of several.
+  sni-probe check 10.1.2.3:8443 --sni api-test.mydomain.com --tls 1.2
+      The same written from the other end, and as an old client would: TLS 1.2 only.
+  sni-probe check --json api-test.mydomain.com | jq -r .verdict
+      For programs: non_sni_refused, non_sni_same_certificate, non_sni_other_certificate, name_refused, unknown.
+
+Exit codes:
+  0  clients without SNI are served
+  1  clients without SNI are refused
+  2  it could not be told: nobody answers, or not by TLS; or the command line is wrong";
+
+/// `--connect`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Connect {
+    /// Where to.
+    pub(crate) ip: IpAddr,
+    /// The port, unless it is the target's.
+    pub(crate) port: Option<u16>,
+}
+
+/// `--tls`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OfferedTls {
+    /// TLS 1.2
+    #[value(name = "1.2")]
+    Tls12,
+    /// TLS 1.3
+    #[value(name = "1.3")]
+    Tls13,
+}
+
+impl CheckOptions {
+    /// The check of `target` (`HOST[:PORT]`) with no other flag.
+    pub(crate) fn of(target: impl Into<String>) -> Self {
+        Self {
+            target: target.into(),
+            connect: None,
+            sni: None,
+            tls: None,
+            json: false,
+            timeout: DEFAULT_TIMEOUT,
+        }
+    }
+}
+
+fn parse_connect(text: &str) -> Result<Connect, &'static str> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse() {
+        return Ok(Connect { ip, port: None });
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() != 0 => Ok(Connect { ip: address.ip(), port: Some(address.port()) }),
+        _ => Err(
+            "expected an IP address, and a port if it is another, such as 10.1.2.3, 10.1.2.3:8443 or [::1]:8443",
+        ),
+    }
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    super::values::parse_duration(text, Duration::from_millis(100)..=Duration::from_mins(1), "100ms to 1m")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::{CheckOptions, Connect, OfferedTls, parse_connect};
+    use crate::cli::{Command, one_line, try_parse};
+
+    fn parse(arguments: &[&str]) -> Result<CheckOptions, String> {
+        let arguments = ["sni-probe", "check"].iter().chain(arguments).map(OsString::from);
+        let cli = try_parse(arguments).map_err(|error| one_line(&error))?;
+        let Command::Check(options) = cli.command else { panic!("another verb") };
+        Ok(options)
+    }
+
+    #[test]
+    fn the_constructor_has_the_defaults() {
+        let (parsed, made) = (parse(&["a.example"]).unwrap(), CheckOptions::of("a.example"));
+        assert_eq!(format!("{parsed:?}"), format!("{made:?}"));
+    }
+
+    #[test]
+    fn every_flag() {
+        let flags =
+            ["--connect", "[::1]:8443", "--sni", "b.example", "--tls", "1.2", "--json", "--timeout", "1s"];
+        let options = parse(&[&["a.example:443"], &flags[..]].concat()).unwrap();
+        assert_eq!(options.connect, Some(Connect { ip: "::1".parse().unwrap(), port: Some(8443) }));
+        assert_eq!((options.sni.as_deref(), options.tls), (Some("b.example"), Some(OfferedTls::Tls12)));
+        assert!(options.json && options.timeout.as_secs() == 1);
+    }
+
+    #[test]
+    fn bad_values_are_told_in_one_line() {
+        for (arguments, part) in [
+            (&[][..], "<HOST[:PORT]>"),
+            (&["a.example", "--connect", "b.example"], "10.1.2.3:8443"),
+            (&["a.example", "--tls", "1.1"], "1.2, 1.3"),
+            (&["a.example", "--timeout", "5"], "such as 30s"),
+            (&["a.example", "--timeout", "1h"], "100ms to 1m"),
+        ] {
+            let message = parse(arguments).unwrap_err();
+            assert!(!message.contains('\n') && message.contains(part), "{part} is not in: {message}");
+        }
+    }
+
+    #[test]
+    fn addresses_to_connect_to() {
+        let parse = |text| parse_connect(text).ok().map(|connect| (connect.ip.to_string(), connect.port));
+        assert_eq!(parse("10.1.2.3"), Some(("10.1.2.3".to_owned(), None)));
+        assert_eq!(parse("10.1.2.3:8443"), Some(("10.1.2.3".to_owned(), Some(8443))));
+        assert_eq!(parse("fd77::1"), Some(("fd77::1".to_owned(), None)));
+        assert_eq!(parse("[fd77::1]"), Some(("fd77::1".to_owned(), None)));
+        for wrong in ["", "10.1.2", "10.1.2.3:0", "10.1.2.3:99999", "[::1", "gateway:443"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! `collect`: what support asks for, in one file, without secrets.

@@ -1,0 +1,63 @@
+//! What access logs say: also the `--json` of `logs`.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// Counts over all lines that were read.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct LogsReport {
+    /// The files, as they were named.
+    pub(crate) files: Vec<String>,
+    /// Lines in all; those that are entries of an access log; those that are none.
+    pub(crate) lines: u64,
+    /// As above.
+    pub(crate) entries: u64,
+    /// As above.
+    pub(crate) other_lines: u64,
+    /// Entries with a status of a request: somebody was served.
+    pub(crate) served: u64,
+    /// Entries without a filter chain: `filter_chain_not_found` or the flag `NR` without a request.
+    pub(crate) no_filter_chain: u64,
+    /// Those of them in which `sni_host` is null, or `-`. In some versions of Envoy this is no proof that there was no SNI.
+    pub(crate) sni_null: u64,
+    /// Those with a name.
+    pub(crate) sni_present: u64,
+    /// Other TLS failures, by their `status_details` or transport failure reason.
+    pub(crate) other_failures: Vec<Counted>,
+    /// Entries without a filter chain by client address, most first; at most a named number, the others under `other`.
+    pub(crate) by_client: Vec<Counted>,
+    /// The same by the hour (UTC, RFC 3339).
+    pub(crate) by_hour: Vec<Counted>,
+    /// The same by name, where there was one.
+    pub(crate) by_name: Vec<Counted>,
+    /// First and last entry.
+    pub(crate) first: Option<Timestamp>,
+    /// As above.
+    pub(crate) last: Option<Timestamp>,
+    /// With `--events`: what sni-probe itself saw of the entries whose `sni_host` is null.
+    pub(crate) joined: Option<Joined>,
+    /// An entry without a filter chain, as it was read: evidence.
+    pub(crate) sample: Option<String>,
+}
+
+/// A word and how often it came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Counted {
+    /// The word.
+    pub(crate) name: String,
+    /// How often.
+    pub(crate) count: u64,
+}
+
+/// Entries with a null `sni_host` by what sni-probe saw on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Joined {
+    /// Events that were read.
+    pub(crate) events: u64,
+    /// The hello really had no SNI (absent, empty, invalid).
+    pub(crate) really_without_sni: u64,
+    /// The hello had a name: the log's null is no proof here.
+    pub(crate) had_a_name: u64,
+    /// Nothing of it was seen.
+    pub(crate) not_seen: u64,
+}

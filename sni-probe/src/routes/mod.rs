@@ -1,0 +1,3 @@
+//! `routes`: what the configuration of a gateway says of clients without SNI.
+
+pub(crate) mod report;
