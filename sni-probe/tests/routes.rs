@@ -1,4 +1,5 @@
 //! `routes` as a user meets it: on the examples of Google's page, each way to have it wrong, bad files, and an API server.
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 #[path = "routes/cluster.rs"]
 mod cluster;
@@ -337,7 +338,7 @@ fn without_a_wildcard_route_it_says_so() {
 #[test]
 fn yaml_and_standard_input_and_several_files() {
     let bench = Bench::new(&[("overrides.yaml", OVERRIDES), ("group.json", &group().to_string())]);
-    let yaml = r#"
+    let yaml = r"
 # as kubectl get -o yaml prints it
 apiVersion: v1
 items:
@@ -357,7 +358,7 @@ kind: Deployment
 metadata: {name: d}
 spec: {selector: {matchLabels: {a: b}}, ports: text}
 status: text
-"#;
+";
     let mut child = bench
         .command(&["-f", "-", "-f", "group.json", "--overrides", "overrides.yaml", "--json"])
         .stdin(Stdio::piped())

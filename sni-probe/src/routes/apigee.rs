@@ -1,4 +1,4 @@
-//! What is wrong with ApigeeRoutes and virtual hosts, in the order of Google's page on clients without SNI.
+//! What is wrong with `ApigeeRoutes` and virtual hosts, in the order of Google's page on clients without SNI.
 
 use std::collections::HashSet;
 
@@ -18,8 +18,8 @@ pub(super) struct Apigee<'a> {
     /// Names that `additionalGateways` may have.
     pub(super) gateways: HashSet<&'a str>,
     pub(super) virtual_hosts: &'a [VirtualHost],
-    /// The name of the file with the virtual hosts, if there is one.
-    pub(super) overrides: Option<&'a str>,
+    /// The name of the file with the virtual hosts.
+    pub(super) overrides: &'a str,
     /// Labels of the ingress gateway's pods, as `key=value`.
     pub(super) ingress: &'a [String],
 }
@@ -35,18 +35,18 @@ struct Group<'a> {
     remedy: &'static str,
 }
 
-impl<'a> Apigee<'a> {
+impl Apigee<'_> {
     /// What is wrong, and whether clients without SNI are served; `None` if that cannot be told.
     pub(super) fn judge(&self) -> (Vec<Finding>, Option<bool>) {
         let groups = self.groups();
+        if self.routes.is_empty() {
+            return judge_overrides_alone(&groups);
+        }
         let mut findings = Vec::new();
         for entry in &self.routes {
             self.judge_route(entry, &mut findings);
         }
         self.judge_names(&groups, &mut findings);
-        if self.routes.is_empty() {
-            return self.judge_overrides_alone(&groups, findings);
-        }
         let wildcards: Vec<&Entry> =
             self.routes.iter().copied().filter(|entry| entry.route.wildcard).collect();
         if wildcards.is_empty() {
@@ -64,11 +64,10 @@ impl<'a> Apigee<'a> {
 
     /// Virtual hosts, and routes other than those that are additional gateways themselves.
     fn groups(&self) -> Vec<Group<'_>> {
-        let file = self.overrides.unwrap_or_default();
         let mut groups: Vec<Group<'_>> = Vec::new();
         for (index, host) in self.virtual_hosts.iter().enumerate() {
             groups.push(Group {
-                object: file.to_owned(),
+                object: self.overrides.to_owned(),
                 path: format!("virtualhosts[{index}].additionalGateways"),
                 what: format!("The virtual host of environment group {}", host.name),
                 listed: &host.additional_gateways,
@@ -170,9 +169,6 @@ impl<'a> Apigee<'a> {
 
     /// Names of gateways that there are not.
     fn judge_names(&self, groups: &[Group<'_>], findings: &mut Vec<Finding>) {
-        if self.routes.is_empty() {
-            return;
-        }
         for group in groups {
             for name in group.listed.iter().filter(|name| !self.gateways.contains(bare(name))) {
                 findings.push(Finding {
@@ -205,19 +201,14 @@ impl<'a> Apigee<'a> {
                     .to_owned(),
         }
     }
+}
 
-    /// Without routes: a virtual host that names no gateway has no wildcard route, one that does may.
-    fn judge_overrides_alone(
-        &self,
-        groups: &[Group<'_>],
-        mut findings: Vec<Finding>,
-    ) -> (Vec<Finding>, Option<bool>) {
-        for group in groups.iter().filter(|group| group.listed.is_empty()) {
-            findings.push(not_listed(group, USUAL_NAME));
-        }
-        let serves = if findings.is_empty() { None } else { Some(false) };
-        (findings, serves)
-    }
+/// Without routes: a virtual host that names no gateway has no wildcard route, one that does may.
+fn judge_overrides_alone(groups: &[Group<'_>]) -> (Vec<Finding>, Option<bool>) {
+    let without = groups.iter().filter(|group| group.listed.is_empty());
+    let findings: Vec<Finding> = without.map(|group| not_listed(group, USUAL_NAME)).collect();
+    let serves = if findings.is_empty() { None } else { Some(false) };
+    (findings, serves)
 }
 
 /// Whether a group is bound to a wildcard route that serves it. `sound` are the objects with which nothing else is wrong.

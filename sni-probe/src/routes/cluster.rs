@@ -1,4 +1,4 @@
-//! `--kube`: the ApigeeRoutes of a namespace, from the API server.
+//! `--kube`: the `ApigeeRoutes` of a namespace, from the API server.
 
 use std::time::Duration;
 

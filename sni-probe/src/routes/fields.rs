@@ -179,7 +179,7 @@ fn gateway_listener(
     })
 }
 
-/// `tls` of ApigeeRoutes and of Istio.
+/// `tls` of `ApigeeRoutes` and of Istio.
 #[derive(Default)]
 struct Tls {
     credential: Option<String>,

@@ -74,7 +74,10 @@ impl Source {
                 bail!("{name}:{line}:{column}: not text in UTF-8; expected JSON or YAML");
             }
         };
-        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+        let text = match text.strip_prefix("\u{feff}") {
+            Some(text) => text.to_owned(),
+            None => text,
+        };
         if text.trim().is_empty() {
             bail!("{name}: empty; expected JSON or YAML");
         }
@@ -116,20 +119,23 @@ impl Source {
             _ => self.name.clone(),
         };
         let text = error.without_snippet().to_string();
-        // The place is told already, and first.
-        let reason = text.split(" at line ").next().unwrap_or(&text);
+        // The place is told already, and first; after it may come what a programmer is to do.
+        let reason = [" at line ", ", set "]
+            .iter()
+            .fold(text.as_str(), |text, end| text.split(end).next().unwrap_or(text));
         let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-        let hint = self.hint(error.location().map_or(0, |location| location.line()));
+        let reason = reason.replace("expected mapping start", "expected a map (key: value)");
+        let reason = reason.replace("expected sequence start", "expected a list");
+        let hint = self.hint(&reason);
         anyhow::anyhow!("{place}: not YAML as expected: {}{hint}", printable_within(MAX_REASON, &reason))
     }
 
     /// What often is the cause.
-    fn hint(&self, line: u64) -> &'static str {
-        let is_table = |word: &str| self.text.trim_start().starts_with(word);
-        let line = usize::try_from(line).ok().and_then(|line| self.text.lines().nth(line.checked_sub(1)?));
-        if line.is_some_and(|line| line.trim_start_matches(' ').starts_with('\t')) {
-            "; the line is indented with a tab, and YAML takes spaces only"
-        } else if is_table("NAME") || is_table("Name:") {
+    fn hint(&self, reason: &str) -> &'static str {
+        let begins_with = |word: &str| self.text.trim_start().starts_with(word);
+        if reason.contains("tab") {
+            "; indent with spaces: YAML takes no tabs"
+        } else if begins_with("NAME") || begins_with("Name:") {
             "; this is a table or a description for people: add -o json to `kubectl get`"
         } else {
             ""
@@ -152,7 +158,6 @@ fn yaml_options() -> Options {
 
 /// Line and column of what comes next, from 1.
 fn position(before: &[u8]) -> (usize, usize) {
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-    (line, column)
+    let lines = before.split(|byte| *byte == b'\n');
+    (lines.clone().count(), lines.last().map_or(0, <[u8]>::len) + 1)
 }

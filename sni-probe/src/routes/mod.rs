@@ -15,7 +15,7 @@ mod listeners;
 mod objects;
 mod overrides;
 pub(crate) mod report;
-mod text;
+pub(crate) mod text;
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -23,9 +23,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use self::apigee::Apigee;
 use self::objects::{Kind, Objects};
-use self::report::RoutesReport;
-pub(crate) use self::text::verdict;
+use self::report::{RoutesReport, VirtualHost};
 use crate::COULD_NOT_RUN;
 use crate::cli::RoutesOptions;
 use crate::logging;
@@ -75,32 +75,47 @@ pub(crate) fn read(options: &RoutesOptions) -> anyhow::Result<RoutesReport> {
         sources.push(format!("{server} (namespace {})", options.namespace));
     }
     let mut virtual_hosts = Vec::new();
-    if let Some(path) = &options.overrides {
-        let source = input::read(path)?;
-        virtual_hosts = overrides::parse(&source)?;
-        sources.push(source.name);
+    let overrides = options.overrides.as_deref().map(input::read).transpose()?;
+    if let Some(source) = &overrides {
+        virtual_hosts = overrides::parse(source)?;
+        sources.push(source.name.clone());
     }
-    let overrides = options.overrides.as_deref().map(display);
-    let mut report =
-        RoutesReport { sources, virtual_hosts, skipped: objects.skipped, ..RoutesReport::default() };
-    let apigee = apigee::Apigee {
-        routes: objects.entries.iter().filter(|entry| entry.kind == Kind::ApigeeRoute).collect(),
-        gateways: objects.entries.iter().map(|entry| entry.gateway.as_str()).collect(),
-        virtual_hosts: &report.virtual_hosts,
-        overrides: overrides.as_deref(),
-        ingress: &options.ingress,
+    let overrides = overrides.as_ref().map_or("", |source| &source.name);
+    let mut report = judge(objects, virtual_hosts, overrides, &options.ingress);
+    report.sources = sources;
+    Ok(report)
+}
+
+/// What is wrong with all of it. `overrides` is the name of the file with the virtual hosts.
+fn judge(
+    objects: Objects,
+    virtual_hosts: Vec<VirtualHost>,
+    overrides: &str,
+    ingress: &[String],
+) -> RoutesReport {
+    let entries = &objects.entries;
+    let apigee = Apigee {
+        routes: entries.iter().filter(|entry| entry.kind == Kind::ApigeeRoute).collect(),
+        gateways: entries.iter().map(|entry| entry.gateway.as_str()).collect(),
+        virtual_hosts: &virtual_hosts,
+        overrides,
+        ingress,
     };
     let (mut findings, apigee_serves) = apigee.judge();
-    let listeners_serve = listeners::judge(&objects.entries, &mut findings);
+    let listeners_serve = listeners::judge(entries, &mut findings);
     // A stable sort: those of a kind stay in the order of the objects.
     findings.sort_by_key(|finding| finding.code);
-    report.findings = findings;
-    report.serves_non_sni = match (apigee_serves, listeners_serve) {
-        (Some(apigee), Some(listeners)) => Some(apigee && listeners),
-        (one, other) => one.or(other),
-    };
-    report.routes = objects.entries.into_iter().map(|entry| entry.route).collect();
-    Ok(report)
+    RoutesReport {
+        sources: Vec::new(),
+        routes: objects.entries.into_iter().map(|entry| entry.route).collect(),
+        virtual_hosts,
+        skipped: objects.skipped,
+        findings,
+        serves_non_sni: match (apigee_serves, listeners_serve) {
+            (Some(apigee), Some(listeners)) => Some(apigee && listeners),
+            (one, other) => one.or(other),
+        },
+    }
 }
 
 /// The file as messages name it.

@@ -169,7 +169,7 @@ fn aliases_that_stand_for_billions_are_refused() {
     let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..12 {
         let before = format!("*a{}, ", level - 1).repeat(10);
-        text += &format!("a{level}: &a{level} [{before}]\n");
+        text = format!("{text}a{level}: &a{level} [{before}]\n");
     }
     text += "kind: x\nspec: {hostnames: *a11}\n";
     let error = Objects::default().add_file(&source(&text)).unwrap_err().to_string();
@@ -196,7 +196,7 @@ fn routes_have_a_bound() {
 #[test]
 fn other_kinds_have_a_bound() {
     let mut objects = Objects::default();
-    let text: String = (0..100).map(|n| format!("kind: K{n}\n---\n")).collect();
+    let text = (0..100).fold(String::new(), |text, number| format!("{text}kind: K{number}\n---\n"));
     assert!(objects.add_file(&source(&format!("{text}{GROUP}"))).is_ok());
     assert_eq!(objects.skipped.len(), 33);
     assert_eq!(objects.skipped["other"], 68);
@@ -250,37 +250,34 @@ proptest! {
 
     #[test]
     fn garbage_is_an_error_or_a_report(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        judge(bytes);
+        judge_bytes(bytes);
     }
 
     #[test]
     fn almost_yaml_is_an_error_or_a_report(text in almost_yaml()) {
-        judge(text.into_bytes());
+        judge_bytes(text.into_bytes());
     }
 
     #[test]
     fn a_file_with_a_byte_changed_is_an_error_or_a_report(at in 0..GROUP.len(), byte: u8) {
         let mut bytes = GROUP.as_bytes().to_vec();
         bytes[at] = byte;
-        judge(bytes.clone());
+        judge_bytes(bytes.clone());
         bytes.truncate(at);
-        judge(bytes);
+        judge_bytes(bytes);
     }
 }
 
 /// Whatever it says: errors are one line, and what is printed is printable.
-fn judge(bytes: Vec<u8>) {
+fn judge_bytes(bytes: Vec<u8>) {
     let result = Source::new("f".to_owned(), bytes).and_then(|source| {
+        let hosts = overrides::parse(&source).unwrap_or_default();
         let mut objects = Objects::default();
-        let error = overrides::parse(&source).err();
         objects.add_file(&source)?;
-        error.map_or(Ok(objects), Err)
+        Ok(judge(objects, hosts, "f", &["app=x".to_owned()]))
     });
     match result {
-        Ok(objects) => {
-            let mut report = RoutesReport::default();
-            report.serves_non_sni = listeners::judge(&objects.entries, &mut report.findings);
-            report.routes = objects.entries.into_iter().map(|entry| entry.route).collect();
+        Ok(report) => {
             let text = text::render(&report, false);
             assert!(text.bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~')), "{text}");
         }

@@ -34,7 +34,7 @@ impl FakeApi {
     fn start(routes: Vec<Value>, error: Option<u16>) -> Self {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let api = Api { routes: Arc::new(routes), error, requests: Arc::clone(&requests) };
-        let router = Router::new().fallback(answer).with_state(api);
+        let service = Router::new().fallback(answer).with_state(api);
         let (stop, stopped) = oneshot::channel();
         let (started, address_known) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -43,7 +43,7 @@ impl FakeApi {
                 let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                 started.send(listener.local_addr().unwrap()).unwrap();
                 tokio::select! {
-                    result = axum::serve(listener, router) => result.unwrap(),
+                    result = axum::serve(listener, service) => result.unwrap(),
                     _ = stopped => {}
                 }
             });

@@ -68,8 +68,11 @@ fn a_field_of_another_type_is_told_by_its_path() {
 fn bad_overrides_are_told_with_their_place() {
     let bench = Bench::new(&[("routes.json", &list(&[group(), wildcard()]))]);
     let cases = [
-        (OVERRIDES.replace("[\"non-sni\"]", "non-sni"), "overrides.yaml:9:"),
-        (OVERRIDES.replace("  sslKeyPath", "\tsslKeyPath"), "overrides.yaml:8:"),
+        (
+            OVERRIDES.replace("[\"non-sni\"]", "non-sni"),
+            "overrides.yaml:9:23: not YAML as expected: expected a list",
+        ),
+        (OVERRIDES.replace("  sslKeyPath", "\tsslKeyPath"), "YAML takes no tabs"),
         (OVERRIDES.replace("name: dev-grp", "nam: dev-grp"), "name"),
         (OVERRIDES.replace("virtualhosts", "hosts"), "no `virtualhosts`"),
         (group().to_string(), "no `virtualhosts`"),

@@ -24,10 +24,10 @@ fn fine() -> (Vec<(String, String)>, Value, i32) {
 
 /// As in Istio's documentation of ingress, with a server for each line of `servers`.
 fn istio(servers: &[&str]) -> String {
-    let servers: String = servers.iter().map(|server| format!("  - {server}\n")).collect();
+    let servers = servers.join("\n  - ");
     format!(
         "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: mygateway, namespace: istio-system}}\n\
-         spec:\n  selector: {{istio: ingressgateway}}\n  servers:\n{servers}"
+         spec:\n  selector: {{istio: ingressgateway}}\n  servers:\n  - {servers}\n"
     )
 }
 
@@ -89,10 +89,10 @@ fn gateways_without_tls_tell_nothing() {
 }
 
 fn gateway_api(listeners: &[&str]) -> String {
-    let listeners: String = listeners.iter().map(|listener| format!("  - {listener}\n")).collect();
+    let listeners = listeners.join("\n  - ");
     format!(
         "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: edge}}\n\
-         spec:\n  gatewayClassName: x\n  listeners:\n{listeners}"
+         spec:\n  gatewayClassName: x\n  listeners:\n  - {listeners}\n"
     )
 }
 
