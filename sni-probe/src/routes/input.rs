@@ -15,7 +15,7 @@ use crate::output::text::printable_within;
 pub(super) const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// Nested lists and maps in YAML, which would exhaust the stack. (`serde_json` has 128.)
 const MAX_DEPTH: usize = 100;
-/// Keys, values, lists and maps in YAML, which cost more than their bytes.
+/// Keys, values, lists and maps, which cost more than their bytes: some 60 bytes each.
 const MAX_NODES: usize = 4_000_000;
 /// What aliases (`*name`) in YAML may stand for, in all: a few bytes can stand for billions.
 const MAX_ALIAS_EVENTS: usize = 100_000;
@@ -89,7 +89,18 @@ impl Source {
     /// # Errors
     /// If it is neither, or not of the form of `T`: file, line and column.
     pub(super) fn documents<T: DeserializeOwned>(&self) -> anyhow::Result<Vec<T>> {
-        match self.text.trim_start().as_bytes().first() {
+        let first = self.text.trim_start().as_bytes().first();
+        if let Some(b'{' | b'[') = first {
+            // YAML has its budget. In JSON there is one of these between any two.
+            let separators = self.text.bytes().filter(|byte| matches!(byte, b',' | b':')).count();
+            if separators > MAX_NODES {
+                bail!(
+                    "{}: more than {MAX_NODES} keys and values; name one namespace (kubectl -n)",
+                    self.name
+                );
+            }
+        }
+        match first {
             Some(b'{') => self.json(serde_json::Deserializer::from_str(&self.text).into_iter().collect()),
             Some(b'[') => self.json(serde_json::from_str(&self.text)),
             _ => serde_saphyr::from_multiple_with_options(&self.text, yaml_options())

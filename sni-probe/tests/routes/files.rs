@@ -98,6 +98,9 @@ fn garbage_of_100_mb_is_refused() {
     bench.refusal(&["--file", "flat"]);
     bench.put("braces", "{".repeat(8_000_000).as_bytes());
     assert!(bench.refusal(&["--file", "braces"]).starts_with("braces:1:"));
+    let names = "\"\",".repeat(4_000_001);
+    bench.put("names", format!("{{\"spec\": {{\"hostnames\": [{names}\"\"]}}}}").as_bytes());
+    assert!(bench.refusal(&["--file", "names"]).starts_with("names: more than 4000000 keys and values"));
 }
 
 #[test]
