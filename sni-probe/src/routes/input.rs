@@ -169,6 +169,7 @@ fn yaml_options() -> Options {
 
 /// Line and column of what comes next, from 1.
 fn position(before: &[u8]) -> (usize, usize) {
-    let lines = before.split(|byte| *byte == b'\n');
-    (lines.clone().count(), lines.last().map_or(0, <[u8]>::len) + 1)
+    let mut lines = before.split(|byte| *byte == b'\n');
+    let last = lines.next_back().unwrap_or_default();
+    (lines.count() + 1, last.len() + 1)
 }
