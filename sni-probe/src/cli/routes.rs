@@ -1,7 +1,128 @@
-//! The command line of `routes`.
+//! The flags of `routes`.
+
+use std::path::PathBuf;
 
 use clap::Args;
 
+/// Namespace in which Apigee hybrid is installed.
+const DEFAULT_NAMESPACE: &str = "apigee";
+/// A label of the pods of Apigee's ingress gateway.
+const DEFAULT_INGRESS: &str = "app=apigee-ingressgateway";
+
 /// Read the routes of a gateway, and tell whether clients without SNI are served
+///
+/// Reads ApigeeRoutes, Gateways of Istio and of the Gateway API, from files or the cluster, and the virtual hosts of
+/// overrides.yaml. Says of each field that is not as it should be what it has and should have.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct RoutesOptions {}
+#[command(after_long_help = EPILOGUE)]
+#[expect(clippy::doc_markdown, reason = "the text of --help")]
+pub(crate) struct RoutesOptions {
+    /// Objects, as `kubectl get ... -o json` or `-o yaml` prints them; - for standard input; may be repeated
+    #[arg(short, long = "file", value_name = "FILE", required_unless_present_any = ["kube", "overrides"])]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// overrides.yaml of Apigee hybrid: its virtual hosts are compared with the routes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) overrides: Option<PathBuf>,
+
+    /// Read the ApigeeRoutes from the cluster
+    ///
+    /// Takes permission to list apigeeroutes in the namespace; see docs/routes.md.
+    #[arg(long)]
+    pub(crate) kube: bool,
+
+    /// Kubeconfig with which to find the API server [default: the pod's service account, else $KUBECONFIG or ~/.kube/config]
+    #[arg(long, value_name = "FILE", requires = "kube")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+
+    /// Namespace of the ApigeeRoutes in the cluster
+    #[arg(short, long, value_name = "NAME", default_value = DEFAULT_NAMESPACE, value_parser = parse_namespace)]
+    pub(crate) namespace: String,
+
+    /// Labels of the ingress gateway's pods, which the selector of the wildcard route has to name
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        value_delimiter = ',',
+        default_value = DEFAULT_INGRESS,
+        value_parser = parse_label
+    )]
+    pub(crate) ingress: Vec<String>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const EPILOGUE: &str = "\
+Examples:
+  kubectl get apigeeroutes -A -o json | sni-probe routes --file -
+      What the routes say.
+  sni-probe routes --kube --overrides overrides.yaml
+      The routes of the cluster, and whether each virtual host names the wildcard route.
+  sni-probe routes --file routes.yaml --json | jq -r '.findings[] | \"\\(.object) \\(.path): \\(.expected)\"'
+      For programs: which field should have which value.
+  kubectl get gateways.networking.istio.io -A -o yaml | sni-probe routes --file -
+      The same of Istio without Apigee.
+  kubectl get gateways.gateway.networking.k8s.io -A -o yaml | sni-probe routes --file -
+      The same of the Gateway API.
+
+Exit codes:
+  0  clients without SNI are served, as far as the configuration tells
+  1  they are not, or something is not as it should be
+  2  something could not be read, or the configuration does not tell; one line on stderr says why";
+
+impl RoutesOptions {
+    /// Nothing to read yet, and all else as without flags: for other verbs, which set what they were given.
+    pub(crate) fn empty() -> Self {
+        Self {
+            files: Vec::new(),
+            overrides: None,
+            kube: false,
+            kubeconfig: None,
+            namespace: DEFAULT_NAMESPACE.to_owned(),
+            ingress: vec![DEFAULT_INGRESS.to_owned()],
+            json: false,
+        }
+    }
+}
+
+/// A label of a namespace is what can stand in the path of a request (RFC 1123 label).
+fn parse_namespace(text: &str) -> Result<String, &'static str> {
+    let is_usual = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if (1..=63).contains(&text.len()) && text.bytes().all(is_usual) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the name of a namespace, such as apigee")
+    }
+}
+
+fn parse_label(text: &str) -> Result<String, &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok(text.to_owned()),
+        _ => Err("expected labels, such as app=apigee-ingressgateway"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_cannot_leave_its_place_in_a_path() {
+        assert_eq!(parse_namespace("apigee"), Ok("apigee".to_owned()));
+        for bad in ["", "../x", "a/b", "A", "a b", &"a".repeat(64)] {
+            assert!(parse_namespace(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_label_has_a_key_and_a_value() {
+        for good in ["app=istio", DEFAULT_INGRESS] {
+            assert!(parse_label(good).is_ok(), "{good}");
+        }
+        for bad in ["", "app", "=x", "app="] {
+            assert!(parse_label(bad).is_err(), "{bad}");
+        }
+    }
+}

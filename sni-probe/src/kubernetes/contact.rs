@@ -12,7 +12,7 @@ const MAX_REASON_BYTES: usize = 300;
 
 /// Why the API server gave no answer that is one, in one line, with what to do about it if that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure(String);
+pub(crate) struct Failure(String);
 
 impl Failure {
     /// Nothing came in all that time.

@@ -23,8 +23,8 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use self::connection::Credentials;
-use self::contact::Failure;
+pub(crate) use self::connection::Credentials;
+pub(crate) use self::contact::Failure;
 use self::directory::{Directory, Known, Snapshot};
 use self::lookups::Lookups;
 use self::watch::Watch;

@@ -1,5 +1,7 @@
 //! What a configuration says of clients without SNI: also the `--json` of `routes`.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// All that was read, and what is wrong with it.
@@ -11,6 +13,8 @@ pub(crate) struct RoutesReport {
     pub(crate) routes: Vec<Route>,
     /// Virtual hosts of `overrides.yaml`: environment groups.
     pub(crate) virtual_hosts: Vec<VirtualHost>,
+    /// Objects that were passed over, by kind.
+    pub(crate) skipped: BTreeMap<String, usize>,
     /// What is wrong, most important first.
     pub(crate) findings: Vec<Finding>,
     /// Whether clients without SNI are served, as far as the configuration tells; `None` if it does not.
@@ -57,6 +61,8 @@ pub(crate) struct VirtualHost {
     pub(crate) additional_gateways: Vec<String>,
     /// `selector` as `key=value`.
     pub(crate) selector: Vec<String>,
+    /// Where its certificate comes from: `sslSecret`, or else `sslCertPath`.
+    pub(crate) certificate: Option<String>,
 }
 
 /// Something that is not as it should be.
@@ -76,8 +82,8 @@ pub(crate) struct Finding {
     pub(crate) sentence: String,
 }
 
-/// Ways to have it wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// Ways to have it wrong, most important first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FindingCode {
     /// No route has the host name `*`.
@@ -86,14 +92,16 @@ pub(crate) enum FindingCode {
     NonSniClientNotEnabled,
     /// The wildcard route is not in `additionalGateways` of a virtual host.
     NotInAdditionalGateways,
-    /// A name in `additionalGateways` is that of no route.
-    UnknownAdditionalGateway,
     /// The selector does not match the ingress gateway.
     SelectorMismatch,
+    /// The listener does not end TLS, so it picks no certificate.
+    TlsNotTerminated,
     /// No certificate is named.
     NoCredential,
     /// The route is not in the state `running`.
     NotRunning,
-    /// The listener does not end TLS, so it picks no certificate.
-    TlsNotTerminated,
+    /// A name in `additionalGateways` is that of no route.
+    UnknownAdditionalGateway,
+    /// The wildcard route has other host names beside `*`.
+    WildcardAmongOthers,
 }

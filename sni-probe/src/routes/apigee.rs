@@ -1,0 +1,282 @@
+//! What is wrong with `ApigeeRoutes` and virtual hosts, in the order of Google's page on clients without SNI.
+
+use std::collections::HashSet;
+
+use super::listeners::terminates;
+use super::objects::Entry;
+use super::report::{Finding, FindingCode, Route, VirtualHost};
+use super::text::{list, or_none};
+
+/// The name that Google's page gives the wildcard route.
+pub(super) const USUAL_NAME: &str = "non-sni";
+/// `status.state` of a route that is in effect.
+const RUNNING: &str = "running";
+
+/// All that is known of an Apigee installation.
+pub(super) struct Apigee<'a> {
+    pub(super) routes: Vec<&'a Entry>,
+    /// Names that `additionalGateways` may have.
+    pub(super) gateways: HashSet<&'a str>,
+    pub(super) virtual_hosts: &'a [VirtualHost],
+    /// The name of the file with the virtual hosts.
+    pub(super) overrides: &'a str,
+    /// Labels of the ingress gateway's pods, as `key=value`.
+    pub(super) ingress: &'a [String],
+}
+
+/// What names additional gateways: a virtual host of `overrides.yaml`, or the route that is made from one.
+struct Group<'a> {
+    object: String,
+    path: String,
+    what: String,
+    listed: &'a [String],
+    selector: &'a [String],
+    /// What to do if a name is missing.
+    remedy: &'static str,
+}
+
+impl Apigee<'_> {
+    /// What is wrong, and whether clients without SNI are served; `None` if that cannot be told.
+    pub(super) fn judge(&self) -> (Vec<Finding>, Option<bool>) {
+        let groups = self.groups();
+        if self.routes.is_empty() {
+            return judge_overrides_alone(&groups);
+        }
+        let mut findings = Vec::new();
+        for entry in &self.routes {
+            self.judge_route(entry, &mut findings);
+        }
+        self.judge_names(&groups, &mut findings);
+        let wildcards: Vec<&Entry> =
+            self.routes.iter().copied().filter(|entry| entry.route.wildcard).collect();
+        if wildcards.is_empty() {
+            findings.push(self.no_wildcard_route());
+            return (findings, Some(false));
+        }
+        let sound: HashSet<String> =
+            wildcards.iter().filter(|entry| is_sound(entry, &findings)).map(|entry| entry.object()).collect();
+        let mut is_served = !sound.is_empty();
+        for group in &groups {
+            is_served &= judge_group(group, &wildcards, &sound, &mut findings);
+        }
+        (findings, Some(is_served))
+    }
+
+    /// Virtual hosts, and routes other than those that are additional gateways themselves.
+    fn groups(&self) -> Vec<Group<'_>> {
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        for (index, host) in self.virtual_hosts.iter().enumerate() {
+            groups.push(Group {
+                object: self.overrides.to_owned(),
+                path: format!("virtualhosts[{index}].additionalGateways"),
+                what: format!("The virtual host of environment group {}", host.name),
+                listed: &host.additional_gateways,
+                selector: &host.selector,
+                remedy: "add it, and apply the overrides",
+            });
+        }
+        let of_routes = self.routes.iter().flat_map(|entry| &entry.route.additional_gateways);
+        let of_hosts = self.virtual_hosts.iter().flat_map(|host| &host.additional_gateways);
+        let additional: HashSet<&str> = of_routes.chain(of_hosts).map(|name| bare(name)).collect();
+        for entry in &self.routes {
+            let Route { name, wildcard, additional_gateways, selector, .. } = &entry.route;
+            if *wildcard || additional.contains(name.as_str()) {
+                continue;
+            }
+            groups.push(Group {
+                object: entry.object(),
+                path: "spec.additionalGateways".to_owned(),
+                what: format!("Route {name}"),
+                listed: additional_gateways,
+                selector,
+                remedy: "it comes from additionalGateways of the virtual host in overrides.yaml: set it there, and \
+                         apply the overrides",
+            });
+        }
+        groups
+    }
+
+    /// What a route says of itself.
+    fn judge_route(&self, entry: &Entry, findings: &mut Vec<Finding>) {
+        let Route { name, wildcard, hostnames, enable_non_sni_client, selector, credential, state, .. } =
+            &entry.route;
+        let mut add = |code, path: &str, value: String, expected: String, sentence: String| {
+            findings.push(Finding {
+                code,
+                object: entry.object(),
+                path: path.to_owned(),
+                value,
+                expected,
+                sentence,
+            });
+        };
+        let tls_path = entry.tls_path.as_deref().unwrap_or("spec.ports[0].tls");
+        if *wildcard && *enable_non_sni_client != Some(true) {
+            add(
+                FindingCode::NonSniClientNotEnabled,
+                "spec.enableNonSniClient",
+                enable_non_sni_client.map_or_else(|| or_none(None), |flag| flag.to_string()),
+                "true".to_owned(),
+                format!("Wildcard route {name} does not enable clients without SNI."),
+            );
+        }
+        if *wildcard && !names_all(selector, self.ingress) {
+            add(
+                FindingCode::SelectorMismatch,
+                "spec.selector",
+                list(selector),
+                list(self.ingress),
+                format!("The selector of wildcard route {name} does not name the ingress gateway's pods."),
+            );
+        }
+        if *wildcard && !terminates(&entry.route) {
+            add(
+                FindingCode::TlsNotTerminated,
+                &format!("{tls_path}.mode"),
+                or_none(entry.route.tls_mode.as_deref()),
+                "SIMPLE".to_owned(),
+                format!("Wildcard route {name} does not end TLS, so no certificate is sent."),
+            );
+        }
+        if credential.is_none() {
+            add(
+                FindingCode::NoCredential,
+                &format!("{tls_path}.credentialName"),
+                or_none(None),
+                "the name of a TLS secret".to_owned(),
+                format!("Route {name} names no certificate."),
+            );
+        }
+        if let Some(state) = state.as_deref().filter(|state| *state != RUNNING) {
+            add(
+                FindingCode::NotRunning,
+                "status.state",
+                list(&[state]),
+                RUNNING.to_owned(),
+                format!("Route {name} is not in effect; `kubectl describe apigeeroute` says why."),
+            );
+        }
+        if *wildcard && hostnames.len() > 1 {
+            add(
+                FindingCode::WildcardAmongOthers,
+                "spec.hostnames",
+                list(hostnames),
+                list(&["*"]),
+                format!("Wildcard route {name} has other host names beside *, which it covers."),
+            );
+        }
+    }
+
+    /// Names of gateways that there are not.
+    fn judge_names(&self, groups: &[Group<'_>], findings: &mut Vec<Finding>) {
+        for group in groups {
+            for name in group.listed.iter().filter(|name| !self.gateways.contains(bare(name))) {
+                findings.push(Finding {
+                    code: FindingCode::UnknownAdditionalGateway,
+                    object: group.object.clone(),
+                    path: group.path.clone(),
+                    value: list(&[name]),
+                    expected: "the name of a route".to_owned(),
+                    sentence: format!(
+                        "{} names gateway {name}, and there is no route of that name.",
+                        group.what
+                    ),
+                });
+            }
+        }
+    }
+
+    fn no_wildcard_route(&self) -> Finding {
+        let namespace = self.routes.first().map_or("apigee", |entry| entry.route.namespace.as_str());
+        let hostnames: Vec<&str> =
+            self.routes.iter().flat_map(|entry| &entry.route.hostnames).map(String::as_str).collect();
+        Finding {
+            code: FindingCode::NoWildcardRoute,
+            object: format!("{namespace}/{USUAL_NAME}"),
+            path: "spec.hostnames".to_owned(),
+            value: list(&hostnames),
+            expected: list(&["*"]),
+            sentence:
+                "No ApigeeRoute has the host name *: clients without SNI get no certificate, and are reset."
+                    .to_owned(),
+        }
+    }
+}
+
+/// Without routes: a virtual host that names no gateway has no wildcard route, one that does may.
+fn judge_overrides_alone(groups: &[Group<'_>]) -> (Vec<Finding>, Option<bool>) {
+    let without = groups.iter().filter(|group| group.listed.is_empty());
+    let findings: Vec<Finding> = without.map(|group| not_listed(group, USUAL_NAME)).collect();
+    let serves = if findings.is_empty() { None } else { Some(false) };
+    (findings, serves)
+}
+
+/// Whether a group is bound to a wildcard route that serves it. `sound` are the objects with which nothing else is wrong.
+fn judge_group(
+    group: &Group<'_>,
+    wildcards: &[&Entry],
+    sound: &HashSet<String>,
+    findings: &mut Vec<Finding>,
+) -> bool {
+    let listed: HashSet<&str> = group.listed.iter().map(|name| bare(name)).collect();
+    let bound: Vec<&Entry> =
+        wildcards.iter().copied().filter(|entry| listed.contains(entry.route.name.as_str())).collect();
+    let Some(first) = bound.first() else {
+        let name = wildcards.first().map_or(USUAL_NAME, |entry| entry.route.name.as_str());
+        findings.push(not_listed(group, name));
+        return false;
+    };
+    if !bound.iter().any(|entry| agree(&entry.route.selector, group.selector)) {
+        let finding = Finding {
+            code: FindingCode::SelectorMismatch,
+            object: first.object(),
+            path: "spec.selector".to_owned(),
+            value: list(&first.route.selector),
+            expected: list(group.selector),
+            sentence: format!(
+                "{} is at another ingress gateway than its wildcard route {}.",
+                group.what, first.route.name
+            ),
+        };
+        findings.push(finding);
+        return false;
+    }
+    bound.iter().any(|entry| sound.contains(&entry.object()) && agree(&entry.route.selector, group.selector))
+}
+
+fn not_listed(group: &Group<'_>, name: &str) -> Finding {
+    let mut expected: Vec<&str> = group.listed.iter().map(String::as_str).collect();
+    expected.push(name);
+    Finding {
+        code: FindingCode::NotInAdditionalGateways,
+        object: group.object.clone(),
+        path: group.path.clone(),
+        value: list(group.listed),
+        expected: list(&expected),
+        sentence: format!("{} does not list wildcard route {name}; {}.", group.what, group.remedy),
+    }
+}
+
+/// Whether nothing is wrong with the wildcard route itself that keeps clients from being served.
+fn is_sound(entry: &Entry, findings: &[Finding]) -> bool {
+    let object = entry.object();
+    !findings
+        .iter()
+        .any(|finding| finding.object == object && finding.code != FindingCode::WildcardAmongOthers)
+}
+
+/// Whether the selector has each of the labels. It may have more: `ingress_name` is one of several gateways.
+fn names_all(selector: &[String], labels: &[String]) -> bool {
+    labels.iter().all(|label| selector.contains(label))
+}
+
+/// Whether the same pods may have the labels of both: no key has two values.
+fn agree(one: &[String], other: &[String]) -> bool {
+    let pairs = |labels| <[String]>::iter(labels).filter_map(|label| label.split_once('='));
+    pairs(one).all(|(key, value)| pairs(other).all(|(same, of_other)| same != key || of_other == value))
+}
+
+/// A gateway's name without a namespace.
+fn bare(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}

@@ -1,0 +1,175 @@
+//! Files, and JSON or YAML in them, within bounds.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use serde::de::DeserializeOwned;
+use serde_saphyr::{Options, alias_limits, budget, options};
+
+use crate::output::text::printable_within;
+
+/// Bytes of a file, which is in memory while it is parsed. Ten thousand routes are about 20 MiB; a file of another
+/// kind that was named by mistake is refused.
+pub(super) const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+/// Nested lists and maps in YAML, which would exhaust the stack. (`serde_json` has 128.)
+const MAX_DEPTH: usize = 100;
+/// Keys, values, lists and maps, which cost more than their bytes: some 60 bytes each.
+const MAX_NODES: usize = 4_000_000;
+/// What aliases (`*name`) in YAML may stand for, in all: a few bytes can stand for billions.
+const MAX_ALIAS_EVENTS: usize = 100_000;
+/// Documents of a YAML file.
+const MAX_DOCUMENTS: usize = 20_000;
+/// Characters of a parser's words, which may cite the file.
+const MAX_REASON: usize = 300;
+
+/// A file's text, and the name under which it is told of.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) name: String,
+    pub(super) text: String,
+}
+
+/// Reads a file, or standard input (`-`).
+///
+/// # Errors
+/// If it cannot be read, is larger than [`MAX_FILE_BYTES`], or is no text.
+pub(super) fn read(path: &Path) -> anyhow::Result<Source> {
+    let name = super::display(path);
+    let bytes = if path == Path::new("-") {
+        read_bounded(io::stdin().lock())
+    } else {
+        File::open(path).and_then(read_bounded)
+    };
+    let bytes = bytes.with_context(|| format!("cannot read {name}"))?;
+    Source::new(name, bytes)
+}
+
+fn read_bounded(reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+impl Source {
+    /// # Errors
+    /// If the bytes are too many, or no text.
+    pub(super) fn new(name: String, bytes: Vec<u8>) -> anyhow::Result<Self> {
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            bail!(
+                "{name}: more than {} MiB; expected the output of `kubectl get apigeeroutes -A -o json`, or overrides.yaml",
+                MAX_FILE_BYTES >> 20
+            );
+        }
+        // Byte order marks of UTF-16, which PowerShell writes.
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            bail!("{name}:1:1: UTF-16; write it as UTF-8 (in PowerShell: | Out-File -Encoding utf8)");
+        }
+        let text = match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let good = error.utf8_error().valid_up_to();
+                let (line, column) = position(error.as_bytes().get(..good).unwrap_or_default());
+                bail!("{name}:{line}:{column}: not text in UTF-8; expected JSON or YAML");
+            }
+        };
+        let text = match text.strip_prefix("\u{feff}") {
+            Some(text) => text.to_owned(),
+            None => text,
+        };
+        if text.trim().is_empty() {
+            bail!("{name}: empty; expected JSON or YAML");
+        }
+        Ok(Self { name, text })
+    }
+
+    /// All documents: JSON if it begins as JSON does, else YAML.
+    ///
+    /// # Errors
+    /// If it is neither, or not of the form of `T`: file, line and column.
+    pub(super) fn documents<T: DeserializeOwned>(&self) -> anyhow::Result<Vec<T>> {
+        let first = self.text.trim_start().as_bytes().first();
+        if let Some(b'{' | b'[') = first {
+            // YAML has its budget. In JSON there is one of these between any two.
+            let separators = self.text.bytes().filter(|byte| matches!(byte, b',' | b':')).count();
+            if separators > MAX_NODES {
+                bail!(
+                    "{}: more than {MAX_NODES} keys and values; name one namespace (kubectl -n)",
+                    self.name
+                );
+            }
+        }
+        match first {
+            Some(b'{') => self.json(serde_json::Deserializer::from_str(&self.text).into_iter().collect()),
+            Some(b'[') => self.json(serde_json::from_str(&self.text)),
+            _ => serde_saphyr::from_multiple_with_options(&self.text, yaml_options())
+                .map_err(|error| self.yaml_error(&error)),
+        }
+    }
+
+    fn json<T>(&self, result: Result<Vec<T>, serde_json::Error>) -> anyhow::Result<Vec<T>> {
+        result.map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            let text = error.to_string();
+            let reason = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);
+            let hint = if error.is_eof() { "; is the file whole?" } else { "" };
+            anyhow::anyhow!(
+                "{}:{line}:{column}: not JSON as expected: {}{hint}",
+                self.name,
+                printable_within(MAX_REASON, reason)
+            )
+        })
+    }
+
+    fn yaml_error(&self, error: &serde_saphyr::Error) -> anyhow::Error {
+        let place = match error.location() {
+            Some(location) if location.line() > 0 => {
+                format!("{}:{}:{}", self.name, location.line(), location.column())
+            }
+            _ => self.name.clone(),
+        };
+        let text = error.without_snippet().to_string();
+        // The place is told already, and first; after it may come what a programmer is to do.
+        let reason = [" at line ", ", set "]
+            .iter()
+            .fold(text.as_str(), |text, end| text.split(end).next().unwrap_or(text));
+        let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+        let reason = reason.replace("expected mapping start", "expected a map (key: value)");
+        let reason = reason.replace("expected sequence start", "expected a list");
+        let hint = self.hint(&reason);
+        anyhow::anyhow!("{place}: not YAML as expected: {}{hint}", printable_within(MAX_REASON, &reason))
+    }
+
+    /// What often is the cause.
+    fn hint(&self, reason: &str) -> &'static str {
+        let begins_with = |word: &str| self.text.trim_start().starts_with(word);
+        if reason.contains("tab") {
+            "; indent with spaces: YAML takes no tabs"
+        } else if begins_with("NAME") || begins_with("Name:") {
+            "; this is a table or a description for people: add -o json to `kubectl get`"
+        } else {
+            ""
+        }
+    }
+}
+
+fn yaml_options() -> Options {
+    options! {
+        budget: budget! {
+            max_depth: MAX_DEPTH,
+            max_nodes: MAX_NODES,
+            max_events: MAX_NODES * 2,
+            max_documents: MAX_DOCUMENTS,
+        },
+        alias_limits: alias_limits! { max_total_replayed_events: MAX_ALIAS_EVENTS },
+        with_snippet: false,
+    }
+}
+
+/// Line and column of what comes next, from 1.
+fn position(before: &[u8]) -> (usize, usize) {
+    let mut lines = before.split(|byte| *byte == b'\n');
+    let last = lines.next_back().unwrap_or_default();
+    (lines.count() + 1, last.len() + 1)
+}

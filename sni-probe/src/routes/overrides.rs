@@ -1,0 +1,51 @@
+//! `overrides.yaml` of Apigee hybrid: the virtual hosts.
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+use serde::Deserialize;
+
+use super::input::Source;
+use super::report::VirtualHost;
+
+/// What is read of it; all else is left alone.
+#[derive(Debug, Deserialize)]
+struct Overrides {
+    virtualhosts: Option<Vec<Entry>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    name: String,
+    selector: Option<BTreeMap<String, String>>,
+    additional_gateways: Option<Vec<String>>,
+    ssl_secret: Option<String>,
+    ssl_cert_path: Option<String>,
+}
+
+/// The virtual hosts, in their order.
+///
+/// # Errors
+/// If it is no YAML, a field is not of its type, or there are no virtual hosts.
+pub(super) fn parse(source: &Source) -> anyhow::Result<Vec<VirtualHost>> {
+    let documents: Vec<Overrides> = source.documents()?;
+    let entries: Vec<Entry> =
+        documents.into_iter().filter_map(|overrides| overrides.virtualhosts).flatten().collect();
+    if entries.is_empty() {
+        bail!("{}: no `virtualhosts`; expected overrides.yaml of Apigee hybrid", source.name);
+    }
+    Ok(entries.into_iter().map(Entry::into_virtual_host).collect())
+}
+
+impl Entry {
+    fn into_virtual_host(self) -> VirtualHost {
+        let selector = self.selector.unwrap_or_default();
+        VirtualHost {
+            name: self.name,
+            additional_gateways: self.additional_gateways.unwrap_or_default(),
+            selector: selector.into_iter().map(|(key, value)| format!("{key}={value}")).collect(),
+            certificate: self.ssl_secret.or(self.ssl_cert_path),
+        }
+    }
+}
