@@ -38,9 +38,10 @@ pub(super) fn show(report: &LogsReport, colour: bool) -> String {
     // Writing to a `String` cannot fail.
     let _ = writeln!(
         text,
-        "{} lines, {} entries of an access log{}",
+        "{} lines, {} {} of an access log{}",
         report.lines,
         report.entries,
+        if report.entries == 1 { "entry" } else { "entries" },
         span(report.first, report.last)
     );
     summary(&mut text, report, colour);
