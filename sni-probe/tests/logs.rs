@@ -1,5 +1,7 @@
 //! `sni-probe logs` as a user meets it: output, exit codes, bad input.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@ use super::*;
 use crate::logs::entry::Kind;
 
 /// The entry of Google's page, as it is printed there.
-pub(crate) const PAGE: &str = r#"{
+const PAGE: &str = r#"{
   "request_time": 1,
   "tls_protocol": null,
   "upstream_service_time": null,
@@ -33,6 +33,11 @@ fn one_line() -> String {
     PAGE.lines().map(str::trim_start).collect()
 }
 
+/// The same with something before each line.
+fn prefixed(prefix: &str) -> String {
+    PAGE.lines().map(|line| format!("{prefix}{line}")).collect::<Vec<_>>().join("\n")
+}
+
 /// What entries are in the text, by kind and client; and how many other lines.
 fn scan(text: &str) -> (Vec<(Kind, String)>, u64) {
     let mut scanner = Scanner::default();
@@ -54,8 +59,7 @@ fn the_page() -> (Kind, String) {
 fn the_example_of_the_page() {
     assert_eq!(scan(PAGE), (vec![the_page()], 0));
     assert_eq!(scan(&one_line()), (vec![the_page()], 0));
-    let indented = PAGE.lines().map(|line| format!("    {line}\n")).collect::<String>();
-    assert_eq!(scan(&indented), (vec![the_page()], 0));
+    assert_eq!(scan(&prefixed("    ")), (vec![the_page()], 0));
 }
 
 #[test]
@@ -72,7 +76,6 @@ fn as_kubectl_and_container_runtimes_print_it() {
     ] {
         assert_eq!(scan(&format!("{prefix}{line}")), (vec![the_page()], 0), "{prefix}");
     }
-    let prefixed = |prefix: &str| PAGE.lines().map(|line| format!("{prefix}{line}\n")).collect::<String>();
     for prefix in ["[pod/a/b] ".to_owned(), format!("[pod/a/b] {time} "), format!("{time} stdout F ")] {
         assert_eq!(scan(&prefixed(&prefix)), (vec![the_page()], 0), "{prefix}");
     }

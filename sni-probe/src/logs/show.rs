@@ -123,8 +123,8 @@ fn hours(text: &mut String, hours: &[Counted]) {
     for Counted { name, count } in &hours[left_out..] {
         let hour = name.get(..16).unwrap_or(name).replace('T', " ");
         // At least one: an hour that is here had some.
-        let bar = (count * BAR / most).max(1);
-        let _ = writeln!(text, "{count:>10}  {:<16}  {}", printable(&hour), "#".repeat(bar as usize));
+        let bar = usize::try_from(count.saturating_mul(BAR) / most).unwrap_or(1).max(1);
+        let _ = writeln!(text, "{count:>10}  {:<16}  {}", printable(&hour), "#".repeat(bar));
     }
 }
 
