@@ -52,7 +52,7 @@ fn dispatch(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         cli::Command::Replay(options) => replay::run(&options),
         cli::Command::Watch(options) => watch::run(&options),
         cli::Command::Check(options) => check::run(&options),
-        cli::Command::Logs(_) => anyhow::bail!("not yet"),
+        cli::Command::Logs(options) => logs::run(&options),
         cli::Command::Routes(options) => routes::run(&options),
         cli::Command::Diagnose(_) => anyhow::bail!("not yet"),
         cli::Command::Collect(_) => anyhow::bail!("not yet"),

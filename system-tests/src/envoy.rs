@@ -180,6 +180,11 @@ impl<'lab> Envoy<'lab> {
         result.with_context(|| format!("{last:?}"))
     }
 
+    /// The file of both access logs, in Apigee's format.
+    pub fn access_log_path(&self) -> &Path {
+        &self.access_log
+    }
+
     /// The lines of the access logs (listener's and connection manager's) so far.
     ///
     /// # Errors

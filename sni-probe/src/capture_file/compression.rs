@@ -95,3 +95,38 @@ impl Packed {
         }
     }
 }
+
+/// Any stream, unpacked while it is read if its first bytes say gzip or zstd: what is no capture comes packed as well.
+pub struct Unpacked(Stream);
+
+impl Unpacked {
+    /// Reads the first bytes.
+    ///
+    /// # Errors
+    /// The stream's own, or the decoder's.
+    pub fn open(stream: Box<dyn Read + Send>) -> io::Result<Self> {
+        Stream::open(stream).map(Self)
+    }
+
+    /// Bytes read from the stream, packed as they are.
+    pub fn position(&self) -> u64 {
+        self.0.position()
+    }
+
+    /// "gzip" or "zstd", if it is packed.
+    pub fn format(&self) -> Option<&'static str> {
+        self.0.packed().map(Packed::name)
+    }
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl std::fmt::Debug for Unpacked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unpacked").field("format", &self.format()).finish_non_exhaustive()
+    }
+}

@@ -27,6 +27,7 @@ use std::path::Path;
 
 use clock::Clock;
 use compression::Stream;
+pub use compression::Unpacked;
 use error::Problem;
 pub use error::{OpenError, ReadError};
 use input::Input;

@@ -1,7 +1,53 @@
 //! The command line of `logs`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 /// Count in a gateway's access logs who was refused before there was a certificate
+///
+/// Reads the log of Apigee's ingress (JSON, an object a line or over several), and Envoy's and Istio's default
+/// formats, as text or JSON: as the gateway writes them, as `kubectl logs` prints them, also with --prefix and
+/// --timestamps, or as a container runtime keeps them; plain, or compressed with gzip or zstd. Lines that are
+/// no entries are counted.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct LogsOptions {}
+#[command(after_long_help = EPILOGUE)]
+pub(crate) struct LogsOptions {
+    /// Log to read; - for standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// What sni-probe itself saw, to tell which null really had no SNI; may be repeated
+    ///
+    /// JSON lines as `run --events-file` and `replay --format json` write them. Joined with the log by the
+    /// client's address, port and time.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) events: Vec<PathBuf>,
+
+    /// Print one JSON object, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl LogsOptions {
+    /// As the command line would have it with these files and no flags.
+    pub(crate) fn of(files: Vec<PathBuf>) -> Self {
+        Self { files, events: Vec::new(), json: false }
+    }
+}
+
+const EPILOGUE: &str = "\
+Examples:
+  kubectl -n apigee logs -l app=apigee-ingressgateway --all-containers --prefix --tail=-1 | sni-probe logs
+      Who was refused, when, and with which names.
+  sni-probe logs /var/log/pods/apigee_*/istio-proxy/*.log*
+      The files on a node, those that are packed as well.
+  sni-probe logs --events events.jsonl access.log
+      The same, and which of the clients really sent no SNI: the log alone is no proof in some versions of Envoy.
+  sni-probe logs --json access.log | jq -r '.by_client[].name'
+      For programs.
+
+Exit codes:
+  0  nobody was refused for want of a filter chain
+  1  somebody was
+  2  a file could not be read, or not to its end, or is no access log; one line on stderr says why";

@@ -1,3 +1,182 @@
 //! `logs`: what a gateway's access logs say of clients that were refused before they had a certificate.
+//!
+//! ```text
+//! file ─▶ lines ─▶ scan: prefix, json | text ─▶ Entry ─▶ counts ─▶ report ─▶ show
+//! events ─────────────────────────────────────────────▶ join ──────┘
+//! ```
 
+mod counts;
+mod entry;
+mod join;
+mod json;
+mod lines;
+mod prefix;
 pub(crate) mod report;
+mod scan;
+mod show;
+mod text;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, bail};
+
+use self::counts::Counts;
+use self::lines::Lines;
+use self::report::LogsReport;
+use self::scan::Scanner;
+use crate::cli::{self, LogsOptions};
+use crate::replay::progress::Progress;
+use crate::{COULD_NOT_RUN, logging, replay};
+
+/// The answer is bad: somebody was refused before there was a certificate.
+const REFUSALS_FOUND: u8 = 1;
+
+/// Lines between two looks at the clock, the signals and the terminal.
+const LINES_AT_A_STRETCH: u64 = 4096;
+
+/// Reads the logs, and prints what they come to.
+///
+/// # Errors
+/// As [`read`]; and if what was found cannot be written.
+pub(crate) fn run(options: &LogsOptions) -> anyhow::Result<ExitCode> {
+    if options.files.iter().any(|file| lines::is_stdin(file)) && io::stdin().is_terminal() {
+        bail!("no log on standard input: name its files, or pipe it in: {GET_A_LOG} | sni-probe logs -");
+    }
+    let interrupted = replay::interruptible()?;
+    let report = read_until(options, &interrupted)?;
+    print(options, &report)?;
+    for unread in &report.unread {
+        cli::report(unread);
+    }
+    Ok(if !report.unread.is_empty() {
+        ExitCode::from(COULD_NOT_RUN)
+    } else if report.no_filter_chain > 0 {
+        ExitCode::from(REFUSALS_FOUND)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Reads the logs. What of them cannot be read is in the report's `unread`.
+///
+/// # Errors
+/// If there is no entry at all: a file cannot be read, or is no access log; or if the events cannot be read.
+pub(crate) fn read(options: &LogsOptions) -> anyhow::Result<LogsReport> {
+    read_until(options, &AtomicBool::new(false))
+}
+
+/// What gets a log.
+const GET_A_LOG: &str =
+    "kubectl -n apigee logs -l app=apigee-ingressgateway --all-containers --prefix --tail=-1";
+
+fn read_until(options: &LogsOptions, interrupted: &AtomicBool) -> anyhow::Result<LogsReport> {
+    let mut reading = Reading::new(!options.events.is_empty());
+    let mut unread = Vec::new();
+    for file in &options.files {
+        if let Err(error) = reading.file(file, interrupted) {
+            unread.push(error.context(shown_name(file)));
+        }
+        if interrupted.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    let (mut report, waiting) = reading.counts.finish();
+    report.files = options.files.iter().map(|file| file.display().to_string()).collect();
+    report.lines = reading.lines;
+    report.other_lines = reading.scanner.other_lines;
+    if report.entries == 0 {
+        return Err(match unread.into_iter().next() {
+            Some(error) => error,
+            None => no_entries(&report),
+        });
+    }
+    report.unread = unread.iter().map(|error| format!("{error:#}")).collect();
+    if let Some(mut waiting) = waiting {
+        for file in &options.events {
+            waiting.read(file)?;
+        }
+        report.joined = Some(waiting.finish());
+    }
+    Ok(report)
+}
+
+fn no_entries(report: &LogsReport) -> anyhow::Error {
+    let files = report.files.join(", ");
+    let found = if report.lines == 0 {
+        "empty".to_owned()
+    } else {
+        format!("no entry of an access log in {} lines", report.lines)
+    };
+    anyhow::anyhow!(
+        "{files}: {found}; expected is the log of Apigee's ingress, or of Envoy or Istio as text or JSON; get it by: \
+         {GET_A_LOG} > access.log"
+    )
+}
+
+fn shown_name(file: &Path) -> String {
+    if lines::is_stdin(file) { "standard input".to_owned() } else { file.display().to_string() }
+}
+
+/// What is known of the files so far.
+#[derive(Debug)]
+struct Reading {
+    counts: Counts,
+    scanner: Scanner,
+    lines: u64,
+}
+
+impl Reading {
+    fn new(is_joined: bool) -> Self {
+        Self { counts: Counts::new(is_joined), scanner: Scanner::default(), lines: 0 }
+    }
+
+    fn file(&mut self, path: &Path, interrupted: &AtomicBool) -> anyhow::Result<()> {
+        let mut lines = Lines::open(path)?;
+        let progress = Progress::new(&shown_name(path), lines.length());
+        let result = self.lines(&mut lines, &progress, interrupted);
+        self.scanner.finish();
+        result
+    }
+
+    fn lines(
+        &mut self,
+        lines: &mut Lines,
+        progress: &Progress,
+        interrupted: &AtomicBool,
+    ) -> anyhow::Result<()> {
+        while let Some(line) = lines.next_line()? {
+            self.lines += 1;
+            let counts = &mut self.counts;
+            self.scanner.take(&line, |entry, text| counts.add(entry, text));
+            if self.lines.is_multiple_of(LINES_AT_A_STRETCH) {
+                progress.set(lines.position());
+                if interrupted.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn print(options: &LogsOptions, report: &LogsReport) -> anyhow::Result<()> {
+    let mut text = if options.json {
+        serde_json::to_string_pretty(report).context("cannot write the report as JSON")?
+    } else {
+        show::show(report, logging::colour(&io::stdout()))
+    };
+    if options.json {
+        text.push('\n');
+    }
+    match io::stdout().write_all(text.as_bytes()) {
+        // The reader has left.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to standard output"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,11 +8,13 @@ use serde::Serialize;
 pub(crate) struct LogsReport {
     /// The files, as they were named.
     pub(crate) files: Vec<String>,
-    /// Lines in all; those that are entries of an access log; those that are none.
+    /// Files of which nothing, or not all, could be read: a line each that says why.
+    pub(crate) unread: Vec<String>,
+    /// Lines in all.
     pub(crate) lines: u64,
-    /// As above.
+    /// Entries of an access log. Most are a line; those that are written over several are one entry.
     pub(crate) entries: u64,
-    /// As above.
+    /// Lines that belong to no entry.
     pub(crate) other_lines: u64,
     /// Entries with a status of a request: somebody was served.
     pub(crate) served: u64,
@@ -22,11 +24,13 @@ pub(crate) struct LogsReport {
     pub(crate) sni_null: u64,
     /// Those with a name.
     pub(crate) sni_present: u64,
+    /// Those whose format has no such field.
+    pub(crate) sni_not_logged: u64,
     /// Other TLS failures, by their `status_details` or transport failure reason.
     pub(crate) other_failures: Vec<Counted>,
     /// Entries without a filter chain by client address, most first; at most a named number, the others under `other`.
     pub(crate) by_client: Vec<Counted>,
-    /// The same by the hour (UTC, RFC 3339).
+    /// The same by the hour (UTC, RFC 3339), in the order of time.
     pub(crate) by_hour: Vec<Counted>,
     /// The same by name, where there was one.
     pub(crate) by_name: Vec<Counted>,
@@ -60,4 +64,8 @@ pub(crate) struct Joined {
     pub(crate) had_a_name: u64,
     /// Nothing of it was seen.
     pub(crate) not_seen: u64,
+    /// The clients of [`really_without_sni`](Self::really_without_sni), most first.
+    pub(crate) clients_without_sni: Vec<Counted>,
+    /// The names of [`had_a_name`](Self::had_a_name), most first.
+    pub(crate) names: Vec<Counted>,
 }

@@ -6,7 +6,7 @@
 //! ```
 
 mod evidence;
-mod progress;
+pub(crate) mod progress;
 mod report;
 mod selection;
 mod session;
@@ -104,7 +104,7 @@ pub(crate) fn run(options: &ReplayOptions) -> anyhow::Result<ExitCode> {
 }
 
 /// The first SIGINT ends the reading, and what was read is told; the second ends the program.
-fn interruptible() -> anyhow::Result<Arc<AtomicBool>> {
+pub(crate) fn interruptible() -> anyhow::Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     flag::register_conditional_shutdown(SIGINT, i32::from(INTERRUPTED), Arc::clone(&interrupted))
         .and_then(|_| flag::register(SIGINT, Arc::clone(&interrupted)))

@@ -1,24 +1,24 @@
-//! A bar on stderr for a capture that takes longer than a moment.
+//! A bar on stderr for a file that takes longer than a moment to read.
 
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How long a capture may take without a bar.
+/// How long a file may take without a bar.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Shows how much of a capture is read. Hidden where stderr is no terminal.
+/// Shows how much of a file is read. Hidden where stderr is no terminal.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     start: Instant,
     length: Option<u64>,
 }
 
 impl Progress {
-    /// For a capture of `length` bytes, if that is known.
-    pub(super) fn new(name: &str, length: Option<u64>) -> Self {
+    /// For a file of `length` bytes, if that is known.
+    pub(crate) fn new(name: &str, length: Option<u64>) -> Self {
         let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());
         let template = match length {
             Some(_) => "{prefix}  {bar:30}  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left",
@@ -32,7 +32,7 @@ impl Progress {
     }
 
     /// Tells the position in the file. Called often: draws at most ten times a second.
-    pub(super) fn set(&self, position: u64) {
+    pub(crate) fn set(&self, position: u64) {
         if self.bar.is_hidden() {
             if self.start.elapsed() < PATIENCE || !std::io::stderr().is_terminal() {
                 return;
@@ -44,7 +44,7 @@ impl Progress {
     }
 
     /// Runs `print`, which writes to the terminal, with the bar out of its way.
-    pub(super) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+    pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         self.bar.suspend(print)
     }
 }

@@ -14,6 +14,7 @@ mod interfaces;
 mod lab;
 mod lifecycle;
 mod load;
+mod logs;
 mod neighbours;
 mod packet_sockets;
 mod page;
