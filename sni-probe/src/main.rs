@@ -54,8 +54,8 @@ fn dispatch(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         cli::Command::Check(_) => anyhow::bail!("not yet"),
         cli::Command::Logs(_) => anyhow::bail!("not yet"),
         cli::Command::Routes(_) => anyhow::bail!("not yet"),
-        cli::Command::Diagnose(_) => anyhow::bail!("not yet"),
-        cli::Command::Collect(_) => anyhow::bail!("not yet"),
+        cli::Command::Diagnose(options) => diagnose::run(&options),
+        cli::Command::Collect(options) => collect::run(&options),
     }
 }
 

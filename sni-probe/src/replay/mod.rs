@@ -6,6 +6,7 @@
 //! ```
 
 mod evidence;
+mod handshakes;
 mod progress;
 mod report;
 mod selection;
@@ -26,6 +27,8 @@ use sni_probe_core::flow::FlowKey;
 use sni_probe_core::observation::Observation;
 use sni_probe_core::replay::Seen;
 
+pub(crate) use self::handshakes::handshakes;
+pub(crate) use self::summary::is_without_sni;
 use self::evidence::{Evidence, EvidenceCounts};
 use self::progress::Progress;
 use self::report::Report;

@@ -20,7 +20,7 @@ fn options(arguments: &[&str]) -> WatchOptions {
 }
 
 fn daemon(address: SocketAddr, arguments: &[&str]) -> Daemon {
-    Daemon::new(&format!("http://{address}"), &options(arguments)).unwrap()
+    Daemon::new(&format!("http://{address}"), &options(arguments).daemon).unwrap()
 }
 
 /// Serves `router` until the test process ends.
