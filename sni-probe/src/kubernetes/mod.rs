@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use self::connection::Credentials;
+pub(crate) use self::connection::Credentials;
 use self::contact::Failure;
 use self::directory::{Directory, Known, Snapshot};
 use self::lookups::Lookups;
