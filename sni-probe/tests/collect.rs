@@ -174,7 +174,8 @@ fn addresses_are_pseudonyms_everywhere() {
         assert!(!name.starts_with("evidence"), "{name}");
     }
     // The same client in both.
-    let clients: Vec<&str> = files["events.jsonl"].lines().map(|line| line.split('"').nth(3).unwrap()).collect();
+    let clients: Vec<&str> =
+        files["events.jsonl"].lines().map(|line| line.split('"').nth(3).unwrap()).collect();
     assert_eq!(clients[0].split_once(':').unwrap().0, clients[1].split_once(':').unwrap().0);
     assert_eq!(manifest(&files)["missing"][0]["name"], "evidence");
 }

@@ -33,10 +33,7 @@ pub(super) fn collect(options: &CollectOptions, bundle: &mut Bundle) -> anyhow::
         asked += PAGES.len();
         daemon(url, options, bundle)?;
     }
-    let files = [
-        (&options.overrides, "config/overrides.yaml"),
-        (&options.routes, "config/routes.yaml"),
-    ];
+    let files = [(&options.overrides, "config/overrides.yaml"), (&options.routes, "config/routes.yaml")];
     for (path, name) in files {
         let Some(path) = path else { continue };
         asked += 1;
@@ -101,7 +98,12 @@ fn routes_of_cluster(options: &CollectOptions, bundle: &mut Bundle) -> anyhow::R
     match cluster::apigee_routes(options.kubeconfig.as_deref(), &options.namespace) {
         Ok((source, text)) => {
             bundle.text(NAME, &source, Kind::Structured, text.as_bytes())?;
-            bundle.text("config/environment-groups.txt", &source, Kind::Text, cluster::groups(&text).as_bytes())
+            bundle.text(
+                "config/environment-groups.txt",
+                &source,
+                Kind::Text,
+                cluster::groups(&text).as_bytes(),
+            )
         }
         Err(error) => {
             bundle.miss(NAME, &format!("{error:#}"));

@@ -5,21 +5,21 @@ mod yaml;
 use self::yaml::{apigee_route, envoy_chain, gateway_listener, istio_server, overrides};
 use super::judge::{is_routed, refused_names};
 use super::model::{Cause, Document, Fix, Inputs};
-use crate::output::text::printable;
+use crate::output::text::printable_within;
 use crate::routes::report::{FindingCode, Route, RoutesReport};
 
 /// Names that are told to add to a route.
 const MAX_NAMES: usize = 20;
 /// What stands for something that no input tells; to be replaced.
 const CREDENTIAL: &str = "CREDENTIAL_NAME";
+/// Characters of a name: as long as a host name may be (RFC 1035), for it is to be typed.
+const MAX_NAME: usize = 255;
 
 /// The fix; `None` where there is nothing to change, or it is not known what.
 pub(super) fn fix(cause: Cause, inputs: &Inputs) -> Option<Fix> {
     let host = host(inputs);
     match cause {
-        Cause::NoWildcardRoute
-        | Cause::NonSniClientNotEnabled
-        | Cause::NotInAdditionalGateways => {
+        Cause::NoWildcardRoute | Cause::NonSniClientNotEnabled | Cause::NotInAdditionalGateways => {
             let (documents, commands) = let_them_in(inputs, &host);
             Some(Fix { documents, commands, client_owner: switch_sni_on(&host) })
         }
@@ -66,7 +66,9 @@ fn platform(routes: Option<&RoutesReport>) -> Platform {
 /// A name that the gateway serves, for examples.
 fn host(inputs: &Inputs) -> String {
     let checked = inputs.check.as_ref().and_then(|check| {
-        check.attempts.iter().find_map(|attempt| attempt.certificate.as_ref().filter(|it| it.matches_host).and(attempt.server_name.clone()))
+        check.attempts.iter().find_map(|attempt| {
+            attempt.certificate.as_ref().filter(|it| it.matches_host).and(attempt.server_name.clone())
+        })
     });
     let routes = inputs.routes.iter().flat_map(|routes| &routes.routes).flat_map(|route| &route.hostnames);
     let routed = routes.into_iter().find(|host| !host.contains('*')).cloned();
@@ -89,8 +91,11 @@ fn let_them_in(inputs: &Inputs, host: &str) -> (Vec<Document>, Vec<String>) {
                 format!("{}.yaml", printable(route.name.split(['/', ' ']).next().unwrap_or_default()))
             });
             let credential = named.and_then(|route| route.credential.as_deref()).unwrap_or(CREDENTIAL);
-            let yaml =
-                if platform == Platform::Istio { istio_server(credential) } else { gateway_listener(credential) };
+            let yaml = if platform == Platform::Istio {
+                istio_server(credential)
+            } else {
+                gateway_listener(credential)
+            };
             let note = "Add this beside what is there, then apply the file.".to_owned();
             commands.push(format!("kubectl apply -f {file}"));
             documents.push(Document { file, note, yaml });
@@ -118,14 +123,14 @@ fn apigee(routes: Option<&RoutesReport>, documents: &mut Vec<Document>, commands
     let has = |codes: &[FindingCode]| {
         routes.is_none_or(|routes| routes.findings.iter().any(|finding| codes.contains(&finding.code)))
     };
-    let wildcard = routes.and_then(|routes| {
-        routes.routes.iter().find(|route| route.wildcard && route.kind == "ApigeeRoute")
-    });
+    let wildcard = routes
+        .and_then(|routes| routes.routes.iter().find(|route| route.wildcard && route.kind == "ApigeeRoute"));
     let others = || routes.into_iter().flat_map(|routes| &routes.routes);
     let credential = wildcard.and_then(|route| route.credential.as_deref());
     let credential = credential.or_else(|| others().find_map(|route| route.credential.as_deref()));
     let of_any = |value: fn(&Route) -> &str| wildcard.or_else(|| others().next()).map(value);
-    let namespace = of_any(|route| &route.namespace).filter(|namespace| !namespace.is_empty()).unwrap_or("apigee");
+    let namespace =
+        of_any(|route| &route.namespace).filter(|namespace| !namespace.is_empty()).unwrap_or("apigee");
     let name = wildcard.map_or("non-sni", |route| &route.name);
     let is_route_right = wildcard.is_some()
         && !has(&[
@@ -139,7 +144,9 @@ fn apigee(routes: Option<&RoutesReport>, documents: &mut Vec<Document>, commands
         let (file, yaml) = apigee_route(namespace, name, credential.unwrap_or(CREDENTIAL));
         let note = match (wildcard, credential) {
             (Some(_), _) => format!("Change the ApigeeRoute {} to this.", printable(name)),
-            (None, Some(_)) => "Create this ApigeeRoute. All its clients get the certificate of credentialName.".to_owned(),
+            (None, Some(_)) => {
+                "Create this ApigeeRoute. All its clients get the certificate of credentialName.".to_owned()
+            }
             (None, None) => {
                 "Create this ApigeeRoute; put the Secret of the certificate that clients without SNI get for \
                  CREDENTIAL_NAME."
@@ -166,7 +173,8 @@ fn apigee(routes: Option<&RoutesReport>, documents: &mut Vec<Document>, commands
         };
         documents.push(Document {
             file: "overrides.yaml".to_owned(),
-            note: "Set additionalGateways of each of these entries; leave their other lines as they are.".to_owned(),
+            note: "Set additionalGateways of each of these entries; leave their other lines as they are."
+                .to_owned(),
             yaml: overrides(hosts, &names, name),
         });
         for group in names {
@@ -196,7 +204,8 @@ fn add_name(inputs: &Inputs, host: &str) -> Fix {
              Management > Environments > Environment Groups; its certificate must have the name",
             names.join(", ")
         ));
-        commands.push("kubectl -n apigee get apigeeroutes -o jsonpath='{.items[*].spec.hostnames}'".to_owned());
+        commands
+            .push("kubectl -n apigee get apigeeroutes -o jsonpath='{.items[*].spec.hostnames}'".to_owned());
     }
     if platform != Platform::Apigee {
         documents.push(Document {
@@ -217,7 +226,10 @@ fn add_name(inputs: &Inputs, host: &str) -> Fix {
         .collect();
     let served = if served.is_empty() { host.to_owned() } else { served.join(", ") };
     let client_owner = vec![
-        format!("Your client asks for {}, which this gateway does not serve. It serves: {served}", names.join(", ")),
+        format!(
+            "Your client asks for {}, which this gateway does not serve. It serves: {served}",
+            names.join(", ")
+        ),
         "The name in the URL is the name that is sent; a Host header does not change it.".to_owned(),
         format!("curl --resolve {host}:443:GATEWAY_IP https://{host}/"),
     ];
@@ -228,7 +240,8 @@ fn add_name(inputs: &Inputs, host: &str) -> Fix {
 fn speak_newer(inputs: &Inputs, host: &str) -> Fix {
     let mut documents = Vec::new();
     let strict = inputs.routes.iter().flat_map(|routes| &routes.routes);
-    for route in strict.filter(|route| route.kind == "ApigeeRoute" && route.min_tls_version.is_some()).take(1) {
+    for route in strict.filter(|route| route.kind == "ApigeeRoute" && route.min_tls_version.is_some()).take(1)
+    {
         documents.push(Document {
             file: format!("{}.yaml", printable(&route.name)),
             note: "Only if the client cannot be changed: TLS 1.0 and 1.1 are not safe (RFC 8996).".to_owned(),
@@ -277,7 +290,9 @@ fn look_between(host: &str) -> Fix {
 fn switch_sni_on(host: &str) -> Vec<String> {
     vec![
         format!("Your client connects without SNI: let it use the name {host} and not an IP address."),
-        format!("curl: curl --resolve {host}:443:GATEWAY_IP https://{host}/ (not https://GATEWAY_IP/ with -H Host)"),
+        format!(
+            "curl: curl --resolve {host}:443:GATEWAY_IP https://{host}/ (not https://GATEWAY_IP/ with -H Host)"
+        ),
         format!(
             "Java: SSLParameters.setServerNames(List.of(new SNIHostName(\"{host}\"))); do not set \
              -Djsse.enableSNIExtension=false; a HostnameVerifier of your own switches it off in Java 8 before 8u141"
@@ -287,4 +302,9 @@ fn switch_sni_on(host: &str) -> Vec<String> {
         format!("Go: &tls.Config{{ServerName: \"{host}\"}}"),
         format!("To see it: openssl s_client -connect GATEWAY_IP:443 -servername {host} </dev/null"),
     ]
+}
+
+/// A name fit for a terminal, whole.
+fn printable(name: &str) -> String {
+    printable_within(MAX_NAME, name)
 }

@@ -72,7 +72,10 @@ fn live(url: &str, options: &DiagnoseOptions) -> anyhow::Result<WireFacts> {
     let (scrape, snapshot) = ask().with_context(|| name.clone())?;
     let mut facts = scrape.facts(&name, Some(&snapshot.clients));
     if options.span.is_none() {
-        facts.remarks.push(format!("counted since {} (--for looks only at what comes from now on)", snapshot.summary.started));
+        facts.remarks.push(format!(
+            "counted since {} (--for looks only at what comes from now on)",
+            snapshot.summary.started
+        ));
     }
     if !snapshot.summary.ready {
         facts.remarks.push("not every interface is watched: this may be a part of the truth".to_owned());
@@ -86,7 +89,10 @@ fn text(file: &Path) -> anyhow::Result<String> {
     let opened = File::open(file).with_context(|| format!("cannot open {name}"))?;
     let read = opened.take(MAX_SCRAPE_BYTES + 1).read_to_string(&mut text);
     read.with_context(|| format!("{name}: expected text"))?;
-    ensure!(text.len() as u64 <= MAX_SCRAPE_BYTES, "{name}: more than {MAX_SCRAPE_BYTES} bytes; is this a scrape?");
+    ensure!(
+        text.len() as u64 <= MAX_SCRAPE_BYTES,
+        "{name}: more than {MAX_SCRAPE_BYTES} bytes; is this a scrape?"
+    );
     Ok(text)
 }
 

@@ -12,8 +12,14 @@ use crate::routes::report::{FindingCode, RoutesReport};
 /// Failures without the gateway's doing are noise below one of so many handshakes: clients that change their minds.
 const NOISE: u64 = 20;
 /// Words in the gateway's log of a handshake for which there is no common version or cipher suite.
-const MISMATCH_WORDS: [&str; 6] =
-    ["UNSUPPORTED_PROTOCOL", "NO_SHARED_CIPHER", "WRONG_VERSION", "PROTOCOL_VERSION", "HANDSHAKE_FAILURE", "VERSION_TOO_LOW"];
+const MISMATCH_WORDS: [&str; 6] = [
+    "UNSUPPORTED_PROTOCOL",
+    "NO_SHARED_CIPHER",
+    "WRONG_VERSION",
+    "PROTOCOL_VERSION",
+    "HANDSHAKE_FAILURE",
+    "VERSION_TOO_LOW",
+];
 
 /// A cause, how sure it is, and why.
 #[derive(Debug)]
@@ -130,8 +136,7 @@ fn without_sni(inputs: &Inputs, refused: &Refused) -> Judgement {
         Some((cause, why)) => (cause, why),
         None => (Cause::NoWildcardRoute, "no route takes them".to_owned()),
     };
-    let confidence =
-        if *is_proven && routes.is_some() { Confidence::Certain } else { Confidence::Likely };
+    let confidence = if *is_proven && routes.is_some() { Confidence::Certain } else { Confidence::Likely };
     if *is_load_balancer {
         return Judgement {
             cause: Cause::LoadBalancer,
@@ -161,7 +166,9 @@ fn configured_wrong(routes: &RoutesReport) -> Option<(Cause, String)> {
         let why = format!("the wildcard route does not enable them: {} {}", place(finding), is(finding));
         return Some((Cause::NonSniClientNotEnabled, why));
     }
-    if let Some(finding) = find(&[FindingCode::NotInAdditionalGateways, FindingCode::UnknownAdditionalGateway]) {
+    if let Some(finding) =
+        find(&[FindingCode::NotInAdditionalGateways, FindingCode::UnknownAdditionalGateway])
+    {
         let why = format!("the wildcard route is not listed: {} {}", place(finding), is(finding));
         return Some((Cause::NotInAdditionalGateways, why));
     }
@@ -204,7 +211,9 @@ pub(super) fn refused_names(inputs: &Inputs) -> impl Iterator<Item = &str> {
 /// Whether a route has this name. `*` alone is for clients without SNI.
 pub(super) fn is_routed(routes: &RoutesReport, name: &str) -> bool {
     let matches = |host: &String| match host.strip_prefix("*.") {
-        Some(domain) => name.strip_suffix(domain).is_some_and(|label| label.len() > 1 && label.ends_with('.')),
+        Some(domain) => {
+            name.strip_suffix(domain).is_some_and(|label| label.len() > 1 && label.ends_with('.'))
+        }
         None => host.eq_ignore_ascii_case(name),
     };
     routes.routes.iter().flat_map(|route| &route.hostnames).any(matches)
@@ -224,9 +233,10 @@ fn mismatch(count: u64) -> Judgement {
 /// The gateway refused nobody on the wire: does something else?
 fn elsewhere(inputs: &Inputs, wire: &WireFacts) -> Option<Judgement> {
     let failed = wire.failed_elsewhere();
-    let named = inputs.check.as_ref().and_then(|check| {
-        check.attempts.iter().find(|attempt| attempt.kind == AttemptKind::Named)
-    });
+    let named = inputs
+        .check
+        .as_ref()
+        .and_then(|check| check.attempts.iter().find(|attempt| attempt.kind == AttemptKind::Named));
     let is_cut_off = named.is_some_and(|named| is_cut_off(named.outcome));
     let why = if failed > 0 && failed * NOISE >= wire.handshakes() {
         format!("{failed} of {} handshakes ended by a timeout, or by the client", wire.handshakes())
@@ -267,8 +277,12 @@ fn by_logs(inputs: &Inputs, logs: &LogsReport, wire: Option<&WireFacts>) -> Judg
         let word = word.to_uppercase();
         MISMATCH_WORDS.iter().any(|mismatch| word.contains(mismatch))
     };
-    let mismatches: u64 =
-        logs.other_failures.iter().filter(|failure| is_mismatch(&failure.name)).map(|failure| failure.count).sum();
+    let mismatches: u64 = logs
+        .other_failures
+        .iter()
+        .filter(|failure| is_mismatch(&failure.name))
+        .map(|failure| failure.count)
+        .sum();
     if without.max(named).max(mismatches) == 0 {
         return match wire {
             Some(wire) => nothing_wrong(inputs, wire),
@@ -317,7 +331,9 @@ fn nothing_wrong(inputs: &Inputs, wire: &WireFacts) -> Judgement {
 fn by_configuration(inputs: &Inputs) -> Judgement {
     if let Some(check) = &inputs.check {
         let named = check.attempts.iter().find(|attempt| attempt.kind == AttemptKind::Named);
-        if let Some(named) = named.filter(|_| matches!(check.verdict, Verdict::NameRefused | Verdict::Unknown)) {
+        if let Some(named) =
+            named.filter(|_| matches!(check.verdict, Verdict::NameRefused | Verdict::Unknown))
+        {
             if let Some(judgement) = name_refused(check, named) {
                 return judgement;
             }
@@ -346,7 +362,8 @@ fn by_configuration(inputs: &Inputs) -> Judgement {
             cause: Cause::NotEnoughEvidence,
             confidence: Confidence::Unknown,
             sentence: if refuses || wrong.is_some() {
-                "The gateway does not serve clients without SNI, but it cannot be told whether there are any.".to_owned()
+                "The gateway does not serve clients without SNI, but it cannot be told whether there are any."
+                    .to_owned()
             } else {
                 "It cannot be told: no client was seen.".to_owned()
             },
@@ -364,7 +381,9 @@ fn name_refused(check: &CheckReport, named: &crate::check::report::Attempt) -> O
         AttemptOutcome::Alert => match named.alert.as_deref() {
             Some(alert @ ("protocol_version" | "insufficient_security" | "handshake_failure")) => (
                 Cause::TlsMismatch,
-                format!("Client and gateway have no TLS version or cipher suite in common: {target} says {alert}."),
+                format!(
+                    "Client and gateway have no TLS version or cipher suite in common: {target} says {alert}."
+                ),
             ),
             _ => (
                 Cause::UnknownName,
@@ -373,7 +392,9 @@ fn name_refused(check: &CheckReport, named: &crate::check::report::Attempt) -> O
         },
         AttemptOutcome::Refused | AttemptOutcome::Timeout | AttemptOutcome::Unreachable => (
             Cause::NotTheGateway,
-            format!("The gateway does not reset: from here {target} cannot be reached at all; look at the network in between."),
+            format!(
+                "The gateway does not reset: from here {target} cannot be reached at all; look at the network in between."
+            ),
         ),
         AttemptOutcome::Handshake | AttemptOutcome::NotTls => return None,
     };

@@ -61,8 +61,11 @@ pub(crate) fn run(options: &DiagnoseOptions) -> anyhow::Result<ExitCode> {
 /// Walks the tree.
 fn diagnose(inputs: &Inputs) -> Diagnosis {
     let judgement = judge::judge(inputs);
-    let missing =
-        if judgement.confidence == Confidence::Certain { Vec::new() } else { missing(judgement.cause, inputs) };
+    let missing = if judgement.confidence == Confidence::Certain {
+        Vec::new()
+    } else {
+        missing(judgement.cause, inputs)
+    };
     Diagnosis {
         steps: tree::steps(inputs),
         cause: judgement.cause,
@@ -80,7 +83,9 @@ fn missing(cause: Cause, inputs: &Inputs) -> Vec<String> {
         missing.push("--url or --capture: whether clients come without SNI, and what becomes of them");
     }
     if inputs.routes.is_none() && !matches!(cause, Cause::NotTheGateway | Cause::TlsMismatch) {
-        missing.push("--routes or --kube, and --overrides: whether a wildcard route is there, enabled and listed");
+        missing.push(
+            "--routes or --kube, and --overrides: whether a wildcard route is there, enabled and listed",
+        );
     }
     if inputs.check.is_none() {
         missing.push("--check HOST: whether the gateway serves clients without SNI now");

@@ -19,7 +19,8 @@ pub(super) fn text(diagnosis: &Diagnosis, colour: bool) -> String {
 }
 
 fn write_text(text: &mut String, diagnosis: &Diagnosis, colour: bool) -> fmt::Result {
-    let paint = |words: &str, code: &str| if colour { format!("{code}{words}{RESET}") } else { words.to_owned() };
+    let paint =
+        |words: &str, code: &str| if colour { format!("{code}{words}{RESET}") } else { words.to_owned() };
     for (number, step) in (1..).zip(&diagnosis.steps) {
         let code = if step.answer == Answer::Unknown { YELLOW } else { BOLD };
         writeln!(text, "{number:>2}. {} {}", step.question, paint(step.answer.as_str(), code))?;
@@ -86,7 +87,13 @@ fn write_markdown(text: &mut String, diagnosis: &Diagnosis) -> fmt::Result {
     let Some(Fix { documents, commands, client_owner }) = &diagnosis.fix else { return Ok(()) };
     writeln!(text, "\n### Fix")?;
     for document in documents {
-        writeln!(text, "\n{}: {}\n\n```yaml\n{}```", code(&document.file), escaped(&document.note), document.yaml)?;
+        writeln!(
+            text,
+            "\n{}: {}\n\n```yaml\n{}```",
+            code(&document.file),
+            escaped(&document.note),
+            document.yaml
+        )?;
     }
     if !commands.is_empty() {
         writeln!(text, "\n```sh\n{}\n```", commands.join("\n"))?;

@@ -63,7 +63,11 @@ fn route(name: &str, host: &str, enabled: Option<bool>, additional: &[&str]) -> 
 }
 
 /// The page's environment group, with these routes and findings.
-fn routes(wildcard: Option<bool>, listed: &[&str], findings: &[(FindingCode, &str, &str, &str)]) -> RoutesReport {
+fn routes(
+    wildcard: Option<bool>,
+    listed: &[&str],
+    findings: &[(FindingCode, &str, &str, &str)],
+) -> RoutesReport {
     let mut routes = vec![route("myorg-hyb-dev-grp-000-33620d0", NAME, None, listed)];
     routes.extend(wildcard.map(|enabled| route("non-sni", "*", Some(enabled), &[])));
     let finding = |&(code, object, path, value): &(FindingCode, &str, &str, &str)| Finding {
@@ -149,7 +153,9 @@ fn logs(null: u64, named: u64) -> LogsReport {
         sni_present: named,
         by_client: vec![Counted { name: "10.138.0.28".to_owned(), count: null + named }],
         by_name: if named > 0 { vec![by_name] } else { Vec::new() },
-        sample: Some("{\"status_details\":\"filter_chain_not_found\",\"sni_host\":null}\u{1b}[31m".to_owned()),
+        sample: Some(
+            "{\"status_details\":\"filter_chain_not_found\",\"sni_host\":null}\u{1b}[31m".to_owned(),
+        ),
         ..LogsReport::default()
     }
 }
@@ -230,7 +236,10 @@ fn a_wildcard_route_that_is_not_listed() {
     let diagnosis = golden("not_in_additional_gateways", &inputs);
     expect(&diagnosis, Cause::NotInAdditionalGateways, Confidence::Certain);
     let documents = &diagnosis.fix.as_ref().unwrap().documents;
-    assert_eq!(documents.iter().map(|document| document.file.as_str()).collect::<Vec<_>>(), ["overrides.yaml"]);
+    assert_eq!(
+        documents.iter().map(|document| document.file.as_str()).collect::<Vec<_>>(),
+        ["overrides.yaml"]
+    );
 }
 
 #[test]
@@ -255,7 +264,8 @@ fn a_name_that_is_routed_but_refused_is_another_matter() {
 
 #[test]
 fn the_gateway_does_not_reset() {
-    let wire = wire(&[("absent", "timeout", 6), ("present", "reset_by_client", 2), ("present", "server_hello", 30)]);
+    let wire =
+        wire(&[("absent", "timeout", 6), ("present", "reset_by_client", 2), ("present", "server_hello", 30)]);
     let inputs = Inputs { wire: Some(wire), ..Inputs::default() };
     expect(&golden("not_the_gateway", &inputs), Cause::NotTheGateway, Confidence::Likely);
     // The gateway served all that it saw, and from here it is cut off.
@@ -336,8 +346,7 @@ fn what_cannot_be_told_is_not_told() {
     let inputs = Inputs { check: Some(refused_check()), ..Inputs::default() };
     expect(&diagnose(&inputs), Cause::NotEnoughEvidence, Confidence::Unknown);
     // Configured well, yet refused: before or after?
-    let inputs =
-        Inputs { wire: Some(resets("10.138.0.28")), routes: Some(fixed()), ..Inputs::default() };
+    let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes: Some(fixed()), ..Inputs::default() };
     expect(&diagnose(&inputs), Cause::NotEnoughEvidence, Confidence::Unknown);
     let inputs = Inputs { wire: Some(wire(&[])), ..Inputs::default() };
     expect(&diagnose(&inputs), Cause::NotEnoughEvidence, Confidence::Unknown);
@@ -363,8 +372,7 @@ fn istio_and_the_gateway_api_have_fixes_of_their_own() {
         routes.virtual_hosts.clear();
         routes.routes[0].kind = kind.to_owned();
         routes.routes[0].name = "ingress/https".to_owned();
-        let inputs =
-            Inputs { wire: Some(resets("10.138.0.28")), routes: Some(routes), ..Inputs::default() };
+        let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes: Some(routes), ..Inputs::default() };
         let diagnosis = diagnose(&inputs);
         expect(&diagnosis, Cause::NoWildcardRoute, Confidence::Certain);
         assert!(document(&diagnosis, "ingress.yaml")["spec"][list][0]["tls"].is_object());

@@ -44,7 +44,10 @@ fn without_sni(inputs: &Inputs) -> Step {
         answer = (all > 0).then_some(without > 0);
         evidence.push(format!("{}: {without} of {all} handshakes", printable_within(LINE, &wire.source)));
         for client in wire.clients.iter().take(SHOWN) {
-            let likely = client.likely.as_ref().map_or_else(String::new, |likely| format!(", likely {}", printable(likely)));
+            let likely = client
+                .likely
+                .as_ref()
+                .map_or_else(String::new, |likely| format!(", likely {}", printable(likely)));
             evidence.push(format!(
                 "{}: {} handshakes without SNI, {} refused{likely}",
                 printable(&client.client),
@@ -71,7 +74,8 @@ fn without_sni(inputs: &Inputs) -> Step {
                 ));
             }
             None if logs.sni_null > 0 && answer.is_none() => {
-                evidence.push("in some versions of Envoy a null is no proof that there was no SNI".to_owned());
+                evidence
+                    .push("in some versions of Envoy a null is no proof that there was no SNI".to_owned());
                 answer = Some(true);
             }
             None => {}
@@ -145,7 +149,10 @@ fn wildcard(inputs: &Inputs) -> Step {
     if wildcards.is_empty() {
         let hosts = routes.routes.iter().flat_map(|route| &route.hostnames).take(SHOWN);
         let hosts: Vec<String> = hosts.map(|host| printable(host)).collect();
-        evidence.push(format!("host names: {}", if hosts.is_empty() { "none".to_owned() } else { hosts.join(", ") }));
+        evidence.push(format!(
+            "host names: {}",
+            if hosts.is_empty() { "none".to_owned() } else { hosts.join(", ") }
+        ));
     }
     let codes = [
         FindingCode::NoWildcardRoute,
@@ -209,7 +216,11 @@ fn unknown_names(inputs: &Inputs) -> Step {
         evidence.push(format!("{}: {count} refused", printable(name)));
     }
     for name in inputs.logs.iter().flat_map(|logs| &logs.by_name).take(SHOWN) {
-        evidence.push(format!("in the log: {}: {} without a filter chain", printable(&name.name), name.count));
+        evidence.push(format!(
+            "in the log: {}: {} without a filter chain",
+            printable(&name.name),
+            name.count
+        ));
     }
     if let Some(routes) = &inputs.routes {
         for name in refused_names(inputs).take(SHOWN) {
@@ -255,7 +266,8 @@ fn mismatch(inputs: &Inputs) -> Step {
 fn served_now(inputs: &Inputs) -> Step {
     let question = "Does the gateway serve a client without SNI now?";
     let Some(check) = &inputs.check else { return step(question, None, Vec::new()) };
-    let mut evidence = vec![format!("{}: {}", printable(&check.target), printable_within(LINE, &check.sentence))];
+    let mut evidence =
+        vec![format!("{}: {}", printable(&check.target), printable_within(LINE, &check.sentence))];
     for attempt in &check.attempts {
         let kind = match attempt.kind {
             AttemptKind::Named => "with the name",
@@ -306,5 +318,9 @@ fn findings(inputs: &Inputs, codes: &[FindingCode]) -> Vec<String> {
 
 fn files(names: &[String]) -> String {
     let shown: Vec<String> = names.iter().take(SHOWN).map(|name| printable_within(LINE, name)).collect();
-    if names.len() > SHOWN { format!("{} and {} more", shown.join(", "), names.len() - SHOWN) } else { shown.join(", ") }
+    if names.len() > SHOWN {
+        format!("{} and {} more", shown.join(", "), names.len() - SHOWN)
+    } else {
+        shown.join(", ")
+    }
 }

@@ -27,12 +27,12 @@ use sni_probe_core::flow::FlowKey;
 use sni_probe_core::observation::Observation;
 use sni_probe_core::replay::Seen;
 
-pub(crate) use self::handshakes::handshakes;
-pub(crate) use self::summary::is_without_sni;
 use self::evidence::{Evidence, EvidenceCounts};
+pub(crate) use self::handshakes::handshakes;
 use self::progress::Progress;
 use self::report::Report;
 use self::session::Session;
+pub(crate) use self::summary::is_without_sni;
 use crate::COULD_NOT_RUN;
 use crate::cli::{self, ReplayOptions};
 

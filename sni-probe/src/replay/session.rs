@@ -48,12 +48,8 @@ impl Session {
 
     /// Of gateways on these ports; none: on every port.
     pub(super) fn on_ports(ports: &[u16], handshake_timeout: Duration, fingerprints: Fingerprints) -> Self {
-        let config = TrackerConfig {
-            handshake_timeout,
-            preludes: true,
-            fingerprints,
-            ..TrackerConfig::default()
-        };
+        let config =
+            TrackerConfig { handshake_timeout, preludes: true, fingerprints, ..TrackerConfig::default() };
         let every_port = || (1..=u16::MAX).collect();
         let ports = if ports.is_empty() { every_port() } else { ports.to_vec() };
         Self {

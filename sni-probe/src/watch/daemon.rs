@@ -94,7 +94,8 @@ impl Daemon {
     pub(crate) fn text(&self, path: &str) -> anyhow::Result<String> {
         let (status, body) = self.answer(path)?;
         self.check(status, path)?;
-        String::from_utf8(body).with_context(|| format!("{path}: the answer is no text; is this an sni-probe?"))
+        String::from_utf8(body)
+            .with_context(|| format!("{path}: the answer is no text; is this an sni-probe?"))
     }
 
     /// Asks for a page, and gives what it says with whatever status (`/readyz` speaks with 503 as well).

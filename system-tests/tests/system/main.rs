@@ -4,6 +4,7 @@
 
 mod captures;
 mod clients;
+mod diagnose;
 mod envoy;
 mod errors;
 mod evidence;

@@ -2,9 +2,29 @@
 
 /// Parts of such names, in lower case, without separators.
 const SECRET: [&str; 23] = [
-    "password", "passwd", "passphrase", "pwd", "secret", "token", "privatekey", "sslkey", "tlskey", "cakey", "apikey",
-    "accesskey", "encryptionkey", "signingkey", "sharedkey", "clientkey", "keydata", "credential", "authorization",
-    "cookie", "serviceaccount", "jsonkey", "keypem",
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "secret",
+    "token",
+    "privatekey",
+    "sslkey",
+    "tlskey",
+    "cakey",
+    "apikey",
+    "accesskey",
+    "encryptionkey",
+    "signingkey",
+    "sharedkey",
+    "clientkey",
+    "keydata",
+    "credential",
+    "authorization",
+    "cookie",
+    "serviceaccount",
+    "jsonkey",
+    "keypem",
 ];
 /// Whole names.
 const SECRET_ALONE: [&str; 6] = ["key", "auth", "pass", "psk", "jwt", "pin"];
@@ -34,10 +54,21 @@ mod tests {
 
     #[test]
     fn secrets_are_known_by_their_names() {
-        for name in ["password", "DB_PASSWORD", "sslKey", "private_key", "client-key-data", "accessToken", "key", "serviceAccount"] {
+        for name in [
+            "password",
+            "DB_PASSWORD",
+            "sslKey",
+            "private_key",
+            "client-key-data",
+            "accessToken",
+            "key",
+            "serviceAccount",
+        ] {
             assert!(is_secret(name), "{name}");
         }
-        for name in ["sslKeyPath", "credentialName", "secretName", "secretKeyRef", "hostnames", "keyboard", "state"] {
+        for name in
+            ["sslKeyPath", "credentialName", "secretName", "secretKeyRef", "hostnames", "keyboard", "state"]
+        {
             assert!(!is_secret(name), "{name}");
         }
     }

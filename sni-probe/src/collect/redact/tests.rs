@@ -86,7 +86,8 @@ virtualhosts:
 ";
     let read = |text: &str| serde_saphyr::from_str::<serde_json::Value>(text).unwrap();
     assert_eq!(read(&structured(overrides)), read(overrides));
-    let route = "{\"spec\": {\"ports\": [{\"tls\": {\"credentialName\": \"dev\"}}], \"enableNonSniClient\": true}}";
+    let route =
+        "{\"spec\": {\"ports\": [{\"tls\": {\"credentialName\": \"dev\"}}], \"enableNonSniClient\": true}}";
     assert_eq!(read(&structured(route)), read(route));
     let toleration = "tolerations:\n- key: dedicated\n  operator: Exists\n";
     assert_eq!(read(&structured(toleration)), read(toleration));

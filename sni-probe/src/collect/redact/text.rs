@@ -6,8 +6,26 @@ use super::names::is_secret;
 /// How tokens begin that are known by that: JSON in base64 (JWTs, service accounts), those of Google, GitHub, GitLab,
 /// Slack, AWS, Stripe, Vault; and PEM in base64.
 const TOKENS: [&str; 20] = [
-    "eyJ", "ewog", "ewoJ", "ya29.", "1//", "AIza", "GOCSPX-", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xoxb-", "xoxp-",
-    "AKIA", "ASIA", "sk_live_", "hvs.", "LS0tLS1CRUdJTi", "sk-",
+    "eyJ",
+    "ewog",
+    "ewoJ",
+    "ya29.",
+    "1//",
+    "AIza",
+    "GOCSPX-",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "AKIA",
+    "ASIA",
+    "sk_live_",
+    "hvs.",
+    "LS0tLS1CRUdJTi",
+    "sk-",
 ];
 /// A certificate in base64 is none.
 const CERTIFICATE: &str = "LS0tLS1CRUdJTiBDRVJU";
@@ -67,7 +85,9 @@ fn user_info(line: &str, count: &mut u64) -> String {
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         redacted.push_str(before);
-        let is_end = |character: char| character.is_whitespace() || matches!(character, '/' | '?' | '#' | '"' | '\'' | '<' | '>');
+        let is_end = |character: char| {
+            character.is_whitespace() || matches!(character, '/' | '?' | '#' | '"' | '\'' | '<' | '>')
+        };
         let authority = after.find(is_end).map_or(after, |end| &after[..end]);
         if let Some(user) = authority.rfind('@') {
             redacted.push_str(REDACTED);
@@ -177,6 +197,7 @@ fn value_length(value: &str, is_colon: bool) -> usize {
     if is_colon {
         return value.len();
     }
-    let is_end = |character: char| character.is_whitespace() || matches!(character, '&' | '"' | '\'' | ';' | '}');
+    let is_end =
+        |character: char| character.is_whitespace() || matches!(character, '&' | '"' | '\'' | ';' | '}');
     value.find(is_end).unwrap_or(value.len())
 }

@@ -50,7 +50,11 @@ fn visit(redactor: &mut Redactor, value: Value, place: Place) -> Value {
                 // `--password` and its value are two words; `--password=value` is one.
                 let is_flag = word.starts_with('-') && !word.contains('=') && is_secret(word);
                 let is_value = std::mem::replace(&mut flag_before, is_flag) && !word.starts_with("--");
-                visited.push(if is_value { take_out(redactor, value) } else { visit(redactor, value, place) });
+                visited.push(if is_value {
+                    take_out(redactor, value)
+                } else {
+                    visit(redactor, value, place)
+                });
             }
             Value::Array(visited)
         }
@@ -93,7 +97,9 @@ fn visit_string(redactor: &mut Redactor, text: &str, place: Place) -> String {
     }
     if text.contains('\n') && text.contains(':') {
         let documents = parse_yaml(text).unwrap_or_default();
-        if !documents.is_empty() && documents.iter().all(|document| document.is_object() || document.is_array()) {
+        if !documents.is_empty()
+            && documents.iter().all(|document| document.is_object() || document.is_array())
+        {
             let written = documents.into_iter().map(|document| write_yaml(&visit(redactor, document, place)));
             return written.collect::<Vec<_>>().join("---\n");
         }
@@ -105,7 +111,8 @@ fn visit_string(redactor: &mut Redactor, text: &str, place: Place) -> String {
 fn all_values(redactor: &mut Redactor, value: Value) -> Value {
     match value {
         Value::Object(object) => {
-            let values = object.into_iter().map(|(name, value)| (redactor.text(&name), take_out(redactor, value)));
+            let values =
+                object.into_iter().map(|(name, value)| (redactor.text(&name), take_out(redactor, value)));
             Value::Object(values.collect())
         }
         other => take_out(redactor, other),

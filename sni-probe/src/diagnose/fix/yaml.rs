@@ -44,7 +44,8 @@ pub(super) fn overrides(hosts: &[VirtualHost], groups: &[String], name: &str) ->
     for group in groups {
         let listed = hosts.iter().find(|host| host.name == *group);
         let listed = listed.into_iter().flat_map(|host| &host.additional_gateways);
-        let mut gateways: Vec<String> = listed.filter(|gateway| *gateway != name).map(|gateway| quoted(gateway)).collect();
+        let mut gateways: Vec<String> =
+            listed.filter(|gateway| *gateway != name).map(|gateway| quoted(gateway)).collect();
         gateways.push(quoted(name));
         // Writing to a `String` cannot fail.
         let _ = write!(yaml, "- name: {}\n  additionalGateways: [{}]\n", scalar(group), gateways.join(", "));
@@ -158,7 +159,8 @@ mod tests {
             let (_, yaml) = apigee_route("apigee", name, "c");
             let read: serde_json::Value = serde_saphyr::from_str(&yaml).unwrap();
             assert_eq!(read["metadata"]["name"], name, "{yaml}");
-            let read: serde_json::Value = serde_saphyr::from_str(&overrides(&[], &["g".to_owned()], name)).unwrap();
+            let read: serde_json::Value =
+                serde_saphyr::from_str(&overrides(&[], &["g".to_owned()], name)).unwrap();
             assert_eq!(read["virtualhosts"][0]["additionalGateways"][0], name);
         }
     }
@@ -176,7 +178,13 @@ mod tests {
 
     #[test]
     fn all_pieces_are_yaml() {
-        for yaml in [istio_server("c"), gateway_listener("c"), envoy_chain(), hosts(&["a.b".to_owned()]), min_version()] {
+        for yaml in [
+            istio_server("c"),
+            gateway_listener("c"),
+            envoy_chain(),
+            hosts(&["a.b".to_owned()]),
+            min_version(),
+        ] {
             serde_saphyr::from_str::<serde_json::Value>(&yaml).unwrap();
         }
     }

@@ -83,7 +83,11 @@ impl Seen {
         };
         facts.alerts = self.alerts.into_iter().map(alert).collect();
         facts.alerts.sort_by(|one, other| {
-            (&one.description, &one.sni, one.by_gateway).cmp(&(&other.description, &other.sni, other.by_gateway))
+            (&one.description, &one.sni, one.by_gateway).cmp(&(
+                &other.description,
+                &other.sni,
+                other.by_gateway,
+            ))
         });
         for (address, (count, likely)) in self.clients {
             let client = address.to_string();

@@ -28,7 +28,10 @@ impl Scrape {
         for line in text.lines() {
             let Some(((family, labels), value)) = sample(line) else { continue };
             series.insert((family.to_owned(), labels.to_owned()), value);
-            ensure!(series.len() <= MAX_SERIES, "more than {MAX_SERIES} series; is this a scrape of sni-probe?");
+            ensure!(
+                series.len() <= MAX_SERIES,
+                "more than {MAX_SERIES} series; is this a scrape of sni-probe?"
+            );
         }
         ensure!(
             series.keys().any(|(family, _)| family == "handshakes_total"),
@@ -154,7 +157,9 @@ fn parse_labels(text: &str) -> HashMap<String, String> {
 /// The words with their counts, most often first.
 pub(super) fn most_first(counts: impl IntoIterator<Item = (String, u64)>) -> Vec<(String, u64)> {
     let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_by(|(one_word, one), (other_word, other)| other.cmp(one).then_with(|| one_word.cmp(other_word)));
+    counts.sort_by(|(one_word, one), (other_word, other)| {
+        other.cmp(one).then_with(|| one_word.cmp(other_word))
+    });
     counts
 }
 
