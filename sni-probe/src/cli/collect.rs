@@ -10,7 +10,7 @@ use super::DaemonOptions;
 ///
 /// Writes a tar archive, compressed with zstd: what the daemon says (metrics, API, readiness), its events and evidence,
 /// overrides.yaml, ApigeeRoutes, kernel and versions. Keys, passwords, tokens and the data of Secrets are taken out.
-/// MANIFEST.json lists each file with its checksum, and what could not be collected with the reason.
+/// The manifest lists each file with its checksum, and what could not be collected with the reason.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_long_help = EPILOGUE)]
 pub(crate) struct CollectOptions {

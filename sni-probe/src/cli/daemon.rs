@@ -7,7 +7,7 @@ use clap::Args;
 /// A daemon, and what it asks of those who ask it.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct DaemonOptions {
-    /// Daemon to ask, such as http://node-1:9917; no root is needed for that
+    /// Daemon to ask, by its address; no root is needed for that
     #[arg(long, env = "SNI_PROBE_URL", value_name = "URL")]
     pub(crate) url: Option<String>,
 

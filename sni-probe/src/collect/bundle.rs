@@ -179,7 +179,7 @@ impl Bundle {
             name: name.to_owned(),
             source: self.redactor.text(source),
             size: bytes.len() as u64,
-            sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: format!("{digest:x}"),
             redacted,
         });
         Ok(())

@@ -23,39 +23,44 @@ const PAGES: [(&str, &str, Kind); 5] = [
     ("/api/v1/handshakes", "daemon/handshakes.json", Kind::Structured),
 ];
 
-/// Collects what the options name, and what this machine is. Says how many things were asked for.
+/// Where a system says what it is (os-release(5)).
+const RELEASE: &str = "/etc/os-release";
+
+/// Collects what the options name, and what this machine is. Says whether anything of what they name could be collected;
+/// yes if they name nothing.
 ///
 /// # Errors
 /// If the bundle cannot be written. What cannot be read is listed in it.
-pub(super) fn collect(options: &CollectOptions, bundle: &mut Bundle) -> anyhow::Result<usize> {
-    let mut asked = 0;
+pub(super) fn collect(options: &CollectOptions, bundle: &mut Bundle) -> anyhow::Result<bool> {
+    let mut asked = false;
     if let Some(url) = &options.daemon.url {
-        asked += PAGES.len();
+        asked = true;
         daemon(url, options, bundle)?;
     }
     let files = [(&options.overrides, "config/overrides.yaml"), (&options.routes, "config/routes.yaml")];
     for (path, name) in files {
         let Some(path) = path else { continue };
-        asked += 1;
+        asked = true;
         match read_whole(path, MAX_TEXT_BYTES) {
             Ok(bytes) => bundle.text(name, &path.display().to_string(), Kind::Structured, &bytes)?,
             Err(error) => bundle.miss(name, &format!("{error:#}")),
         }
     }
     if options.kube {
-        asked += 1;
+        asked = true;
         routes_of_cluster(options, bundle)?;
     }
     if let Some(path) = &options.events_file {
-        asked += 1;
+        asked = true;
         events(path, bundle)?;
     }
     if let Some(directory) = &options.evidence {
-        asked += 1;
+        asked = true;
         evidence(directory, bundle)?;
     }
+    let is_worth_it = !asked || bundle.collected() > 0;
     machine(bundle)?;
-    Ok(asked)
+    Ok(is_worth_it)
 }
 
 fn daemon(url: &str, options: &CollectOptions, bundle: &mut Bundle) -> anyhow::Result<()> {
@@ -186,7 +191,6 @@ fn machine(bundle: &mut Bundle) -> anyhow::Result<()> {
     bundle.text("system/uname.txt", "uname", Kind::Text, line.join(" ").as_bytes())?;
     let version = concat!("sni-probe ", env!("CARGO_PKG_VERSION"), "\n");
     bundle.text("system/version.txt", "sni-probe --version", Kind::Text, version.as_bytes())?;
-    const RELEASE: &str = "/etc/os-release";
     match read_whole(Path::new(RELEASE), MAX_TEXT_BYTES) {
         Ok(bytes) => bundle.text("system/os-release.txt", RELEASE, Kind::Text, &bytes),
         Err(error) => {

@@ -70,9 +70,9 @@ fn host(inputs: &Inputs) -> String {
             attempt.certificate.as_ref().filter(|it| it.matches_host).and(attempt.server_name.clone())
         })
     });
-    let routes = inputs.routes.iter().flat_map(|routes| &routes.routes).flat_map(|route| &route.hostnames);
-    let routed = routes.into_iter().find(|host| !host.contains('*')).cloned();
-    printable(&checked.or(routed).unwrap_or_else(|| "api.example.com".to_owned()))
+    let routes = inputs.routes.iter().flat_map(|routes| &routes.routes);
+    let configured = routes.flat_map(|route| &route.hostnames).find(|host| !host.contains('*')).cloned();
+    printable(&checked.or(configured).unwrap_or_else(|| "api.example.com".to_owned()))
 }
 
 /// Lets clients without SNI in.

@@ -4,10 +4,10 @@
 
 use super::model::{Cause, Confidence, Inputs};
 use super::wire::{WireFacts, is_load_balancer};
-use crate::check::report::{AttemptKind, AttemptOutcome, CheckReport, Verdict};
+use crate::check::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, Verdict};
 use crate::logs::report::LogsReport;
 use crate::output::text::printable;
-use crate::routes::report::{FindingCode, RoutesReport};
+use crate::routes::report::{Finding, FindingCode, RoutesReport};
 
 /// Failures without the gateway's doing are noise below one of so many handshakes: clients that change their minds.
 const NOISE: u64 = 20;
@@ -84,10 +84,10 @@ struct Refused {
 
 impl Refused {
     fn on_the_wire(wire: &WireFacts, count: u64) -> Self {
-        let first = wire.clients.iter().find(|client| client.count.refused > 0);
+        let first = wire.clients.iter().find(|client| client.refusals.refused > 0);
         let whom = first.map_or_else(String::new, |client| {
             let likely = client.likely.as_ref().map(|likely| format!(", likely {}", printable(likely)));
-            format!(" (most of {}{})", printable(&client.client), likely.unwrap_or_default())
+            format!(" (most of {}{})", printable(&client.label), likely.unwrap_or_default())
         });
         let is_load_balancer = wire.is_mostly_load_balancers();
         Self { count, of: "handshakes", whom, is_load_balancer, is_proven: true }
@@ -153,10 +153,8 @@ fn without_sni(inputs: &Inputs, refused: &Refused) -> Judgement {
 /// The first thing that keeps clients without SNI out, and which of the causes that is.
 fn configured_wrong(routes: &RoutesReport) -> Option<(Cause, String)> {
     let find = |codes: &[FindingCode]| routes.findings.iter().find(|finding| codes.contains(&finding.code));
-    let place = |finding: &crate::routes::report::Finding| {
-        format!("{} {}", printable(&finding.object), printable(&finding.path))
-    };
-    let is = |finding: &crate::routes::report::Finding| {
+    let place = |finding: &Finding| format!("{} {}", printable(&finding.object), printable(&finding.path));
+    let is = |finding: &Finding| {
         format!("is {} and should be {}", printable(&finding.value), printable(&finding.expected))
     };
     if find(&[FindingCode::NoWildcardRoute]).is_some() {
@@ -331,12 +329,9 @@ fn nothing_wrong(inputs: &Inputs, wire: &WireFacts) -> Judgement {
 fn by_configuration(inputs: &Inputs) -> Judgement {
     if let Some(check) = &inputs.check {
         let named = check.attempts.iter().find(|attempt| attempt.kind == AttemptKind::Named);
-        if let Some(named) =
-            named.filter(|_| matches!(check.verdict, Verdict::NameRefused | Verdict::Unknown))
-        {
-            if let Some(judgement) = name_refused(check, named) {
-                return judgement;
-            }
+        let named = named.filter(|_| matches!(check.verdict, Verdict::NameRefused | Verdict::Unknown));
+        if let Some(judgement) = named.and_then(|named| name_refused(check, named)) {
+            return judgement;
         }
         if is_served_now(check) {
             return Judgement {
@@ -371,7 +366,7 @@ fn by_configuration(inputs: &Inputs) -> Judgement {
     }
 }
 
-fn name_refused(check: &CheckReport, named: &crate::check::report::Attempt) -> Option<Judgement> {
+fn name_refused(check: &CheckReport, named: &Attempt) -> Option<Judgement> {
     let target = printable(&check.target);
     let (cause, sentence) = match named.outcome {
         AttemptOutcome::Reset | AttemptOutcome::Closed => (

@@ -31,12 +31,12 @@ fn wire(counts: &[(&str, &str, u64)]) -> WireFacts {
 /// 7 clients without SNI are reset, 5 with the name are served.
 fn resets(client: &str) -> WireFacts {
     let mut wire = wire(&[("absent", "reset_by_gateway", 7), ("present", "server_hello", 5)]);
-    let count = Refusals { handshakes: 7, refused: 7 };
+    let refusals = Refusals { handshakes: 7, refused: 7 };
     if super::wire::is_load_balancer(client) {
-        wire.expected = count;
+        wire.expected = refusals;
     }
     let likely = Some("Java 8 (JDK)".to_owned());
-    wire.clients.push(Client { client: client.to_owned(), likely, count });
+    wire.clients.push(Client { label: client.to_owned(), likely, refusals });
     wire
 }
 

@@ -50,9 +50,9 @@ fn without_sni(inputs: &Inputs) -> Step {
                 .map_or_else(String::new, |likely| format!(", likely {}", printable(likely)));
             evidence.push(format!(
                 "{}: {} handshakes without SNI, {} refused{likely}",
-                printable(&client.client),
-                client.count.handshakes,
-                client.count.refused
+                printable(&client.label),
+                client.refusals.handshakes,
+                client.refusals.refused
             ));
         }
         evidence.extend(wire.remarks.iter().map(|remark| printable_within(LINE, remark)));

@@ -63,11 +63,11 @@ pub(crate) struct Alert {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Client {
     /// Its address, or what stands for it (`--client-label`).
-    pub(crate) client: String,
+    pub(crate) label: String,
     /// The software that its hello is likely of.
     pub(crate) likely: Option<String>,
     /// Handshakes without SNI, and those refused.
-    pub(crate) count: Refusals,
+    pub(crate) refusals: Refusals,
 }
 
 /// Handshakes, and how many of them the gateway refused.
@@ -128,7 +128,7 @@ impl WireFacts {
 
     /// Whether most of what was refused without SNI comes from load balancers.
     pub(crate) fn is_mostly_load_balancers(&self) -> bool {
-        let refused: u64 = self.clients.iter().map(|client| client.count.refused).sum();
+        let refused: u64 = self.clients.iter().map(|client| client.refusals.refused).sum();
         self.expected.refused > 0 && self.expected.refused * 2 >= refused.max(self.expected.refused)
     }
 

@@ -90,10 +90,10 @@ fn visit_object(redactor: &mut Redactor, object: Map<String, Value>, place: Plac
 
 /// A string may itself be JSON or YAML: an annotation, a file in a ConfigMap.
 fn visit_string(redactor: &mut Redactor, text: &str, place: Place) -> String {
-    if text.trim_start().starts_with(['{', '[']) {
-        if let Ok(value) = serde_json::from_str(text) {
-            return visit(redactor, value, place).to_string();
-        }
+    if text.trim_start().starts_with(['{', '['])
+        && let Ok(value) = serde_json::from_str(text)
+    {
+        return visit(redactor, value, place).to_string();
     }
     if text.contains('\n') && text.contains(':') {
         let documents = parse_yaml(text).unwrap_or_default();

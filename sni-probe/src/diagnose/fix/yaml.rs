@@ -111,8 +111,8 @@ filter_chains:
 
 /// Hosts of an Istio Gateway's server.
 pub(super) fn hosts(names: &[String]) -> String {
-    let hosts: String = names.iter().map(|name| format!("    - {}\n", quoted(name))).collect();
-    format!("spec:\n  servers:\n  - hosts:\n{hosts}")
+    let hosts: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+    format!("spec:\n  servers:\n  - hosts: [{}]\n", hosts.join(", "))
 }
 
 /// The lowest TLS version of an ApigeeRoute.

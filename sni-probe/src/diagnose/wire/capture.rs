@@ -89,16 +89,16 @@ impl Seen {
                 other.by_gateway,
             ))
         });
-        for (address, (count, likely)) in self.clients {
-            let client = address.to_string();
-            if is_load_balancer(&client) {
-                facts.expected.handshakes += count.handshakes;
-                facts.expected.refused += count.refused;
+        for (address, (refusals, likely)) in self.clients {
+            let label = address.to_string();
+            if is_load_balancer(&label) {
+                facts.expected.handshakes += refusals.handshakes;
+                facts.expected.refused += refusals.refused;
             }
-            facts.clients.push(Client { client, likely: likely.map(str::to_owned), count });
+            facts.clients.push(Client { label, likely: likely.map(str::to_owned), refusals });
         }
         facts.clients.sort_by(|one, other| {
-            other.count.refused.cmp(&one.count.refused).then_with(|| one.client.cmp(&other.client))
+            other.refusals.refused.cmp(&one.refusals.refused).then_with(|| one.label.cmp(&other.label))
         });
         facts.refused_names = most_first(self.names);
         facts.tls_versions = most_first(self.versions.into_iter().map(|(word, n)| (word.to_owned(), n)));

@@ -1,5 +1,6 @@
 //! Facts of a scrape: the text format of Prometheus, as `/metrics` and `replay --format prometheus` give it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::ensure;
@@ -89,9 +90,9 @@ impl Scrape {
                 facts.expected.refused += refusals.refused;
             }
             let likely = likely.get(client.as_str()).and_then(|client| client.likely.clone());
-            facts.clients.push(Client { client, likely, count: refusals });
+            facts.clients.push(Client { label: client, likely, refusals });
         }
-        facts.clients.sort_by(|one, other| other.count.refused.cmp(&one.count.refused));
+        facts.clients.sort_by_key(|client| Reverse(client.refusals.refused));
         facts
     }
 }
@@ -107,12 +108,11 @@ fn add(refusals: &mut Refusals, outcome: &str, handshakes: u64) {
 /// Family without prefix, labels and value of a line; `None` if it is no counter of sni-probe.
 fn sample(line: &str) -> Option<((&str, &str), u64)> {
     let rest = line.strip_prefix(PREFIX)?;
-    let (series, value) = match rest.rfind('}') {
-        Some(end) => (&rest[..end], rest[end + 1..].split_whitespace().next()?),
-        None => {
-            let mut words = rest.split_whitespace();
-            (words.next()?, words.next()?)
-        }
+    let (series, value) = if let Some(end) = rest.rfind('}') {
+        (&rest[..end], rest[end + 1..].split_whitespace().next()?)
+    } else {
+        let mut words = rest.split_whitespace();
+        (words.next()?, words.next()?)
     };
     let (family, labels) = series.split_once('{').unwrap_or((series, ""));
     if !family.ends_with("_total") {
@@ -187,7 +187,7 @@ process_cpu_seconds_total 1.5
         assert_eq!(facts.refused_names, [("a\"},b".to_owned(), 2)]);
         assert_eq!(facts.expected, Refusals { handshakes: 4, refused: 4 });
         assert!(facts.is_mostly_load_balancers());
-        assert_eq!(facts.clients[0].client, "35.191.0.9");
+        assert_eq!(facts.clients[0].label, "35.191.0.9");
     }
 
     #[test]
