@@ -72,7 +72,7 @@ fn host(inputs: &Inputs) -> String {
     });
     let routes = inputs.routes.iter().flat_map(|routes| &routes.routes);
     let configured = routes.flat_map(|route| &route.hostnames).find(|host| !host.contains('*')).cloned();
-    printable(&checked.or(configured).unwrap_or_else(|| "api.example.com".to_owned()))
+    word(&checked.or(configured).unwrap_or_else(|| "api.example.com".to_owned()))
 }
 
 /// Lets clients without SNI in.
@@ -88,7 +88,7 @@ fn let_them_in(inputs: &Inputs, host: &str) -> (Vec<Document>, Vec<String>) {
         Platform::Apigee => {}
         Platform::Istio | Platform::GatewayApi => {
             let file = named.map_or("gateway.yaml".to_owned(), |route| {
-                format!("{}.yaml", printable(route.name.split(['/', ' ']).next().unwrap_or_default()))
+                format!("{}.yaml", word(route.name.split(['/', ' ']).next().unwrap_or_default()))
             });
             let credential = named.and_then(|route| route.credential.as_deref()).unwrap_or(CREDENTIAL);
             let yaml = if platform == Platform::Istio {
@@ -156,10 +156,10 @@ fn apigee(routes: Option<&RoutesReport>, documents: &mut Vec<Document>, commands
         if credential.is_none() {
             commands.push(format!(
                 "kubectl -n {} get apigeeroutes -o yaml | grep credentialName",
-                printable(namespace)
+                word(namespace)
             ));
         }
-        commands.push(format!("kubectl apply -n {} -f {file}", printable(namespace)));
+        commands.push(format!("kubectl apply -n {} -f {file}", word(namespace)));
         documents.push(Document { file, note, yaml });
     }
     let is_listed = wildcard.is_some()
@@ -177,10 +177,10 @@ fn apigee(routes: Option<&RoutesReport>, documents: &mut Vec<Document>, commands
                 .to_owned(),
             yaml: overrides(hosts, &names, name),
         });
-        for group in names {
+        for group in names.iter().map(|name| word(name)) {
             commands.push(format!(
                 "helm upgrade {group} apigee-virtualhost/ -n {} --set envgroup={group} -f overrides.yaml",
-                printable(namespace)
+                word(namespace)
             ));
         }
     }
@@ -190,7 +190,9 @@ fn apigee(routes: Option<&RoutesReport>, documents: &mut Vec<Document>, commands
 fn add_name(inputs: &Inputs, host: &str) -> Fix {
     let routes = inputs.routes.as_ref();
     let unknown = refused_names(inputs).filter(|name| routes.is_none_or(|routes| !is_routed(routes, name)));
-    let mut names: Vec<String> = unknown.take(MAX_NAMES).map(printable).collect();
+    // A log may have anything for a name.
+    let mut names: Vec<String> =
+        unknown.filter(|name| is_plain(name)).take(MAX_NAMES).map(str::to_owned).collect();
     if names.is_empty() {
         names.push("HOST_NAME".to_owned());
     }
@@ -200,7 +202,7 @@ fn add_name(inputs: &Inputs, host: &str) -> Fix {
         let group = routes.and_then(|routes| routes.virtual_hosts.first());
         let group = group.map_or_else(|| "ENVIRONMENT_GROUP".to_owned(), |group| printable(&group.name));
         commands.push(format!(
-            "If the gateway is to serve {}: add it to the environment group {group}, in the Apigee console under \
+            "# If the gateway is to serve {}: add it to the environment group {group}, in the Apigee console under \
              Management > Environments > Environment Groups; its certificate must have the name",
             names.join(", ")
         ));
@@ -302,6 +304,17 @@ fn switch_sni_on(host: &str) -> Vec<String> {
         format!("Go: &tls.Config{{ServerName: \"{host}\"}}"),
         format!("To see it: openssl s_client -connect GATEWAY_IP:443 -servername {host} </dev/null"),
     ]
+}
+
+/// Whether a word means itself to a shell.
+fn is_plain(word: &str) -> bool {
+    let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    !word.is_empty() && word.len() <= MAX_NAME && !word.starts_with('-') && word.bytes().all(is_usual)
+}
+
+/// A name as a word of a command that somebody will copy into a shell.
+fn word(name: &str) -> String {
+    if is_plain(name) { name.to_owned() } else { format!("'{}'", printable(name).replace('\'', "'\\''")) }
 }
 
 /// A name fit for a terminal, whole.

@@ -378,3 +378,16 @@ fn istio_and_the_gateway_api_have_fixes_of_their_own() {
         assert!(document(&diagnosis, "ingress.yaml")["spec"][list][0]["tls"].is_object());
     }
 }
+
+#[test]
+fn no_name_of_a_log_or_a_file_is_a_command() {
+    let mut log = logs(0, 4);
+    log.by_name[0].name = "$(touch x)".to_owned();
+    let mut routes = no_wildcard();
+    routes.virtual_hosts[0].name = "a;b'c".to_owned();
+    let commands = |inputs: &Inputs| diagnose(inputs).fix.unwrap().commands.join("\n");
+    let inputs = Inputs { logs: Some(log), ..Inputs::default() };
+    assert!(!commands(&inputs).contains("$("), "{}", commands(&inputs));
+    let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes: Some(routes), ..Inputs::default() };
+    assert!(commands(&inputs).contains("envgroup='a;b'\\''c'"), "{}", commands(&inputs));
+}
