@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
+use std::thread;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -154,7 +156,7 @@ fn a_bundle_has_everything_but_secrets() {
         assert_eq!(entry["size"], text.len());
         let sum = Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut sum = sum.unwrap();
-        std::io::Write::write_all(&mut sum.stdin.take().unwrap(), text.as_bytes()).unwrap();
+        sum.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
         let digest = String::from_utf8(sum.wait_with_output().unwrap().stdout).unwrap();
         assert!(digest.starts_with(entry["sha256"].as_str().unwrap()), "{entry}");
     }
@@ -213,4 +215,73 @@ fn nothing_collected_and_nowhere_to_write_are_errors() {
     let output = bench.collect(&["-o", "no/such/directory/b.tar.zst"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("cannot write no/such/directory/b.tar.zst"), "{}", stderr(&output));
+}
+
+/// A server that answers requests by their paths, one connection for each, until the test process ends.
+fn serve(answers: &'static [(&'static str, u16, &'static str)]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let request = lines.next().and_then(Result::ok).unwrap_or_default();
+            // The head of the request ends with an empty line.
+            let _ = lines.find(|line| line.as_ref().is_ok_and(String::is_empty));
+            let path = request.split(' ').nth(1).unwrap_or_default();
+            let found = answers.iter().find(|(known, ..)| *known == path);
+            let (_, status, body) = found.copied().unwrap_or(("", 404, "no such page"));
+            let head =
+                format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn a_daemon_is_asked_for_what_it_says() {
+    let address = serve(&[
+        ("/metrics", 200, "sni_probe_x_total 1\n# token=hunter2x\n"),
+        ("/readyz", 503, "eth0: not attached\n"),
+        ("/api/v1/summary", 200, "{\"version\": \"1\", \"secret\": \"hunter2x\"}"),
+    ]);
+    let bench = Bench::new();
+    let output = bench.collect(&["-o", "b.tar.zst", "--url", &format!("http://{address}")]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let files = bench.unpack("b.tar.zst");
+    assert!(files.values().all(|text| !text.contains(SECRET)));
+    assert_eq!(files["daemon/readyz.txt"], "eth0: not attached\n");
+    assert!(files["daemon/metrics.txt"].starts_with("sni_probe_x_total 1\n"));
+    let summary: Value = serde_json::from_str(&files["daemon/summary.json"]).unwrap();
+    assert_eq!(summary["version"], "1");
+    let missing = manifest(&files)["missing"].to_string();
+    assert!(missing.contains("daemon/clients.json") && missing.contains("--web on"), "{missing}");
+}
+
+#[test]
+fn a_cluster_is_asked_for_its_routes() {
+    let address = serve(&[(
+        "/apis/apigee.cloud.google.com/v1alpha1/namespaces/apigee/apigeeroutes",
+        200,
+        "{\"items\": [{\"metadata\": {\"name\": \"dev-grp\", \"annotations\": {\"token\": \"hunter2x\"}}, \
+         \"spec\": {\"hostnames\": [\"api.example.com\"]}, \"status\": {\"state\": \"running\"}}]}",
+    )]);
+    let bench = Bench::new();
+    let kubeconfig = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{{name: a, cluster: {{server: 'http://{address}'}}}}]\n\
+         users: [{{name: a, user: {{}}}}]\ncontexts: [{{name: a, context: {{cluster: a, user: a}}}}]\n"
+    );
+    bench.put("kubeconfig", &kubeconfig);
+    let output = bench.collect(&["-o", "b.tar.zst", "--kube", "--kubeconfig", "kubeconfig"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let files = bench.unpack("b.tar.zst");
+    assert!(files.values().all(|text| !text.contains(SECRET)));
+    assert!(files["config/apigeeroutes.json"].contains("api.example.com"));
+    assert_eq!(files["config/environment-groups.txt"], "dev-grp running api.example.com\n");
+    // Another namespace has none.
+    let other = ["-o", "c.tar.zst", "--kube", "--kubeconfig", "kubeconfig", "--namespace", "other"];
+    let output = bench.collect(&other);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("apigeeroutes"), "{}", stderr(&output));
 }
