@@ -84,7 +84,10 @@ struct Refused {
 
 impl Refused {
     fn on_the_wire(wire: &WireFacts, count: u64) -> Self {
-        let first = wire.clients.iter().find(|client| client.refusals.refused > 0);
+        // Labels that stand for many are nobody.
+        let is_somebody = |label: &str| !matches!(label, "other" | "expected");
+        let mut refused = wire.clients.iter().filter(|client| client.refusals.refused > 0);
+        let first = refused.find(|client| is_somebody(&client.label));
         let whom = first.map_or_else(String::new, |client| {
             let likely = client.likely.as_ref().map(|likely| format!(", likely {}", printable(likely)));
             format!(" (most of {}{})", printable(&client.label), likely.unwrap_or_default())
