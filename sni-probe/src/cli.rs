@@ -3,6 +3,7 @@
 mod check;
 mod clients;
 mod collect;
+mod daemon;
 mod diagnose;
 mod events;
 mod evidence;
@@ -29,6 +30,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 pub(crate) use self::check::{CheckOptions, OfferedTls};
 pub(crate) use self::clients::ClientOptions;
 pub(crate) use self::collect::CollectOptions;
+pub(crate) use self::daemon::DaemonOptions;
 pub(crate) use self::diagnose::DiagnoseOptions;
 pub(crate) use self::events::{EventOptions, Events};
 pub(crate) use self::evidence::EvidenceOptions;

@@ -54,8 +54,8 @@ fn dispatch(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         cli::Command::Check(options) => check::run(&options),
         cli::Command::Logs(options) => logs::run(&options),
         cli::Command::Routes(options) => routes::run(&options),
-        cli::Command::Diagnose(_) => anyhow::bail!("not yet"),
-        cli::Command::Collect(_) => anyhow::bail!("not yet"),
+        cli::Command::Diagnose(options) => diagnose::run(&options),
+        cli::Command::Collect(options) => collect::run(&options),
         cli::Command::Man(options) => cli::man(&options),
         cli::Command::Completions(options) => Ok(cli::completions(&options)),
     }

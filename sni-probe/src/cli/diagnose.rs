@@ -1,7 +1,83 @@
 //! The command line of `diagnose`.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::Args;
 
-/// Say what is wrong, and what to change
-#[derive(Args, Clone, Debug)]
-pub(crate) struct DiagnoseOptions {}
+use super::DaemonOptions;
+
+/// Say why clients are refused, and what to change
+///
+/// Walks the decision tree that a person walks by hand: do clients come without SNI, does the gateway refuse them, is
+/// there a wildcard route, is it enabled, is it listed. Each input answers some of the questions; what no
+/// input answers is told as unknown. At least one input is needed.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_long_help = EPILOGUE)]
+pub(crate) struct DiagnoseOptions {
+    #[command(flatten)]
+    pub(crate) daemon: DaemonOptions,
+
+    /// Look only at what the daemon of --url sees from now on, for so long (1s to 10m)
+    ///
+    /// Its counts are since its start: after a fix they still tell of what was before.
+    #[arg(long = "for", value_name = "DURATION", requires = "url", value_parser = parse_span)]
+    pub(crate) span: Option<Duration>,
+
+    /// Metrics of a daemon, as a scrape of /metrics gives them, instead of --url
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "capture"])]
+    pub(crate) metrics: Option<PathBuf>,
+
+    /// Capture (pcap, pcapng) of what reaches the gateway, instead of --url
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    pub(crate) capture: Option<PathBuf>,
+
+    /// Access log of the gateway; may be repeated
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) logs: Vec<PathBuf>,
+
+    /// ApigeeRoutes or Gateways, as kubectl get -o yaml (or json) prints them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) routes: Option<PathBuf>,
+
+    /// Apigee's overrides.yaml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) overrides: Option<PathBuf>,
+
+    /// Read the routes from the cluster that kubectl would use
+    #[arg(long, conflicts_with = "routes")]
+    pub(crate) kube: bool,
+
+    /// Connect to the gateway with the name, without SNI, and with an unknown name
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) check: Option<String>,
+
+    /// Print one JSON object
+    #[arg(long, conflicts_with = "markdown")]
+    pub(crate) json: bool,
+
+    /// Print Markdown, for a ticket
+    #[arg(long)]
+    pub(crate) markdown: bool,
+}
+
+const EPILOGUE: &str = "\
+Examples:
+  sni-probe diagnose --url http://node-1:9917 --kube --overrides overrides.yaml --check api.example.com
+      Everything together: what the daemon saw, what is configured, what the gateway does now.
+  sni-probe diagnose --capture customer.pcapng --routes routes.yaml
+      Without a daemon; routes.yaml is of: kubectl get apigeeroutes -A -o yaml
+  sni-probe diagnose --logs ingress.log --routes routes.yaml --overrides overrides.yaml --markdown
+      For a ticket.
+  sni-probe diagnose --url http://node-1:9917 --for 2m
+      Only what comes in the next two minutes: after a fix.
+  sni-probe diagnose --metrics scrape.txt --json | jq -r .cause
+
+Exit codes:
+  0  nothing is wrong
+  1  a cause was found
+  2  could not tell; what was printed says which input would";
+
+fn parse_span(text: &str) -> Result<Duration, String> {
+    super::values::parse_duration(text, Duration::from_secs(1)..=Duration::from_mins(10), "1s to 10m")
+}

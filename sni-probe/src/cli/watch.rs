@@ -1,14 +1,13 @@
 //! The command line of `watch`.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 
-use super::ProbeOptions;
+use super::{DaemonOptions, ProbeOptions};
 
 /// Watch clients without SNI live in the terminal, on this machine or through a daemon
 ///
@@ -20,23 +19,8 @@ use super::ProbeOptions;
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = EPILOGUE)]
 pub(crate) struct WatchOptions {
-    /// Daemon to ask, instead of capturing here: no root is needed then
-    #[arg(long, env = "SNI_PROBE_URL", value_name = "URL")]
-    pub(crate) url: Option<String>,
-
-    /// User that the daemon knows (its --auth-file); goes with --password-file
-    #[arg(long, env = "SNI_PROBE_USER", value_name = "NAME", requires = "password_file")]
-    pub(crate) user: Option<String>,
-
-    /// File with the user's password, and nothing else
-    ///
-    /// A password on a command line would be seen by everyone on the machine.
-    #[arg(long, env = "SNI_PROBE_PASSWORD_FILE", value_name = "FILE", requires = "user")]
-    pub(crate) password_file: Option<PathBuf>,
-
-    /// Certificates by which to know the daemon, in PEM: its own if it is self-signed [default: Mozilla's list]
-    #[arg(long, env = "SNI_PROBE_CA", value_name = "FILE")]
-    pub(crate) ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) daemon: DaemonOptions,
 
     /// Time from one look to the next (250ms to 1h)
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_interval)]

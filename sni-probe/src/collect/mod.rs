@@ -1,1 +1,44 @@
 //! `collect`: what support asks for, in one file, without secrets.
+//!
+//! ```text
+//! sources (daemon, files, cluster, this machine) ─▶ redact ─▶ bundle (tar, zstd, MANIFEST.json)
+//! ```
+//!
+//! What cannot be collected is listed, and does not hinder the rest.
+
+mod bundle;
+mod cluster;
+mod limits;
+mod redact;
+mod sources;
+
+use std::process::ExitCode;
+
+use anyhow::ensure;
+
+use self::bundle::Bundle;
+use self::redact::Redactor;
+use crate::cli::{self, CollectOptions};
+
+/// Collects, and writes the bundle.
+///
+/// # Errors
+/// If nothing could be collected but what each machine has, or the bundle cannot be written.
+pub(crate) fn run(options: &CollectOptions) -> anyhow::Result<ExitCode> {
+    let redactor = Redactor::new(options.redact_addresses);
+    let mut bundle = Bundle::create(&options.output, redactor)?;
+    let is_worth_it = sources::collect(options, &mut bundle)?;
+    let (collected, missing) = (bundle.collected(), bundle.missing());
+    // Nobody needs a bundle that says only what machine this is.
+    ensure!(
+        is_worth_it,
+        "nothing could be collected: {}",
+        missing.first().map_or("", |missing| missing.reason.as_str())
+    );
+    for missing in missing {
+        cli::report(&format!("not collected: {}: {}", missing.name, missing.reason));
+    }
+    bundle.finish()?;
+    tracing::info!("{collected} files in {}", options.output.display());
+    Ok(ExitCode::SUCCESS)
+}

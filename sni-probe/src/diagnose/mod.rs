@@ -1,1 +1,100 @@
-//! `diagnose`: the whole tree of questions, what was found at each, the cause, and the fix.
+//! `diagnose`: what is wrong, and what to change.
+//!
+//! ```text
+//! daemon, metrics, capture ─▶ wire ─┐
+//! logs, routes, check ──────────────┴▶ inputs ─▶ tree (questions, evidence)
+//!                                            ├─▶ judge (cause) ─▶ fix
+//!                                            └─▶ show
+//! ```
+//!
+//! [`diagnose`] is pure: the same inputs, the same diagnosis.
+
+mod fix;
+mod inputs;
+mod judge;
+mod model;
+mod show;
+mod tree;
+mod wire;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use self::model::{Cause, Confidence, Diagnosis, Inputs};
+use crate::cli::DiagnoseOptions;
+use crate::{COULD_NOT_RUN, logging};
+
+/// A cause was found.
+const CAUSE_FOUND: u8 = 1;
+
+/// Gathers, diagnoses, prints.
+///
+/// # Errors
+/// If there is no input, one cannot be read, or nothing can be printed.
+pub(crate) fn run(options: &DiagnoseOptions) -> anyhow::Result<ExitCode> {
+    let diagnosis = diagnose(&inputs::gather(options)?);
+    let text = if options.json {
+        let mut json = serde_json::to_string(&diagnosis).context("cannot encode the diagnosis")?;
+        json.push('\n');
+        json
+    } else if options.markdown {
+        show::markdown(&diagnosis)
+    } else {
+        show::text(&diagnosis, logging::colour(&io::stdout()))
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        // Whoever has left knows enough; the exit code is for others.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(error).context("cannot write to standard output");
+        }
+        _ => {}
+    }
+    Ok(match diagnosis.cause {
+        Cause::NothingWrong => ExitCode::SUCCESS,
+        Cause::NotEnoughEvidence => ExitCode::from(COULD_NOT_RUN),
+        _ => ExitCode::from(CAUSE_FOUND),
+    })
+}
+
+/// Walks the tree.
+fn diagnose(inputs: &Inputs) -> Diagnosis {
+    let judgement = judge::judge(inputs);
+    let missing = if judgement.confidence == Confidence::Certain {
+        Vec::new()
+    } else {
+        missing(judgement.cause, inputs)
+    };
+    Diagnosis {
+        steps: tree::steps(inputs),
+        cause: judgement.cause,
+        sentence: judgement.sentence,
+        confidence: judgement.confidence,
+        missing,
+        fix: fix::fix(judgement.cause, inputs),
+    }
+}
+
+/// The inputs that would make sure, and what they would tell.
+fn missing(cause: Cause, inputs: &Inputs) -> Vec<String> {
+    let mut missing = Vec::new();
+    if inputs.wire.as_ref().is_none_or(|wire| wire.handshakes() == 0) {
+        missing.push("--url or --capture: whether clients come without SNI, and what becomes of them");
+    }
+    if inputs.routes.is_none() && !matches!(cause, Cause::NotTheGateway | Cause::TlsMismatch) {
+        missing.push(
+            "--routes or --kube, and --overrides: whether a wildcard route is there, enabled and listed",
+        );
+    }
+    if inputs.check.is_none() {
+        missing.push("--check HOST: whether the gateway serves clients without SNI now");
+    }
+    if cause == Cause::NotEnoughEvidence && inputs.wire.is_some() && inputs.routes.is_some() {
+        missing.push("--url with --for 1m: what becomes of clients from now on");
+    }
+    missing.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 //! ```
 
 mod evidence;
+mod handshakes;
 pub(crate) mod progress;
 mod report;
 mod selection;
@@ -27,9 +28,11 @@ use sni_probe_core::observation::Observation;
 use sni_probe_core::replay::Seen;
 
 use self::evidence::{Evidence, EvidenceCounts};
+pub(crate) use self::handshakes::handshakes;
 use self::progress::Progress;
 use self::report::Report;
 use self::session::Session;
+pub(crate) use self::summary::is_without_sni;
 use crate::COULD_NOT_RUN;
 use crate::cli::{self, ReplayOptions};
 

@@ -1,5 +1,7 @@
 //! The captures as one sequence of frames, and what of them was not seen.
 
+use std::time::Duration;
+
 use sni_probe::capture_file::Record;
 use sni_probe_common::counters::Counter;
 use sni_probe_core::TrackerConfig;
@@ -41,14 +43,15 @@ struct Capture {
 
 impl Session {
     pub(super) fn new(options: &ReplayOptions, fingerprints: Fingerprints) -> Self {
-        let config = TrackerConfig {
-            handshake_timeout: options.handshake_timeout,
-            preludes: true,
-            fingerprints,
-            ..TrackerConfig::default()
-        };
+        Self::on_ports(&options.ports, options.handshake_timeout, fingerprints)
+    }
+
+    /// Of gateways on these ports; none: on every port.
+    pub(super) fn on_ports(ports: &[u16], handshake_timeout: Duration, fingerprints: Fingerprints) -> Self {
+        let config =
+            TrackerConfig { handshake_timeout, preludes: true, fingerprints, ..TrackerConfig::default() };
         let every_port = || (1..=u16::MAX).collect();
-        let ports = if options.ports.is_empty() { every_port() } else { options.ports.clone() };
+        let ports = if ports.is_empty() { every_port() } else { ports.to_vec() };
         Self {
             replay: Replay::new(ports.iter().copied(), config),
             ports,

@@ -20,7 +20,7 @@ pub(super) const MAX_CLIENTS: usize = 16_384;
 const SHOWN_CLIENTS: usize = 100;
 
 /// Whether a hello with this class is one without SNI: nothing that a certificate could be chosen by.
-pub(super) fn is_without_sni(sni: SniClass) -> bool {
+pub(crate) fn is_without_sni(sni: SniClass) -> bool {
     matches!(sni, SniClass::Absent | SniClass::Empty | SniClass::Invalid)
 }
 

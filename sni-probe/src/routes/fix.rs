@@ -76,7 +76,7 @@ fn selector_yaml(selector: &[String]) -> String {
 }
 
 /// A string as it is where YAML takes it for nothing else, else in quotes.
-fn scalar(text: &str) -> String {
+pub(crate) fn scalar(text: &str) -> String {
     let is_plain = text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
     // Of YAML 1.1 as well, which kubectl reads.
@@ -85,6 +85,6 @@ fn scalar(text: &str) -> String {
 }
 
 /// A JSON string, which is one of YAML too.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

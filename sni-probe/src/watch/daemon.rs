@@ -18,13 +18,11 @@ use ureq::unversioned::transport::{Connector as _, TcpConnector};
 
 use self::trust::TrustingConnector;
 use super::Snapshot;
-use crate::cli::WatchOptions;
+use crate::cli::DaemonOptions;
 use crate::output::text::printable;
 
 /// From the request to the end of the answer; there are two or three requests.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes that are read of an answer that is an error.
-const MAX_REASON_BYTES: u64 = 4096;
 /// Bytes of an answer: 10,000 clients at 3 KB. Stops an endless answer.
 const MAX_ANSWER_BYTES: u64 = 32 * 1024 * 1024;
 /// Connections are kept for the next look, but not so long that the daemon closes them meanwhile.
@@ -33,13 +31,12 @@ const MAX_IDLE: Duration = Duration::from_secs(2);
 const MAX_PASSWORD_BYTES: usize = 1024;
 
 /// A daemon that can be asked.
-pub(super) struct Daemon {
+pub(crate) struct Daemon {
     agent: ureq::Agent,
     /// With scheme and without a slash at the end.
     base: String,
     /// The header `Authorization`.
     authorization: Option<String>,
-    wants_handshakes: bool,
 }
 
 impl Daemon {
@@ -47,7 +44,7 @@ impl Daemon {
     ///
     /// # Errors
     /// If the URL is none, or a file cannot be used.
-    pub(super) fn new(url: &str, options: &WatchOptions) -> anyhow::Result<Self> {
+    pub(crate) fn new(url: &str, options: &DaemonOptions) -> anyhow::Result<Self> {
         let base = base(url)?;
         let authorization = match (&options.user, &options.password_file) {
             (Some(user), Some(file)) => Some(authorization(user, file)?),
@@ -71,41 +68,69 @@ impl Daemon {
             }
             None => config.new_agent(),
         };
-        Ok(Self { agent, base, authorization, wants_handshakes: super::wants_handshakes(options) })
+        Ok(Self { agent, base, authorization })
     }
 
     /// Its URL.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.base.clone()
     }
 
-    /// Asks it.
+    /// Asks it for all that `watch` shows, and for its last handshakes if they are wanted.
     ///
     /// # Errors
     /// In one line: what went wrong, what to do. Which daemon it is the caller knows.
-    pub(super) fn fetch(&self) -> anyhow::Result<Snapshot> {
+    pub(crate) fn fetch(&self, with_handshakes: bool) -> anyhow::Result<Snapshot> {
         Ok(Snapshot {
             summary: self.get("/api/v1/summary")?,
             clients: self.get("/api/v1/clients")?,
-            handshakes: self.wants_handshakes.then(|| self.get("/api/v1/handshakes")).transpose()?,
+            handshakes: with_handshakes.then(|| self.get("/api/v1/handshakes")).transpose()?,
         })
     }
 
-    fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+    /// Asks for a page as text, such as `/metrics`.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`].
+    pub(crate) fn text(&self, path: &str) -> anyhow::Result<String> {
+        let body = self.page(path)?;
+        String::from_utf8(body)
+            .with_context(|| format!("{path}: the answer is no text; is this an sni-probe?"))
+    }
+
+    /// Asks for a page, and gives what it says with whatever status (`/readyz` speaks with 503 as well).
+    ///
+    /// # Errors
+    /// If no whole answer came.
+    pub(crate) fn answer(&self, path: &str) -> anyhow::Result<(StatusCode, Vec<u8>)> {
         let url = format!("{}{path}", self.base);
-        let mut request = self.agent.get(&url).header(header::ACCEPT, "application/json");
+        let mut request = self.agent.get(&url).header(header::ACCEPT, "*/*");
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
         let mut answer = request.call().map_err(|error| explain(&error))?;
-        if let Err(error) = self.check(answer.status(), path) {
-            // The daemon says itself what is wrong, in a line.
-            let said = answer.body_mut().with_config().limit(MAX_REASON_BYTES).read_to_string();
-            let said = said.ok().and_then(|text| text.lines().next().map(printable)).unwrap_or_default();
-            return Err(if said.is_empty() { error } else { anyhow!("{error:#} ({said})") });
+        // The body of a refusal is not waited for.
+        if answer.status().is_redirection() || answer.status() == StatusCode::UNAUTHORIZED {
+            return Ok((answer.status(), Vec::new()));
         }
         let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES);
         let body = body.read_to_vec().map_err(|error| explain(&error))?;
+        Ok((answer.status(), body))
+    }
+
+    /// Asks for a page that has to be there.
+    fn page(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let (status, body) = self.answer(path)?;
+        self.check(status, path).map_err(|error| {
+            // The daemon says itself what is wrong, in a line.
+            let said = String::from_utf8_lossy(&body).lines().next().map(printable).unwrap_or_default();
+            if said.is_empty() { error } else { anyhow!("{error:#} ({said})") }
+        })?;
+        Ok(body)
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let body = self.page(path)?;
         serde_json::from_slice(&body).map_err(|error| {
             anyhow!(
                 "{path}: the answer is not understood: {error}; is this an sni-probe of the same version?"
@@ -113,7 +138,9 @@ impl Daemon {
         })
     }
 
-    fn check(&self, status: StatusCode, path: &str) -> anyhow::Result<()> {
+    /// # Errors
+    /// If the status is not that of an answer.
+    pub(crate) fn check(&self, status: StatusCode, path: &str) -> anyhow::Result<()> {
         match status {
             StatusCode::OK => Ok(()),
             StatusCode::UNAUTHORIZED if self.authorization.is_some() => bail!(

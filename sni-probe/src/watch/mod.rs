@@ -9,7 +9,7 @@
 //! A source is a closure that gives a [`Snapshot`]. It is called in a thread of its own: however long it takes,
 //! keys are heeded.
 
-mod daemon;
+pub(crate) mod daemon;
 mod details;
 mod feed;
 mod help;
@@ -58,9 +58,10 @@ pub(crate) struct Snapshot {
 /// # Errors
 /// If it cannot run: the flags contradict each other, a file cannot be read, the terminal cannot be used.
 pub(crate) fn run(options: &WatchOptions) -> anyhow::Result<ExitCode> {
-    if let Some(url) = &options.url {
-        let daemon = Daemon::new(url, options)?;
-        return show(options, daemon.name(), move || daemon.fetch());
+    if let Some(url) = &options.daemon.url {
+        let daemon = Daemon::new(url, &options.daemon)?;
+        let with_handshakes = wants_handshakes(options);
+        return show(options, daemon.name(), move || daemon.fetch(with_handshakes));
     }
     let probe = Background::start(options.probe.clone())?;
     let board = Arc::clone(probe.board());

@@ -5,6 +5,7 @@
 mod captures;
 mod check;
 mod clients;
+mod diagnose;
 mod envoy;
 mod errors;
 mod evidence;

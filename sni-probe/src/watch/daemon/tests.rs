@@ -10,7 +10,7 @@ use axum::routing::get;
 
 use super::super::testing::answers;
 use super::*;
-use crate::cli::{self, Command};
+use crate::cli::{self, Command, WatchOptions};
 
 fn options(arguments: &[&str]) -> WatchOptions {
     let arguments = ["sni-probe", "watch", "--url", "http://unused"].iter().chain(arguments);
@@ -20,7 +20,7 @@ fn options(arguments: &[&str]) -> WatchOptions {
 }
 
 fn daemon(address: SocketAddr, arguments: &[&str]) -> Daemon {
-    Daemon::new(&format!("http://{address}"), &options(arguments)).unwrap()
+    Daemon::new(&format!("http://{address}"), &options(arguments).daemon).unwrap()
 }
 
 /// Serves `router` until the test process ends.
@@ -77,7 +77,7 @@ fn api(authorization: Option<&'static str>) -> Router {
 }
 
 fn error(daemon: &Daemon) -> String {
-    let error = format!("{:#}", daemon.fetch().unwrap_err());
+    let error = format!("{:#}", daemon.fetch(false).unwrap_err());
     assert!(!error.contains('\n'), "{error}");
     error
 }
@@ -91,11 +91,11 @@ fn assert_parts(error: &str, parts: &[&str]) {
 #[test]
 fn asks_for_what_is_shown() {
     let address = serve(api(None));
-    let snapshot = daemon(address, &["--format", "json"]).fetch().unwrap();
+    let snapshot = daemon(address, &["--format", "json"]).fetch(true).unwrap();
     assert_eq!(snapshot.summary.node, "node-1");
     assert_eq!(snapshot.clients.clients.len(), 3);
     assert_eq!(snapshot.handshakes.unwrap().handshakes.len(), 1);
-    assert!(daemon(address, &[]).fetch().unwrap().handshakes.is_none());
+    assert!(daemon(address, &[]).fetch(false).unwrap().handshakes.is_none());
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn user_and_password() {
     // base64 of "sre:secret"
     let address = serve(api(Some("Basic c3JlOnNlY3JldA==")));
     let right = file("right", "secret\n");
-    daemon(address, &["--user", "sre", "--password-file", &right]).fetch().unwrap();
+    daemon(address, &["--user", "sre", "--password-file", &right]).fetch(false).unwrap();
     let wrong = file("wrong", "guess");
     let refused = error(&daemon(address, &["--user", "sre", "--password-file", &wrong]));
     assert_parts(&refused, &["does not take this user and password", "--auth-file"]);
@@ -123,7 +123,7 @@ fn user_and_password() {
         (&file("two", "a\nb"), "expected one line"),
         (&file("long", &"x".repeat(MAX_PASSWORD_BYTES + 1)), "expected one line"),
     ] {
-        let options = options(&["--user", "sre", "--password-file", path]);
+        let options = options(&["--user", "sre", "--password-file", path]).daemon;
         let error = Daemon::new("http://n", &options).err().unwrap();
         assert_parts(&format!("{error:#}"), &[part]);
     }
@@ -158,7 +158,7 @@ fn answers_that_are_none() {
 #[test]
 fn https_of_a_daemon_that_speaks_http() {
     let address = serve_bytes(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
-    let daemon = Daemon::new(&format!("https://{address}"), &options(&[])).unwrap();
+    let daemon = Daemon::new(&format!("https://{address}"), &options(&[]).daemon).unwrap();
     assert_parts(&error(&daemon), &["does the daemon speak http, not https?"]);
 }
 

@@ -1,0 +1,94 @@
+//! Takes secrets out, and addresses if that is asked for.
+//!
+//! In YAML and JSON a secret is known by the name of its field ([`names`]); in any text by its form ([`text`]): keys in PEM,
+//! tokens with a known beginning, `name: value` with such a name. Rather too much is taken out than too little.
+
+mod addresses;
+mod names;
+mod text;
+mod tree;
+
+use anyhow::anyhow;
+use serde_json::Value;
+
+use self::addresses::Pseudonyms;
+
+/// What stands for a secret.
+const REDACTED: &str = "[redacted]";
+
+/// Redacts the texts of one bundle: the same address has the same pseudonym in all of them.
+#[derive(Debug)]
+pub(super) struct Redactor {
+    pseudonyms: Option<Pseudonyms>,
+    /// Secrets that were taken out so far.
+    count: u64,
+}
+
+impl Redactor {
+    /// With pseudonyms for addresses, or without.
+    pub(super) fn new(addresses: bool) -> Self {
+        Self { pseudonyms: addresses.then(Pseudonyms::default), count: 0 }
+    }
+
+    /// Whether addresses are replaced.
+    pub(super) fn is_for_addresses(&self) -> bool {
+        self.pseudonyms.is_some()
+    }
+
+    /// Secrets that were taken out so far.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Any text.
+    pub(super) fn text(&mut self, text: &str) -> String {
+        let text = text::redact(text, &mut self.count);
+        match &mut self.pseudonyms {
+            Some(pseudonyms) => pseudonyms.replace(&text),
+            None => text,
+        }
+    }
+
+    /// A command line.
+    pub(super) fn words(&mut self, words: impl Iterator<Item = String>) -> Vec<String> {
+        let words = words.map(Value::String).collect();
+        let Value::Array(words) = tree::redact(self, Value::Array(words)) else { return Vec::new() };
+        words.iter().map(|word| word.as_str().unwrap_or(REDACTED).to_owned()).collect()
+    }
+
+    /// YAML, of one or several documents, or JSON. Comments do not survive: secrets may be in them.
+    ///
+    /// # Errors
+    /// If it is neither: then no field has a name, and the secrets cannot be told.
+    pub(super) fn structured(&mut self, text: &str) -> anyhow::Result<String> {
+        if let Ok(value) = serde_json::from_str(text) {
+            return Ok(format!("{:#}\n", tree::redact(self, value)));
+        }
+        // The parser's message shows the lines around the error, with what secrets are in them.
+        let documents: Vec<Value> = tree::parse_yaml(text).ok_or_else(|| anyhow!("neither YAML nor JSON"))?;
+        let mut redacted = String::new();
+        for document in documents {
+            if !redacted.is_empty() {
+                redacted.push_str("---\n");
+            }
+            redacted.push_str(&tree::write_yaml(&tree::redact(self, document)));
+        }
+        Ok(redacted)
+    }
+
+    /// A JSON object a line; a line that is none is a text.
+    pub(super) fn json_lines(&mut self, text: &str) -> String {
+        let mut redacted = String::with_capacity(text.len());
+        for line in text.lines() {
+            match serde_json::from_str::<Value>(line) {
+                Ok(value) => redacted.push_str(&tree::redact(self, value).to_string()),
+                Err(_) => redacted.push_str(&self.text(line)),
+            }
+            redacted.push('\n');
+        }
+        redacted
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! Secrets of many forms: none of them is in what comes out.
+
+use super::Redactor;
+
+/// A word that is in no text but as a secret.
+const SECRET: &str = "hunter2x";
+
+fn structured(text: &str) -> String {
+    Redactor::new(false).structured(text).unwrap()
+}
+
+fn text(text: &str) -> String {
+    Redactor::new(false).text(text)
+}
+
+#[test]
+fn fields_with_the_names_of_secrets() {
+    for yaml in [
+        "password: hunter2x",
+        "a:\n  dbPassword: 'hunter2x'",
+        "serviceAccount: {type: service_account, private_key: hunter2x}",
+        "x-api-key: hunter2x",
+        "tls:\n  key: |\n    hunter2x\n    hunter2x",
+        "token:\n- hunter2x\n- hunter2x",
+        "env:\n- name: DB_PASSWORD\n  value: hunter2x",
+        "args: [--password, hunter2x, --token=hunter2x]",
+        "kind: Secret\ndata:\n  harmless: hunter2x",
+        "kind: Secret\nstringData: {a: hunter2x}",
+        "kind: SecretList\nitems:\n- data:\n    a: hunter2x",
+        "kind: List\nitems:\n- kind: Secret\n  data:\n    a: hunter2x",
+        "annotations:\n  last-applied: '{\"kind\":\"Secret\",\"data\":{\"a\":\"hunter2x\"}}'",
+        "config: |\n  cassandra:\n    auth:\n      jmx: {password: hunter2x}\n",
+        "config: |\n  db.password=hunter2x\n  other=1\n",
+        "url: https://user:hunter2x@example.com/",
+        "header: 'Authorization: Bearer hunter2x'",
+        "# password: hunter2x\na: 1",
+        "a: 1\n---\npassword: hunter2x\n",
+        "\"pass\\u0077ord\": hunter2x",
+        "password: 12345678",
+        "kind: ConfigMap\ndata:\n  key.pem: |\n    -----BEGIN EC PRIVATE KEY-----\n    hunter2x\n    -----END EC PRIVATE KEY-----\n",
+    ] {
+        let redacted = structured(yaml);
+        assert!(!redacted.contains(SECRET) && !redacted.contains("12345678"), "{yaml}\n=>\n{redacted}");
+    }
+}
+
+#[test]
+fn secrets_in_any_text() {
+    for line in [
+        "-----BEGIN RSA PRIVATE KEY-----\nhunter2x\n-----END RSA PRIVATE KEY-----",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\\nhunter2x\\n-----END ENCRYPTED PRIVATE KEY-----\\n",
+        "-----BEGIN PRIVATE KEY-----\nhunter2x and no end",
+        "authorization: bearer hunter2x",
+        "Authorization: Basic hunter2x==",
+        "sent Bearer hunter2x to",
+        "password=hunter2x&user=a",
+        "password = \"hunter2x and a \\\" more hunter2x\"",
+        "{\\\"token\\\": \\\"hunter2x\\\"}",
+        "run --password hunter2x --verbose",
+        "export API_KEY='hunter2x'",
+        "token:hunter2x",
+        "secret=>hunter2x",
+        "https://hunter2x:hunter2x@example.com:443/",
+        "got eyJhbGciOi.hunter2x.hunter2x",
+        "AIzaSyAAAAAAAAAAAAAAhunter2x",
+        "ya29.AAAAAAAAAAAAAAAAhunter2x",
+        "ghp_AAAAAAAAAAAAAAAAhunter2x",
+        "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0thunter2x",
+    ] {
+        let redacted = text(line);
+        assert!(!redacted.contains(SECRET), "{line}\n=>\n{redacted}");
+        assert!(redacted.contains("[redacted]"), "{redacted}");
+    }
+}
+
+#[test]
+fn what_support_needs_stays() {
+    let overrides = "\
+virtualhosts:
+- name: dev-grp
+  selector:
+    app: apigee-ingressgateway
+  sslCertPath: ./certs/keystore_dev-grp.pem
+  sslKeyPath: ./certs/keystore_dev-grp.key
+  additionalGateways: [\"non-sni\"]
+";
+    let read = |text: &str| serde_saphyr::from_str::<serde_json::Value>(text).unwrap();
+    assert_eq!(read(&structured(overrides)), read(overrides));
+    let route =
+        "{\"spec\": {\"ports\": [{\"tls\": {\"credentialName\": \"dev\"}}], \"enableNonSniClient\": true}}";
+    assert_eq!(read(&structured(route)), read(route));
+    let toleration = "tolerations:\n- key: dedicated\n  operator: Exists\n";
+    assert_eq!(read(&structured(toleration)), read(toleration));
+    let reference = "env:\n- name: DB_PASSWORD\n  valueFrom: {secretKeyRef: {name: db, key: pw}}\n";
+    assert_eq!(read(&structured(reference)), read(reference));
+    for line in [
+        "sni_probe_handshakes_total{outcome=\"reset_by_gateway\",sni=\"absent\",source=\"other\"} 7",
+        "https://example.com/?a=b",
+        "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+        "key_share 1",
+        "\u{1f511} = ü",
+    ] {
+        assert_eq!(text(line), line);
+    }
+}
+
+#[test]
+fn what_is_no_yaml_is_refused_without_showing_it() {
+    let error = Redactor::new(false).structured("a:\n\t- password: hunter2x\n b").unwrap_err();
+    assert!(!format!("{error:#}").contains(SECRET));
+}
+
+#[test]
+fn events_stay_lines() {
+    let lines = "{\"client\":\"192.0.2.7:1\",\"token\":\"hunter2x\"}\nno JSON token=hunter2x\n";
+    let redacted = Redactor::new(true).json_lines(lines);
+    assert_eq!(redacted, "{\"client\":\"ipv4-1:1\",\"token\":\"[redacted]\"}\nno JSON token=[redacted]\n");
+}
+
+#[test]
+fn trees_deeper_than_any_are_taken_out() {
+    let deep = format!("{}\"hunter2x\"{}", "[".repeat(100), "]".repeat(100));
+    assert!(!structured(&deep).contains(SECRET));
+}
+
+#[test]
+fn a_command_line() {
+    let words = ["sni-probe", "--token", "hunter2x", "--password-file", "pw"].map(str::to_owned);
+    let redacted = Redactor::new(false).words(words.into_iter());
+    assert_eq!(redacted, ["sni-probe", "--token", "[redacted]", "--password-file", "pw"]);
+}

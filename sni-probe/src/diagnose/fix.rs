@@ -1,0 +1,323 @@
+//! What to do about a cause: YAML, commands, words for the client's owner.
+
+mod yaml;
+
+use self::yaml::{apigee_route, envoy_chain, gateway_listener, istio_server, overrides};
+use super::judge::{is_routed, refused_names};
+use super::model::{Cause, Document, Fix, Inputs};
+use crate::output::text::printable_within;
+use crate::routes::report::{FindingCode, Route, RoutesReport};
+
+/// Names that are told to add to a route.
+const MAX_NAMES: usize = 20;
+/// What stands for something that no input tells; to be replaced.
+const CREDENTIAL: &str = "CREDENTIAL_NAME";
+/// Characters of a name: as long as a host name may be (RFC 1035), for it is to be typed.
+const MAX_NAME: usize = 255;
+
+/// The fix; `None` where there is nothing to change, or it is not known what.
+pub(super) fn fix(cause: Cause, inputs: &Inputs) -> Option<Fix> {
+    let host = host(inputs);
+    match cause {
+        Cause::NoWildcardRoute | Cause::NonSniClientNotEnabled | Cause::NotInAdditionalGateways => {
+            let (documents, commands) = let_them_in(inputs, &host);
+            Some(Fix { documents, commands, client_owner: switch_sni_on(&host) })
+        }
+        Cause::LoadBalancer => {
+            let (documents, commands) = let_them_in(inputs, &host);
+            let client_owner = vec![
+                "Nothing to change at the load balancer: it cannot send SNI to a backend. Keep the wildcard route."
+                    .to_owned(),
+                "Tell sni-probe that these clients are expected: --expected-non-sni gcp-lb".to_owned(),
+            ];
+            Some(Fix { documents, commands, client_owner })
+        }
+        Cause::UnknownName => Some(add_name(inputs, &host)),
+        Cause::TlsMismatch => Some(speak_newer(inputs, &host)),
+        Cause::NotTheGateway => Some(look_between(&host)),
+        Cause::NothingWrong | Cause::NotEnoughEvidence => None,
+    }
+}
+
+/// The kind of gateway, as far as the routes tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Platform {
+    Apigee,
+    Istio,
+    GatewayApi,
+    /// Nothing is known of it: all are shown.
+    Unknown,
+}
+
+fn platform(routes: Option<&RoutesReport>) -> Platform {
+    let Some(routes) = routes else { return Platform::Unknown };
+    let has = |kind: &str| routes.routes.iter().any(|route| route.kind == kind);
+    if has("ApigeeRoute") || !routes.virtual_hosts.is_empty() {
+        Platform::Apigee
+    } else if has("Gateway (Istio)") {
+        Platform::Istio
+    } else if has("Gateway (Gateway API)") {
+        Platform::GatewayApi
+    } else {
+        Platform::Unknown
+    }
+}
+
+/// A name that the gateway serves, for examples.
+fn host(inputs: &Inputs) -> String {
+    let checked = inputs.check.as_ref().and_then(|check| {
+        check.attempts.iter().find_map(|attempt| {
+            attempt.certificate.as_ref().filter(|it| it.matches_host).and(attempt.server_name.clone())
+        })
+    });
+    let routes = inputs.routes.iter().flat_map(|routes| &routes.routes);
+    let configured = routes.flat_map(|route| &route.hostnames).find(|host| !host.contains('*')).cloned();
+    word(&checked.or(configured).unwrap_or_else(|| "api.example.com".to_owned()))
+}
+
+/// Lets clients without SNI in.
+fn let_them_in(inputs: &Inputs, host: &str) -> (Vec<Document>, Vec<String>) {
+    let routes = inputs.routes.as_ref();
+    let platform = platform(routes);
+    let (mut documents, mut commands) = (Vec::new(), Vec::new());
+    if matches!(platform, Platform::Apigee | Platform::Unknown) {
+        apigee(routes, &mut documents, &mut commands);
+    }
+    let named = routes.and_then(|routes| routes.routes.first());
+    match platform {
+        Platform::Apigee => {}
+        Platform::Istio | Platform::GatewayApi => {
+            let file = named.map_or("gateway.yaml".to_owned(), |route| {
+                format!("{}.yaml", word(route.name.split(['/', ' ']).next().unwrap_or_default()))
+            });
+            let credential = named.and_then(|route| route.credential.as_deref()).unwrap_or(CREDENTIAL);
+            let yaml = if platform == Platform::Istio {
+                istio_server(credential)
+            } else {
+                gateway_listener(credential)
+            };
+            let note = "Add this beside what is there, then apply the file.".to_owned();
+            commands.push(format!("kubectl apply -f {file}"));
+            documents.push(Document { file, note, yaml });
+        }
+        Platform::Unknown => {
+            documents.push(Document {
+                file: "gateway.yaml".to_owned(),
+                note: "Instead, if the gateway is plain Istio: add this server to its Gateway.".to_owned(),
+                yaml: istio_server(CREDENTIAL),
+            });
+            documents.push(Document {
+                file: "envoy.yaml".to_owned(),
+                note: "Instead, if it is plain Envoy: add this chain to the listener, without filter_chain_match."
+                    .to_owned(),
+                yaml: envoy_chain(),
+            });
+        }
+    }
+    commands.push(format!("sni-probe check {host}"));
+    (documents, commands)
+}
+
+/// The wildcard ApigeeRoute, the lines of overrides.yaml, and how to apply them; only what is not so already.
+fn apigee(routes: Option<&RoutesReport>, documents: &mut Vec<Document>, commands: &mut Vec<String>) {
+    let has = |codes: &[FindingCode]| {
+        routes.is_none_or(|routes| routes.findings.iter().any(|finding| codes.contains(&finding.code)))
+    };
+    let wildcard = routes
+        .and_then(|routes| routes.routes.iter().find(|route| route.wildcard && route.kind == "ApigeeRoute"));
+    let others = || routes.into_iter().flat_map(|routes| &routes.routes);
+    let credential = wildcard.and_then(|route| route.credential.as_deref());
+    let credential = credential.or_else(|| others().find_map(|route| route.credential.as_deref()));
+    let of_any = |value: fn(&Route) -> &str| wildcard.or_else(|| others().next()).map(value);
+    let namespace =
+        of_any(|route| &route.namespace).filter(|namespace| !namespace.is_empty()).unwrap_or("apigee");
+    let name = wildcard.map_or("non-sni", |route| &route.name);
+    let is_route_right = wildcard.is_some()
+        && !has(&[
+            FindingCode::NoWildcardRoute,
+            FindingCode::NonSniClientNotEnabled,
+            FindingCode::SelectorMismatch,
+            FindingCode::NoCredential,
+            FindingCode::TlsNotTerminated,
+        ]);
+    if !is_route_right {
+        let (file, yaml) = apigee_route(namespace, name, credential.unwrap_or(CREDENTIAL));
+        let note = match (wildcard, credential) {
+            (Some(_), _) => format!("Change the ApigeeRoute {} to this.", printable(name)),
+            (None, Some(_)) => {
+                "Create this ApigeeRoute. All its clients get the certificate of credentialName.".to_owned()
+            }
+            (None, None) => {
+                "Create this ApigeeRoute; put the Secret of the certificate that clients without SNI get for \
+                 CREDENTIAL_NAME."
+                    .to_owned()
+            }
+        };
+        if credential.is_none() {
+            commands.push(format!(
+                "kubectl -n {} get apigeeroutes -o yaml | grep credentialName",
+                word(namespace)
+            ));
+        }
+        commands.push(format!("kubectl apply -n {} -f {file}", word(namespace)));
+        documents.push(Document { file, note, yaml });
+    }
+    let is_listed = wildcard.is_some()
+        && !has(&[FindingCode::NotInAdditionalGateways, FindingCode::UnknownAdditionalGateway]);
+    if !is_listed {
+        let hosts = routes.map_or(&[][..], |routes| &routes.virtual_hosts);
+        let names = if hosts.is_empty() {
+            vec!["ENVIRONMENT_GROUP".to_owned()]
+        } else {
+            hosts.iter().map(|host| printable(&host.name)).collect()
+        };
+        documents.push(Document {
+            file: "overrides.yaml".to_owned(),
+            note: "Set additionalGateways of each of these entries; leave their other lines as they are."
+                .to_owned(),
+            yaml: overrides(hosts, &names, name),
+        });
+        for group in names.iter().map(|name| word(name)) {
+            commands.push(format!(
+                "helm upgrade {group} apigee-virtualhost/ -n {} --set envgroup={group} -f overrides.yaml",
+                word(namespace)
+            ));
+        }
+    }
+}
+
+/// Serves names that were refused, or has them corrected.
+fn add_name(inputs: &Inputs, host: &str) -> Fix {
+    let routes = inputs.routes.as_ref();
+    let unknown = refused_names(inputs).filter(|name| routes.is_none_or(|routes| !is_routed(routes, name)));
+    // A log may have anything for a name.
+    let mut names: Vec<String> =
+        unknown.filter(|name| is_plain(name)).take(MAX_NAMES).map(str::to_owned).collect();
+    if names.is_empty() {
+        names.push("HOST_NAME".to_owned());
+    }
+    let platform = platform(routes);
+    let (mut documents, mut commands) = (Vec::new(), Vec::new());
+    if matches!(platform, Platform::Apigee | Platform::Unknown) {
+        let group = routes.and_then(|routes| routes.virtual_hosts.first());
+        let group = group.map_or_else(|| "ENVIRONMENT_GROUP".to_owned(), |group| printable(&group.name));
+        commands.push(format!(
+            "# If the gateway is to serve {}: add it to the environment group {group}, in the Apigee console under \
+             Management > Environments > Environment Groups; its certificate must have the name",
+            names.join(", ")
+        ));
+        commands
+            .push("kubectl -n apigee get apigeeroutes -o jsonpath='{.items[*].spec.hostnames}'".to_owned());
+    }
+    if platform != Platform::Apigee {
+        documents.push(Document {
+            file: "gateway.yaml".to_owned(),
+            note: "If the gateway is to serve the name (Istio): add it to the hosts of the server whose certificate has it."
+                .to_owned(),
+            yaml: yaml::hosts(&names),
+        });
+    }
+    commands.push(format!("sni-probe check {}", names[0]));
+    let served: Vec<String> = routes
+        .into_iter()
+        .flat_map(|routes| &routes.routes)
+        .flat_map(|route| &route.hostnames)
+        .filter(|name| *name != "*")
+        .take(MAX_NAMES)
+        .map(|name| printable(name))
+        .collect();
+    let served = if served.is_empty() { host.to_owned() } else { served.join(", ") };
+    let client_owner = vec![
+        format!(
+            "Your client asks for {}, which this gateway does not serve. It serves: {served}",
+            names.join(", ")
+        ),
+        "The name in the URL is the name that is sent; a Host header does not change it.".to_owned(),
+        format!("curl --resolve {host}:443:GATEWAY_IP https://{host}/"),
+    ];
+    Fix { documents, commands, client_owner }
+}
+
+/// Has the client speak a version that the gateway speaks.
+fn speak_newer(inputs: &Inputs, host: &str) -> Fix {
+    let mut documents = Vec::new();
+    let strict = inputs.routes.iter().flat_map(|routes| &routes.routes);
+    for route in strict.filter(|route| route.kind == "ApigeeRoute" && route.min_tls_version.is_some()).take(1)
+    {
+        documents.push(Document {
+            file: format!("{}.yaml", printable(&route.name)),
+            note: "Only if the client cannot be changed: TLS 1.0 and 1.1 are not safe (RFC 8996).".to_owned(),
+            yaml: yaml::min_version(),
+        });
+    }
+    Fix {
+        documents,
+        commands: vec![
+            format!("sni-probe check {host} --tls 1.2"),
+            format!("sni-probe check {host} --tls 1.3"),
+            format!("openssl s_client -connect {host}:443 -servername {host} -tls1_2 </dev/null"),
+        ],
+        client_owner: vec![
+            "Your client and the gateway have no TLS version or cipher suite in common. Let the client offer TLS 1.2 or 1.3 \
+             with ECDHE and AES-GCM."
+                .to_owned(),
+            "Java: 7 needs -Djdk.tls.client.protocols=TLSv1.2; 8u261 and later offer TLS 1.3.".to_owned(),
+            "OpenSSL: 1.0.1 or later; Python: ssl.create_default_context(); .NET: 4.7 or later, SslProtocols.None.".to_owned(),
+        ],
+    }
+}
+
+/// Finds out who ends the connections.
+fn look_between(host: &str) -> Fix {
+    Fix {
+        documents: Vec::new(),
+        commands: vec![
+            format!("sni-probe check {host}"),
+            "sudo tcpdump -n -i any -s 0 -w gateway.pcap tcp port 443".to_owned(),
+            "sni-probe replay gateway.pcap".to_owned(),
+        ],
+        client_owner: vec![
+            "The gateway did not reset your connection. Capture on the client's side at the same time: if a reset arrives \
+             there that the gateway did not send, a firewall, proxy or load balancer in between made it."
+                .to_owned(),
+            "Timeouts after the hello are often an MTU too small for a hello of 1,500 bytes and more (post-quantum): try with \
+             a smaller MTU."
+                .to_owned(),
+            "A client that ends the handshake itself may not trust the certificate: see its own log.".to_owned(),
+        ],
+    }
+}
+
+/// How to have a client send SNI.
+fn switch_sni_on(host: &str) -> Vec<String> {
+    vec![
+        format!("Your client connects without SNI: let it use the name {host} and not an IP address."),
+        format!(
+            "curl: curl --resolve {host}:443:GATEWAY_IP https://{host}/ (not https://GATEWAY_IP/ with -H Host)"
+        ),
+        format!(
+            "Java: SSLParameters.setServerNames(List.of(new SNIHostName(\"{host}\"))); do not set \
+             -Djsse.enableSNIExtension=false; a HostnameVerifier of your own switches it off in Java 8 before 8u141"
+        ),
+        format!("Python: context.wrap_socket(sock, server_hostname=\"{host}\")"),
+        format!("Node.js: https.request({{ host: \"GATEWAY_IP\", servername: \"{host}\" }})"),
+        format!("Go: &tls.Config{{ServerName: \"{host}\"}}"),
+        format!("To see it: openssl s_client -connect GATEWAY_IP:443 -servername {host} </dev/null"),
+    ]
+}
+
+/// Whether a word means itself to a shell.
+fn is_plain(word: &str) -> bool {
+    let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    !word.is_empty() && word.len() <= MAX_NAME && !word.starts_with('-') && word.bytes().all(is_usual)
+}
+
+/// A name as a word of a command that somebody will copy into a shell.
+fn word(name: &str) -> String {
+    if is_plain(name) { name.to_owned() } else { format!("'{}'", printable(name).replace('\'', "'\\''")) }
+}
+
+/// A name fit for a terminal, whole.
+fn printable(name: &str) -> String {
+    printable_within(MAX_NAME, name)
+}

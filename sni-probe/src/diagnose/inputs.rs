@@ -1,0 +1,102 @@
+//! Gathers what a diagnosis is made from. Here the verbs meet.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Context as _, bail, ensure};
+
+use super::model::Inputs;
+use super::wire::{self, Scrape, WireFacts};
+use crate::cli::{CheckOptions, DiagnoseOptions, LogsOptions, RoutesOptions};
+use crate::routes::report::RoutesReport;
+use crate::watch::daemon::Daemon;
+use crate::{check, logs, routes};
+
+/// Bytes of a file with metrics: 10,000 clients with a dozen series each. Stops a file that is something else.
+const MAX_SCRAPE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Reads all that the options name. The active check comes last: what it sends is not to be counted as a client's.
+///
+/// # Errors
+/// If no input is named, or one cannot be read.
+pub(super) fn gather(options: &DiagnoseOptions) -> anyhow::Result<Inputs> {
+    let DiagnoseOptions { daemon, metrics, capture, logs, routes, overrides, kube, check, .. } = options;
+    let has_wire = daemon.url.is_some() || metrics.is_some() || capture.is_some();
+    let has_routes = routes.is_some() || overrides.is_some() || *kube;
+    if !has_wire && logs.is_empty() && !has_routes && check.is_none() {
+        bail!(
+            "nothing to diagnose from; name at least one of --url, --metrics, --capture, --logs, --routes, --overrides, \
+             --kube, --check"
+        );
+    }
+    Ok(Inputs {
+        wire: wire(options)?,
+        logs: (!logs.is_empty()).then(|| logs::read(&LogsOptions::of(logs.clone()))).transpose()?,
+        routes: has_routes.then(|| read_routes(options)).transpose()?,
+        check: check.as_deref().map(|target| check::examine(&CheckOptions::of(target))).transpose()?,
+    })
+}
+
+fn wire(options: &DiagnoseOptions) -> anyhow::Result<Option<WireFacts>> {
+    if let Some(url) = &options.daemon.url {
+        return live(url, options).map(Some);
+    }
+    if let Some(file) = &options.metrics {
+        let name = file.display().to_string();
+        let scrape = Scrape::parse(&text(file)?).with_context(|| format!("--metrics {name}"))?;
+        return Ok(Some(scrape.facts(&name, None)));
+    }
+    options.capture.as_deref().map(wire::of_capture).transpose()
+}
+
+/// Asks a daemon: its metrics for the counts, its API for what software clients likely are.
+fn live(url: &str, options: &DiagnoseOptions) -> anyhow::Result<WireFacts> {
+    let daemon = Daemon::new(url, &options.daemon)?;
+    let name = daemon.name();
+    let scrape = || -> anyhow::Result<Scrape> { Scrape::parse(&daemon.text("/metrics")?) };
+    let ask = || {
+        let first = scrape()?;
+        let scrape = match options.span {
+            Some(span) => {
+                tracing::info!("looking at {name} for {}", humantime::format_duration(span));
+                thread::sleep(span);
+                scrape()?.since(&first)
+            }
+            None => first,
+        };
+        anyhow::Ok((scrape, daemon.fetch(false)?))
+    };
+    let (scrape, snapshot) = ask().with_context(|| name.clone())?;
+    let mut facts = scrape.facts(&name, Some(&snapshot.clients));
+    if options.span.is_none() {
+        facts.remarks.push(format!(
+            "counted since {} (--for looks only at what comes from now on)",
+            snapshot.summary.started
+        ));
+    }
+    if !snapshot.summary.ready {
+        facts.remarks.push("not every interface is watched: this may be a part of the truth".to_owned());
+    }
+    Ok(facts)
+}
+
+fn text(file: &Path) -> anyhow::Result<String> {
+    let name = file.display();
+    let mut text = String::new();
+    let opened = File::open(file).with_context(|| format!("cannot open {name}"))?;
+    let read = opened.take(MAX_SCRAPE_BYTES + 1).read_to_string(&mut text);
+    read.with_context(|| format!("{name}: expected text"))?;
+    ensure!(
+        text.len() as u64 <= MAX_SCRAPE_BYTES,
+        "{name}: more than {MAX_SCRAPE_BYTES} bytes; is this a scrape?"
+    );
+    Ok(text)
+}
+
+fn read_routes(options: &DiagnoseOptions) -> anyhow::Result<RoutesReport> {
+    let files = options.routes.iter().cloned().collect();
+    let DiagnoseOptions { overrides, kube, .. } = options.clone();
+    routes::read(&RoutesOptions { files, overrides, kube, ..RoutesOptions::empty() })
+}

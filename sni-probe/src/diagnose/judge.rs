@@ -1,0 +1,406 @@
+//! What is wrong, out of what is known.
+//!
+//! The wire is proof, and outweighs the log; the log outweighs what is configured. What is refused most is the cause.
+
+use super::model::{Cause, Confidence, Inputs};
+use super::wire::{WireFacts, is_load_balancer};
+use crate::check::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, Verdict};
+use crate::logs::report::LogsReport;
+use crate::output::text::printable;
+use crate::routes::report::{Finding, FindingCode, RoutesReport};
+
+/// Failures without the gateway's doing are noise below one of so many handshakes: clients that change their minds.
+const NOISE: u64 = 20;
+/// Words in the gateway's log of a handshake for which there is no common version or cipher suite.
+const MISMATCH_WORDS: [&str; 6] = [
+    "UNSUPPORTED_PROTOCOL",
+    "NO_SHARED_CIPHER",
+    "WRONG_VERSION",
+    "PROTOCOL_VERSION",
+    "HANDSHAKE_FAILURE",
+    "VERSION_TOO_LOW",
+];
+
+/// A cause, how sure it is, and why.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    pub(super) cause: Cause,
+    pub(super) confidence: Confidence,
+    pub(super) sentence: String,
+}
+
+/// Finds the cause.
+pub(super) fn judge(inputs: &Inputs) -> Judgement {
+    let wire = inputs.wire.as_ref().filter(|wire| wire.handshakes() > 0);
+    if let Some(wire) = wire {
+        let is_served = serves_without_sni(inputs);
+        let without = wire.refused_without_sni(is_served);
+        let named = wire.refused_with_name();
+        let mismatches = wire.mismatches(is_served);
+        if without.max(named).max(mismatches) > 0 {
+            return if without >= named.max(mismatches) {
+                without_sni(inputs, &Refused::on_the_wire(wire, without))
+            } else if named >= mismatches {
+                unknown_name(inputs, named)
+            } else {
+                mismatch(mismatches)
+            };
+        }
+        if let Some(judgement) = elsewhere(inputs, wire) {
+            return judgement;
+        }
+    }
+    match &inputs.logs {
+        Some(logs) if logs.entries > 0 => by_logs(inputs, logs, wire),
+        _ => match wire {
+            Some(wire) => nothing_wrong(inputs, wire),
+            None => by_configuration(inputs),
+        },
+    }
+}
+
+/// Whether clients without SNI can be served, as far as anything tells.
+pub(super) fn serves_without_sni(inputs: &Inputs) -> bool {
+    inputs.wire.as_ref().is_some_and(|wire| wire.served_without_sni() > 0)
+        || inputs.routes.as_ref().is_some_and(|routes| routes.serves_non_sni == Some(true))
+        || inputs.check.as_ref().is_some_and(is_served_now)
+}
+
+/// Whether the active check was served without SNI.
+fn is_served_now(check: &CheckReport) -> bool {
+    matches!(check.verdict, Verdict::NonSniSameCertificate | Verdict::NonSniOtherCertificate)
+}
+
+/// Clients without SNI that were refused.
+struct Refused {
+    count: u64,
+    of: &'static str,
+    /// Whom, in words; empty if that is not known.
+    whom: String,
+    is_load_balancer: bool,
+    /// On the wire it was seen that there was no SNI.
+    is_proven: bool,
+}
+
+impl Refused {
+    fn on_the_wire(wire: &WireFacts, count: u64) -> Self {
+        // Labels that stand for many are nobody.
+        let is_somebody = |label: &str| !matches!(label, "other" | "expected");
+        let mut refused = wire.clients.iter().filter(|client| client.refusals.refused > 0);
+        let first = refused.find(|client| is_somebody(&client.label));
+        let whom = first.map_or_else(String::new, |client| {
+            let likely = client.likely.as_ref().map(|likely| format!(", likely {}", printable(likely)));
+            format!(" (most of {}{})", printable(&client.label), likely.unwrap_or_default())
+        });
+        let is_load_balancer = wire.is_mostly_load_balancers();
+        Self { count, of: "handshakes", whom, is_load_balancer, is_proven: true }
+    }
+
+    fn in_the_log(logs: &LogsReport, count: u64) -> Self {
+        let whom = logs.by_client.first();
+        let all: u64 = logs.by_client.iter().map(|client| client.count).sum();
+        let of_load_balancers = logs.by_client.iter().filter(|client| is_load_balancer(&client.name));
+        let of_load_balancers: u64 = of_load_balancers.map(|client| client.count).sum();
+        Self {
+            count,
+            of: "connections in the log",
+            whom: whom.map_or_else(String::new, |client| format!(" (most of {})", printable(&client.name))),
+            is_load_balancer: of_load_balancers > 0 && of_load_balancers * 2 >= all,
+            is_proven: logs.joined.is_some(),
+        }
+    }
+}
+
+/// Clients without SNI are refused: what does the configuration say?
+fn without_sni(inputs: &Inputs, refused: &Refused) -> Judgement {
+    let Refused { count, of, whom, is_load_balancer, is_proven } = refused;
+    let what = format!("{count} {of} without SNI were refused{whom}");
+    let routes = inputs.routes.as_ref();
+    let is_configured = routes.is_some_and(|routes| routes.serves_non_sni == Some(true));
+    let is_served_now = inputs.check.as_ref().is_some_and(is_served_now);
+    if is_served_now && routes.is_none_or(|routes| routes.serves_non_sni != Some(false)) {
+        return Judgement {
+            cause: Cause::NothingWrong,
+            confidence: Confidence::Likely,
+            sentence: format!("Nothing is wrong any more: {what}, but the gateway serves such clients now."),
+        };
+    }
+    if is_configured {
+        return Judgement {
+            cause: Cause::NotEnoughEvidence,
+            confidence: Confidence::Unknown,
+            sentence: format!(
+                "{what}, yet the configuration serves such clients; it cannot be told whether that was before the \
+                 configuration was applied."
+            ),
+        };
+    }
+    let (cause, why) = match routes.and_then(configured_wrong) {
+        Some((cause, why)) => (cause, why),
+        None => (Cause::NoWildcardRoute, "no route takes them".to_owned()),
+    };
+    let confidence = if *is_proven && routes.is_some() { Confidence::Certain } else { Confidence::Likely };
+    if *is_load_balancer {
+        return Judgement {
+            cause: Cause::LoadBalancer,
+            confidence,
+            sentence: format!(
+                "A load balancer of Google Cloud speaks to the gateway without SNI, as all of them do: {what}, and \
+                 {why}."
+            ),
+        };
+    }
+    Judgement { cause, confidence, sentence: format!("Clients send no SNI: {what}, and {why}.") }
+}
+
+/// The first thing that keeps clients without SNI out, and which of the causes that is.
+fn configured_wrong(routes: &RoutesReport) -> Option<(Cause, String)> {
+    let find = |codes: &[FindingCode]| routes.findings.iter().find(|finding| codes.contains(&finding.code));
+    let place = |finding: &Finding| format!("{} {}", printable(&finding.object), printable(&finding.path));
+    let is = |finding: &Finding| {
+        format!("is {} and should be {}", printable(&finding.value), printable(&finding.expected))
+    };
+    if find(&[FindingCode::NoWildcardRoute]).is_some() {
+        return Some((Cause::NoWildcardRoute, "no route has the host name *".to_owned()));
+    }
+    if let Some(finding) = find(&[FindingCode::NonSniClientNotEnabled]) {
+        let why = format!("the wildcard route does not enable them: {} {}", place(finding), is(finding));
+        return Some((Cause::NonSniClientNotEnabled, why));
+    }
+    if let Some(finding) =
+        find(&[FindingCode::NotInAdditionalGateways, FindingCode::UnknownAdditionalGateway])
+    {
+        let why = format!("the wildcard route is not listed: {} {}", place(finding), is(finding));
+        return Some((Cause::NotInAdditionalGateways, why));
+    }
+    // The wildcard route is there, and not in effect: as if it were not.
+    routes.findings.first().map(|finding| {
+        let why = format!("the wildcard route is not in effect: {} {}", place(finding), is(finding));
+        (Cause::NoWildcardRoute, why)
+    })
+}
+
+/// Clients with a name are refused.
+fn unknown_name(inputs: &Inputs, count: u64) -> Judgement {
+    let names: Vec<&str> = refused_names(inputs).collect();
+    let first = names.first().map_or_else(String::new, |name| format!(" (most with {})", printable(name)));
+    let what = format!("{count} connections with a name were refused{first}");
+    let routes = inputs.routes.as_ref().filter(|routes| !routes.routes.is_empty());
+    let all_served =
+        routes.is_some_and(|routes| !names.is_empty() && names.iter().all(|name| is_routed(routes, name)));
+    if all_served {
+        return Judgement {
+            cause: Cause::NotEnoughEvidence,
+            confidence: Confidence::Unknown,
+            sentence: format!("{what}, though a route has the name; see whether that route is running."),
+        };
+    }
+    let confidence =
+        if routes.is_some() && !names.is_empty() { Confidence::Certain } else { Confidence::Likely };
+    let sentence = format!("Clients send a name that no route serves: {what}.");
+    Judgement { cause: Cause::UnknownName, confidence, sentence }
+}
+
+/// Names that the gateway refused, most often first: of the wire, else of the log.
+pub(super) fn refused_names(inputs: &Inputs) -> impl Iterator<Item = &str> {
+    let wire = inputs.wire.iter().flat_map(|wire| &wire.refused_names).map(|(name, _)| name.as_str());
+    let wire = wire.filter(|name| *name != "other");
+    let logs = inputs.logs.iter().filter(|_| inputs.wire.is_none()).flat_map(|logs| &logs.by_name);
+    wire.chain(logs.map(|name| name.name.as_str()).filter(|name| *name != "other"))
+}
+
+/// Whether a route has this name. `*` alone is for clients without SNI.
+pub(super) fn is_routed(routes: &RoutesReport, name: &str) -> bool {
+    let matches = |host: &String| match host.strip_prefix("*.") {
+        Some(domain) => {
+            name.strip_suffix(domain).is_some_and(|label| label.len() > 1 && label.ends_with('.'))
+        }
+        None => host.eq_ignore_ascii_case(name),
+    };
+    routes.routes.iter().flat_map(|route| &route.hostnames).any(matches)
+}
+
+fn mismatch(count: u64) -> Judgement {
+    Judgement {
+        cause: Cause::TlsMismatch,
+        // The gateway itself said so.
+        confidence: Confidence::Certain,
+        sentence: format!(
+            "Client and gateway have no TLS version or cipher suite in common: the gateway said so in {count} alerts."
+        ),
+    }
+}
+
+/// The gateway refused nobody on the wire: does something else?
+fn elsewhere(inputs: &Inputs, wire: &WireFacts) -> Option<Judgement> {
+    let failed = wire.failed_elsewhere();
+    let named = inputs
+        .check
+        .as_ref()
+        .and_then(|check| check.attempts.iter().find(|attempt| attempt.kind == AttemptKind::Named));
+    let is_cut_off = named.is_some_and(|named| is_cut_off(named.outcome));
+    let why = if failed > 0 && failed * NOISE >= wire.handshakes() {
+        format!("{failed} of {} handshakes ended by a timeout, or by the client", wire.handshakes())
+    } else if is_cut_off {
+        "a connection with the right name fails from here".to_owned()
+    } else {
+        return None;
+    };
+    Some(Judgement {
+        cause: Cause::NotTheGateway,
+        confidence: Confidence::Likely,
+        sentence: format!(
+            "The gateway does not reset: it refused none of the handshakes that were seen, but {why}; look at the \
+             client, and at the network in between."
+        ),
+    })
+}
+
+/// Whether the connection did not even come to an answer in TLS.
+fn is_cut_off(outcome: AttemptOutcome) -> bool {
+    matches!(
+        outcome,
+        AttemptOutcome::Reset
+            | AttemptOutcome::Closed
+            | AttemptOutcome::Refused
+            | AttemptOutcome::Timeout
+            | AttemptOutcome::Unreachable
+    )
+}
+
+/// Nothing, or nothing bad, was seen on the wire.
+fn by_logs(inputs: &Inputs, logs: &LogsReport, wire: Option<&WireFacts>) -> Judgement {
+    let (without, named) = match &logs.joined {
+        Some(joined) => (joined.really_without_sni, joined.had_a_name + logs.sni_present),
+        None => (logs.sni_null, logs.sni_present),
+    };
+    let is_mismatch = |word: &str| {
+        let word = word.to_uppercase();
+        MISMATCH_WORDS.iter().any(|mismatch| word.contains(mismatch))
+    };
+    let mismatches: u64 = logs
+        .other_failures
+        .iter()
+        .filter(|failure| is_mismatch(&failure.name))
+        .map(|failure| failure.count)
+        .sum();
+    if without.max(named).max(mismatches) == 0 {
+        return match wire {
+            Some(wire) => nothing_wrong(inputs, wire),
+            None => Judgement {
+                cause: Cause::NothingWrong,
+                confidence: Confidence::Likely,
+                sentence: format!(
+                    "Nothing is wrong: of {} entries in the log none is of a client for which there was no filter chain.",
+                    logs.entries
+                ),
+            },
+        };
+    }
+    if without >= named.max(mismatches) {
+        without_sni(inputs, &Refused::in_the_log(logs, without))
+    } else if named >= mismatches {
+        unknown_name(inputs, named)
+    } else {
+        Judgement {
+            cause: Cause::TlsMismatch,
+            confidence: Confidence::Likely,
+            sentence: format!(
+                "Client and gateway have no TLS version or cipher suite in common: {mismatches} entries of the log say so."
+            ),
+        }
+    }
+}
+
+fn nothing_wrong(inputs: &Inputs, wire: &WireFacts) -> Judgement {
+    let (all, without) = (wire.handshakes(), wire.without_sni());
+    let served = if without == 0 {
+        "all of them with SNI".to_owned()
+    } else {
+        format!("{without} of them without SNI, and all of those were let in")
+    };
+    let is_confirmed = inputs.check.as_ref().is_some_and(is_served_now)
+        || inputs.routes.as_ref().is_some_and(|routes| routes.serves_non_sni == Some(true));
+    Judgement {
+        cause: Cause::NothingWrong,
+        confidence: if is_confirmed { Confidence::Certain } else { Confidence::Likely },
+        sentence: format!("Nothing is wrong: {all} handshakes, {served}."),
+    }
+}
+
+/// No client was seen: only what is configured, and what the gateway answers to us.
+fn by_configuration(inputs: &Inputs) -> Judgement {
+    if let Some(check) = &inputs.check {
+        let named = check.attempts.iter().find(|attempt| attempt.kind == AttemptKind::Named);
+        let named = named.filter(|_| matches!(check.verdict, Verdict::NameRefused | Verdict::Unknown));
+        if let Some(judgement) = named.and_then(|named| name_refused(check, named)) {
+            return judgement;
+        }
+        if is_served_now(check) {
+            return Judgement {
+                cause: Cause::NothingWrong,
+                confidence: Confidence::Likely,
+                sentence: format!(
+                    "Nothing is wrong: {} serves clients with the name, and without SNI.",
+                    printable(&check.target)
+                ),
+            };
+        }
+    }
+    let refuses = inputs.check.as_ref().is_some_and(|check| check.verdict == Verdict::NonSniRefused);
+    let wrong = inputs.routes.as_ref().and_then(configured_wrong);
+    match wrong {
+        // Somebody meant to let them in.
+        Some((cause, why)) if refuses || cause != Cause::NoWildcardRoute => Judgement {
+            cause,
+            confidence: Confidence::Likely,
+            sentence: format!("Clients without SNI are refused: {why}."),
+        },
+        _ => Judgement {
+            cause: Cause::NotEnoughEvidence,
+            confidence: Confidence::Unknown,
+            sentence: if refuses || wrong.is_some() {
+                "The gateway does not serve clients without SNI, but it cannot be told whether there are any."
+                    .to_owned()
+            } else {
+                "It cannot be told: no client was seen.".to_owned()
+            },
+        },
+    }
+}
+
+fn name_refused(check: &CheckReport, named: &Attempt) -> Option<Judgement> {
+    let target = printable(&check.target);
+    let (cause, sentence) = match named.outcome {
+        AttemptOutcome::Reset | AttemptOutcome::Closed => (
+            Cause::UnknownName,
+            format!("Clients send a name that no route serves: {target} is refused even with its name."),
+        ),
+        AttemptOutcome::Alert => match named.alert.as_deref() {
+            Some(alert @ ("protocol_version" | "insufficient_security" | "handshake_failure")) => (
+                Cause::TlsMismatch,
+                format!(
+                    "Client and gateway have no TLS version or cipher suite in common: {target} says {alert}."
+                ),
+            ),
+            _ => (
+                Cause::UnknownName,
+                format!("Clients send a name that no route serves: {target} is refused even with its name."),
+            ),
+        },
+        AttemptOutcome::Refused | AttemptOutcome::Timeout | AttemptOutcome::Unreachable => (
+            Cause::NotTheGateway,
+            format!(
+                "The gateway does not reset: from here {target} cannot be reached at all; look at the network in between."
+            ),
+        ),
+        AttemptOutcome::Unsupported => (
+            Cause::TlsMismatch,
+            format!(
+                "Client and gateway have no TLS version in common: {target} answers with one before 1.2."
+            ),
+        ),
+        AttemptOutcome::Handshake | AttemptOutcome::NotTls => return None,
+    };
+    Some(Judgement { cause, confidence: Confidence::Likely, sentence })
+}

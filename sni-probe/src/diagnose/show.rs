@@ -1,0 +1,138 @@
+//! A diagnosis for people: as text, or as Markdown for a ticket.
+
+use std::fmt::{self, Write as _};
+
+use super::model::{Answer, Cause, Diagnosis, Fix};
+
+const BOLD: &str = "\x1b[1m";
+const GREEN: &str = "\x1b[32m";
+const YELLOW: &str = "\x1b[33m";
+const RED: &str = "\x1b[31m";
+const RESET: &str = "\x1b[0m";
+
+/// As text. What came from outside is printable already.
+pub(super) fn text(diagnosis: &Diagnosis, colour: bool) -> String {
+    let mut text = String::new();
+    // Writing to a `String` cannot fail.
+    let _ = write_text(&mut text, diagnosis, colour);
+    text
+}
+
+fn write_text(text: &mut String, diagnosis: &Diagnosis, colour: bool) -> fmt::Result {
+    let paint =
+        |words: &str, code: &str| if colour { format!("{code}{words}{RESET}") } else { words.to_owned() };
+    for (number, step) in (1..).zip(&diagnosis.steps) {
+        let code = if step.answer == Answer::Unknown { YELLOW } else { BOLD };
+        writeln!(text, "{number:>2}. {} {}", step.question, paint(step.answer.as_str(), code))?;
+        for line in &step.evidence {
+            writeln!(text, "      {line}")?;
+        }
+    }
+    let code = match diagnosis.cause {
+        Cause::NothingWrong => GREEN,
+        Cause::NotEnoughEvidence => YELLOW,
+        _ => RED,
+    };
+    writeln!(text, "\nCause: {} ({})", paint(diagnosis.cause.title(), code), diagnosis.confidence.as_str())?;
+    writeln!(text, "{}", diagnosis.sentence)?;
+    if !diagnosis.missing.is_empty() {
+        writeln!(text, "\nWould tell more:")?;
+        for input in &diagnosis.missing {
+            writeln!(text, "  {input}")?;
+        }
+    }
+    let Some(Fix { documents, commands, client_owner }) = &diagnosis.fix else { return Ok(()) };
+    writeln!(text, "\nFix:")?;
+    for document in documents {
+        writeln!(text, "\n# {}: {}", document.file, document.note)?;
+        text.push_str(&document.yaml);
+    }
+    if !commands.is_empty() {
+        writeln!(text, "\nThen:")?;
+        for command in commands {
+            writeln!(text, "  {command}")?;
+        }
+    }
+    writeln!(text, "\nFor the client's owner:")?;
+    for line in client_owner {
+        writeln!(text, "  {line}")?;
+    }
+    Ok(())
+}
+
+/// As Markdown.
+pub(super) fn markdown(diagnosis: &Diagnosis) -> String {
+    let mut text = String::new();
+    // Writing to a `String` cannot fail.
+    let _ = write_markdown(&mut text, diagnosis);
+    text
+}
+
+fn write_markdown(text: &mut String, diagnosis: &Diagnosis) -> fmt::Result {
+    writeln!(text, "## {}", diagnosis.cause.title())?;
+    writeln!(text, "\n{} ({})", escaped(&diagnosis.sentence), diagnosis.confidence.as_str())?;
+    writeln!(text, "\n### What was found\n")?;
+    for (number, step) in (1..).zip(&diagnosis.steps) {
+        writeln!(text, "{number}. {} **{}**", step.question, step.answer.as_str())?;
+        for line in &step.evidence {
+            writeln!(text, "   - {}", code(line))?;
+        }
+    }
+    if !diagnosis.missing.is_empty() {
+        writeln!(text, "\n### Would tell more\n")?;
+        for input in &diagnosis.missing {
+            writeln!(text, "- {}", escaped(input))?;
+        }
+    }
+    let Some(Fix { documents, commands, client_owner }) = &diagnosis.fix else { return Ok(()) };
+    writeln!(text, "\n### Fix")?;
+    for document in documents {
+        writeln!(
+            text,
+            "\n{}: {}\n\n```yaml\n{}```",
+            code(&document.file),
+            escaped(&document.note),
+            document.yaml
+        )?;
+    }
+    if !commands.is_empty() {
+        writeln!(text, "\n```sh\n{}\n```", commands.join("\n"))?;
+    }
+    writeln!(text, "\n### For the client's owner\n")?;
+    for line in client_owner {
+        writeln!(text, "- {}", escaped(line))?;
+    }
+    Ok(())
+}
+
+/// In backticks, more of them than the text has in a row.
+fn code(line: &str) -> String {
+    let longest = line.split(|character| character != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
+    let pad = if longest > 0 { " " } else { "" };
+    format!("{fence}{pad}{line}{pad}{fence}")
+}
+
+/// Plain words: nothing of it is markup.
+fn escaped(words: &str) -> String {
+    let mut text = String::with_capacity(words.len());
+    for character in words.chars() {
+        if matches!(character, '*' | '_' | '`' | '<' | '>' | '[' | ']' | '\\' | '|' | '#') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{code, escaped};
+
+    #[test]
+    fn nothing_from_outside_is_markup() {
+        assert_eq!(code("a"), "`a`");
+        assert_eq!(code("a`` b"), "``` a`` b ```");
+        assert_eq!(escaped("the host name * <b>"), "the host name \\* \\<b\\>");
+    }
+}

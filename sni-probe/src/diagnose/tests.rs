@@ -1,0 +1,398 @@
+//! Each cause from facts with known answers. The whole text of each is in `testdata/`, as a user sees it;
+//! `SNI_PROBE_BLESS=1 cargo test -p sni-probe diagnose` writes it anew.
+
+use std::collections::BTreeMap;
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::model::{Answer, Cause, Confidence, Diagnosis, Inputs};
+use super::wire::{Alert, Client, Count, Refusals, WireFacts};
+use super::{diagnose, show};
+use crate::check::report::{Attempt, AttemptKind, AttemptOutcome, Certificate, CheckReport, Verdict};
+use crate::logs::report::{Counted, Joined, LogsReport};
+use crate::routes::report::{Finding, FindingCode, Route, RoutesReport, VirtualHost};
+
+const NAME: &str = "api-test.mydomain.com";
+
+fn wire(counts: &[(&str, &str, u64)]) -> WireFacts {
+    let count = |&(sni, outcome, handshakes): &(&str, &str, u64)| Count {
+        sni: sni.to_owned(),
+        outcome: outcome.to_owned(),
+        handshakes,
+    };
+    WireFacts {
+        source: "http://node-1:9917".to_owned(),
+        counts: counts.iter().map(count).collect(),
+        tls_versions: vec![("1.3".to_owned(), counts.iter().map(|(.., n)| n).sum())],
+        ..WireFacts::default()
+    }
+}
+
+/// 7 clients without SNI are reset, 5 with the name are served.
+fn resets(client: &str) -> WireFacts {
+    let mut wire = wire(&[("absent", "reset_by_gateway", 7), ("present", "server_hello", 5)]);
+    let refusals = Refusals { handshakes: 7, refused: 7 };
+    if super::wire::is_load_balancer(client) {
+        wire.expected = refusals;
+    }
+    let likely = Some("Java 8 (JDK)".to_owned());
+    wire.clients.push(Client { label: client.to_owned(), likely, refusals });
+    wire
+}
+
+fn alert(sni: &str, description: &str) -> Alert {
+    Alert { sni: sni.to_owned(), description: description.to_owned(), by_gateway: true, count: 3 }
+}
+
+fn route(name: &str, host: &str, enabled: Option<bool>, additional: &[&str]) -> Route {
+    Route {
+        kind: "ApigeeRoute".to_owned(),
+        namespace: "apigee".to_owned(),
+        name: name.to_owned(),
+        hostnames: vec![host.to_owned()],
+        wildcard: host == "*",
+        enable_non_sni_client: enabled,
+        selector: vec!["app=apigee-ingressgateway".to_owned()],
+        credential: Some("dev-grp-cert".to_owned()),
+        tls_mode: Some("SIMPLE".to_owned()),
+        min_tls_version: None,
+        ports: vec![443],
+        additional_gateways: additional.iter().map(|name| (*name).to_owned()).collect(),
+        state: Some("running".to_owned()),
+    }
+}
+
+/// The page's environment group, with these routes and findings.
+fn routes(
+    wildcard: Option<bool>,
+    listed: &[&str],
+    findings: &[(FindingCode, &str, &str, &str)],
+) -> RoutesReport {
+    let mut routes = vec![route("myorg-hyb-dev-grp-000-33620d0", NAME, None, listed)];
+    routes.extend(wildcard.map(|enabled| route("non-sni", "*", Some(enabled), &[])));
+    let finding = |&(code, object, path, value): &(FindingCode, &str, &str, &str)| Finding {
+        code,
+        object: object.to_owned(),
+        path: path.to_owned(),
+        value: value.to_owned(),
+        expected: match code {
+            FindingCode::NonSniClientNotEnabled => "true".to_owned(),
+            _ => "non-sni".to_owned(),
+        },
+        sentence: String::new(),
+    };
+    RoutesReport {
+        sources: vec!["routes.yaml".to_owned(), "overrides.yaml".to_owned()],
+        routes,
+        virtual_hosts: vec![VirtualHost {
+            name: "dev-grp".to_owned(),
+            additional_gateways: listed.iter().map(|name| (*name).to_owned()).collect(),
+            selector: Vec::new(),
+            certificate: None,
+        }],
+        skipped: BTreeMap::new(),
+        findings: findings.iter().map(finding).collect(),
+        serves_non_sni: Some(findings.is_empty()),
+    }
+}
+
+fn no_wildcard() -> RoutesReport {
+    routes(None, &[], &[(FindingCode::NoWildcardRoute, "routes.yaml", "spec.hostnames", NAME)])
+}
+
+fn fixed() -> RoutesReport {
+    routes(Some(true), &["non-sni"], &[])
+}
+
+fn check(verdict: Verdict, outcomes: [AttemptOutcome; 3]) -> CheckReport {
+    let kinds = [AttemptKind::Named, AttemptKind::WithoutSni, AttemptKind::UnknownName];
+    let attempt = |(kind, outcome): (AttemptKind, AttemptOutcome)| Attempt {
+        kind,
+        server_name: (kind == AttemptKind::Named).then(|| NAME.to_owned()),
+        connected: true,
+        outcome,
+        alert: (outcome == AttemptOutcome::Alert).then(|| "protocol_version".to_owned()),
+        tls_version: (outcome == AttemptOutcome::Handshake).then(|| "1.3".to_owned()),
+        cipher: None,
+        certificate: (outcome == AttemptOutcome::Handshake).then(|| Certificate {
+            names: vec![NAME.to_owned()],
+            subject: NAME.to_owned(),
+            issuer: "test".to_owned(),
+            not_after: Timestamp::UNIX_EPOCH,
+            sha256: String::new(),
+            matches_host: true,
+        }),
+        latency_us: 1,
+        error: None,
+    };
+    CheckReport {
+        target: NAME.to_owned(),
+        address: Some("192.0.2.1:443".to_owned()),
+        attempts: kinds.into_iter().zip(outcomes).map(attempt).collect(),
+        verdict,
+        sentence: "as the test says".to_owned(),
+    }
+}
+
+fn refused_check() -> CheckReport {
+    use AttemptOutcome::{Handshake, Reset};
+    check(Verdict::NonSniRefused, [Handshake, Reset, Reset])
+}
+
+fn served_check() -> CheckReport {
+    check(Verdict::NonSniSameCertificate, [AttemptOutcome::Handshake; 3])
+}
+
+/// Entries of the page's log: `null` without a name, `named` with one.
+fn logs(null: u64, named: u64) -> LogsReport {
+    let by_name = Counted { name: "old.mydomain.com".to_owned(), count: named };
+    LogsReport {
+        files: vec!["ingress.log".to_owned()],
+        lines: 100,
+        entries: 90,
+        served: 80 - null,
+        no_filter_chain: null + named,
+        sni_null: null,
+        sni_present: named,
+        by_client: vec![Counted { name: "10.138.0.28".to_owned(), count: null + named }],
+        by_name: if named > 0 { vec![by_name] } else { Vec::new() },
+        sample: Some(
+            "{\"status_details\":\"filter_chain_not_found\",\"sni_host\":null}\u{1b}[31m".to_owned(),
+        ),
+        ..LogsReport::default()
+    }
+}
+
+/// The diagnosis, whose text and Markdown must be those of the file.
+fn golden(name: &str, inputs: &Inputs) -> Diagnosis {
+    let diagnosis = diagnose(inputs);
+    let text = format!("{}\n---\n\n{}", show::text(&diagnosis, false), show::markdown(&diagnosis));
+    assert!(!text.contains('\u{1b}'), "{text}");
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("src/diagnose/testdata/{name}.txt"));
+    if std::env::var_os("SNI_PROBE_BLESS").is_some() {
+        std::fs::write(&file, &text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(text, expected, "{}: write it anew with SNI_PROBE_BLESS=1", file.display());
+    for document in diagnosis.fix.iter().flat_map(|fix| &fix.documents) {
+        serde_saphyr::from_str::<serde_json::Value>(&document.yaml).unwrap();
+    }
+    diagnosis
+}
+
+fn expect(diagnosis: &Diagnosis, cause: Cause, confidence: Confidence) {
+    let Diagnosis { sentence, .. } = diagnosis;
+    assert_eq!((diagnosis.cause, diagnosis.confidence), (cause, confidence), "{sentence}");
+    let has_fix = !matches!(cause, Cause::NothingWrong | Cause::NotEnoughEvidence);
+    assert_eq!(diagnosis.fix.is_some(), has_fix);
+    if cause == Cause::NotEnoughEvidence {
+        assert!(!diagnosis.missing.is_empty());
+    }
+}
+
+/// The YAML of a file of the fix.
+fn document(diagnosis: &Diagnosis, file: &str) -> serde_json::Value {
+    let documents = &diagnosis.fix.as_ref().unwrap().documents;
+    let document = documents.iter().find(|document| document.file == file).unwrap();
+    serde_saphyr::from_str(&document.yaml).unwrap()
+}
+
+#[test]
+fn clients_send_no_sni_and_no_wildcard_route() {
+    let inputs = Inputs {
+        wire: Some(resets("10.138.0.28")),
+        logs: Some(logs(7, 0)),
+        routes: Some(no_wildcard()),
+        check: Some(refused_check()),
+    };
+    let diagnosis = golden("no_wildcard_route", &inputs);
+    expect(&diagnosis, Cause::NoWildcardRoute, Confidence::Certain);
+    let route = document(&diagnosis, "non-sni.yaml");
+    assert_eq!(route["spec"]["enableNonSniClient"], true);
+    assert_eq!(route["spec"]["hostnames"][0], "*");
+    assert_eq!(route["spec"]["ports"][0]["tls"]["credentialName"], "dev-grp-cert");
+    let overrides = document(&diagnosis, "overrides.yaml");
+    assert_eq!(overrides["virtualhosts"][0]["name"], "dev-grp");
+    assert_eq!(overrides["virtualhosts"][0]["additionalGateways"][0], "non-sni");
+}
+
+#[test]
+fn a_wildcard_route_without_the_flag() {
+    let finding = (FindingCode::NonSniClientNotEnabled, "apigee/non-sni", "spec.enableNonSniClient", "false");
+    let routes = Some(routes(Some(false), &["non-sni"], &[finding]));
+    let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes, ..Inputs::default() };
+    let diagnosis = golden("non_sni_client_not_enabled", &inputs);
+    expect(&diagnosis, Cause::NonSniClientNotEnabled, Confidence::Certain);
+    // It is listed already.
+    assert_eq!(diagnosis.fix.as_ref().unwrap().documents.len(), 1);
+    // Without a client: somebody meant to let them in.
+    let configuration = Inputs { wire: None, ..inputs };
+    expect(&diagnose(&configuration), Cause::NonSniClientNotEnabled, Confidence::Likely);
+}
+
+#[test]
+fn a_wildcard_route_that_is_not_listed() {
+    let path = "virtualhosts[0].additionalGateways";
+    let finding = (FindingCode::NotInAdditionalGateways, "overrides.yaml", path, "[]");
+    let routes = Some(routes(Some(true), &[], &[finding]));
+    let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes, ..Inputs::default() };
+    let diagnosis = golden("not_in_additional_gateways", &inputs);
+    expect(&diagnosis, Cause::NotInAdditionalGateways, Confidence::Certain);
+    let documents = &diagnosis.fix.as_ref().unwrap().documents;
+    assert_eq!(
+        documents.iter().map(|document| document.file.as_str()).collect::<Vec<_>>(),
+        ["overrides.yaml"]
+    );
+}
+
+#[test]
+fn a_name_that_no_route_serves() {
+    let mut wire = wire(&[("present", "reset_by_gateway", 4), ("present", "server_hello", 50)]);
+    wire.refused_names = vec![("old.mydomain.com".to_owned(), 4)];
+    let inputs = Inputs { wire: Some(wire), routes: Some(no_wildcard()), ..Inputs::default() };
+    let diagnosis = golden("unknown_name", &inputs);
+    expect(&diagnosis, Cause::UnknownName, Confidence::Certain);
+    // By the log alone, which has the name.
+    let inputs = Inputs { logs: Some(logs(1, 4)), ..Inputs::default() };
+    expect(&diagnose(&inputs), Cause::UnknownName, Confidence::Likely);
+}
+
+#[test]
+fn a_name_that_is_routed_but_refused_is_another_matter() {
+    let mut wire = wire(&[("present", "reset_by_gateway", 4)]);
+    wire.refused_names = vec![(NAME.to_owned(), 4)];
+    let inputs = Inputs { wire: Some(wire), routes: Some(fixed()), ..Inputs::default() };
+    expect(&diagnose(&inputs), Cause::NotEnoughEvidence, Confidence::Unknown);
+}
+
+#[test]
+fn the_gateway_does_not_reset() {
+    let wire =
+        wire(&[("absent", "timeout", 6), ("present", "reset_by_client", 2), ("present", "server_hello", 30)]);
+    let inputs = Inputs { wire: Some(wire), ..Inputs::default() };
+    expect(&golden("not_the_gateway", &inputs), Cause::NotTheGateway, Confidence::Likely);
+    // The gateway served all that it saw, and from here it is cut off.
+    let inputs = Inputs {
+        wire: Some(self::wire(&[("present", "server_hello", 30)])),
+        check: Some(check(Verdict::Unknown, [AttemptOutcome::Timeout; 3])),
+        ..Inputs::default()
+    };
+    expect(&diagnose(&inputs), Cause::NotTheGateway, Confidence::Likely);
+    // One that changed its mind among many is noise.
+    let noise = self::wire(&[("present", "reset_by_client", 1), ("present", "server_hello", 30)]);
+    let inputs = Inputs { wire: Some(noise), ..Inputs::default() };
+    expect(&diagnose(&inputs), Cause::NothingWrong, Confidence::Likely);
+}
+
+#[test]
+fn a_load_balancer_without_sni() {
+    let inputs =
+        Inputs { wire: Some(resets("35.191.10.9")), routes: Some(no_wildcard()), ..Inputs::default() };
+    let diagnosis = golden("load_balancer", &inputs);
+    expect(&diagnosis, Cause::LoadBalancer, Confidence::Certain);
+    assert_eq!(diagnosis.steps[3].answer, Answer::Yes);
+    // By the log.
+    let mut logs = logs(9, 0);
+    logs.by_client[0].name = "130.211.1.7".to_owned();
+    let inputs = Inputs { logs: Some(logs), ..Inputs::default() };
+    expect(&diagnose(&inputs), Cause::LoadBalancer, Confidence::Likely);
+}
+
+#[test]
+fn no_common_version_or_cipher() {
+    let mut wire = wire(&[("present", "alert", 6), ("present", "server_hello", 2)]);
+    wire.alerts = vec![alert("present", "protocol_version"), alert("present", "handshake_failure")];
+    wire.tls_versions = vec![("1.0".to_owned(), 6), ("1.3".to_owned(), 2)];
+    let inputs = Inputs { wire: Some(wire), routes: Some(fixed()), ..Inputs::default() };
+    expect(&golden("tls_mismatch", &inputs), Cause::TlsMismatch, Confidence::Certain);
+    // By the log's words, and by the active check.
+    let mut logs = logs(0, 0);
+    let name = "TLS_error:|268435696:SSL routines:OPENSSL_internal:UNSUPPORTED_PROTOCOL".to_owned();
+    logs.other_failures.push(Counted { name, count: 3 });
+    let inputs = Inputs { logs: Some(logs), ..Inputs::default() };
+    expect(&diagnose(&inputs), Cause::TlsMismatch, Confidence::Likely);
+    let refused = check(Verdict::NameRefused, [AttemptOutcome::Alert; 3]);
+    let inputs = Inputs { check: Some(refused), ..Inputs::default() };
+    expect(&diagnose(&inputs), Cause::TlsMismatch, Confidence::Likely);
+}
+
+#[test]
+fn a_handshake_failure_without_sni_is_for_want_of_it_unless_others_are_served() {
+    let mut refused = wire(&[("absent", "alert", 3), ("present", "server_hello", 2)]);
+    refused.alerts = vec![alert("absent", "handshake_failure")];
+    let mut some_served = refused.clone();
+    some_served.counts.push(wire(&[("absent", "server_hello", 1)]).counts.remove(0));
+    let inputs = Inputs { wire: Some(refused), ..Inputs::default() };
+    expect(&diagnose(&inputs), Cause::NoWildcardRoute, Confidence::Likely);
+    let inputs = Inputs { wire: Some(some_served), ..Inputs::default() };
+    expect(&diagnose(&inputs), Cause::TlsMismatch, Confidence::Certain);
+}
+
+#[test]
+fn nothing_is_wrong() {
+    let inputs = Inputs {
+        wire: Some(wire(&[("absent", "server_hello", 3), ("present", "server_hello", 5)])),
+        logs: Some(logs(0, 0)),
+        routes: Some(fixed()),
+        check: Some(served_check()),
+    };
+    expect(&golden("nothing_wrong", &inputs), Cause::NothingWrong, Confidence::Certain);
+    // They were refused, and are served now.
+    let inputs = Inputs { wire: Some(resets("10.138.0.28")), ..inputs };
+    expect(&diagnose(&inputs), Cause::NothingWrong, Confidence::Likely);
+}
+
+#[test]
+fn what_cannot_be_told_is_not_told() {
+    expect(&golden("not_enough_evidence", &Inputs::default()), Cause::NotEnoughEvidence, Confidence::Unknown);
+    // A gateway that lets nobody in without SNI is no fault if nobody comes without.
+    let inputs = Inputs { check: Some(refused_check()), ..Inputs::default() };
+    expect(&diagnose(&inputs), Cause::NotEnoughEvidence, Confidence::Unknown);
+    // Configured well, yet refused: before or after?
+    let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes: Some(fixed()), ..Inputs::default() };
+    expect(&diagnose(&inputs), Cause::NotEnoughEvidence, Confidence::Unknown);
+    let inputs = Inputs { wire: Some(wire(&[])), ..Inputs::default() };
+    expect(&diagnose(&inputs), Cause::NotEnoughEvidence, Confidence::Unknown);
+}
+
+#[test]
+fn a_null_in_the_log_is_no_proof_the_wire_is() {
+    let mut logs = logs(7, 0);
+    let inputs = Inputs { logs: Some(logs.clone()), routes: Some(no_wildcard()), ..Inputs::default() };
+    expect(&diagnose(&inputs), Cause::NoWildcardRoute, Confidence::Likely);
+    logs.joined = Some(Joined { events: 7, really_without_sni: 7, ..Joined::default() });
+    let inputs = Inputs { logs: Some(logs.clone()), ..inputs };
+    expect(&diagnose(&inputs), Cause::NoWildcardRoute, Confidence::Certain);
+    logs.joined = Some(Joined { events: 7, had_a_name: 7, ..Joined::default() });
+    let inputs = Inputs { logs: Some(logs), ..inputs };
+    expect(&diagnose(&inputs), Cause::UnknownName, Confidence::Likely);
+}
+
+#[test]
+fn istio_and_the_gateway_api_have_fixes_of_their_own() {
+    for (kind, list) in [("Gateway (Istio)", "servers"), ("Gateway (Gateway API)", "listeners")] {
+        let mut routes = no_wildcard();
+        routes.virtual_hosts.clear();
+        routes.routes[0].kind = kind.to_owned();
+        routes.routes[0].name = "ingress/https".to_owned();
+        let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes: Some(routes), ..Inputs::default() };
+        let diagnosis = diagnose(&inputs);
+        expect(&diagnosis, Cause::NoWildcardRoute, Confidence::Certain);
+        assert!(document(&diagnosis, "ingress.yaml")["spec"][list][0]["tls"].is_object());
+    }
+}
+
+#[test]
+fn no_name_of_a_log_or_a_file_is_a_command() {
+    let mut log = logs(0, 4);
+    log.by_name[0].name = "$(touch x)".to_owned();
+    let mut routes = no_wildcard();
+    routes.virtual_hosts[0].name = "a;b'c".to_owned();
+    let commands = |inputs: &Inputs| diagnose(inputs).fix.unwrap().commands.join("\n");
+    let inputs = Inputs { logs: Some(log), ..Inputs::default() };
+    assert!(!commands(&inputs).contains("$("), "{}", commands(&inputs));
+    let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes: Some(routes), ..Inputs::default() };
+    assert!(commands(&inputs).contains("envgroup='a;b'\\''c'"), "{}", commands(&inputs));
+}

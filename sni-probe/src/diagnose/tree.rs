@@ -1,0 +1,327 @@
+//! The decision tree: the questions that a person asks, in their order, with what was found.
+
+use super::judge::{is_routed, refused_names, serves_without_sni};
+use super::model::{Answer, Inputs, Step};
+use super::wire::is_load_balancer;
+use crate::check::report::{AttemptKind, AttemptOutcome, Verdict};
+use crate::output::text::{printable, printable_within};
+use crate::routes::report::FindingCode;
+
+/// Clients, names, findings that are shown for a question.
+const SHOWN: usize = 5;
+/// Characters of a line of a log that are shown.
+const LINE: usize = 300;
+
+/// All questions with their answers.
+pub(super) fn steps(inputs: &Inputs) -> Vec<Step> {
+    vec![
+        without_sni(inputs),
+        refused(inputs),
+        by_the_gateway(inputs),
+        load_balancer(inputs),
+        wildcard(inputs),
+        enabled(inputs),
+        listed(inputs),
+        unknown_names(inputs),
+        mismatch(inputs),
+        served_now(inputs),
+    ]
+}
+
+fn step(question: &'static str, answer: Option<bool>, evidence: Vec<String>) -> Step {
+    let answer = match answer {
+        Some(true) => Answer::Yes,
+        Some(false) => Answer::No,
+        None => Answer::Unknown,
+    };
+    Step { question, answer, evidence }
+}
+
+fn without_sni(inputs: &Inputs) -> Step {
+    let (mut answer, mut evidence) = (None, Vec::new());
+    if let Some(wire) = inputs.wire.as_ref() {
+        let (all, without) = (wire.handshakes(), wire.without_sni());
+        answer = (all > 0).then_some(without > 0);
+        evidence.push(format!("{}: {without} of {all} handshakes", printable_within(LINE, &wire.source)));
+        for client in wire.clients.iter().take(SHOWN) {
+            let likely = client
+                .likely
+                .as_ref()
+                .map_or_else(String::new, |likely| format!(", likely {}", printable(likely)));
+            evidence.push(format!(
+                "{}: {} handshakes without SNI, {} refused{likely}",
+                printable(&client.label),
+                client.refusals.handshakes,
+                client.refusals.refused
+            ));
+        }
+        evidence.extend(wire.remarks.iter().map(|remark| printable_within(LINE, remark)));
+    }
+    if let Some(logs) = &inputs.logs {
+        evidence.push(format!(
+            "{}: {} of {} entries without a filter chain, {} of them with a null sni_host",
+            files(&logs.files),
+            logs.no_filter_chain,
+            logs.entries,
+            logs.sni_null
+        ));
+        match &logs.joined {
+            Some(joined) => {
+                answer = answer.or(Some(joined.really_without_sni > 0));
+                evidence.push(format!(
+                    "of those, sni-probe saw {} without SNI and {} with a name",
+                    joined.really_without_sni, joined.had_a_name
+                ));
+            }
+            None if logs.sni_null > 0 && answer.is_none() => {
+                evidence
+                    .push("in some versions of Envoy a null is no proof that there was no SNI".to_owned());
+                answer = Some(true);
+            }
+            None => {}
+        }
+        evidence.extend(logs.sample.iter().map(|line| printable_within(LINE, line)));
+    }
+    step("Do clients connect without SNI?", answer, evidence)
+}
+
+fn refused(inputs: &Inputs) -> Step {
+    let (mut answer, mut evidence) = (None, Vec::new());
+    if let Some(wire) = inputs.wire.as_ref().filter(|wire| wire.without_sni() > 0) {
+        let refused = wire.refused_without_sni(serves_without_sni(inputs));
+        answer = Some(refused > 0);
+        evidence.push(format!("{refused} refused, {} served", wire.served_without_sni()));
+    }
+    if let Some(logs) = inputs.logs.as_ref().filter(|logs| logs.no_filter_chain > 0) {
+        answer = answer.or(Some(true));
+        evidence.push(format!("{} entries without a filter chain in the log", logs.no_filter_chain));
+    }
+    step("Does the gateway refuse clients without SNI?", answer, evidence)
+}
+
+fn by_the_gateway(inputs: &Inputs) -> Step {
+    let (mut answer, mut evidence) = (None, Vec::new());
+    if let Some(wire) = inputs.wire.as_ref().filter(|wire| wire.handshakes() > 0) {
+        let is_served = serves_without_sni(inputs);
+        let by_gateway =
+            wire.refused_without_sni(is_served) + wire.refused_with_name() + wire.mismatches(is_served);
+        let elsewhere = wire.failed_elsewhere();
+        answer = (by_gateway + elsewhere > 0).then_some(by_gateway > 0);
+        evidence.push(format!(
+            "{by_gateway} handshakes refused by the gateway, {elsewhere} ended by a timeout or the client"
+        ));
+        for count in wire.counts.iter().filter(|count| count.outcome != "server_hello").take(2 * SHOWN) {
+            evidence.push(format!("sni {}, {}: {}", count.sni, count.outcome, count.handshakes));
+        }
+    }
+    step("Is it the gateway that ends the connections that fail?", answer, evidence)
+}
+
+fn load_balancer(inputs: &Inputs) -> Step {
+    let (mut answer, mut evidence) = (None, Vec::new());
+    if let Some(wire) = inputs.wire.as_ref().filter(|wire| wire.without_sni() > 0) {
+        let expected = wire.expected;
+        answer = Some(expected.handshakes > 0);
+        evidence.push(format!(
+            "{} handshakes without SNI from the ranges of Google's load balancers, or of --expected-non-sni; {} refused",
+            expected.handshakes, expected.refused
+        ));
+    }
+    if let Some(logs) = inputs.logs.as_ref().filter(|logs| !logs.by_client.is_empty()) {
+        let of_load_balancers: Vec<_> =
+            logs.by_client.iter().filter(|client| is_load_balancer(&client.name)).collect();
+        answer = Some(answer == Some(true) || !of_load_balancers.is_empty());
+        for client in of_load_balancers.iter().take(SHOWN) {
+            evidence.push(format!("in the log: {} {}", printable(&client.name), client.count));
+        }
+    }
+    step("Do they come from a load balancer?", answer, evidence)
+}
+
+fn wildcard(inputs: &Inputs) -> Step {
+    let Some(routes) = &inputs.routes else { return step("Is there a wildcard route?", None, Vec::new()) };
+    let wildcards: Vec<_> = routes.routes.iter().filter(|route| route.wildcard).collect();
+    let mut evidence = vec![format!("{}: {} routes", files(&routes.sources), routes.routes.len())];
+    for route in wildcards.iter().take(SHOWN) {
+        let (kind, namespace) = (printable(&route.kind), printable(&route.namespace));
+        evidence.push(format!("{kind} {namespace}/{} has the host name *", printable(&route.name)));
+    }
+    if wildcards.is_empty() {
+        let hosts = routes.routes.iter().flat_map(|route| &route.hostnames).take(SHOWN);
+        let hosts: Vec<String> = hosts.map(|host| printable(host)).collect();
+        evidence.push(format!(
+            "host names: {}",
+            if hosts.is_empty() { "none".to_owned() } else { hosts.join(", ") }
+        ));
+    }
+    let codes = [
+        FindingCode::NoWildcardRoute,
+        FindingCode::SelectorMismatch,
+        FindingCode::NoCredential,
+        FindingCode::NotRunning,
+        FindingCode::TlsNotTerminated,
+    ];
+    evidence.extend(findings(inputs, &codes));
+    let answer = if routes.routes.is_empty() { None } else { Some(!wildcards.is_empty()) };
+    step("Is there a wildcard route?", answer, evidence)
+}
+
+fn enabled(inputs: &Inputs) -> Step {
+    let wildcards = inputs.routes.iter().flat_map(|routes| &routes.routes).filter(|route| route.wildcard);
+    let flags: Vec<_> = wildcards.map(|route| (route, route.enable_non_sni_client)).collect();
+    let apigee = flags.iter().filter(|(route, _)| route.kind == "ApigeeRoute");
+    let mut evidence = Vec::new();
+    let mut answer = None;
+    for (route, flag) in apigee {
+        let flag = *flag == Some(true);
+        answer = Some(answer.unwrap_or(false) || flag);
+        let (namespace, name) = (printable(&route.namespace), printable(&route.name));
+        evidence.push(format!("{namespace}/{name} spec.enableNonSniClient: {flag}"));
+    }
+    evidence.extend(findings(inputs, &[FindingCode::NonSniClientNotEnabled]));
+    step("Does it have enableNonSniClient: true?", answer, evidence)
+}
+
+fn listed(inputs: &Inputs) -> Step {
+    let Some(routes) = &inputs.routes else {
+        return step("Is it listed in additionalGateways?", None, Vec::new());
+    };
+    let codes = [FindingCode::NotInAdditionalGateways, FindingCode::UnknownAdditionalGateway];
+    let mut evidence: Vec<String> = routes
+        .virtual_hosts
+        .iter()
+        .take(SHOWN)
+        .map(|host| {
+            format!(
+                "virtualhosts {} additionalGateways: [{}]",
+                printable(&host.name),
+                host.additional_gateways.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", ")
+            )
+        })
+        .collect();
+    let wrong = findings(inputs, &codes);
+    let names: Vec<&str> =
+        routes.routes.iter().filter(|route| route.wildcard).map(|route| route.name.as_str()).collect();
+    let is_told = !names.is_empty()
+        && (!routes.virtual_hosts.is_empty()
+            || routes.routes.iter().any(|route| route.kind == "ApigeeRoute" && !route.wildcard));
+    let answer = is_told.then_some(wrong.is_empty());
+    evidence.extend(wrong);
+    step("Is it listed in additionalGateways?", answer, evidence)
+}
+
+fn unknown_names(inputs: &Inputs) -> Step {
+    let mut evidence = Vec::new();
+    for (name, count) in inputs.wire.iter().flat_map(|wire| &wire.refused_names).take(SHOWN) {
+        evidence.push(format!("{}: {count} refused", printable(name)));
+    }
+    for name in inputs.logs.iter().flat_map(|logs| &logs.by_name).take(SHOWN) {
+        evidence.push(format!(
+            "in the log: {}: {} without a filter chain",
+            printable(&name.name),
+            name.count
+        ));
+    }
+    if let Some(routes) = &inputs.routes {
+        for name in refused_names(inputs).take(SHOWN) {
+            let is = if is_routed(routes, name) { "is" } else { "is not" };
+            evidence.push(format!("{} {is} a host name of a route", printable(name)));
+        }
+    }
+    let by_wire = inputs.wire.as_ref().filter(|wire| wire.handshakes() > 0);
+    let answer = match (by_wire, &inputs.logs) {
+        (Some(wire), _) => Some(wire.refused_with_name() > 0),
+        (None, Some(logs)) => Some(logs.sni_present > 0),
+        (None, None) => None,
+    };
+    step("Are clients refused that send a name?", answer, evidence)
+}
+
+fn mismatch(inputs: &Inputs) -> Step {
+    let mut evidence = Vec::new();
+    let mut answer = None;
+    if let Some(wire) = inputs.wire.as_ref().filter(|wire| wire.handshakes() > 0) {
+        answer = Some(wire.mismatches(serves_without_sni(inputs)) > 0);
+        for alert in wire.alerts.iter().take(2 * SHOWN) {
+            let sender = if alert.by_gateway { "gateway" } else { "client" };
+            evidence.push(format!(
+                "alert {} of the {sender}, sni {}: {}",
+                printable(&alert.description),
+                alert.sni,
+                alert.count
+            ));
+        }
+        let versions = wire.tls_versions.iter().take(SHOWN);
+        let versions: Vec<String> = versions.map(|(version, n)| format!("{version} ({n})")).collect();
+        if !versions.is_empty() {
+            evidence.push(format!("highest TLS version offered: {}", versions.join(", ")));
+        }
+    }
+    for failure in inputs.logs.iter().flat_map(|logs| &logs.other_failures).take(SHOWN) {
+        evidence.push(format!("in the log: {} {}", printable(&failure.name), failure.count));
+    }
+    step("Do client and gateway have no TLS version or cipher suite in common?", answer, evidence)
+}
+
+fn served_now(inputs: &Inputs) -> Step {
+    let question = "Does the gateway serve a client without SNI now?";
+    let Some(check) = &inputs.check else { return step(question, None, Vec::new()) };
+    let mut evidence =
+        vec![format!("{}: {}", printable(&check.target), printable_within(LINE, &check.sentence))];
+    for attempt in &check.attempts {
+        let kind = match attempt.kind {
+            AttemptKind::Named => "with the name",
+            AttemptKind::WithoutSni => "without SNI",
+            AttemptKind::UnknownName => "with an unknown name",
+        };
+        let outcome = match attempt.outcome {
+            AttemptOutcome::Handshake => "handshake",
+            AttemptOutcome::Reset => "reset",
+            AttemptOutcome::Alert => "alert",
+            AttemptOutcome::Closed => "closed",
+            AttemptOutcome::Refused => "refused",
+            AttemptOutcome::Timeout => "timeout",
+            AttemptOutcome::NotTls => "no TLS",
+            AttemptOutcome::Unsupported => "an answer of a TLS version before 1.2",
+            AttemptOutcome::Unreachable => "unreachable",
+        };
+        let details = [&attempt.alert, &attempt.tls_version].into_iter().flatten();
+        let details = details.fold(String::new(), |text, detail| format!("{text} {}", printable(detail)));
+        let subject = attempt.certificate.as_ref();
+        let subject =
+            subject.map_or_else(String::new, |shown| format!(", certificate {}", printable(&shown.subject)));
+        evidence.push(format!("{kind}: {outcome}{details}{subject}"));
+    }
+    let answer = match check.verdict {
+        Verdict::NonSniRefused => Some(false),
+        Verdict::NonSniSameCertificate | Verdict::NonSniOtherCertificate => Some(true),
+        Verdict::NameRefused | Verdict::Unknown => None,
+    };
+    step(question, answer, evidence)
+}
+
+/// Findings with these codes, each with file, field, value and what it should be.
+fn findings(inputs: &Inputs, codes: &[FindingCode]) -> Vec<String> {
+    let all = inputs.routes.iter().flat_map(|routes| &routes.findings);
+    all.filter(|finding| codes.contains(&finding.code))
+        .take(SHOWN)
+        .map(|finding| {
+            format!(
+                "{} {}: is {}, should be {}",
+                printable(&finding.object),
+                printable(&finding.path),
+                printable(&finding.value),
+                printable(&finding.expected)
+            )
+        })
+        .collect()
+}
+
+fn files(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| printable_within(LINE, name)).collect();
+    if names.len() > SHOWN {
+        format!("{} and {} more", shown.join(", "), names.len() - SHOWN)
+    } else {
+        shown.join(", ")
+    }
+}

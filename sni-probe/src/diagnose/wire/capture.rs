@@ -1,0 +1,134 @@
+//! Facts of a capture.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::path::Path;
+
+use sni_probe_core::observation::Handshake;
+use sni_probe_core::software;
+use sni_probe_core::vocabulary::{AlertSender, Label as _};
+
+use super::scrape::most_first;
+use super::{Alert, Client, Count, MAX_TOLD_APART, Refusals, WireFacts, is_load_balancer};
+use crate::replay::{self, is_without_sni};
+
+/// Reads a capture.
+///
+/// # Errors
+/// If it is none.
+pub(crate) fn of_capture(file: &Path) -> anyhow::Result<WireFacts> {
+    let mut seen = Seen::default();
+    let read = replay::handshakes(file, |handshake| seen.take(handshake))?;
+    let mut facts = seen.facts(file.display().to_string());
+    if let Some(why) = read.cut {
+        facts.remarks.push(format!("the capture was read to frame {} only: {why}", read.frames));
+    }
+    Ok(facts)
+}
+
+#[derive(Default)]
+struct Seen {
+    counts: HashMap<(&'static str, &'static str), u64>,
+    alerts: HashMap<(&'static str, &'static str, bool), u64>,
+    clients: HashMap<IpAddr, (Refusals, Option<&'static str>)>,
+    names: HashMap<String, u64>,
+    versions: HashMap<&'static str, u64>,
+    not_told_apart: u64,
+}
+
+impl Seen {
+    fn take(&mut self, handshake: &Handshake) {
+        let sni = handshake.hello.sni.class();
+        *self.counts.entry((sni.as_str(), handshake.outcome.class().as_str())).or_default() += 1;
+        if let Some((description, sender)) = handshake.outcome.alert() {
+            let key = (sni.as_str(), description.as_str(), sender == AlertSender::Gateway);
+            *self.alerts.entry(key).or_default() += 1;
+        }
+        if let Some(body) = &handshake.hello.body {
+            *self.versions.entry(body.version.as_str()).or_default() += 1;
+        }
+        let is_refused = handshake.outcome.is_refusal();
+        if is_without_sni(sni) {
+            match entry(&mut self.clients, handshake.client().ip()) {
+                Some((refusals, likely)) => {
+                    refusals.handshakes += 1;
+                    refusals.refused += u64::from(is_refused);
+                    *likely = software::likely_sender(&handshake.hello).or(*likely);
+                }
+                None => self.not_told_apart += 1,
+            }
+        } else if let Some(name) = handshake.hello.sni.name().filter(|_| is_refused) {
+            match entry(&mut self.names, name.to_owned()) {
+                Some(count) => *count += 1,
+                None => self.not_told_apart += 1,
+            }
+        }
+    }
+
+    fn facts(self, source: String) -> WireFacts {
+        let mut facts = WireFacts { source, ..WireFacts::default() };
+        let count = |((sni, outcome), handshakes): ((&str, &str), u64)| Count {
+            sni: sni.to_owned(),
+            outcome: outcome.to_owned(),
+            handshakes,
+        };
+        facts.counts = self.counts.into_iter().map(count).collect();
+        facts.counts.sort_by(|one, other| (&one.sni, &one.outcome).cmp(&(&other.sni, &other.outcome)));
+        let alert = |((sni, description, by_gateway), count): ((&str, &str, bool), u64)| Alert {
+            sni: sni.to_owned(),
+            description: description.to_owned(),
+            by_gateway,
+            count,
+        };
+        facts.alerts = self.alerts.into_iter().map(alert).collect();
+        facts.alerts.sort_by(|one, other| {
+            (&one.description, &one.sni, one.by_gateway).cmp(&(
+                &other.description,
+                &other.sni,
+                other.by_gateway,
+            ))
+        });
+        for (address, (refusals, likely)) in self.clients {
+            let label = address.to_string();
+            if is_load_balancer(&label) {
+                facts.expected.handshakes += refusals.handshakes;
+                facts.expected.refused += refusals.refused;
+            }
+            facts.clients.push(Client { label, likely: likely.map(str::to_owned), refusals });
+        }
+        facts.clients.sort_by(|one, other| {
+            other.refusals.refused.cmp(&one.refusals.refused).then_with(|| one.label.cmp(&other.label))
+        });
+        facts.refused_names = most_first(self.names);
+        facts.tls_versions = most_first(self.versions.into_iter().map(|(word, n)| (word.to_owned(), n)));
+        if self.not_told_apart > 0 {
+            facts.remarks.push(format!(
+                "{} handshakes of clients or names that came when {MAX_TOLD_APART} were told apart already",
+                self.not_told_apart
+            ));
+        }
+        facts
+    }
+}
+
+/// The entry of `key`; `None` if it is new and there is no room.
+fn entry<K: Hash + Eq, V: Default>(map: &mut HashMap<K, V>, key: K) -> Option<&mut V> {
+    if map.len() >= MAX_TOLD_APART && !map.contains_key(&key) {
+        return None;
+    }
+    Some(map.entry(key).or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_beyond_the_limit_have_no_entry() {
+        let mut map: HashMap<usize, u64> = (0..MAX_TOLD_APART).map(|key| (key, 1)).collect();
+        assert!(entry(&mut map, MAX_TOLD_APART).is_none());
+        assert_eq!(entry(&mut map, 0).copied(), Some(1));
+        assert_eq!(map.len(), MAX_TOLD_APART);
+    }
+}

@@ -1,0 +1,287 @@
+//! `collect` as a user meets it: what is in the bundle, what is missing, and that no secret is in it.
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const SECRET: &str = "hunter2x";
+
+/// A directory with files, in which the program runs.
+struct Bench(TempDir);
+
+impl Bench {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        let path = self.0.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn collect(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sni-probe"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SNI_PROBE_") {
+                command.env_remove(name);
+            }
+        }
+        command.arg("collect").args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
+        command.output().expect("sni-probe starts")
+    }
+
+    /// The files of a bundle by their names.
+    fn unpack(&self, name: &str) -> BTreeMap<String, String> {
+        let file = File::open(self.0.path().join(name)).unwrap();
+        let mut archive = tar::Archive::new(zstd::Decoder::new(file).unwrap());
+        let entries = archive.entries().unwrap().map(|entry| {
+            let mut entry = entry.unwrap();
+            let name = entry.path().unwrap().to_string_lossy().into_owned();
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            (name.strip_prefix("sni-probe-bundle/").unwrap().to_owned(), text)
+        });
+        entries.collect()
+    }
+
+    /// Names of the files in the directory.
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+fn manifest(files: &BTreeMap<String, String>) -> Value {
+    serde_json::from_str(&files["MANIFEST.json"]).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+const OVERRIDES: &str = "\
+# password: hunter2x
+org: myorg
+virtualhosts:
+- name: dev-grp
+  sslKeyPath: ./certs/dev.key
+  additionalGateways: [\"non-sni\"]
+cassandra:
+  auth:
+    default: {password: \"hunter2x\"}
+serviceAccount:
+  private_key: \"-----BEGIN PRIVATE KEY-----\\nhunter2x\\n-----END PRIVATE KEY-----\\n\"
+proxy: http://me:hunter2x@192.0.2.9:3128/
+";
+const ROUTES: &str = "\
+apiVersion: v1
+kind: List
+items:
+- kind: ApigeeRoute
+  metadata:
+    name: non-sni
+    annotations:
+      kubectl.kubernetes.io/last-applied-configuration: '{\"kind\":\"Secret\",\"data\":{\"a\":\"hunter2x\"}}'
+  spec: {hostnames: [\"*\"], enableNonSniClient: true}
+- kind: Secret
+  data: {tls.key: hunter2x}
+";
+const EVENTS: &str = "\
+{\"client\":\"192.0.2.7:51234\",\"gateway\":\"[fd00::1]:443\",\"server_name\":null,\"token\":\"hunter2x\"}
+{\"client\":\"192.0.2.7:51235\"} Authorization: Bearer hunter2x
+";
+
+fn filled() -> Bench {
+    let bench = Bench::new();
+    bench.put("overrides.yaml", OVERRIDES);
+    bench.put("routes.yaml", ROUTES);
+    bench.put("events.jsonl", EVENTS);
+    bench.put("evidence/20261125T214501.123456Z-192.0.2.7-51234-reset_by_gateway.pcapng", "packets");
+    bench.put("evidence/notes.txt", SECRET);
+    bench
+}
+
+const ALL: [&str; 10] = [
+    "-o",
+    "bundle.tar.zst",
+    "--overrides",
+    "overrides.yaml",
+    "--routes",
+    "routes.yaml",
+    "--events-file",
+    "events.jsonl",
+    "--evidence",
+    "evidence",
+];
+
+#[test]
+fn a_bundle_has_everything_but_secrets() {
+    let bench = filled();
+    let output = bench.collect(&ALL);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let files = bench.unpack("bundle.tar.zst");
+    for (name, text) in &files {
+        assert!(!text.contains(SECRET), "{name}:\n{text}");
+    }
+    let names: Vec<&str> = files.keys().map(String::as_str).collect();
+    let evidence = "evidence/20261125T214501.123456Z-192.0.2.7-51234-reset_by_gateway.pcapng";
+    assert_eq!(
+        names,
+        [
+            "MANIFEST.json",
+            "config/overrides.yaml",
+            "config/routes.yaml",
+            "events.jsonl",
+            evidence,
+            "system/os-release.txt",
+            "system/uname.txt",
+            "system/version.txt",
+        ]
+    );
+    assert!(files["config/overrides.yaml"].contains("sslKeyPath: ./certs/dev.key"));
+    assert!(files["config/routes.yaml"].contains("enableNonSniClient: true"));
+    let manifest = manifest(&files);
+    assert_eq!(manifest["missing"], serde_json::json!([]));
+    for entry in manifest["files"].as_array().unwrap() {
+        let text = &files[entry["name"].as_str().unwrap()];
+        assert_eq!(entry["size"], text.len());
+        let sum = Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut sum = sum.unwrap();
+        sum.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let digest = String::from_utf8(sum.wait_with_output().unwrap().stdout).unwrap();
+        assert!(digest.starts_with(entry["sha256"].as_str().unwrap()), "{entry}");
+    }
+    let mode = fs::metadata(bench.0.path().join("bundle.tar.zst")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!bench.names().iter().any(|name| name.ends_with(".partial")));
+}
+
+#[test]
+fn addresses_are_pseudonyms_everywhere() {
+    let bench = filled();
+    let output = bench.collect(&[&ALL[..], &["--redact-addresses"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let files = bench.unpack("bundle.tar.zst");
+    for (name, text) in &files {
+        assert!(!text.contains("192.0.2.") && !text.contains("fd00::1"), "{name}:\n{text}");
+        assert!(!name.starts_with("evidence"), "{name}");
+    }
+    // The same client in both.
+    let clients: Vec<&str> =
+        files["events.jsonl"].lines().map(|line| line.split('"').nth(3).unwrap()).collect();
+    assert_eq!(clients[0].split_once(':').unwrap().0, clients[1].split_once(':').unwrap().0);
+    assert_eq!(manifest(&files)["missing"][0]["name"], "evidence");
+}
+
+#[test]
+fn what_is_missing_is_listed_and_hinders_nothing() {
+    let bench = filled();
+    bench.put("broken.yaml", "a:\n\t- password: hunter2x\n b");
+    let closed = ["--url", "http://127.0.0.1:1", "--overrides", "broken.yaml", "--routes", "routes.yaml"];
+    let output = bench.collect(&[&["-o", "bundle.tar.zst", "--evidence", "nowhere"], &closed[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let files = bench.unpack("bundle.tar.zst");
+    assert!(files.contains_key("config/routes.yaml") && !files.contains_key("config/overrides.yaml"));
+    assert!(files.values().all(|text| !text.contains(SECRET)));
+    let manifest = manifest(&files);
+    let missing = manifest["missing"].as_array().unwrap();
+    let reason = |name: &str| {
+        let missing = missing.iter().find(|missing| missing["name"] == name);
+        missing.unwrap_or_else(|| panic!("{name} is not in {manifest:#}"))["reason"].as_str().unwrap()
+    };
+    assert!(reason("daemon/metrics.txt").contains("is the daemon running"));
+    assert!(reason("config/overrides.yaml").contains("neither YAML nor JSON"));
+    assert!(reason("evidence").contains("nowhere"));
+    assert_eq!(stderr(&output).matches("not collected").count(), missing.len());
+    assert!(!stderr(&output).contains(SECRET));
+}
+
+#[test]
+fn nothing_collected_and_nowhere_to_write_are_errors() {
+    let bench = Bench::new();
+    let output = bench.collect(&["-o", "b.tar.zst", "--overrides", "nowhere.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("nothing could be collected"), "{}", stderr(&output));
+    assert!(bench.names().is_empty(), "{:?}", bench.names());
+    let output = bench.collect(&["-o", "no/such/directory/b.tar.zst"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("cannot write no/such/directory/b.tar.zst"), "{}", stderr(&output));
+}
+
+/// A server that answers requests by their paths, one connection for each, until the test process ends.
+fn serve(answers: &'static [(&'static str, u16, &'static str)]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let request = lines.next().and_then(Result::ok).unwrap_or_default();
+            // The head of the request ends with an empty line.
+            let _ = lines.find(|line| line.as_ref().is_ok_and(String::is_empty));
+            let path = request.split(' ').nth(1).unwrap_or_default();
+            let found = answers.iter().find(|(known, ..)| *known == path);
+            let (_, status, body) = found.copied().unwrap_or(("", 404, "no such page"));
+            let head =
+                format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn a_daemon_is_asked_for_what_it_says() {
+    let address = serve(&[
+        ("/metrics", 200, "sni_probe_x_total 1\n# token=hunter2x\n"),
+        ("/readyz", 503, "eth0: not attached\n"),
+        ("/api/v1/summary", 200, "{\"version\": \"1\", \"secret\": \"hunter2x\"}"),
+    ]);
+    let bench = Bench::new();
+    let output = bench.collect(&["-o", "b.tar.zst", "--url", &format!("http://{address}")]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let files = bench.unpack("b.tar.zst");
+    assert!(files.values().all(|text| !text.contains(SECRET)));
+    assert_eq!(files["daemon/readyz.txt"], "eth0: not attached\n");
+    assert!(files["daemon/metrics.txt"].starts_with("sni_probe_x_total 1\n"));
+    let summary: Value = serde_json::from_str(&files["daemon/summary.json"]).unwrap();
+    assert_eq!(summary["version"], "1");
+    let missing = manifest(&files)["missing"].to_string();
+    assert!(missing.contains("daemon/clients.json") && missing.contains("--web on"), "{missing}");
+}
+
+#[test]
+fn a_cluster_is_asked_for_its_routes() {
+    let address = serve(&[(
+        "/apis/apigee.cloud.google.com/v1alpha1/namespaces/apigee/apigeeroutes",
+        200,
+        "{\"items\": [{\"metadata\": {\"name\": \"dev-grp\", \"annotations\": {\"token\": \"hunter2x\"}}, \
+         \"spec\": {\"hostnames\": [\"api.example.com\"]}, \"status\": {\"state\": \"running\"}}]}",
+    )]);
+    let bench = Bench::new();
+    let kubeconfig = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{{name: a, cluster: {{server: 'http://{address}'}}}}]\n\
+         users: [{{name: a, user: {{}}}}]\ncontexts: [{{name: a, context: {{cluster: a, user: a}}}}]\n"
+    );
+    bench.put("kubeconfig", &kubeconfig);
+    let output = bench.collect(&["-o", "b.tar.zst", "--kube", "--kubeconfig", "kubeconfig"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let files = bench.unpack("b.tar.zst");
+    assert!(files.values().all(|text| !text.contains(SECRET)));
+    assert!(files["config/apigeeroutes.json"].contains("api.example.com"));
+    assert_eq!(files["config/environment-groups.txt"], "dev-grp running api.example.com\n");
+    // Another namespace has none.
+    let other = ["-o", "c.tar.zst", "--kube", "--kubeconfig", "kubeconfig", "--namespace", "other"];
+    let output = bench.collect(&other);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("apigeeroutes"), "{}", stderr(&output));
+}

@@ -1,0 +1,158 @@
+//! `diagnose` as a user meets it: what it says of a capture and of a scrape, its forms and its exit codes.
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use system_tests::captures::{Capture, Connection, Format, START_NS, alert, server_hello};
+use system_tests::hello::ClientHelloBuilder;
+use tempfile::TempDir;
+
+const NAME: &str = "api.example.com";
+const PROTOCOL_VERSION: u8 = 70;
+const SCRAPE: &str = "\
+sni_probe_handshakes_total{outcome=\"reset_by_gateway\",sni=\"absent\",source=\"other\"} 4
+sni_probe_client_handshakes_total{client=\"35.191.0.9\",outcome=\"reset_by_gateway\",sni=\"absent\"} 4
+";
+
+/// A directory with files, in which the program runs.
+struct Bench(TempDir);
+
+impl Bench {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.0.path().join(name), bytes).unwrap();
+    }
+
+    fn diagnose(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sni-probe"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SNI_PROBE_") {
+                command.env_remove(name);
+            }
+        }
+        command.arg("diagnose").args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
+        command.output().expect("sni-probe starts")
+    }
+
+    /// The diagnosis of a capture of these connections, and its exit code.
+    fn of(&self, connections: &[Connection]) -> (Value, Option<i32>) {
+        self.put("capture.pcap", &Capture::of(connections).to_bytes(Format::PCAP).unwrap());
+        let output = self.diagnose(&["--capture", "capture.pcap", "--json"]);
+        (serde_json::from_slice(&output.stdout).unwrap(), output.status.code())
+    }
+}
+
+/// Some connections in which this is the hello, and this becomes of it.
+fn connections(
+    name: Option<&str>,
+    count: u16,
+    answer: impl Fn(&mut Connection) -> &mut Connection,
+) -> Vec<Connection> {
+    let builder = ClientHelloBuilder::new();
+    let hello = name.map_or_else(|| builder.clone(), |name| builder.clone().server_name(name)).build();
+    let connection = |number: u16| {
+        let begin = START_NS + u64::from(number) * 1_000_000;
+        let mut connection = Connection::v4().client_port(40_000 + number).starting_at(begin);
+        answer(connection.open().client(&hello));
+        connection
+    };
+    (0..count).map(connection).collect()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn causes_in_captures() {
+    let bench = Bench::new();
+    let (diagnosis, code) = bench.of(&connections(None, 3, Connection::gateway_reset));
+    assert_eq!((diagnosis["cause"].as_str(), code), (Some("no_wildcard_route"), Some(1)), "{diagnosis:#}");
+    assert_eq!(diagnosis["steps"][0]["answer"], "yes");
+    let (diagnosis, code) = bench.of(&connections(Some("old.example.com"), 3, Connection::gateway_reset));
+    assert_eq!((diagnosis["cause"].as_str(), code), (Some("unknown_name"), Some(1)), "{diagnosis:#}");
+    assert!(diagnosis["sentence"].as_str().unwrap().contains("old.example.com"));
+    let mismatch =
+        connections(Some(NAME), 3, |connection| connection.gateway(&alert(PROTOCOL_VERSION)).gateway_fin());
+    let (diagnosis, code) = bench.of(&mismatch);
+    assert_eq!((diagnosis["cause"].as_str(), code), (Some("tls_mismatch"), Some(1)), "{diagnosis:#}");
+    let (diagnosis, code) = bench.of(&connections(None, 3, Connection::gateway_ack));
+    assert_ne!(diagnosis["cause"], "no_wildcard_route", "{code:?} {diagnosis:#}");
+    let (diagnosis, code) = bench.of(&connections(None, 3, |connection| connection.gateway(&server_hello())));
+    assert_eq!((diagnosis["cause"].as_str(), code), (Some("nothing_wrong"), Some(0)), "{diagnosis:#}");
+    assert!(diagnosis["fix"].is_null());
+}
+
+#[test]
+fn a_scrape_tells_a_load_balancer() {
+    let bench = Bench::new();
+    bench.put("scrape.txt", SCRAPE.as_bytes());
+    let output = bench.diagnose(&["--metrics", "scrape.txt"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("Cause: a load balancer speaks without SNI to the backend (likely)"), "{text}");
+    assert!(
+        text.contains("--expected-non-sni gcp-lb") && text.contains("enableNonSniClient: true"),
+        "{text}"
+    );
+    assert!(!text.contains('\u{1b}'));
+    let output = bench.diagnose(&["--metrics", "scrape.txt", "--markdown"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("## a load balancer") && text.contains("```yaml\n"), "{text}");
+}
+
+#[test]
+fn a_capture_that_is_cut_tells_what_is_in_it() {
+    let bench = Bench::new();
+    let capture =
+        Capture::of(&connections(None, 3, Connection::gateway_reset)).to_bytes(Format::PCAP).unwrap();
+    bench.put("cut.pcap", &capture[..capture.len() - 5]);
+    let output = bench.diagnose(&["--capture", "cut.pcap"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("the capture was read to frame"), "{text}");
+}
+
+#[test]
+fn what_cannot_run_is_told_in_one_line() {
+    let bench = Bench::new();
+    bench.put("text", b"# no capture");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = format!("http://127.0.0.1:{port}");
+    for (arguments, said) in [
+        (&[][..], "name at least one of --url, --metrics"),
+        (&["--metrics", "nowhere"], "cannot open nowhere"),
+        (&["--metrics", "text"], "no sni_probe_handshakes_total"),
+        (&["--capture", "text"], "not a capture"),
+        (&["--url", &closed], "is the daemon running"),
+        (&["--capture", "a", "--metrics", "b"], "cannot be used with"),
+        (&["--for", "10s"], "--url <URL>"),
+    ] {
+        let output = bench.diagnose(arguments);
+        let stderr = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert_eq!(stderr.matches('\n').count(), 1, "{stderr}");
+        assert!(stderr.contains(said), "{said} is not in: {stderr}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn nothing_to_see_is_no_answer() {
+    let bench = Bench::new();
+    bench.put(
+        "scrape.txt",
+        b"sni_probe_handshakes_total{outcome=\"alert\",sni=\"absent\",source=\"other\"} 0\n",
+    );
+    let output = bench.diagnose(&["--metrics", "scrape.txt", "--json"]);
+    assert_eq!(output.status.code(), Some(2));
+    let diagnosis: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(diagnosis["cause"], "not_enough_evidence");
+    assert!(!diagnosis["missing"].as_array().unwrap().is_empty());
+}
