@@ -15,7 +15,6 @@ const DEFAULT_INGRESS: &str = "app=apigee-ingressgateway";
 /// overrides.yaml. Says of each field that is not as it should be what it has and should have.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = EPILOGUE)]
-#[expect(clippy::doc_markdown, reason = "the text of --help")]
 pub(crate) struct RoutesOptions {
     /// Objects, as `kubectl get ... -o json` or `-o yaml` prints them; - for standard input; may be repeated
     #[arg(short, long = "file", value_name = "FILE", required_unless_present_any = ["kube", "overrides"])]

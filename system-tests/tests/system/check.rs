@@ -12,7 +12,7 @@ use system_tests::probe::binary;
 use system_tests::process::{Finished, run};
 use system_tests::{GATEWAY_V4, GATEWAY_V6, Lab, SERVER_NAME, Service, haproxy, nginx};
 
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// A port of the gateway's namespace that no gateway of the lab has.
 const OTHER_PORT: u16 = 9443;
 /// Expired in 2001, for a.example, *.b.example and 10.1.2.3.

@@ -129,7 +129,7 @@ fn the_same_handshake_has_the_same_time_in_each_answer_until_the_clock_is_set() 
     let utc = std::time::UNIX_EPOCH + Duration::from_secs(1_772_719_400);
     daemon.board.set_time(seconds(daemon.now), WallClock::new(Timestamp(1_000_000_000_300), utc));
     assert_eq!(first_seen(&daemon), before);
-    daemon.board.set_time(seconds(daemon.now), WallClock::new(seconds(1_000), utc + Duration::from_secs(60)));
+    daemon.board.set_time(seconds(daemon.now), WallClock::new(seconds(1_000), utc + Duration::from_mins(1)));
     assert_eq!(first_seen(&daemon).duration_since(before).as_secs(), 60);
     daemon.pass(1);
 }
