@@ -13,7 +13,7 @@ fn features(hello: &HelloBuilder) -> Vec<Feature> {
 fn names() {
     let hello = HelloBuilder::new();
     assert_eq!(parsed(&hello).sni, Sni::Absent);
-    assert_eq!(parsed(&hello.clone().name("Api.Example.com.")).sni, Sni::Present("api.example.com".into()));
+    assert_eq!(parsed(&hello.clone().name("Api.Example.com.")).sni, Sni::Present("api.example.com.".into()));
     assert_eq!(parsed(&hello.clone().name("")).sni, Sni::Empty);
     assert_eq!(parsed(&hello.clone().extension(0, &[])).sni, Sni::Empty);
     assert_eq!(parsed(&hello.clone().name("192.0.2.1")).sni, Sni::Invalid("192.0.2.1".into()));

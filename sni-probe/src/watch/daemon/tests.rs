@@ -146,7 +146,7 @@ fn answers_that_are_none() {
     }
     for (answer, part) in [
         (&b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"[..], "is this an sni-probe with --web on?"),
-        (b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", "500 Internal Server Error; see the daemon's log"),
+        (b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", "the answer is 500 Internal Server Error"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://evil/\r\nContent-Length: 0\r\n\r\n", "sends elsewhere"),
         (b"SSH-2.0-OpenSSH_9.2p1\r\n", "is the URL right?"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", "; is "),
