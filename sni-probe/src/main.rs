@@ -57,7 +57,7 @@ fn dispatch(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         cli::Command::Diagnose(options) => diagnose::run(&options),
         cli::Command::Collect(options) => collect::run(&options),
         cli::Command::Man(options) => cli::man(&options),
-        cli::Command::Completions(options) => Ok(cli::completions(&options)),
+        cli::Command::Completions(options) => cli::completions(&options),
     }
 }
 

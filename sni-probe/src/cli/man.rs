@@ -68,8 +68,7 @@ pub(crate) fn man(options: &ManOptions) -> anyhow::Result<ExitCode> {
     };
     let mut text = Vec::new();
     Man::new(page).render(&mut text)?;
-    print(&text);
-    Ok(ExitCode::SUCCESS)
+    print(&text)
 }
 
 fn write_all(command: clap::Command, directory: &Path) -> anyhow::Result<ExitCode> {
@@ -80,16 +79,23 @@ fn write_all(command: clap::Command, directory: &Path) -> anyhow::Result<ExitCod
 }
 
 /// Prints completions.
-pub(crate) fn completions(options: &CompletionsOptions) -> ExitCode {
+///
+/// # Errors
+/// If standard output cannot be written to.
+pub(crate) fn completions(options: &CompletionsOptions) -> anyhow::Result<ExitCode> {
     let mut text = Vec::new();
     clap_complete::generate(options.shell, &mut Cli::command(), "sni-probe", &mut text);
-    print(&text);
-    ExitCode::SUCCESS
+    print(&text)
 }
 
-fn print(text: &[u8]) {
-    // Fails if the reader has left (`sni-probe man | head -1`): no harm done.
-    let _ = std::io::stdout().write_all(text);
+fn print(text: &[u8]) -> anyhow::Result<ExitCode> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        // The reader has left (`sni-probe man | head -1`): no harm done.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        result => result.context("cannot write to standard output")?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 use self::counts::Counts;
 use self::lines::Lines;
@@ -72,6 +72,13 @@ pub(crate) fn read(options: &LogsOptions) -> anyhow::Result<LogsReport> {
 const GET_A_LOG: &str =
     "kubectl -n apigee logs -l app=apigee-ingressgateway --all-containers --prefix --tail=-1";
 
+/// What is said of a file that is none.
+fn expected() -> String {
+    format!(
+        "expected is the log of Apigee's ingress, or of Envoy or Istio as text or JSON; get it by: {GET_A_LOG} > access.log"
+    )
+}
+
 fn read_until(options: &LogsOptions, interrupted: &AtomicBool) -> anyhow::Result<LogsReport> {
     let mut reading = Reading::new(!options.events.is_empty());
     let mut unread = Vec::new();
@@ -105,15 +112,7 @@ fn read_until(options: &LogsOptions, interrupted: &AtomicBool) -> anyhow::Result
 
 fn no_entries(report: &LogsReport) -> anyhow::Error {
     let files = report.files.join(", ");
-    let found = if report.lines == 0 {
-        "empty".to_owned()
-    } else {
-        format!("no entry of an access log in {} lines", report.lines)
-    };
-    anyhow::anyhow!(
-        "{files}: {found}; expected is the log of Apigee's ingress, or of Envoy or Istio as text or JSON; get it by: \
-         {GET_A_LOG} > access.log"
-    )
+    anyhow::anyhow!("{files}: empty; {}", expected())
 }
 
 fn shown_name(file: &Path) -> String {
@@ -126,19 +125,29 @@ struct Reading {
     counts: Counts,
     scanner: Scanner,
     lines: u64,
+    entries: u64,
 }
 
 impl Reading {
     fn new(is_joined: bool) -> Self {
-        Self { counts: Counts::new(is_joined), scanner: Scanner::default(), lines: 0 }
+        Self { counts: Counts::new(is_joined), scanner: Scanner::default(), lines: 0, entries: 0 }
     }
 
     fn file(&mut self, path: &Path, interrupted: &AtomicBool) -> anyhow::Result<()> {
         let mut lines = Lines::open(path)?;
         let progress = Progress::new(&shown_name(path), lines.length());
+        let before = (self.lines, self.entries);
         let result = self.lines(&mut lines, &progress, interrupted);
         self.scanner.finish();
-        result
+        result?;
+        let (lines, entries) = (self.lines - before.0, self.entries - before.1);
+        // One that is empty was just put aside, or its gateway just started.
+        ensure!(
+            entries > 0 || lines == 0 || interrupted.load(Ordering::Relaxed),
+            "no entry of an access log in {lines} lines; {}",
+            expected()
+        );
+        Ok(())
     }
 
     fn lines(
@@ -149,8 +158,11 @@ impl Reading {
     ) -> anyhow::Result<()> {
         while let Some(line) = lines.next_line()? {
             self.lines += 1;
-            let counts = &mut self.counts;
-            self.scanner.take(&line, |entry, text| counts.add(entry, text));
+            let Self { counts, entries, .. } = self;
+            self.scanner.take(&line, |entry, text| {
+                *entries += 1;
+                counts.add(entry, text);
+            });
             if self.lines.is_multiple_of(LINES_AT_A_STRETCH) {
                 progress.set(lines.position());
                 if interrupted.load(Ordering::Relaxed) {

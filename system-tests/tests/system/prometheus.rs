@@ -97,11 +97,17 @@ impl<'lab> Prometheus<'lab> {
         format!("{:.3}", times[0])
     }
 
-    /// Asserts that the query has data, and all of it numbers.
+    /// Waits until the query has data, and all of it numbers: a rate takes two scrapes of a series, and some begin with their
+    /// first handshake.
     fn check_has_data(&self, query: &str) {
         let query = without_grafanas_variables(query);
-        let values = self.query(&query, Some(&self.last_scrape()));
-        assert!(!values.is_empty() && values.iter().all(|value| value.is_finite()), "{query}: {values:?}");
+        let mut values = Vec::new();
+        let result = wait_until(&query, DEADLINE, || {
+            values = self.query(&query, Some(&self.last_scrape()));
+            let has_data = !values.is_empty() && values.iter().all(|value| value.is_finite());
+            Ok(has_data.then_some(()))
+        });
+        assert!(result.is_ok(), "{query}: {values:?}");
     }
 }
 
