@@ -217,6 +217,36 @@ fn nothing_collected_and_nowhere_to_write_are_errors() {
     assert!(stderr(&output).contains("cannot write no/such/directory/b.tar.zst"), "{}", stderr(&output));
 }
 
+#[test]
+fn nothing_but_an_older_bundle_is_replaced() {
+    let bench = filled();
+    bench.put("keep.yaml", "a: 1");
+    let device = bench.0.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&device).status().unwrap().success());
+    std::os::unix::fs::symlink("keep.yaml", bench.0.path().join("link")).unwrap();
+    let before = bench.names();
+    for (output, reason) in [
+        ("overrides.yaml", "a file to read"),
+        ("./evidence/../overrides.yaml", "a file to read"),
+        ("keep.yaml", "no older bundle"),
+        ("link", "no regular file"),
+        ("fifo", "no regular file"),
+        ("evidence", "no regular file"),
+        ("-", "written to a file"),
+    ] {
+        let collected = bench.collect(&["-o", output, "--overrides", "overrides.yaml"]);
+        assert_eq!(collected.status.code(), Some(2), "{output}");
+        let stderr = stderr(&collected);
+        assert!(stderr.contains(reason) && stderr.trim_end().lines().count() == 1, "{stderr}");
+    }
+    assert_eq!(bench.names(), before);
+    assert_eq!(fs::read_to_string(bench.0.path().join("overrides.yaml")).unwrap(), OVERRIDES);
+    assert!(fs::symlink_metadata(bench.0.path().join("link")).unwrap().is_symlink());
+    for _ in 0..2 {
+        assert_eq!(bench.collect(&ALL).status.code(), Some(0));
+    }
+}
+
 /// A server that answers requests by their paths, one connection for each, until the test process ends.
 fn serve(answers: &'static [(&'static str, u16, &'static str)]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -79,7 +79,7 @@ pub(super) enum Kind {
 }
 
 impl Bundle {
-    /// Begins an archive that is to become `output`.
+    /// Begins an archive that is to become `output`, which [`super::output::check`] has let pass.
     ///
     /// # Errors
     /// If nothing can be written there.

@@ -26,6 +26,19 @@ const PAGES: [(&str, &str, Kind); 5] = [
 /// Where a system says what it is (os-release(5)).
 const RELEASE: &str = "/etc/os-release";
 
+/// The files to read that the options name. Evidence is a directory; a file of it is no bundle.
+pub(super) fn inputs(options: &CollectOptions) -> Vec<&Path> {
+    let files = [
+        &options.overrides,
+        &options.routes,
+        &options.events_file,
+        &options.kubeconfig,
+        &options.daemon.password_file,
+        &options.daemon.ca,
+    ];
+    files.into_iter().flatten().map(PathBuf::as_path).collect()
+}
+
 /// Collects what the options name, and what this machine is. Says whether anything of what they name could be collected;
 /// yes if they name nothing.
 ///
