@@ -199,7 +199,8 @@ fn what_is_missing_is_listed_and_hinders_nothing() {
         missing.unwrap_or_else(|| panic!("{name} is not in {manifest:#}"))["reason"].as_str().unwrap()
     };
     assert!(reason("daemon/metrics.txt").contains("is the daemon running"));
-    assert!(reason("config/overrides.yaml").contains("neither YAML nor JSON"));
+    let broken = reason("config/overrides.yaml");
+    assert!(broken.starts_with("broken.yaml:2:") && broken.contains(": neither YAML nor JSON"), "{broken}");
     assert!(reason("evidence").contains("nowhere"));
     assert_eq!(stderr(&output).matches("not collected").count(), missing.len());
     assert!(!stderr(&output).contains(SECRET));
@@ -212,9 +213,20 @@ fn nothing_collected_and_nowhere_to_write_are_errors() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("nothing could be collected"), "{}", stderr(&output));
     assert!(bench.names().is_empty(), "{:?}", bench.names());
-    let output = bench.collect(&["-o", "no/such/directory/b.tar.zst"]);
+    let output = bench.collect(&["-o", "no/such/directory/b.tar.zst", "--overrides", "nowhere.yaml"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("cannot write no/such/directory/b.tar.zst"), "{}", stderr(&output));
+    // No flags, and a server that is no daemon.
+    let address = serve(&[]);
+    for (more, reason) in [
+        (&[][..], "name --url, --kube"),
+        (&["--url", &format!("http://{address}")][..], "not found; is this an sni-probe"),
+    ] {
+        let output = bench.collect(&[&["-o", "b.tar.zst"], more].concat());
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+        assert!(bench.names().is_empty(), "{:?}", bench.names());
+    }
 }
 
 #[test]

@@ -27,6 +27,10 @@ use crate::cli::{self, CollectOptions};
 /// If nothing could be collected but what each machine has, or the bundle cannot be written, or something else is in its
 /// place.
 pub(crate) fn run(options: &CollectOptions) -> anyhow::Result<ExitCode> {
+    ensure!(
+        sources::is_asked(options),
+        "nothing to collect; name --url, --kube, --overrides, --routes, --events-file or --evidence"
+    );
     output::check(&options.output, &sources::inputs(options))?;
     let redactor = Redactor::new(options.redact_addresses);
     let mut bundle = Bundle::create(&options.output, redactor)?;
