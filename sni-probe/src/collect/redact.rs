@@ -91,11 +91,15 @@ impl Redactor {
 
 /// Says where. The parser's own message may cite what is there, and that may be a secret.
 fn not_structured(source: &str, error: &serde_saphyr::Error) -> anyhow::Error {
-    match error.location() {
-        Some(place) if place.line() > 0 => {
-            anyhow!("{source}:{}:{}: neither YAML nor JSON", place.line(), place.column())
+    let reason = match error.without_snippet() {
+        serde_saphyr::Error::BinaryNotUtf8 { .. } | serde_saphyr::Error::InvalidBinaryBase64 { .. } => {
+            "a value with the tag !!binary is no text"
         }
-        _ => anyhow!("{source}: neither YAML nor JSON"),
+        _ => "neither YAML nor JSON",
+    };
+    match error.location() {
+        Some(place) if place.line() > 0 => anyhow!("{source}:{}:{}: {reason}", place.line(), place.column()),
+        _ => anyhow!("{source}: {reason}"),
     }
 }
 

@@ -37,6 +37,8 @@ const SECRET_ALONE: [&str; 6] = ["key", "auth", "psk", "jwt", "pin", "sig"];
 const SECRET_ENDS: [&str; 4] = ["pass", "salt", "keystore", "signature"];
 /// Words with such an end that are something else.
 const OTHER_WORDS: [&str; 2] = ["bypass", "compass"];
+/// Bytes of letters after one dash; what is longer is a word.
+const MAX_SHORT_FLAGS: usize = 6;
 /// The secret fields of a key in JSON (RFC 7518, 6.3.2 and 6.4), beside its type.
 const SECRET_OF_JWK: [&str; 8] = ["k", "d", "p", "q", "dp", "dq", "qi", "oth"];
 /// Ends of names whose values say where a secret is, and not what.
@@ -59,9 +61,20 @@ pub(super) fn is_secret_of_jwk(name: &str) -> bool {
     SECRET_OF_JWK.contains(&name)
 }
 
-/// Whether what follows this flag, as a word of its own, is a user and a password: of curl.
+/// Whether what follows this flag, as a word of its own, is a user and a password: of curl. It may be the last of several
+/// letters, `-sSu`.
 pub(super) fn is_login_flag(word: &str) -> bool {
-    matches!(word, "-u" | "-U" | "--user" | "--proxy-user")
+    let is_short = word.len() <= MAX_SHORT_FLAGS
+        && word
+            .strip_prefix('-')
+            .and_then(|letters| letters.strip_suffix(['u', 'U']))
+            .is_some_and(|letters| letters.bytes().all(|byte| byte.is_ascii_alphabetic()));
+    is_short || matches!(word, "--user" | "--proxy-user")
+}
+
+/// Whether this word is such a flag and what follows it, `-uuser:password`.
+pub(super) fn has_login(word: &str) -> bool {
+    word.starts_with("-u") && word.contains(':')
 }
 
 /// Whether what stands under this name says where a secret is.

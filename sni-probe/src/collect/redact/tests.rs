@@ -84,6 +84,8 @@ fn secrets_in_any_text() {
         "post to https://hooks.slack.com/services/T000/B000/hunter2x",
         "admin:$2y$05$hunter2x.hunter2x/hunter2x",
         "curl -u user:hunter2x https://example.com/",
+        "curl -sSu user:hunter2x https://example.com/",
+        "curl -uuser:hunter2x https://example.com/",
         "curl --user=\"user:a hunter2x\" https://example.com/",
         "key {\"kty\": \"oct\", \"k\": \"hunter2x\"}",
         "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0thunter2x",
@@ -132,6 +134,12 @@ fn what_is_no_yaml_is_refused_without_showing_it() {
     let error = Redactor::new(false).structured("a.yaml", "a:\n\t- password: hunter2x\n b").unwrap_err();
     let error = format!("{error:#}");
     assert!(error.starts_with("a.yaml:2:") && error.ends_with(": neither YAML nor JSON"), "{error}");
+}
+
+#[test]
+fn bytes_in_yaml_are_not_called_bad_yaml() {
+    let error = Redactor::new(false).structured("a.yaml", "a: 1\nb: !!binary /wAB\n").unwrap_err();
+    assert_eq!(error.to_string(), "a.yaml:2:13: a value with the tag !!binary is no text");
 }
 
 #[test]

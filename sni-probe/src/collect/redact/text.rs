@@ -1,7 +1,7 @@
 //! Secrets by their form, in any text.
 
 use super::REDACTED;
-use super::names::{is_login_flag, is_secret, is_secret_of_jwk};
+use super::names::{has_login, is_login_flag, is_secret, is_secret_of_jwk};
 
 /// How tokens begin that are known by that: JSON in base64 (JWTs, service accounts), those of Google, GitHub, GitLab,
 /// Slack, AWS, Stripe, Vault; and PEM in base64.
@@ -143,7 +143,7 @@ fn marked(line: &str, count: &mut u64) -> String {
     redacted
 }
 
-/// User and password after the flag for them, `-u user:password`. Without a colon it is a user.
+/// User and password after the flag for them, `-u user:password` or `-uuser:password`. Without a colon it is a user.
 fn logins(line: &str, count: &mut u64) -> String {
     let mut redacted = String::with_capacity(line.len());
     let mut is_login = false;
@@ -157,7 +157,7 @@ fn logins(line: &str, count: &mut u64) -> String {
             between.chars().next_back().filter(|character| is_login && matches!(character, '"' | '\''));
         let is_end = |character: char| quote.map_or(is_between(character), |quote| character == quote);
         let (word, after) = after.split_at(after.find(is_end).unwrap_or(after.len()));
-        if is_login && word.contains(':') && word != REDACTED {
+        if is_login && word.contains(':') && word != REDACTED || has_login(word) {
             redacted.push_str(REDACTED);
             *count += 1;
         } else {
