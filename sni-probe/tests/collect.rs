@@ -199,7 +199,8 @@ fn what_is_missing_is_listed_and_hinders_nothing() {
         missing.unwrap_or_else(|| panic!("{name} is not in {manifest:#}"))["reason"].as_str().unwrap()
     };
     assert!(reason("daemon/metrics.txt").contains("is the daemon running"));
-    assert!(reason("config/overrides.yaml").contains("neither YAML nor JSON"));
+    let broken = reason("config/overrides.yaml");
+    assert!(broken.starts_with("broken.yaml:2:") && broken.contains(": neither YAML nor JSON"), "{broken}");
     assert!(reason("evidence").contains("nowhere"));
     assert_eq!(stderr(&output).matches("not collected").count(), missing.len());
     assert!(!stderr(&output).contains(SECRET));
@@ -212,9 +213,50 @@ fn nothing_collected_and_nowhere_to_write_are_errors() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("nothing could be collected"), "{}", stderr(&output));
     assert!(bench.names().is_empty(), "{:?}", bench.names());
-    let output = bench.collect(&["-o", "no/such/directory/b.tar.zst"]);
+    let output = bench.collect(&["-o", "no/such/directory/b.tar.zst", "--overrides", "nowhere.yaml"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("cannot write no/such/directory/b.tar.zst"), "{}", stderr(&output));
+    // No flags, and a server that is no daemon.
+    let address = serve(&[]);
+    for (more, reason) in [
+        (&[][..], "name --url, --kube"),
+        (&["--url", &format!("http://{address}")][..], "not found; is this an sni-probe"),
+    ] {
+        let output = bench.collect(&[&["-o", "b.tar.zst"], more].concat());
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+        assert!(bench.names().is_empty(), "{:?}", bench.names());
+    }
+}
+
+#[test]
+fn nothing_but_an_older_bundle_is_replaced() {
+    let bench = filled();
+    bench.put("keep.yaml", "a: 1");
+    let device = bench.0.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&device).status().unwrap().success());
+    std::os::unix::fs::symlink("keep.yaml", bench.0.path().join("link")).unwrap();
+    let before = bench.names();
+    for (output, reason) in [
+        ("overrides.yaml", "a file to read"),
+        ("./evidence/../overrides.yaml", "a file to read"),
+        ("keep.yaml", "no older bundle"),
+        ("link", "no regular file"),
+        ("fifo", "no regular file"),
+        ("evidence", "no regular file"),
+        ("-", "written to a file"),
+    ] {
+        let collected = bench.collect(&["-o", output, "--overrides", "overrides.yaml"]);
+        assert_eq!(collected.status.code(), Some(2), "{output}");
+        let stderr = stderr(&collected);
+        assert!(stderr.contains(reason) && stderr.trim_end().lines().count() == 1, "{stderr}");
+    }
+    assert_eq!(bench.names(), before);
+    assert_eq!(fs::read_to_string(bench.0.path().join("overrides.yaml")).unwrap(), OVERRIDES);
+    assert!(fs::symlink_metadata(bench.0.path().join("link")).unwrap().is_symlink());
+    for _ in 0..2 {
+        assert_eq!(bench.collect(&ALL).status.code(), Some(0));
+    }
 }
 
 /// A server that answers requests by their paths, one connection for each, until the test process ends.

@@ -14,7 +14,7 @@ use super::DaemonOptions;
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_long_help = EPILOGUE)]
 pub(crate) struct CollectOptions {
-    /// File to write; it is readable by its owner only
+    /// File to write, readable by its owner only; of what is there only an older bundle is replaced
     #[arg(short, long, value_name = "FILE", default_value = "sni-probe-bundle.tar.zst")]
     pub(crate) output: PathBuf,
 

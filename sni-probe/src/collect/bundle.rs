@@ -79,7 +79,7 @@ pub(super) enum Kind {
 }
 
 impl Bundle {
-    /// Begins an archive that is to become `output`.
+    /// Begins an archive that is to become `output`, which [`super::output::check`] has let pass.
     ///
     /// # Errors
     /// If nothing can be written there.
@@ -117,14 +117,14 @@ impl Bundle {
         let text = String::from_utf8_lossy(bytes);
         let before = self.redactor.count();
         let redacted = match kind {
-            Kind::Structured => self.redactor.structured(&text),
+            Kind::Structured => self.redactor.structured(source, &text),
             Kind::JsonLines => Ok(self.redactor.json_lines(&text)),
             Kind::Text => Ok(self.redactor.text(&text)),
         };
         match redacted {
             Ok(text) => self.add(name, source, text.as_bytes(), Some(self.redactor.count() - before)),
             Err(error) => {
-                self.miss(name, &format!("{source}: {error:#}; left out, for its secrets cannot be told"));
+                self.miss(name, &format!("{error:#}; left out, for its secrets cannot be told"));
                 Ok(())
             }
         }

@@ -9,6 +9,7 @@
 mod bundle;
 mod cluster;
 mod limits;
+mod output;
 mod redact;
 mod sources;
 
@@ -23,8 +24,14 @@ use crate::cli::{self, CollectOptions};
 /// Collects, and writes the bundle.
 ///
 /// # Errors
-/// If nothing could be collected but what each machine has, or the bundle cannot be written.
+/// If nothing could be collected but what each machine has, or the bundle cannot be written, or something else is in its
+/// place.
 pub(crate) fn run(options: &CollectOptions) -> anyhow::Result<ExitCode> {
+    ensure!(
+        sources::is_asked(options),
+        "nothing to collect; name --url, --kube, --overrides, --routes, --events-file or --evidence"
+    );
+    output::check(&options.output, &sources::inputs(options))?;
     let redactor = Redactor::new(options.redact_addresses);
     let mut bundle = Bundle::create(&options.output, redactor)?;
     let is_worth_it = sources::collect(options, &mut bundle)?;

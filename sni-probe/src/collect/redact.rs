@@ -59,13 +59,12 @@ impl Redactor {
     /// YAML, of one or several documents, or JSON. Comments do not survive: secrets may be in them.
     ///
     /// # Errors
-    /// If it is neither: then no field has a name, and the secrets cannot be told.
-    pub(super) fn structured(&mut self, text: &str) -> anyhow::Result<String> {
+    /// If it is neither: then no field has a name, and the secrets cannot be told. The error says where in `source`.
+    pub(super) fn structured(&mut self, source: &str, text: &str) -> anyhow::Result<String> {
         if let Ok(value) = serde_json::from_str(text) {
             return Ok(format!("{:#}\n", tree::redact(self, value)));
         }
-        // The parser's message shows the lines around the error, with what secrets are in them.
-        let documents: Vec<Value> = tree::parse_yaml(text).ok_or_else(|| anyhow!("neither YAML nor JSON"))?;
+        let documents = tree::parse_yaml(self, text).map_err(|error| not_structured(source, &error))?;
         let mut redacted = String::new();
         for document in documents {
             if !redacted.is_empty() {
@@ -87,6 +86,20 @@ impl Redactor {
             redacted.push('\n');
         }
         redacted
+    }
+}
+
+/// Says where. The parser's own message may cite what is there, and that may be a secret.
+fn not_structured(source: &str, error: &serde_saphyr::Error) -> anyhow::Error {
+    let reason = match error.without_snippet() {
+        serde_saphyr::Error::BinaryNotUtf8 { .. } | serde_saphyr::Error::InvalidBinaryBase64 { .. } => {
+            "a value with the tag !!binary is no text"
+        }
+        _ => "neither YAML nor JSON",
+    };
+    match error.location() {
+        Some(place) if place.line() > 0 => anyhow!("{source}:{}:{}: {reason}", place.line(), place.column()),
+        _ => anyhow!("{source}: {reason}"),
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
+use ureq::http::StatusCode;
 
 use super::bundle::{Bundle, Kind};
 use super::cluster;
@@ -26,39 +27,51 @@ const PAGES: [(&str, &str, Kind); 5] = [
 /// Where a system says what it is (os-release(5)).
 const RELEASE: &str = "/etc/os-release";
 
-/// Collects what the options name, and what this machine is. Says whether anything of what they name could be collected;
-/// yes if they name nothing.
+/// The files to read that the options name. Evidence is a directory; a file of it is no bundle.
+pub(super) fn inputs(options: &CollectOptions) -> Vec<&Path> {
+    let files = [
+        &options.overrides,
+        &options.routes,
+        &options.events_file,
+        &options.kubeconfig,
+        &options.daemon.password_file,
+        &options.daemon.ca,
+    ];
+    files.into_iter().flatten().map(PathBuf::as_path).collect()
+}
+
+/// Whether the options name anything.
+pub(super) fn is_asked(options: &CollectOptions) -> bool {
+    let files = [&options.overrides, &options.routes, &options.events_file, &options.evidence];
+    options.kube || options.daemon.url.is_some() || files.iter().any(|path| path.is_some())
+}
+
+/// Collects what the options name, and what this machine is. Says whether anything of what they name could be collected.
 ///
 /// # Errors
 /// If the bundle cannot be written. What cannot be read is listed in it.
 pub(super) fn collect(options: &CollectOptions, bundle: &mut Bundle) -> anyhow::Result<bool> {
-    let mut asked = false;
     if let Some(url) = &options.daemon.url {
-        asked = true;
         daemon(url, options, bundle)?;
     }
     let files = [(&options.overrides, "config/overrides.yaml"), (&options.routes, "config/routes.yaml")];
     for (path, name) in files {
         let Some(path) = path else { continue };
-        asked = true;
         match read_whole(path, MAX_TEXT_BYTES) {
             Ok(bytes) => bundle.text(name, &path.display().to_string(), Kind::Structured, &bytes)?,
             Err(error) => bundle.miss(name, &format!("{error:#}")),
         }
     }
     if options.kube {
-        asked = true;
         routes_of_cluster(options, bundle)?;
     }
     if let Some(path) = &options.events_file {
-        asked = true;
         events(path, bundle)?;
     }
     if let Some(directory) = &options.evidence {
-        asked = true;
         evidence(directory, bundle)?;
     }
-    let is_worth_it = !asked || bundle.collected() > 0;
+    let is_worth_it = bundle.collected() > 0;
     machine(bundle)?;
     Ok(is_worth_it)
 }
@@ -83,7 +96,9 @@ fn daemon(url: &str, options: &CollectOptions, bundle: &mut Bundle) -> anyhow::R
         }
         match daemon.answer(path) {
             // It says in words what is not ready.
-            Ok((_, body)) if path == "/readyz" => bundle.text(name, &source, kind, &body)?,
+            Ok((StatusCode::SERVICE_UNAVAILABLE, body)) if path == "/readyz" => {
+                bundle.text(name, &source, kind, &body)?;
+            }
             Ok((status, body)) => match daemon.check(status, path) {
                 Ok(()) => bundle.text(name, &source, kind, &body)?,
                 Err(error) => bundle.miss(name, &format!("{source}: {error:#}")),

@@ -6,7 +6,7 @@ use super::Redactor;
 const SECRET: &str = "hunter2x";
 
 fn structured(text: &str) -> String {
-    Redactor::new(false).structured(text).unwrap()
+    Redactor::new(false).structured("a.yaml", text).unwrap()
 }
 
 fn text(text: &str) -> String {
@@ -37,10 +37,24 @@ fn fields_with_the_names_of_secrets() {
         "a: 1\n---\npassword: hunter2x\n",
         "\"pass\\u0077ord\": hunter2x",
         "password: 12345678",
+        "axHashSalt: hunter2x",
+        "env: [{name: FOO_PASS, value: hunter2x}]",
+        "kind: ConfigMap\ndata: {.dockerconfigjson: hunter2x}",
+        "keystore: hunter2x\nsaKeyJson: hunter2x",
+        "jwk: {kty: oct, k: hunter2x}",
+        "jwk: '{\"kty\":\"RSA\",\"n\":\"a\",\"d\":\"hunter2x\"}'",
+        "command: [curl, -u, 'user:hunter2x']",
+        "command: [mysql, -p, hunter2x]",
+        // hunter2x
+        "harmless: !!binary aHVudGVyMng=",
+        "list:\n- !<tag:yaml.org,2002:binary> |\n  aHVudGVyMng=",
         "kind: ConfigMap\ndata:\n  key.pem: |\n    -----BEGIN EC PRIVATE KEY-----\n    hunter2x\n    -----END EC PRIVATE KEY-----\n",
     ] {
         let redacted = structured(yaml);
-        assert!(!redacted.contains(SECRET) && !redacted.contains("12345678"), "{yaml}\n=>\n{redacted}");
+        assert!(
+            !["12345678", SECRET, "aHVudGVyMng"].iter().any(|secret| redacted.contains(secret)),
+            "{yaml}\n=>\n{redacted}"
+        );
     }
 }
 
@@ -65,6 +79,15 @@ fn secrets_in_any_text() {
         "AIzaSyAAAAAAAAAAAAAAhunter2x",
         "ya29.AAAAAAAAAAAAAAAAhunter2x",
         "ghp_AAAAAAAAAAAAAAAAhunter2x",
+        "https://a.blob.core.windows.net/b?sv=1&sig=hunter2x%3D&se=2",
+        "https://storage.googleapis.com/a?X-Goog-Expires=9&X-Goog-Signature=hunter2x",
+        "post to https://hooks.slack.com/services/T000/B000/hunter2x",
+        "admin:$2y$05$hunter2x.hunter2x/hunter2x",
+        "curl -u user:hunter2x https://example.com/",
+        "curl -sSu user:hunter2x https://example.com/",
+        "curl -uuser:hunter2x https://example.com/",
+        "curl --user=\"user:a hunter2x\" https://example.com/",
+        "key {\"kty\": \"oct\", \"k\": \"hunter2x\"}",
         "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0thunter2x",
     ] {
         let redacted = text(line);
@@ -98,6 +121,8 @@ virtualhosts:
         "https://example.com/?a=b",
         "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
         "key_share 1",
+        "id -u root; sudo -u nobody",
+        "k: 1, d=2",
         "\u{1f511} = ü",
     ] {
         assert_eq!(text(line), line);
@@ -106,8 +131,15 @@ virtualhosts:
 
 #[test]
 fn what_is_no_yaml_is_refused_without_showing_it() {
-    let error = Redactor::new(false).structured("a:\n\t- password: hunter2x\n b").unwrap_err();
-    assert!(!format!("{error:#}").contains(SECRET));
+    let error = Redactor::new(false).structured("a.yaml", "a:\n\t- password: hunter2x\n b").unwrap_err();
+    let error = format!("{error:#}");
+    assert!(error.starts_with("a.yaml:2:") && error.ends_with(": neither YAML nor JSON"), "{error}");
+}
+
+#[test]
+fn bytes_in_yaml_are_not_called_bad_yaml() {
+    let error = Redactor::new(false).structured("a.yaml", "a: 1\nb: !!binary /wAB\n").unwrap_err();
+    assert_eq!(error.to_string(), "a.yaml:2:13: a value with the tag !!binary is no text");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Secrets by their form, in any text.
 
 use super::REDACTED;
-use super::names::is_secret;
+use super::names::{has_login, is_login_flag, is_secret, is_secret_of_jwk};
 
 /// How tokens begin that are known by that: JSON in base64 (JWTs, service accounts), those of Google, GitHub, GitLab,
 /// Slack, AWS, Stripe, Vault; and PEM in base64.
@@ -31,6 +31,25 @@ const TOKENS: [&str; 20] = [
 const CERTIFICATE: &str = "LS0tLS1CRUdJTiBDRVJU";
 /// Shorter ones are words that begin so by chance.
 const MIN_TOKEN: usize = 16;
+/// What precedes a secret without a gap: addresses of webhooks, which let in whoever knows them, and hashes of passwords
+/// (crypt(5)).
+const MARKS: [&str; 15] = [
+    "hooks.slack.com/services/",
+    "hooks.slack.com/workflows/",
+    "hooks.slack.com/triggers/",
+    "discord.com/api/webhooks/",
+    "webhook.office.com/",
+    "$2a$",
+    "$2b$",
+    "$2x$",
+    "$2y$",
+    "$1$",
+    "$5$",
+    "$6$",
+    "$y$",
+    "$apr1$",
+    "$argon2",
+];
 /// What precedes credentials in a header.
 const SCHEMES: [&str; 4] = ["bearer", "basic", "digest", "apikey"];
 const MIN_CREDENTIALS: usize = 6;
@@ -46,6 +65,7 @@ pub(super) fn redact(text: &str, count: &mut u64) -> String {
     for line in text.split_inclusive('\n') {
         let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
         let line = user_info(line, count);
+        let line = logins(&marked(&line, count), count);
         let line = words(&line, count);
         redacted.push_str(&named(&line, count));
         redacted.push_str(end);
@@ -101,6 +121,58 @@ fn user_info(line: &str, count: &mut u64) -> String {
     redacted
 }
 
+/// What follows one of [`MARKS`], to the end of the word.
+fn marked(line: &str, count: &mut u64) -> String {
+    let mut redacted = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(end) = MARKS.iter().filter_map(|mark| rest.find(mark).map(|at| at + mark.len())).min() {
+        let (before, after) = rest.split_at(end);
+        redacted.push_str(before);
+        let is_end =
+            |character: char| character.is_whitespace() || matches!(character, '"' | '\'' | '<' | '>' | ')');
+        let (word, after) = after.split_at(after.find(is_end).unwrap_or(after.len()));
+        if word.len() >= MIN_CREDENTIALS && word != REDACTED {
+            redacted.push_str(REDACTED);
+            *count += 1;
+        } else {
+            redacted.push_str(word);
+        }
+        rest = after;
+    }
+    redacted.push_str(rest);
+    redacted
+}
+
+/// User and password after the flag for them, `-u user:password` or `-uuser:password`. Without a colon it is a user.
+fn logins(line: &str, count: &mut u64) -> String {
+    let mut redacted = String::with_capacity(line.len());
+    let mut is_login = false;
+    let mut rest = line;
+    while !rest.is_empty() {
+        let gap = rest.find(|character: char| !is_between(character)).unwrap_or(rest.len());
+        let (between, after) = rest.split_at(gap);
+        redacted.push_str(between);
+        // In quotes there may be a gap in it.
+        let quote =
+            between.chars().next_back().filter(|character| is_login && matches!(character, '"' | '\''));
+        let is_end = |character: char| quote.map_or(is_between(character), |quote| character == quote);
+        let (word, after) = after.split_at(after.find(is_end).unwrap_or(after.len()));
+        if is_login && word.contains(':') && word != REDACTED || has_login(word) {
+            redacted.push_str(REDACTED);
+            *count += 1;
+        } else {
+            redacted.push_str(word);
+        }
+        is_login = is_login_flag(word);
+        rest = after;
+    }
+    redacted
+}
+
+fn is_between(character: char) -> bool {
+    character.is_whitespace() || matches!(character, '"' | '\'' | ',' | '=' | '[' | ']')
+}
+
 /// Tokens that are known by their beginning, credentials after their scheme, and values after a flag.
 fn words(line: &str, count: &mut u64) -> String {
     let mut redacted = String::with_capacity(line.len());
@@ -147,9 +219,12 @@ fn is_token(character: char) -> bool {
 fn named(line: &str, count: &mut u64) -> String {
     let mut redacted = String::with_capacity(line.len());
     let mut rest = line;
+    // A key in JSON.
+    let is_jwk = line.contains("kty");
     while let Some(at) = rest.find([':', '=']) {
         let is_colon = rest.as_bytes()[at] == b':';
-        let is_named = is_secret(name_before(&rest[..at]));
+        let name = name_before(&rest[..at]);
+        let is_named = is_secret(name) || is_jwk && is_secret_of_jwk(name);
         let (before, after) = rest.split_at(at + 1);
         redacted.push_str(before);
         rest = after;

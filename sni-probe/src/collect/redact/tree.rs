@@ -1,8 +1,9 @@
 //! Secrets by the names of their fields.
 
 use serde_json::{Map, Value};
+use serde_saphyr::{Options, options};
 
-use super::names::{is_reference, is_secret};
+use super::names::{is_login_flag, is_reference, is_secret, is_secret_of_jwk};
 use super::{REDACTED, Redactor};
 
 /// How deep a tree is looked into, and JSON and YAML in strings of it. Stops one that would overflow the stack;
@@ -24,9 +25,43 @@ pub(super) fn redact(redactor: &mut Redactor, value: Value) -> Value {
     visit(redactor, value, Place::default())
 }
 
-/// The documents; `None` if it is no YAML.
-pub(super) fn parse_yaml(text: &str) -> Option<Vec<Value>> {
-    serde_saphyr::from_multiple(text).ok()
+/// The documents, without the values with the tag `!!binary`: nothing can be told of what is in them.
+///
+/// # Errors
+/// If it is no YAML. The error may cite the text, with the secrets in it.
+pub(super) fn parse_yaml(redactor: &mut Redactor, text: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
+    let parse = |as_it_is| serde_saphyr::from_multiple_with_options(text, yaml_options(as_it_is));
+    let mut documents: Vec<Value> = parse(true)?;
+    // The tag may be written in several ways.
+    if text.contains("binary") || text.contains("%TAG") || text.contains("!<") {
+        let decoded: Vec<Value> = parse(false)?;
+        for (document, decoded) in documents.iter_mut().zip(&decoded) {
+            take_out_binary(redactor, document, decoded);
+        }
+    }
+    Ok(documents)
+}
+
+fn yaml_options(binary_as_it_is: bool) -> Options {
+    options! { ignore_binary_tag_for_string: binary_as_it_is, with_snippet: false }
+}
+
+/// What differs once it is decoded has the tag.
+fn take_out_binary(redactor: &mut Redactor, value: &mut Value, decoded: &Value) {
+    match (value, decoded) {
+        (Value::Object(object), Value::Object(decoded)) => {
+            for (value, decoded) in object.values_mut().zip(decoded.values()) {
+                take_out_binary(redactor, value, decoded);
+            }
+        }
+        (Value::Array(values), Value::Array(decoded)) => {
+            for (value, decoded) in values.iter_mut().zip(decoded) {
+                take_out_binary(redactor, value, decoded);
+            }
+        }
+        (value, decoded) if value != decoded => *value = take_out(redactor, value.take()),
+        _ => {}
+    }
 }
 
 /// The value as YAML.
@@ -43,14 +78,15 @@ fn visit(redactor: &mut Redactor, value: Value, place: Place) -> Value {
     match value {
         Value::Object(object) => Value::Object(visit_object(redactor, object, place)),
         Value::Array(values) => {
-            let mut flag_before = false;
+            let (mut flag_before, mut login_before) = (false, false);
             let mut visited = Vec::with_capacity(values.len());
             for value in values {
                 let word = value.as_str().unwrap_or_default();
                 // `--password` and its value are two words; `--password=value` is one.
-                let is_flag = word.starts_with('-') && !word.contains('=') && is_secret(word);
+                let is_flag = word == "-p" || word.starts_with('-') && !word.contains('=') && is_secret(word);
                 let is_value = std::mem::replace(&mut flag_before, is_flag) && !word.starts_with("--");
-                visited.push(if is_value {
+                let is_after_login = std::mem::replace(&mut login_before, is_login_flag(word));
+                visited.push(if is_value || is_after_login && word.contains(':') {
                     take_out(redactor, value)
                 } else {
                     visit(redactor, value, place)
@@ -70,11 +106,12 @@ fn visit_object(redactor: &mut Redactor, object: Map<String, Value>, place: Plac
     let is_secret_value = is_secret(word("name"));
     // `key` of a toleration or a selector is no secret.
     let has_operator = object.contains_key("operator");
+    let is_jwk = object.contains_key("kty");
     let mut visited = Map::new();
     for (name, value) in object {
         let is_data = in_secret && matches!(name.as_str(), "data" | "stringData");
         let is_name_of_key = name == "key" && (place.in_reference || has_operator);
-        let is_plain_secret = is_secret(&name) && !is_name_of_key;
+        let is_plain_secret = is_secret(&name) && !is_name_of_key || is_jwk && is_secret_of_jwk(&name);
         let value = if is_data {
             all_values(redactor, value)
         } else if is_plain_secret || (name == "value" && is_secret_value) {
@@ -96,7 +133,7 @@ fn visit_string(redactor: &mut Redactor, text: &str, place: Place) -> String {
         return visit(redactor, value, place).to_string();
     }
     if text.contains('\n') && text.contains(':') {
-        let documents = parse_yaml(text).unwrap_or_default();
+        let documents = parse_yaml(redactor, text).unwrap_or_default();
         if !documents.is_empty()
             && documents.iter().all(|document| document.is_object() || document.is_array())
         {
