@@ -1,12 +1,13 @@
 //! What to do about a cause: YAML, commands, words for the client's owner.
 
+mod apigee;
 mod yaml;
 
-use self::yaml::{apigee_route, envoy_chain, gateway_listener, istio_server, overrides};
+use self::yaml::{envoy_chain, gateway_listener, istio_server};
 use super::judge::{is_routed, refused_names};
 use super::model::{Cause, Document, Fix, Inputs};
 use crate::output::text::printable_within;
-use crate::routes::report::{FindingCode, Route, RoutesReport};
+use crate::routes::report::RoutesReport;
 
 /// Names that are told to add to a route.
 const MAX_NAMES: usize = 20;
@@ -81,7 +82,7 @@ fn let_them_in(inputs: &Inputs, host: &str) -> (Vec<Document>, Vec<String>) {
     let platform = platform(routes);
     let (mut documents, mut commands) = (Vec::new(), Vec::new());
     if matches!(platform, Platform::Apigee | Platform::Unknown) {
-        apigee(routes, &mut documents, &mut commands);
+        apigee::let_them_in(routes, &mut documents, &mut commands);
     }
     let named = routes.and_then(|routes| routes.routes.first());
     match platform {
@@ -116,74 +117,6 @@ fn let_them_in(inputs: &Inputs, host: &str) -> (Vec<Document>, Vec<String>) {
     }
     commands.push(format!("sni-probe check {host}"));
     (documents, commands)
-}
-
-/// The wildcard ApigeeRoute, the lines of overrides.yaml, and how to apply them; only what is not so already.
-fn apigee(routes: Option<&RoutesReport>, documents: &mut Vec<Document>, commands: &mut Vec<String>) {
-    let has = |codes: &[FindingCode]| {
-        routes.is_none_or(|routes| routes.findings.iter().any(|finding| codes.contains(&finding.code)))
-    };
-    let wildcard = routes
-        .and_then(|routes| routes.routes.iter().find(|route| route.wildcard && route.kind == "ApigeeRoute"));
-    let others = || routes.into_iter().flat_map(|routes| &routes.routes);
-    let credential = wildcard.and_then(|route| route.credential.as_deref());
-    let credential = credential.or_else(|| others().find_map(|route| route.credential.as_deref()));
-    let of_any = |value: fn(&Route) -> &str| wildcard.or_else(|| others().next()).map(value);
-    let namespace =
-        of_any(|route| &route.namespace).filter(|namespace| !namespace.is_empty()).unwrap_or("apigee");
-    let name = wildcard.map_or("non-sni", |route| &route.name);
-    let is_route_right = wildcard.is_some()
-        && !has(&[
-            FindingCode::NoWildcardRoute,
-            FindingCode::NonSniClientNotEnabled,
-            FindingCode::SelectorMismatch,
-            FindingCode::NoCredential,
-            FindingCode::TlsNotTerminated,
-        ]);
-    if !is_route_right {
-        let (file, yaml) = apigee_route(namespace, name, credential.unwrap_or(CREDENTIAL));
-        let note = match (wildcard, credential) {
-            (Some(_), _) => format!("Change the ApigeeRoute {} to this.", printable(name)),
-            (None, Some(_)) => {
-                "Create this ApigeeRoute. All its clients get the certificate of credentialName.".to_owned()
-            }
-            (None, None) => {
-                "Create this ApigeeRoute; put the Secret of the certificate that clients without SNI get for \
-                 CREDENTIAL_NAME."
-                    .to_owned()
-            }
-        };
-        if credential.is_none() {
-            commands.push(format!(
-                "kubectl -n {} get apigeeroutes -o yaml | grep credentialName",
-                word(namespace)
-            ));
-        }
-        commands.push(format!("kubectl apply -n {} -f {file}", word(namespace)));
-        documents.push(Document { file, note, yaml });
-    }
-    let is_listed = wildcard.is_some()
-        && !has(&[FindingCode::NotInAdditionalGateways, FindingCode::UnknownAdditionalGateway]);
-    if !is_listed {
-        let hosts = routes.map_or(&[][..], |routes| &routes.virtual_hosts);
-        let names = if hosts.is_empty() {
-            vec!["ENVIRONMENT_GROUP".to_owned()]
-        } else {
-            hosts.iter().map(|host| printable(&host.name)).collect()
-        };
-        documents.push(Document {
-            file: "overrides.yaml".to_owned(),
-            note: "Set additionalGateways of each of these entries; leave their other lines as they are."
-                .to_owned(),
-            yaml: overrides(hosts, &names, name),
-        });
-        for group in names.iter().map(|name| word(name)) {
-            commands.push(format!(
-                "helm upgrade {group} apigee-virtualhost/ -n {} --set envgroup={group} -f overrides.yaml",
-                word(namespace)
-            ));
-        }
-    }
 }
 
 /// Serves names that were refused, or has them corrected.

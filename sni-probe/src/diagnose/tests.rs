@@ -227,9 +227,61 @@ fn a_wildcard_route_without_the_flag() {
     expect(&diagnosis, Cause::NonSniClientNotEnabled, Confidence::Certain);
     // It is listed already.
     assert_eq!(diagnosis.fix.as_ref().unwrap().documents.len(), 1);
+    // Only what is wrong is changed.
+    let patch = document(&diagnosis, "non-sni-patch.yaml");
+    assert_eq!(patch, serde_json::json!({"spec": {"enableNonSniClient": true}}));
     // Without a client: somebody meant to let them in.
     let configuration = Inputs { wire: None, ..inputs };
     expect(&diagnose(&configuration), Cause::NonSniClientNotEnabled, Confidence::Likely);
+}
+
+#[test]
+fn a_route_that_is_there_keeps_what_is_right_with_it() {
+    let object = "apigee/non-sni";
+    let mut routes = routes(
+        Some(true),
+        &["non-sni"],
+        &[
+            (FindingCode::SelectorMismatch, object, "spec.selector", "[]"),
+            (FindingCode::TlsNotTerminated, object, "spec.ports[1].tls.mode", "PASSTHROUGH"),
+        ],
+    );
+    routes.findings[0].expected = "[\"app=apigee-ingressgateway\", \"ingress_name=ext\"]".to_owned();
+    routes.findings[1].expected = "SIMPLE".to_owned();
+    let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes: Some(routes), ..Inputs::default() };
+    let diagnosis = diagnose(&inputs);
+    let selector = serde_json::json!({"app": "apigee-ingressgateway", "ingress_name": "ext"});
+    let patch = document(&diagnosis, "non-sni-patch.yaml");
+    assert_eq!(patch, serde_json::json!({"spec": {"selector": selector}}));
+    let fix = diagnosis.fix.unwrap();
+    assert_eq!(fix.documents.len(), 1);
+    let commands = fix.commands.join("\n");
+    assert!(commands.contains("edit apigeeroute non-sni  # change only: spec.ports[1].tls.mode: SIMPLE"));
+}
+
+#[test]
+fn a_new_route_takes_the_name_of_no_other() {
+    let mut routes = no_wildcard();
+    routes.routes.push(route("non-sni", "a.example.com", None, &[]));
+    routes.routes.push(route("non-sni-2", "b.example.com", None, &[]));
+    let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes: Some(routes), ..Inputs::default() };
+    let diagnosis = diagnose(&inputs);
+    assert_eq!(document(&diagnosis, "non-sni-3.yaml")["metadata"]["name"], "non-sni-3");
+    let listed = &document(&diagnosis, "overrides.yaml")["virtualhosts"][0]["additionalGateways"];
+    assert_eq!(*listed, serde_json::json!(["non-sni-3"]));
+}
+
+#[test]
+fn gateways_that_are_listed_stay_and_dead_names_go() {
+    let mut routes = routes(Some(true), &["foo", "nonsni"], &[]);
+    routes.virtual_hosts.clear();
+    routes.serves_non_sni = Some(false);
+    routes.findings = no_wildcard().findings;
+    routes.findings[0].code = FindingCode::UnknownAdditionalGateway;
+    routes.findings[0].value = "[\"nonsni\"]".to_owned();
+    let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes: Some(routes), ..Inputs::default() };
+    let listed = &document(&diagnose(&inputs), "overrides.yaml")["virtualhosts"][0]["additionalGateways"];
+    assert_eq!(*listed, serde_json::json!(["foo", "non-sni"]));
 }
 
 #[test]
