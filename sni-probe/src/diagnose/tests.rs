@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use super::judge::is_routed;
 use super::model::{Answer, Cause, Confidence, Diagnosis, Inputs};
 use super::wire::{Alert, Client, Count, Refusals, WireFacts};
 use super::{diagnose, show};
@@ -407,6 +408,75 @@ fn what_cannot_be_told_is_not_told() {
     expect(&diagnose(&inputs), Cause::NotEnoughEvidence, Confidence::Unknown);
     let inputs = Inputs { wire: Some(wire(&[])), ..Inputs::default() };
     expect(&diagnose(&inputs), Cause::NotEnoughEvidence, Confidence::Unknown);
+}
+
+#[test]
+fn a_log_alone_does_not_tell_what_is_configured() {
+    let inputs = Inputs { logs: Some(logs(7, 0)), ..Inputs::default() };
+    let diagnosis = diagnose(&inputs);
+    expect(&diagnosis, Cause::NotEnoughEvidence, Confidence::Unknown);
+    assert!(diagnosis.sentence.contains("--routes, --kube or --check"), "{}", diagnosis.sentence);
+    assert_eq!(diagnosis.steps[7].answer, Answer::Unknown);
+    // The gateway says itself that it refuses them.
+    let inputs = Inputs { check: Some(refused_check()), ..inputs };
+    expect(&diagnose(&inputs), Cause::NoWildcardRoute, Confidence::Likely);
+    // Virtual hosts without routes do not tell of a route.
+    let path = "virtualhosts[0].additionalGateways";
+    let finding = (FindingCode::NotInAdditionalGateways, "overrides.yaml", path, "[]");
+    let mut overrides = routes(None, &[], &[finding]);
+    overrides.routes.clear();
+    let inputs = Inputs { routes: Some(overrides), check: None, ..inputs };
+    let diagnosis = diagnose(&inputs);
+    expect(&diagnosis, Cause::NotInAdditionalGateways, Confidence::Likely);
+    assert!(diagnosis.sentence.contains("no wildcard route is listed"), "{}", diagnosis.sentence);
+}
+
+#[test]
+fn a_target_that_is_not_there_is_no_evidence() {
+    let mut closed = check(Verdict::Unknown, [AttemptOutcome::Refused; 3]);
+    closed.attempts.truncate(1);
+    closed.address = Some("192.0.2.1:8443".to_owned());
+    let inputs = Inputs { check: Some(closed.clone()), ..Inputs::default() };
+    let diagnosis = diagnose(&inputs);
+    expect(&diagnosis, Cause::NotEnoughEvidence, Confidence::Unknown);
+    assert!(diagnosis.sentence.contains("nobody listens at api-test.mydomain.com:8443"));
+    closed.address = None;
+    closed.attempts[0].outcome = AttemptOutcome::Unreachable;
+    let diagnosis = diagnose(&Inputs { check: Some(closed), ..Inputs::default() });
+    expect(&diagnosis, Cause::NotEnoughEvidence, Confidence::Unknown);
+    assert!(diagnosis.sentence.contains("cannot be resolved"), "{}", diagnosis.sentence);
+}
+
+#[test]
+fn a_check_tells_no_more_than_was_tried() {
+    let mut other = check(Verdict::NonSniOtherCertificate, [AttemptOutcome::Handshake; 3]);
+    let certificate = other.attempts[1].certificate.as_mut().unwrap();
+    certificate.subject = "fallback".to_owned();
+    certificate.matches_host = false;
+    let inputs = Inputs { check: Some(other.clone()), ..Inputs::default() };
+    let sentence = diagnose(&inputs).sentence;
+    assert!(sentence.contains("get CN fallback, which does not match api-test.mydomain.com"), "{sentence}");
+    other.attempts.remove(0);
+    let sentence = diagnose(&Inputs { check: Some(other), ..Inputs::default() }).sentence;
+    assert!(sentence.contains("no name was tried"), "{sentence}");
+}
+
+#[test]
+fn a_name_is_routed_as_the_gateway_routes_it() {
+    let mut routes = fixed();
+    assert!(is_routed(&routes, "any.example.com"), "the wildcard route takes all");
+    routes.serves_non_sni = Some(false);
+    assert!(!is_routed(&routes, "any.example.com"));
+    assert!(is_routed(&routes, "API-test.mydomain.com"));
+    routes.routes[0].hostnames = vec!["ns/*.Example.com".to_owned(), "*/b.example.org".to_owned()];
+    for (name, expected) in
+        [("a.example.com", true), ("example.com", false), ("b.example.org", true), ("c.example.org", false)]
+    {
+        assert_eq!(is_routed(&routes, name), expected, "{name}");
+    }
+    // A log is not the wire.
+    let inputs = Inputs { logs: Some(logs(0, 4)), routes: Some(no_wildcard()), ..Inputs::default() };
+    expect(&diagnose(&inputs), Cause::UnknownName, Confidence::Likely);
 }
 
 #[test]
