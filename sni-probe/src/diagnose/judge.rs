@@ -22,7 +22,7 @@ const MISMATCH_WORDS: [&str; 6] = [
 ];
 
 /// A cause, how sure it is, and why.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Judgement {
     pub(super) cause: Cause,
     pub(super) confidence: Confidence,
@@ -378,10 +378,12 @@ fn nothing_wrong(inputs: &Inputs, wire: &WireFacts) -> Judgement {
 
 /// No client was seen: only what is configured, and what the gateway answers to us.
 fn by_configuration(inputs: &Inputs) -> Judgement {
-    if let Some(check) = &inputs.check {
-        if let Some(judgement) = not_reached(check) {
-            return judgement;
-        }
+    let wrong = inputs.routes.as_ref().and_then(configured_wrong);
+    let unreached = inputs.check.as_ref().and_then(not_reached);
+    if let (Some(judgement), None) = (&unreached, &wrong) {
+        return judgement.clone();
+    }
+    if let Some(check) = inputs.check.as_ref().filter(|_| unreached.is_none()) {
         let named = check.attempts.iter().find(|attempt| attempt.kind == AttemptKind::Named);
         let refused = named.filter(|_| matches!(check.verdict, Verdict::NameRefused | Verdict::Unknown));
         if let Some(judgement) = refused.and_then(|named| name_refused(check, named)) {
@@ -404,7 +406,6 @@ fn by_configuration(inputs: &Inputs) -> Judgement {
         }
     }
     let refuses = inputs.check.as_ref().is_some_and(|check| check.verdict == Verdict::NonSniRefused);
-    let wrong = inputs.routes.as_ref().and_then(configured_wrong);
     match wrong {
         // Somebody meant to let them in.
         Some((cause, why)) if refuses || cause != Cause::NoWildcardRoute => Judgement {

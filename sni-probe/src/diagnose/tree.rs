@@ -157,6 +157,7 @@ fn wildcard(inputs: &Inputs) -> Step {
     let codes = [
         FindingCode::NoWildcardRoute,
         FindingCode::SelectorMismatch,
+        FindingCode::PortMismatch,
         FindingCode::NoCredential,
         FindingCode::NotRunning,
         FindingCode::TlsNotTerminated,

@@ -100,7 +100,7 @@ fn correct(
                 let credential = printable(credential.unwrap_or(CREDENTIAL));
                 lines.push(format!("{}: {credential}", printable(&finding.path)));
             }
-            FindingCode::TlsNotTerminated => {
+            FindingCode::TlsNotTerminated | FindingCode::PortMismatch => {
                 lines.push(format!("{}: {}", printable(&finding.path), printable(&finding.expected)));
             }
             FindingCode::NotRunning => is_down = true,

@@ -43,13 +43,13 @@ pub(super) fn overrides(hosts: &[VirtualHost], name: &str) -> String {
 }
 
 /// A server of an Istio Gateway for whoever sends no name.
-pub(super) fn istio_server(credential: &str) -> String {
+pub(super) fn istio_server(credential: &str, port: u16) -> String {
     format!(
         "\
 spec:
   servers:
   - port:
-      number: 443
+      number: {port}
       name: https-non-sni
       protocol: HTTPS
     hosts:
@@ -63,13 +63,13 @@ spec:
 }
 
 /// The same for the Gateway API: a listener without a hostname takes all.
-pub(super) fn gateway_listener(credential: &str) -> String {
+pub(super) fn gateway_listener(credential: &str, port: u16) -> String {
     format!(
         "\
 spec:
   listeners:
   - name: https-non-sni
-    port: 443
+    port: {port}
     protocol: HTTPS
     tls:
       mode: Terminate
@@ -145,8 +145,8 @@ mod tests {
     #[test]
     fn all_pieces_are_yaml() {
         for yaml in [
-            istio_server("c"),
-            gateway_listener("c"),
+            istio_server("c", 443),
+            gateway_listener("c", 443),
             envoy_chain(),
             hosts(&["a.b".to_owned()]),
             min_version(),
