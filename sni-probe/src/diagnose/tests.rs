@@ -245,6 +245,7 @@ fn a_route_that_is_there_keeps_what_is_right_with_it() {
         &[
             (FindingCode::SelectorMismatch, object, "spec.selector", "[]"),
             (FindingCode::TlsNotTerminated, object, "spec.ports[1].tls.mode", "PASSTHROUGH"),
+            (FindingCode::PortMismatch, object, "spec.ports", "[8443]"),
         ],
     );
     routes.findings[0].expected = "[\"app=apigee-ingressgateway\", \"ingress_name=ext\"]".to_owned();
@@ -258,6 +259,7 @@ fn a_route_that_is_there_keeps_what_is_right_with_it() {
     assert_eq!(fix.documents.len(), 1);
     let commands = fix.commands.join("\n");
     assert!(commands.contains("edit apigeeroute non-sni  # change only: spec.ports[1].tls.mode: SIMPLE"));
+    assert!(commands.contains("spec.ports: a port for each of"), "{commands}");
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(super) fn let_them_in(
         create(namespace, &name, credential, documents, commands);
     }
     let findings = routes.map_or(&[][..], |routes| &routes.findings);
-    for route in &wildcards {
+    for route in &all {
         correct(route, findings, credential, documents, commands);
     }
     let is_unlisted = |finding: &Finding| {
@@ -76,7 +76,7 @@ fn create(
     documents.push(Document { file, note: note.to_owned(), yaml });
 }
 
-/// What the findings say of a wildcard route that is there. Lists are told as lines to edit, for a merge patch would
+/// What the findings say of a route that is there. Lists are told as lines to edit, for a merge patch would
 /// replace the whole of them.
 fn correct(
     route: &Route,
@@ -100,7 +100,12 @@ fn correct(
                 let credential = printable(credential.unwrap_or(CREDENTIAL));
                 lines.push(format!("{}: {credential}", printable(&finding.path)));
             }
-            FindingCode::TlsNotTerminated | FindingCode::PortMismatch => {
+            FindingCode::PortMismatch => lines.push(format!(
+                "{}: a port for each of {}, like those that are there",
+                printable(&finding.path),
+                printable(&finding.expected)
+            )),
+            FindingCode::TlsNotTerminated => {
                 lines.push(format!("{}: {}", printable(&finding.path), printable(&finding.expected)));
             }
             FindingCode::NotRunning => is_down = true,
