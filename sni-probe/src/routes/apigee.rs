@@ -230,7 +230,9 @@ fn judge_group(
         findings.push(not_listed(group, name));
         return false;
     };
-    if !bound.iter().any(|entry| agree(&entry.route.selector, group.selector)) {
+    let here: Vec<&Entry> =
+        bound.iter().copied().filter(|entry| agree(&entry.route.selector, group.selector)).collect();
+    if here.is_empty() {
         let finding = Finding {
             code: FindingCode::SelectorMismatch,
             object: first.object(),
@@ -243,12 +245,11 @@ fn judge_group(
             ),
         };
         findings.push(finding);
-        return false;
     }
-    let here: Vec<&Entry> =
-        bound.into_iter().filter(|entry| agree(&entry.route.selector, group.selector)).collect();
-    let is_missed = |port: &u16| !here.iter().any(|entry| has_port(&entry.route, *port));
-    if let (Some(first), true) = (here.first(), group.ports.iter().any(is_missed)) {
+    // Both may be wrong at once.
+    let candidates = if here.is_empty() { &bound } else { &here };
+    let is_missed = |port: &u16| !candidates.iter().any(|entry| has_port(&entry.route, *port));
+    if let (Some(first), true) = (candidates.first(), group.ports.iter().any(is_missed)) {
         findings.push(Finding {
             code: FindingCode::PortMismatch,
             object: first.object(),

@@ -111,12 +111,16 @@ fn the_wildcard_route_is_at_the_ingress_of_the_group() {
 #[test]
 fn the_wildcard_route_is_at_the_ports_of_the_group() {
     let route = wildcard("non-sni", &["app=apigee-ingressgateway"]).replace("443", "8443");
-    let report = report(&format!("{route}---{GROUP}"), None).unwrap();
-    assert_eq!(codes(&report), [FindingCode::PortMismatch]);
-    let finding = &report.findings[0];
+    let alone = report(&format!("{route}---{GROUP}"), None).unwrap();
+    assert_eq!(codes(&alone), [FindingCode::PortMismatch]);
+    let finding = &alone.findings[0];
     assert_eq!((&*finding.object, &*finding.path), ("apigee/non-sni", "spec.ports"));
     assert_eq!((&*finding.value, &*finding.expected), ("[8443]", "[443]"));
-    assert_eq!(report.serves_non_sni, Some(false));
+    assert_eq!(alone.serves_non_sni, Some(false));
+    // Both are wrong, and both are told.
+    let group = GROUP.replace("selector: {app: apigee-ingressgateway,", "selector: {app: other,");
+    let both = report(&format!("{route}---{group}"), None).unwrap();
+    assert_eq!(codes(&both), [FindingCode::SelectorMismatch, FindingCode::PortMismatch]);
 }
 
 #[test]

@@ -170,12 +170,13 @@ fn list(
         host.name = printable(&host.name);
         host.additional_gateways.retain(|gateway| !dead.contains(gateway));
     }
-    documents.push(Document {
-        file: "overrides.yaml".to_owned(),
-        note: "Set additionalGateways of each of these entries; leave their other lines as they are."
-            .to_owned(),
-        yaml: overrides(&hosts, name),
-    });
+    let mut note =
+        "Set additionalGateways of each of these entries; leave their other lines as they are.".to_owned();
+    if !dead.is_empty() {
+        let dead: Vec<String> = dead.iter().map(|name| printable(name)).collect();
+        note = format!("{note} Left out, as no route of that name was read: {}.", dead.join(", "));
+    }
+    documents.push(Document { file: "overrides.yaml".to_owned(), note, yaml: overrides(&hosts, name) });
     for group in hosts.iter().map(|host| word(&host.name)) {
         commands.push(format!(
             "helm upgrade {group} apigee-virtualhost/ -n {} --set envgroup={group} -f overrides.yaml",
