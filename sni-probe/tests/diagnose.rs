@@ -133,6 +133,8 @@ fn what_cannot_run_is_told_in_one_line() {
         (&["--url", &closed], "is the daemon running"),
         (&["--capture", "a", "--metrics", "b"], "cannot be used with"),
         (&["--for", "10s"], "--url <URL>"),
+        (&["--kube", "--kubeconfig", "nowhere", "--namespace", "a"], "nowhere"),
+        (&["--metrics", "text", "--namespace", "a"], "--kube"),
     ] {
         let output = bench.diagnose(arguments);
         let stderr = stderr(&output);

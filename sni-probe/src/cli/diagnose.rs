@@ -48,6 +48,14 @@ pub(crate) struct DiagnoseOptions {
     #[arg(long, conflicts_with = "routes")]
     pub(crate) kube: bool,
 
+    /// Kubeconfig with which to find the API server [default: the pod's service account, else $KUBECONFIG or ~/.kube/config]
+    #[arg(long, value_name = "FILE", requires = "kube")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+
+    /// Namespace of the ApigeeRoutes in the cluster [default: apigee]
+    #[arg(long, value_name = "NAME", requires = "kube", value_parser = super::routes::parse_namespace)]
+    pub(crate) namespace: Option<String>,
+
     /// Connect to the gateway with the name, without SNI, and with an unknown name
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) check: Option<String>,

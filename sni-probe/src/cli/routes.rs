@@ -87,7 +87,7 @@ impl RoutesOptions {
 }
 
 /// A label of a namespace is what can stand in the path of a request (RFC 1123 label).
-fn parse_namespace(text: &str) -> Result<String, &'static str> {
+pub(super) fn parse_namespace(text: &str) -> Result<String, &'static str> {
     let is_usual = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if (1..=63).contains(&text.len()) && text.bytes().all(is_usual) {
         Ok(text.to_owned())

@@ -1,12 +1,18 @@
 //! What to do about a cause: YAML, commands, words for the client's owner.
 
+mod apigee;
+mod listeners;
 mod yaml;
 
-use self::yaml::{apigee_route, envoy_chain, gateway_listener, istio_server, overrides};
+use std::net::SocketAddr;
+
+use self::yaml::{envoy_chain, istio_server};
 use super::judge::{is_routed, refused_names};
 use super::model::{Cause, Document, Fix, Inputs};
+use crate::check::report::AttemptKind;
 use crate::output::text::printable_within;
-use crate::routes::report::{FindingCode, Route, RoutesReport};
+use crate::routes::fix::quoted;
+use crate::routes::report::RoutesReport;
 
 /// Names that are told to add to a route.
 const MAX_NAMES: usize = 20;
@@ -14,17 +20,19 @@ const MAX_NAMES: usize = 20;
 const CREDENTIAL: &str = "CREDENTIAL_NAME";
 /// Characters of a name: as long as a host name may be (RFC 1035), for it is to be typed.
 const MAX_NAME: usize = 255;
+/// The port, unless an active check was of another.
+const HTTPS: u16 = 443;
 
 /// The fix; `None` where there is nothing to change, or it is not known what.
 pub(super) fn fix(cause: Cause, inputs: &Inputs) -> Option<Fix> {
-    let host = host(inputs);
+    let place = &Place::of(inputs);
     match cause {
         Cause::NoWildcardRoute | Cause::NonSniClientNotEnabled | Cause::NotInAdditionalGateways => {
-            let (documents, commands) = let_them_in(inputs, &host);
-            Some(Fix { documents, commands, client_owner: switch_sni_on(&host) })
+            let (documents, commands) = let_them_in(inputs, place);
+            Some(Fix { documents, commands, client_owner: switch_sni_on(place) })
         }
         Cause::LoadBalancer => {
-            let (documents, commands) = let_them_in(inputs, &host);
+            let (documents, commands) = let_them_in(inputs, place);
             let client_owner = vec![
                 "Nothing to change at the load balancer: it cannot send SNI to a backend. Keep the wildcard route."
                     .to_owned(),
@@ -32,9 +40,9 @@ pub(super) fn fix(cause: Cause, inputs: &Inputs) -> Option<Fix> {
             ];
             Some(Fix { documents, commands, client_owner })
         }
-        Cause::UnknownName => Some(add_name(inputs, &host)),
-        Cause::TlsMismatch => Some(speak_newer(inputs, &host)),
-        Cause::NotTheGateway => Some(look_between(&host)),
+        Cause::UnknownName => Some(add_name(inputs, place)),
+        Cause::TlsMismatch => Some(speak_newer(inputs, place)),
+        Cause::NotTheGateway => Some(look_between(place)),
         Cause::NothingWrong | Cause::NotEnoughEvidence => None,
     }
 }
@@ -63,131 +71,75 @@ fn platform(routes: Option<&RoutesReport>) -> Platform {
     }
 }
 
-/// A name that the gateway serves, for examples.
-fn host(inputs: &Inputs) -> String {
-    let checked = inputs.check.as_ref().and_then(|check| {
-        check.attempts.iter().find_map(|attempt| {
-            attempt.certificate.as_ref().filter(|it| it.matches_host).and(attempt.server_name.clone())
-        })
-    });
-    let routes = inputs.routes.iter().flat_map(|routes| &routes.routes);
-    let configured = routes.flat_map(|route| &route.hostnames).find(|host| !host.contains('*')).cloned();
-    word(&checked.or(configured).unwrap_or_else(|| "api.example.com".to_owned()))
+/// The gateway, as commands and examples name it.
+struct Place {
+    /// A name that it serves, as it is.
+    name: String,
+    /// The same as a word for a shell.
+    host: String,
+    port: u16,
+    /// What to give to `sni-probe check`: what the user gave, or the name.
+    target: String,
+}
+
+impl Place {
+    fn of(inputs: &Inputs) -> Self {
+        let check = inputs.check.as_ref();
+        let checked = check
+            .and_then(|check| check.attempts.iter().find(|attempt| attempt.kind == AttemptKind::Named))
+            .and_then(|named| named.server_name.clone());
+        let routes = inputs.routes.iter().flat_map(|routes| &routes.routes);
+        let configured = routes
+            .flat_map(|route| &route.hostnames)
+            // Istio has a namespace before the slash.
+            .map(|host| host.rsplit('/').next().unwrap_or_default())
+            .find(|host| !host.contains('*'))
+            .map(str::to_owned);
+        let name = checked.or(configured).unwrap_or_else(|| "api.example.com".to_owned());
+        let port = check.and_then(|check| {
+            let address = check.address.as_ref().and_then(|address| address.parse::<SocketAddr>().ok());
+            // A name that has no address may have a port.
+            let named = || check.target.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+            address.map(|address| address.port()).or_else(named)
+        });
+        let host = word(&name);
+        let target = check.map_or_else(|| host.clone(), |check| target_word(&check.target));
+        Self { name: printable(&name), host, port: port.unwrap_or(HTTPS), target }
+    }
 }
 
 /// Lets clients without SNI in.
-fn let_them_in(inputs: &Inputs, host: &str) -> (Vec<Document>, Vec<String>) {
+fn let_them_in(inputs: &Inputs, place: &Place) -> (Vec<Document>, Vec<String>) {
     let routes = inputs.routes.as_ref();
     let platform = platform(routes);
     let (mut documents, mut commands) = (Vec::new(), Vec::new());
     if matches!(platform, Platform::Apigee | Platform::Unknown) {
-        apigee(routes, &mut documents, &mut commands);
+        apigee::let_them_in(routes, &mut documents, &mut commands);
     }
-    let named = routes.and_then(|routes| routes.routes.first());
-    match platform {
-        Platform::Apigee => {}
-        Platform::Istio | Platform::GatewayApi => {
-            let file = named.map_or("gateway.yaml".to_owned(), |route| {
-                format!("{}.yaml", word(route.name.split(['/', ' ']).next().unwrap_or_default()))
-            });
-            let credential = named.and_then(|route| route.credential.as_deref()).unwrap_or(CREDENTIAL);
-            let yaml = if platform == Platform::Istio {
-                istio_server(credential)
-            } else {
-                gateway_listener(credential)
-            };
-            let note = "Add this beside what is there, then apply the file.".to_owned();
-            commands.push(format!("kubectl apply -f {file}"));
-            documents.push(Document { file, note, yaml });
-        }
-        Platform::Unknown => {
-            documents.push(Document {
-                file: "gateway.yaml".to_owned(),
-                note: "Instead, if the gateway is plain Istio: add this server to its Gateway.".to_owned(),
-                yaml: istio_server(CREDENTIAL),
-            });
-            documents.push(Document {
-                file: "envoy.yaml".to_owned(),
-                note: "Instead, if it is plain Envoy: add this chain to the listener, without filter_chain_match."
+    if let Some(routes) = routes {
+        listeners::let_them_in(routes, &mut documents, &mut commands);
+    }
+    if platform == Platform::Unknown {
+        documents.push(Document {
+            file: "gateway.yaml".to_owned(),
+            note: "Instead, if the gateway is plain Istio: add this server to its Gateway.".to_owned(),
+            yaml: istio_server(CREDENTIAL, place.port),
+        });
+        documents.push(Document {
+            file: "envoy.yaml".to_owned(),
+            note:
+                "Instead, if it is plain Envoy: add this chain to the listener, without filter_chain_match."
                     .to_owned(),
-                yaml: envoy_chain(),
-            });
-        }
+            yaml: envoy_chain(),
+        });
     }
-    commands.push(format!("sni-probe check {host}"));
+    commands.push(format!("sni-probe check {}", place.target));
     (documents, commands)
 }
 
-/// The wildcard ApigeeRoute, the lines of overrides.yaml, and how to apply them; only what is not so already.
-fn apigee(routes: Option<&RoutesReport>, documents: &mut Vec<Document>, commands: &mut Vec<String>) {
-    let has = |codes: &[FindingCode]| {
-        routes.is_none_or(|routes| routes.findings.iter().any(|finding| codes.contains(&finding.code)))
-    };
-    let wildcard = routes
-        .and_then(|routes| routes.routes.iter().find(|route| route.wildcard && route.kind == "ApigeeRoute"));
-    let others = || routes.into_iter().flat_map(|routes| &routes.routes);
-    let credential = wildcard.and_then(|route| route.credential.as_deref());
-    let credential = credential.or_else(|| others().find_map(|route| route.credential.as_deref()));
-    let of_any = |value: fn(&Route) -> &str| wildcard.or_else(|| others().next()).map(value);
-    let namespace =
-        of_any(|route| &route.namespace).filter(|namespace| !namespace.is_empty()).unwrap_or("apigee");
-    let name = wildcard.map_or("non-sni", |route| &route.name);
-    let is_route_right = wildcard.is_some()
-        && !has(&[
-            FindingCode::NoWildcardRoute,
-            FindingCode::NonSniClientNotEnabled,
-            FindingCode::SelectorMismatch,
-            FindingCode::NoCredential,
-            FindingCode::TlsNotTerminated,
-        ]);
-    if !is_route_right {
-        let (file, yaml) = apigee_route(namespace, name, credential.unwrap_or(CREDENTIAL));
-        let note = match (wildcard, credential) {
-            (Some(_), _) => format!("Change the ApigeeRoute {} to this.", printable(name)),
-            (None, Some(_)) => {
-                "Create this ApigeeRoute. All its clients get the certificate of credentialName.".to_owned()
-            }
-            (None, None) => {
-                "Create this ApigeeRoute; put the Secret of the certificate that clients without SNI get for \
-                 CREDENTIAL_NAME."
-                    .to_owned()
-            }
-        };
-        if credential.is_none() {
-            commands.push(format!(
-                "kubectl -n {} get apigeeroutes -o yaml | grep credentialName",
-                word(namespace)
-            ));
-        }
-        commands.push(format!("kubectl apply -n {} -f {file}", word(namespace)));
-        documents.push(Document { file, note, yaml });
-    }
-    let is_listed = wildcard.is_some()
-        && !has(&[FindingCode::NotInAdditionalGateways, FindingCode::UnknownAdditionalGateway]);
-    if !is_listed {
-        let hosts = routes.map_or(&[][..], |routes| &routes.virtual_hosts);
-        let names = if hosts.is_empty() {
-            vec!["ENVIRONMENT_GROUP".to_owned()]
-        } else {
-            hosts.iter().map(|host| printable(&host.name)).collect()
-        };
-        documents.push(Document {
-            file: "overrides.yaml".to_owned(),
-            note: "Set additionalGateways of each of these entries; leave their other lines as they are."
-                .to_owned(),
-            yaml: overrides(hosts, &names, name),
-        });
-        for group in names.iter().map(|name| word(name)) {
-            commands.push(format!(
-                "helm upgrade {group} apigee-virtualhost/ -n {} --set envgroup={group} -f overrides.yaml",
-                word(namespace)
-            ));
-        }
-    }
-}
-
 /// Serves names that were refused, or has them corrected.
-fn add_name(inputs: &Inputs, host: &str) -> Fix {
+fn add_name(inputs: &Inputs, place: &Place) -> Fix {
+    let Place { host, port, .. } = place;
     let routes = inputs.routes.as_ref();
     let unknown = refused_names(inputs).filter(|name| routes.is_none_or(|routes| !is_routed(routes, name)));
     // A log may have anything for a name.
@@ -226,20 +178,21 @@ fn add_name(inputs: &Inputs, host: &str) -> Fix {
         .take(MAX_NAMES)
         .map(|name| printable(name))
         .collect();
-    let served = if served.is_empty() { host.to_owned() } else { served.join(", ") };
+    let served = if served.is_empty() { place.name.clone() } else { served.join(", ") };
     let client_owner = vec![
         format!(
             "Your client asks for {}, which this gateway does not serve. It serves: {served}",
             names.join(", ")
         ),
         "The name in the URL is the name that is sent; a Host header does not change it.".to_owned(),
-        format!("curl --resolve {host}:443:GATEWAY_IP https://{host}/"),
+        format!("curl --resolve {host}:{port}:GATEWAY_IP {}", url(place)),
     ];
     Fix { documents, commands, client_owner }
 }
 
 /// Has the client speak a version that the gateway speaks.
-fn speak_newer(inputs: &Inputs, host: &str) -> Fix {
+fn speak_newer(inputs: &Inputs, place: &Place) -> Fix {
+    let Place { host, port, target, .. } = place;
     let mut documents = Vec::new();
     let strict = inputs.routes.iter().flat_map(|routes| &routes.routes);
     for route in strict.filter(|route| route.kind == "ApigeeRoute" && route.min_tls_version.is_some()).take(1)
@@ -253,9 +206,9 @@ fn speak_newer(inputs: &Inputs, host: &str) -> Fix {
     Fix {
         documents,
         commands: vec![
-            format!("sni-probe check {host} --tls 1.2"),
-            format!("sni-probe check {host} --tls 1.3"),
-            format!("openssl s_client -connect {host}:443 -servername {host} -tls1_2 </dev/null"),
+            format!("sni-probe check {target} --tls 1.2"),
+            format!("sni-probe check {target} --tls 1.3"),
+            format!("openssl s_client -connect {host}:{port} -servername {host} -tls1_2 </dev/null"),
         ],
         client_owner: vec![
             "Your client and the gateway have no TLS version or cipher suite in common. Let the client offer TLS 1.2 or 1.3 \
@@ -268,12 +221,13 @@ fn speak_newer(inputs: &Inputs, host: &str) -> Fix {
 }
 
 /// Finds out who ends the connections.
-fn look_between(host: &str) -> Fix {
+fn look_between(place: &Place) -> Fix {
+    let Place { port, target, .. } = place;
     Fix {
         documents: Vec::new(),
         commands: vec![
-            format!("sni-probe check {host}"),
-            "sudo tcpdump -n -i any -s 0 -w gateway.pcap tcp port 443".to_owned(),
+            format!("sni-probe check {target}"),
+            format!("sudo tcpdump -n -i any -s 0 -w gateway.pcap tcp port {port}"),
             "sni-probe replay gateway.pcap".to_owned(),
         ],
         client_owner: vec![
@@ -289,21 +243,31 @@ fn look_between(host: &str) -> Fix {
 }
 
 /// How to have a client send SNI.
-fn switch_sni_on(host: &str) -> Vec<String> {
+fn switch_sni_on(place: &Place) -> Vec<String> {
+    let Place { name, host, port, .. } = place;
+    // These languages all take a JSON string.
+    let literal = quoted(name);
     vec![
-        format!("Your client connects without SNI: let it use the name {host} and not an IP address."),
+        format!("Your client connects without SNI: let it use the name {name} and not an IP address."),
         format!(
-            "curl: curl --resolve {host}:443:GATEWAY_IP https://{host}/ (not https://GATEWAY_IP/ with -H Host)"
+            "curl: curl --resolve {host}:{port}:GATEWAY_IP {} (not https://GATEWAY_IP/ with -H Host)",
+            url(place)
         ),
         format!(
-            "Java: SSLParameters.setServerNames(List.of(new SNIHostName(\"{host}\"))); do not set \
+            "Java: SSLParameters.setServerNames(List.of(new SNIHostName({literal}))); do not set \
              -Djsse.enableSNIExtension=false; a HostnameVerifier of your own switches it off in Java 8 before 8u141"
         ),
-        format!("Python: context.wrap_socket(sock, server_hostname=\"{host}\")"),
-        format!("Node.js: https.request({{ host: \"GATEWAY_IP\", servername: \"{host}\" }})"),
-        format!("Go: &tls.Config{{ServerName: \"{host}\"}}"),
-        format!("To see it: openssl s_client -connect GATEWAY_IP:443 -servername {host} </dev/null"),
+        format!("Python: context.wrap_socket(sock, server_hostname={literal})"),
+        format!("Node.js: https.request({{ host: \"GATEWAY_IP\", servername: {literal} }})"),
+        format!("Go: &tls.Config{{ServerName: {literal}}}"),
+        format!("To see it: openssl s_client -connect GATEWAY_IP:{port} -servername {host} </dev/null"),
     ]
+}
+
+/// The gateway's URL, as a word for a shell.
+fn url(place: &Place) -> String {
+    let Place { host, port, .. } = place;
+    if *port == HTTPS { format!("https://{host}/") } else { format!("https://{host}:{port}/") }
 }
 
 /// Whether a word means itself to a shell.
@@ -315,6 +279,13 @@ fn is_plain(word: &str) -> bool {
 /// A name as a word of a command that somebody will copy into a shell.
 fn word(name: &str) -> String {
     if is_plain(name) { name.to_owned() } else { format!("'{}'", printable(name).replace('\'', "'\\''")) }
+}
+
+/// The target of a check as such a word; it may have a port, and the brackets of an IPv6 address.
+fn target_word(target: &str) -> String {
+    let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':');
+    let is_plain = !target.starts_with('-') && !target.is_empty() && target.bytes().all(is_usual);
+    if is_plain { target.to_owned() } else { format!("'{}'", printable(target).replace('\'', "'\\''")) }
 }
 
 /// A name fit for a terminal, whole.

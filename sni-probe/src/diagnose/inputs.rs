@@ -96,7 +96,16 @@ fn text(file: &Path) -> anyhow::Result<String> {
 }
 
 fn read_routes(options: &DiagnoseOptions) -> anyhow::Result<RoutesReport> {
-    let files = options.routes.iter().cloned().collect();
-    let DiagnoseOptions { overrides, kube, .. } = options.clone();
-    routes::read(&RoutesOptions { files, overrides, kube, ..RoutesOptions::empty() })
+    let DiagnoseOptions { routes, overrides, kube, kubeconfig, namespace, .. } = options.clone();
+    let mut wanted = RoutesOptions {
+        files: routes.into_iter().collect(),
+        overrides,
+        kube,
+        kubeconfig,
+        ..RoutesOptions::empty()
+    };
+    if let Some(namespace) = namespace {
+        wanted.namespace = namespace;
+    }
+    routes::read(&wanted)
 }

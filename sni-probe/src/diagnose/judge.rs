@@ -22,7 +22,7 @@ const MISMATCH_WORDS: [&str; 6] = [
 ];
 
 /// A cause, how sure it is, and why.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Judgement {
     pub(super) cause: Cause,
     pub(super) confidence: Confidence,
@@ -41,7 +41,7 @@ pub(super) fn judge(inputs: &Inputs) -> Judgement {
             return if without >= named.max(mismatches) {
                 without_sni(inputs, &Refused::on_the_wire(wire, without))
             } else if named >= mismatches {
-                unknown_name(inputs, named)
+                unknown_name(inputs, named, true)
             } else {
                 mismatch(mismatches)
             };
@@ -69,6 +69,22 @@ pub(super) fn serves_without_sni(inputs: &Inputs) -> bool {
 /// Whether the active check was served without SNI.
 fn is_served_now(check: &CheckReport) -> bool {
     matches!(check.verdict, Verdict::NonSniSameCertificate | Verdict::NonSniOtherCertificate)
+}
+
+/// What clients without SNI meet that verify the certificate; empty if they find the name, or it is not known.
+fn caveat(inputs: &Inputs) -> String {
+    let Some(check) = &inputs.check else { return String::new() };
+    let has_name = check.attempts.iter().any(|attempt| attempt.kind == AttemptKind::Named);
+    let without = check.attempts.iter().find(|attempt| attempt.kind == AttemptKind::WithoutSni);
+    let other = without.and_then(|without| without.certificate.as_ref()).filter(|it| !it.matches_host);
+    match other {
+        Some(other) if has_name => format!(
+            " But those without SNI that verify the certificate get CN {}, which does not match {}.",
+            printable(&other.subject),
+            printable(&check.target)
+        ),
+        _ => String::new(),
+    }
 }
 
 /// Clients without SNI that were refused.
@@ -122,7 +138,10 @@ fn without_sni(inputs: &Inputs, refused: &Refused) -> Judgement {
         return Judgement {
             cause: Cause::NothingWrong,
             confidence: Confidence::Likely,
-            sentence: format!("Nothing is wrong any more: {what}, but the gateway serves such clients now."),
+            sentence: format!(
+                "Nothing is wrong any more: {what}, but the gateway serves such clients now.{}",
+                caveat(inputs)
+            ),
         };
     }
     if is_configured {
@@ -135,9 +154,21 @@ fn without_sni(inputs: &Inputs, refused: &Refused) -> Judgement {
             ),
         };
     }
+    let refuses_now = inputs.check.as_ref().is_some_and(|check| check.verdict == Verdict::NonSniRefused);
     let (cause, why) = match routes.and_then(configured_wrong) {
         Some((cause, why)) => (cause, why),
-        None => (Cause::NoWildcardRoute, "no route takes them".to_owned()),
+        None if *is_proven || refuses_now => (Cause::NoWildcardRoute, "no route takes them".to_owned()),
+        None if *is_load_balancer => (Cause::NoWildcardRoute, "no filter chain takes them".to_owned()),
+        None => {
+            return Judgement {
+                cause: Cause::NotEnoughEvidence,
+                confidence: Confidence::Unknown,
+                sentence: format!(
+                    "{count} {of} have a null sni_host{whom}, which is no proof that they had no SNI; it cannot be told \
+                     whether a route takes such clients: --routes, --kube or --check would tell."
+                ),
+            };
+        }
     };
     let confidence = if *is_proven && routes.is_some() { Confidence::Certain } else { Confidence::Likely };
     if *is_load_balancer {
@@ -160,8 +191,14 @@ fn configured_wrong(routes: &RoutesReport) -> Option<(Cause, String)> {
     let is = |finding: &Finding| {
         format!("is {} and should be {}", printable(&finding.value), printable(&finding.expected))
     };
-    if find(&[FindingCode::NoWildcardRoute]).is_some() {
-        return Some((Cause::NoWildcardRoute, "no route has the host name *".to_owned()));
+    if let Some(finding) = find(&[FindingCode::NoWildcardRoute]) {
+        // Another gateway, or another port, may have one.
+        let why = if routes.routes.iter().any(|route| route.wildcard) {
+            format!("no listener takes every host name: {} {}", place(finding), is(finding))
+        } else {
+            "no route has the host name *".to_owned()
+        };
+        return Some((Cause::NoWildcardRoute, why));
     }
     if let Some(finding) = find(&[FindingCode::NonSniClientNotEnabled]) {
         let why = format!("the wildcard route does not enable them: {} {}", place(finding), is(finding));
@@ -170,7 +207,12 @@ fn configured_wrong(routes: &RoutesReport) -> Option<(Cause, String)> {
     if let Some(finding) =
         find(&[FindingCode::NotInAdditionalGateways, FindingCode::UnknownAdditionalGateway])
     {
-        let why = format!("the wildcard route is not listed: {} {}", place(finding), is(finding));
+        let what = if routes.routes.is_empty() {
+            "no wildcard route is listed (whether there is one, --routes would tell)"
+        } else {
+            "the wildcard route is not listed"
+        };
+        let why = format!("{what}: {} {}", place(finding), is(finding));
         return Some((Cause::NotInAdditionalGateways, why));
     }
     // The wildcard route is there, and not in effect: as if it were not.
@@ -180,8 +222,8 @@ fn configured_wrong(routes: &RoutesReport) -> Option<(Cause, String)> {
     })
 }
 
-/// Clients with a name are refused.
-fn unknown_name(inputs: &Inputs, count: u64) -> Judgement {
+/// Clients with a name are refused. `is_proven` if it was seen on the wire.
+fn unknown_name(inputs: &Inputs, count: u64, is_proven: bool) -> Judgement {
     let names: Vec<&str> = refused_names(inputs).collect();
     let first = names.first().map_or_else(String::new, |name| format!(" (most with {})", printable(name)));
     let what = format!("{count} connections with a name were refused{first}");
@@ -192,11 +234,11 @@ fn unknown_name(inputs: &Inputs, count: u64) -> Judgement {
         return Judgement {
             cause: Cause::NotEnoughEvidence,
             confidence: Confidence::Unknown,
-            sentence: format!("{what}, though a route has the name; see whether that route is running."),
+            sentence: format!("{what}, though a route takes the name; see whether that route is running."),
         };
     }
-    let confidence =
-        if routes.is_some() && !names.is_empty() { Confidence::Certain } else { Confidence::Likely };
+    let is_certain = is_proven && routes.is_some() && !names.is_empty();
+    let confidence = if is_certain { Confidence::Certain } else { Confidence::Likely };
     let sentence = format!("Clients send a name that no route serves: {what}.");
     Judgement { cause: Cause::UnknownName, confidence, sentence }
 }
@@ -209,13 +251,19 @@ pub(super) fn refused_names(inputs: &Inputs) -> impl Iterator<Item = &str> {
     wire.chain(logs.map(|name| name.name.as_str()).filter(|name| *name != "other"))
 }
 
-/// Whether a route has this name. `*` alone is for clients without SNI.
+/// Whether a route takes this name. `*` takes all, if it is in effect.
 pub(super) fn is_routed(routes: &RoutesReport, name: &str) -> bool {
-    let matches = |host: &String| match host.strip_prefix("*.") {
-        Some(domain) => {
-            name.strip_suffix(domain).is_some_and(|label| label.len() > 1 && label.ends_with('.'))
+    let name = name.to_ascii_lowercase();
+    let matches = |host: &String| {
+        // Before the slash Istio has the namespace whose services may have the name.
+        let host = host.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+        match host.strip_prefix('*') {
+            Some("") => routes.serves_non_sni == Some(true),
+            Some(domain) => {
+                domain.starts_with('.') && name.strip_suffix(domain).is_some_and(|label| !label.is_empty())
+            }
+            None => host == name,
         }
-        None => host.eq_ignore_ascii_case(name),
     };
     routes.routes.iter().flat_map(|route| &route.hostnames).any(matches)
 }
@@ -238,7 +286,8 @@ fn elsewhere(inputs: &Inputs, wire: &WireFacts) -> Option<Judgement> {
         .check
         .as_ref()
         .and_then(|check| check.attempts.iter().find(|attempt| attempt.kind == AttemptKind::Named));
-    let is_cut_off = named.is_some_and(|named| is_cut_off(named.outcome));
+    let is_reached = inputs.check.as_ref().is_some_and(|check| not_reached(check).is_none());
+    let is_cut_off = is_reached && named.is_some_and(|named| is_cut_off(named.outcome));
     let why = if failed > 0 && failed * NOISE >= wire.handshakes() {
         format!("{failed} of {} handshakes ended by a timeout, or by the client", wire.handshakes())
     } else if is_cut_off {
@@ -262,7 +311,6 @@ fn is_cut_off(outcome: AttemptOutcome) -> bool {
         outcome,
         AttemptOutcome::Reset
             | AttemptOutcome::Closed
-            | AttemptOutcome::Refused
             | AttemptOutcome::Timeout
             | AttemptOutcome::Unreachable
     )
@@ -300,7 +348,7 @@ fn by_logs(inputs: &Inputs, logs: &LogsReport, wire: Option<&WireFacts>) -> Judg
     if without >= named.max(mismatches) {
         without_sni(inputs, &Refused::in_the_log(logs, without))
     } else if named >= mismatches {
-        unknown_name(inputs, named)
+        unknown_name(inputs, named, logs.joined.is_some())
     } else {
         Judgement {
             cause: Cause::TlsMismatch,
@@ -324,31 +372,40 @@ fn nothing_wrong(inputs: &Inputs, wire: &WireFacts) -> Judgement {
     Judgement {
         cause: Cause::NothingWrong,
         confidence: if is_confirmed { Confidence::Certain } else { Confidence::Likely },
-        sentence: format!("Nothing is wrong: {all} handshakes, {served}."),
+        sentence: format!("Nothing is wrong: {all} handshakes, {served}.{}", caveat(inputs)),
     }
 }
 
 /// No client was seen: only what is configured, and what the gateway answers to us.
 fn by_configuration(inputs: &Inputs) -> Judgement {
-    if let Some(check) = &inputs.check {
+    let wrong = inputs.routes.as_ref().and_then(configured_wrong);
+    let unreached = inputs.check.as_ref().and_then(not_reached);
+    if let (Some(judgement), None) = (&unreached, &wrong) {
+        return judgement.clone();
+    }
+    if let Some(check) = inputs.check.as_ref().filter(|_| unreached.is_none()) {
         let named = check.attempts.iter().find(|attempt| attempt.kind == AttemptKind::Named);
-        let named = named.filter(|_| matches!(check.verdict, Verdict::NameRefused | Verdict::Unknown));
-        if let Some(judgement) = named.and_then(|named| name_refused(check, named)) {
+        let refused = named.filter(|_| matches!(check.verdict, Verdict::NameRefused | Verdict::Unknown));
+        if let Some(judgement) = refused.and_then(|named| name_refused(check, named)) {
             return judgement;
         }
         if is_served_now(check) {
+            let whom = match named {
+                Some(_) => "clients with the name, and without SNI",
+                None => "clients without SNI; no name was tried, for the target is an address",
+            };
             return Judgement {
                 cause: Cause::NothingWrong,
                 confidence: Confidence::Likely,
                 sentence: format!(
-                    "Nothing is wrong: {} serves clients with the name, and without SNI.",
-                    printable(&check.target)
+                    "Nothing is wrong: {} serves {whom}.{}",
+                    printable(&check.target),
+                    caveat(inputs)
                 ),
             };
         }
     }
     let refuses = inputs.check.as_ref().is_some_and(|check| check.verdict == Verdict::NonSniRefused);
-    let wrong = inputs.routes.as_ref().and_then(configured_wrong);
     match wrong {
         // Somebody meant to let them in.
         Some((cause, why)) if refuses || cause != Cause::NoWildcardRoute => Judgement {
@@ -367,6 +424,23 @@ fn by_configuration(inputs: &Inputs) -> Judgement {
             },
         },
     }
+}
+
+/// Nobody is there to be asked: more likely the target is wrong than the network.
+fn not_reached(check: &CheckReport) -> Option<Judgement> {
+    let target = printable(&check.target);
+    let sentence = match &check.address {
+        None => format!("It cannot be told: {target} cannot be resolved."),
+        Some(address) if check.attempts.first()?.outcome == AttemptOutcome::Refused => {
+            // The user's word, and the port in any case.
+            let port = address.rsplit(':').next().unwrap_or_default();
+            let place =
+                if target.ends_with(&format!(":{port}")) { target } else { format!("{target}:{port}") };
+            format!("It cannot be told: nobody listens at {place}.")
+        }
+        Some(_) => return None,
+    };
+    Some(Judgement { cause: Cause::NotEnoughEvidence, confidence: Confidence::Unknown, sentence })
 }
 
 fn name_refused(check: &CheckReport, named: &Attempt) -> Option<Judgement> {
@@ -388,7 +462,7 @@ fn name_refused(check: &CheckReport, named: &Attempt) -> Option<Judgement> {
                 format!("Clients send a name that no route serves: {target} is refused even with its name."),
             ),
         },
-        AttemptOutcome::Refused | AttemptOutcome::Timeout | AttemptOutcome::Unreachable => (
+        AttemptOutcome::Timeout | AttemptOutcome::Unreachable => (
             Cause::NotTheGateway,
             format!(
                 "The gateway does not reset: from here {target} cannot be reached at all; look at the network in between."
@@ -400,7 +474,7 @@ fn name_refused(check: &CheckReport, named: &Attempt) -> Option<Judgement> {
                 "Client and gateway have no TLS version in common: {target} answers with one before 1.2."
             ),
         ),
-        AttemptOutcome::Handshake | AttemptOutcome::NotTls => return None,
+        AttemptOutcome::Handshake | AttemptOutcome::NotTls | AttemptOutcome::Refused => return None,
     };
     Some(Judgement { cause, confidence: Confidence::Likely, sentence })
 }

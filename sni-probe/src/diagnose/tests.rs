@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use super::judge::is_routed;
 use super::model::{Answer, Cause, Confidence, Diagnosis, Inputs};
 use super::wire::{Alert, Client, Count, Refusals, WireFacts};
 use super::{diagnose, show};
@@ -227,9 +228,63 @@ fn a_wildcard_route_without_the_flag() {
     expect(&diagnosis, Cause::NonSniClientNotEnabled, Confidence::Certain);
     // It is listed already.
     assert_eq!(diagnosis.fix.as_ref().unwrap().documents.len(), 1);
+    // Only what is wrong is changed.
+    let patch = document(&diagnosis, "non-sni-patch.yaml");
+    assert_eq!(patch, serde_json::json!({"spec": {"enableNonSniClient": true}}));
     // Without a client: somebody meant to let them in.
     let configuration = Inputs { wire: None, ..inputs };
     expect(&diagnose(&configuration), Cause::NonSniClientNotEnabled, Confidence::Likely);
+}
+
+#[test]
+fn a_route_that_is_there_keeps_what_is_right_with_it() {
+    let object = "apigee/non-sni";
+    let mut routes = routes(
+        Some(true),
+        &["non-sni"],
+        &[
+            (FindingCode::SelectorMismatch, object, "spec.selector", "[]"),
+            (FindingCode::TlsNotTerminated, object, "spec.ports[1].tls.mode", "PASSTHROUGH"),
+            (FindingCode::PortMismatch, object, "spec.ports", "[8443]"),
+        ],
+    );
+    routes.findings[0].expected = "[\"app=apigee-ingressgateway\", \"ingress_name=ext\"]".to_owned();
+    routes.findings[1].expected = "SIMPLE".to_owned();
+    let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes: Some(routes), ..Inputs::default() };
+    let diagnosis = diagnose(&inputs);
+    let selector = serde_json::json!({"app": "apigee-ingressgateway", "ingress_name": "ext"});
+    let patch = document(&diagnosis, "non-sni-patch.yaml");
+    assert_eq!(patch, serde_json::json!({"spec": {"selector": selector}}));
+    let fix = diagnosis.fix.unwrap();
+    assert_eq!(fix.documents.len(), 1);
+    let commands = fix.commands.join("\n");
+    assert!(commands.contains("edit apigeeroute non-sni  # change only: spec.ports[1].tls.mode: SIMPLE"));
+    assert!(commands.contains("spec.ports: a port for each of"), "{commands}");
+}
+
+#[test]
+fn a_new_route_takes_the_name_of_no_other() {
+    let mut routes = no_wildcard();
+    routes.routes.push(route("non-sni", "a.example.com", None, &[]));
+    routes.routes.push(route("non-sni-2", "b.example.com", None, &[]));
+    let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes: Some(routes), ..Inputs::default() };
+    let diagnosis = diagnose(&inputs);
+    assert_eq!(document(&diagnosis, "non-sni-3.yaml")["metadata"]["name"], "non-sni-3");
+    let listed = &document(&diagnosis, "overrides.yaml")["virtualhosts"][0]["additionalGateways"];
+    assert_eq!(*listed, serde_json::json!(["non-sni-3"]));
+}
+
+#[test]
+fn gateways_that_are_listed_stay_and_dead_names_go() {
+    let mut routes = routes(Some(true), &["foo", "nonsni"], &[]);
+    routes.virtual_hosts.clear();
+    routes.serves_non_sni = Some(false);
+    routes.findings = no_wildcard().findings;
+    routes.findings[0].code = FindingCode::UnknownAdditionalGateway;
+    routes.findings[0].value = "[\"nonsni\"]".to_owned();
+    let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes: Some(routes), ..Inputs::default() };
+    let listed = &document(&diagnose(&inputs), "overrides.yaml")["virtualhosts"][0]["additionalGateways"];
+    assert_eq!(*listed, serde_json::json!(["foo", "non-sni"]));
 }
 
 #[test]
@@ -358,6 +413,75 @@ fn what_cannot_be_told_is_not_told() {
 }
 
 #[test]
+fn a_log_alone_does_not_tell_what_is_configured() {
+    let inputs = Inputs { logs: Some(logs(7, 0)), ..Inputs::default() };
+    let diagnosis = diagnose(&inputs);
+    expect(&diagnosis, Cause::NotEnoughEvidence, Confidence::Unknown);
+    assert!(diagnosis.sentence.contains("--routes, --kube or --check"), "{}", diagnosis.sentence);
+    assert_eq!(diagnosis.steps[7].answer, Answer::Unknown);
+    // The gateway says itself that it refuses them.
+    let inputs = Inputs { check: Some(refused_check()), ..inputs };
+    expect(&diagnose(&inputs), Cause::NoWildcardRoute, Confidence::Likely);
+    // Virtual hosts without routes do not tell of a route.
+    let path = "virtualhosts[0].additionalGateways";
+    let finding = (FindingCode::NotInAdditionalGateways, "overrides.yaml", path, "[]");
+    let mut overrides = routes(None, &[], &[finding]);
+    overrides.routes.clear();
+    let inputs = Inputs { routes: Some(overrides), check: None, ..inputs };
+    let diagnosis = diagnose(&inputs);
+    expect(&diagnosis, Cause::NotInAdditionalGateways, Confidence::Likely);
+    assert!(diagnosis.sentence.contains("no wildcard route is listed"), "{}", diagnosis.sentence);
+}
+
+#[test]
+fn a_target_that_is_not_there_is_no_evidence() {
+    let mut closed = check(Verdict::Unknown, [AttemptOutcome::Refused; 3]);
+    closed.attempts.truncate(1);
+    closed.address = Some("192.0.2.1:8443".to_owned());
+    let inputs = Inputs { check: Some(closed.clone()), ..Inputs::default() };
+    let diagnosis = diagnose(&inputs);
+    expect(&diagnosis, Cause::NotEnoughEvidence, Confidence::Unknown);
+    assert!(diagnosis.sentence.contains("nobody listens at api-test.mydomain.com:8443"));
+    closed.address = None;
+    closed.attempts[0].outcome = AttemptOutcome::Unreachable;
+    let diagnosis = diagnose(&Inputs { check: Some(closed), ..Inputs::default() });
+    expect(&diagnosis, Cause::NotEnoughEvidence, Confidence::Unknown);
+    assert!(diagnosis.sentence.contains("cannot be resolved"), "{}", diagnosis.sentence);
+}
+
+#[test]
+fn a_check_tells_no_more_than_was_tried() {
+    let mut other = check(Verdict::NonSniOtherCertificate, [AttemptOutcome::Handshake; 3]);
+    let certificate = other.attempts[1].certificate.as_mut().unwrap();
+    certificate.subject = "fallback".to_owned();
+    certificate.matches_host = false;
+    let inputs = Inputs { check: Some(other.clone()), ..Inputs::default() };
+    let sentence = diagnose(&inputs).sentence;
+    assert!(sentence.contains("get CN fallback, which does not match api-test.mydomain.com"), "{sentence}");
+    other.attempts.remove(0);
+    let sentence = diagnose(&Inputs { check: Some(other), ..Inputs::default() }).sentence;
+    assert!(sentence.contains("no name was tried"), "{sentence}");
+}
+
+#[test]
+fn a_name_is_routed_as_the_gateway_routes_it() {
+    let mut routes = fixed();
+    assert!(is_routed(&routes, "any.example.com"), "the wildcard route takes all");
+    routes.serves_non_sni = Some(false);
+    assert!(!is_routed(&routes, "any.example.com"));
+    assert!(is_routed(&routes, "API-test.mydomain.com"));
+    routes.routes[0].hostnames = vec!["ns/*.Example.com".to_owned(), "*/b.example.org".to_owned()];
+    for (name, expected) in
+        [("a.example.com", true), ("example.com", false), ("b.example.org", true), ("c.example.org", false)]
+    {
+        assert_eq!(is_routed(&routes, name), expected, "{name}");
+    }
+    // A log is not the wire.
+    let inputs = Inputs { logs: Some(logs(0, 4)), routes: Some(no_wildcard()), ..Inputs::default() };
+    expect(&diagnose(&inputs), Cause::UnknownName, Confidence::Likely);
+}
+
+#[test]
 fn a_null_in_the_log_is_no_proof_the_wire_is() {
     let mut logs = logs(7, 0);
     let inputs = Inputs { logs: Some(logs.clone()), routes: Some(no_wildcard()), ..Inputs::default() };
@@ -370,18 +494,80 @@ fn a_null_in_the_log_is_no_proof_the_wire_is() {
     expect(&diagnose(&inputs), Cause::UnknownName, Confidence::Likely);
 }
 
+/// A listener of a Gateway.
+fn listener(kind: &str, name: &str, host: &str) -> Route {
+    Route { kind: kind.to_owned(), ..route(name, host, None, &[]) }
+}
+
 #[test]
 fn istio_and_the_gateway_api_have_fixes_of_their_own() {
     for (kind, list) in [("Gateway (Istio)", "servers"), ("Gateway (Gateway API)", "listeners")] {
         let mut routes = no_wildcard();
         routes.virtual_hosts.clear();
-        routes.routes[0].kind = kind.to_owned();
-        routes.routes[0].name = "ingress/https".to_owned();
+        // The finding is of the second Gateway, and its second port; the first has a wildcard.
+        routes.routes = vec![
+            listener(kind, "other/https", "*"),
+            listener(kind, "ingress/https", NAME),
+            listener(kind, "ingress/more", NAME),
+        ];
+        routes.routes[2].ports = vec![8443];
+        routes.routes[2].credential = Some("more-cert".to_owned());
+        routes.findings[0].object = "apigee/ingress".to_owned();
+        routes.findings[0].path = format!("spec.{list}[1].hosts");
         let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes: Some(routes), ..Inputs::default() };
         let diagnosis = diagnose(&inputs);
         expect(&diagnosis, Cause::NoWildcardRoute, Confidence::Certain);
-        assert!(document(&diagnosis, "ingress.yaml")["spec"][list][0]["tls"].is_object());
+        assert!(!diagnosis.sentence.contains("no route has"), "{}", diagnosis.sentence);
+        let added = &document(&diagnosis, "ingress.yaml")["spec"][list][0];
+        assert!(added["tls"].is_object());
+        assert!(added["port"] == 8443 || added["port"]["number"] == 8443, "{added}");
+        assert!(added["tls"].to_string().contains("more-cert"), "{added}");
     }
+}
+
+#[test]
+fn a_listener_that_is_there_is_corrected() {
+    let mut routes = no_wildcard();
+    routes.virtual_hosts.clear();
+    routes.routes = vec![listener("Gateway (Istio)", "ingress/https", "*")];
+    routes.findings[0] = Finding {
+        code: FindingCode::TlsNotTerminated,
+        object: "apigee/ingress".to_owned(),
+        path: "spec.servers[0].tls.mode".to_owned(),
+        value: "PASSTHROUGH".to_owned(),
+        expected: "SIMPLE".to_owned(),
+        sentence: String::new(),
+    };
+    let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes: Some(routes), ..Inputs::default() };
+    let fix = diagnose(&inputs).fix.unwrap();
+    assert_eq!(fix.documents, []);
+    assert_eq!(
+        fix.commands[0],
+        "kubectl -n apigee edit gateways.networking.istio.io ingress  # change only: spec.servers[0].tls.mode: SIMPLE"
+    );
+}
+
+#[test]
+fn a_fix_names_the_target_and_its_port() {
+    let mut check = check(Verdict::Unknown, [AttemptOutcome::Timeout; 3]);
+    check.target = "10.0.0.1:8443".to_owned();
+    check.address = Some(check.target.clone());
+    let inputs = Inputs {
+        wire: Some(wire(&[("present", "timeout", 3)])),
+        check: Some(check.clone()),
+        ..Inputs::default()
+    };
+    let commands = diagnose(&inputs).fix.unwrap().commands;
+    assert_eq!(commands[0], "sni-probe check 10.0.0.1:8443");
+    assert!(commands[1].ends_with("tcp port 8443"), "{commands:?}");
+    // In a language's string there is no quoting for a shell.
+    check.attempts[0].server_name = Some("it's".to_owned());
+    let inputs = Inputs { wire: Some(resets("10.138.0.28")), check: Some(check), ..Inputs::default() };
+    let owner = diagnose(&inputs).fix.unwrap().client_owner.join("\n");
+    assert!(
+        owner.contains("ServerName: \"it's\"") && owner.contains("--resolve 'it'\\''s':8443:"),
+        "{owner}"
+    );
 }
 
 #[test]

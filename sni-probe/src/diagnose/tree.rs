@@ -157,6 +157,7 @@ fn wildcard(inputs: &Inputs) -> Step {
     let codes = [
         FindingCode::NoWildcardRoute,
         FindingCode::SelectorMismatch,
+        FindingCode::PortMismatch,
         FindingCode::NoCredential,
         FindingCode::NotRunning,
         FindingCode::TlsNotTerminated,
@@ -173,8 +174,8 @@ fn enabled(inputs: &Inputs) -> Step {
     let mut evidence = Vec::new();
     let mut answer = None;
     for (route, flag) in apigee {
-        let flag = *flag == Some(true);
-        answer = Some(answer.unwrap_or(false) || flag);
+        answer = Some(answer.unwrap_or(false) || *flag == Some(true));
+        let flag = flag.map_or_else(|| "(none)".to_owned(), |flag| flag.to_string());
         let (namespace, name) = (printable(&route.namespace), printable(&route.name));
         evidence.push(format!("{namespace}/{name} spec.enableNonSniClient: {flag}"));
     }
@@ -231,7 +232,12 @@ fn unknown_names(inputs: &Inputs) -> Step {
     let by_wire = inputs.wire.as_ref().filter(|wire| wire.handshakes() > 0);
     let answer = match (by_wire, &inputs.logs) {
         (Some(wire), _) => Some(wire.refused_with_name() > 0),
-        (None, Some(logs)) => Some(logs.sni_present > 0),
+        (None, Some(logs)) => {
+            let had_a_name = logs.sni_present + logs.joined.as_ref().map_or(0, |joined| joined.had_a_name);
+            // A null, or a format without the field, may have been a name.
+            let is_open = logs.sni_not_logged > 0 || logs.sni_null > 0 && logs.joined.is_none();
+            if had_a_name == 0 && is_open { None } else { Some(had_a_name > 0) }
+        }
         (None, None) => None,
     };
     step("Are clients refused that send a name?", answer, evidence)

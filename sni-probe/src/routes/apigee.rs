@@ -31,6 +31,8 @@ struct Group<'a> {
     what: String,
     listed: &'a [String],
     selector: &'a [String],
+    /// Of a route; a virtual host has none.
+    ports: &'a [u16],
     /// What to do if a name is missing.
     remedy: &'static str,
 }
@@ -72,6 +74,7 @@ impl Apigee<'_> {
                 what: format!("The virtual host of environment group {}", host.name),
                 listed: &host.additional_gateways,
                 selector: &host.selector,
+                ports: &[],
                 remedy: "add it, and apply the overrides",
             });
         }
@@ -79,7 +82,7 @@ impl Apigee<'_> {
         let of_hosts = self.virtual_hosts.iter().flat_map(|host| &host.additional_gateways);
         let additional: HashSet<&str> = of_routes.chain(of_hosts).map(|name| bare(name)).collect();
         for entry in &self.routes {
-            let Route { name, wildcard, additional_gateways, selector, .. } = &entry.route;
+            let Route { name, wildcard, additional_gateways, selector, ports, .. } = &entry.route;
             if *wildcard || additional.contains(name.as_str()) {
                 continue;
             }
@@ -89,6 +92,7 @@ impl Apigee<'_> {
                 what: format!("Route {name}"),
                 listed: additional_gateways,
                 selector,
+                ports,
                 remedy: "it comes from additionalGateways of the virtual host in overrides.yaml: set it there, and \
                          apply the overrides",
             });
@@ -192,7 +196,7 @@ impl Apigee<'_> {
             self.routes.iter().flat_map(|entry| &entry.route.hostnames).map(String::as_str).collect();
         Finding {
             code: FindingCode::NoWildcardRoute,
-            object: format!("{namespace}/{USUAL_NAME}"),
+            object: format!("namespace {namespace}"),
             path: "spec.hostnames".to_owned(),
             value: list(&hostnames),
             expected: list(&["*"]),
@@ -226,7 +230,9 @@ fn judge_group(
         findings.push(not_listed(group, name));
         return false;
     };
-    if !bound.iter().any(|entry| agree(&entry.route.selector, group.selector)) {
+    let here: Vec<&Entry> =
+        bound.iter().copied().filter(|entry| agree(&entry.route.selector, group.selector)).collect();
+    if here.is_empty() {
         let finding = Finding {
             code: FindingCode::SelectorMismatch,
             object: first.object(),
@@ -239,9 +245,34 @@ fn judge_group(
             ),
         };
         findings.push(finding);
+    }
+    // Both may be wrong at once.
+    let candidates = if here.is_empty() { &bound } else { &here };
+    let is_missed = |port: &u16| !candidates.iter().any(|entry| has_port(&entry.route, *port));
+    if let (Some(first), true) = (candidates.first(), group.ports.iter().any(is_missed)) {
+        findings.push(Finding {
+            code: FindingCode::PortMismatch,
+            object: first.object(),
+            path: "spec.ports".to_owned(),
+            value: numbers(&first.route.ports),
+            expected: numbers(group.ports),
+            sentence: format!(
+                "{} is at other ports than its wildcard route {}.",
+                group.what, first.route.name
+            ),
+        });
         return false;
     }
-    bound.iter().any(|entry| sound.contains(&entry.object()) && agree(&entry.route.selector, group.selector))
+    here.iter().any(|entry| sound.contains(&entry.object()))
+}
+
+/// Whether a route is at the port; one that names none may be at any.
+fn has_port(route: &Route, port: u16) -> bool {
+    route.ports.is_empty() || route.ports.contains(&port)
+}
+
+fn numbers(ports: &[u16]) -> String {
+    format!("{ports:?}")
 }
 
 fn not_listed(group: &Group<'_>, name: &str) -> Finding {

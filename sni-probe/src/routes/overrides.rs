@@ -30,9 +30,13 @@ struct Entry {
 /// If it is no YAML, a field is not of its type, or there are no virtual hosts.
 pub(super) fn parse(source: &Source) -> anyhow::Result<Vec<VirtualHost>> {
     let documents: Vec<Overrides> = source.documents()?;
+    let has_field = documents.iter().any(|overrides| overrides.virtualhosts.is_some());
     let entries: Vec<Entry> =
         documents.into_iter().filter_map(|overrides| overrides.virtualhosts).flatten().collect();
     if entries.is_empty() {
+        if has_field {
+            bail!("{}: `virtualhosts` is empty; expected an entry for each environment group", source.name);
+        }
         bail!("{}: no `virtualhosts`; expected overrides.yaml of Apigee hybrid", source.name);
     }
     Ok(entries.into_iter().map(Entry::into_virtual_host).collect())

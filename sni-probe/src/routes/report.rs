@@ -94,6 +94,8 @@ pub(crate) enum FindingCode {
     NotInAdditionalGateways,
     /// The selector does not match the ingress gateway.
     SelectorMismatch,
+    /// The wildcard route is at another port than a route that lists it.
+    PortMismatch,
     /// The listener does not end TLS, so it picks no certificate.
     TlsNotTerminated,
     /// No certificate is named.

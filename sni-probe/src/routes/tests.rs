@@ -109,6 +109,31 @@ fn the_wildcard_route_is_at_the_ingress_of_the_group() {
 }
 
 #[test]
+fn the_wildcard_route_is_at_the_ports_of_the_group() {
+    let route = wildcard("non-sni", &["app=apigee-ingressgateway"]).replace("443", "8443");
+    let alone = report(&format!("{route}---{GROUP}"), None).unwrap();
+    assert_eq!(codes(&alone), [FindingCode::PortMismatch]);
+    let finding = &alone.findings[0];
+    assert_eq!((&*finding.object, &*finding.path), ("apigee/non-sni", "spec.ports"));
+    assert_eq!((&*finding.value, &*finding.expected), ("[8443]", "[443]"));
+    assert_eq!(alone.serves_non_sni, Some(false));
+    // Both are wrong, and both are told.
+    let group = GROUP.replace("selector: {app: apigee-ingressgateway,", "selector: {app: other,");
+    let both = report(&format!("{route}---{group}"), None).unwrap();
+    assert_eq!(codes(&both), [FindingCode::SelectorMismatch, FindingCode::PortMismatch]);
+}
+
+#[test]
+fn what_is_not_there_is_not_named() {
+    let report = report(GROUP, None).unwrap();
+    assert_eq!(report.findings[0].code, FindingCode::NoWildcardRoute);
+    assert_eq!(report.findings[0].object, "namespace apigee");
+    assert_eq!(report.findings[0].value, "[\"api-test.mydomain.com\"]");
+    let error = overrides::parse(&source("virtualhosts: []")).unwrap_err().to_string();
+    assert!(error.contains("`virtualhosts` is empty"), "{error}");
+}
+
+#[test]
 fn a_broken_wildcard_route_serves_nobody_though_a_sound_one_is_there() {
     let broken = wildcard("broken", &["app=apigee-ingressgateway"]).replace("Client: true", "Client: false");
     let sound = wildcard("sound", &["app=apigee-ingressgateway"]);

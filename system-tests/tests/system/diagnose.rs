@@ -144,7 +144,7 @@ fn no_wildcard_route() {
 fn a_wildcard_route_without_the_flag() {
     let said = case(Files { wildcard: Some(false), listed: true }, false, 3, clients_without_sni);
     expect(&said, "non_sni_client_not_enabled");
-    assert!(document(&said, "non-sni.yaml").contains("enableNonSniClient: true"));
+    assert_eq!(document(&said, "non-sni-patch.yaml"), "spec:\n  enableNonSniClient: true\n");
 }
 
 #[test]

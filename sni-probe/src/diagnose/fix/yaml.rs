@@ -3,6 +3,9 @@
 //! Names are those of the user's own files. They are quoted wherever they are not plain, so that what is printed is
 //! the YAML that it seems to be.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
 use crate::routes::fix::{WildcardRoute, overrides_yaml, quoted, scalar, wildcard_route_yaml};
 use crate::routes::report::VirtualHost;
 
@@ -16,25 +19,37 @@ pub(super) fn apigee_route(namespace: &str, name: &str, credential: &str) -> (St
     (file, wildcard_route_yaml(&WildcardRoute { name, namespace, credential, selector: &selector }))
 }
 
+/// A merge patch of an ApigeeRoute: what is given, and nothing else.
+pub(super) fn route_patch(enable: bool, selector: &BTreeMap<String, String>) -> String {
+    let mut yaml = String::from("spec:\n");
+    if enable {
+        yaml.push_str("  enableNonSniClient: true\n");
+    }
+    if !selector.is_empty() {
+        yaml.push_str("  selector:\n");
+    }
+    for (key, value) in selector {
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(yaml, "    {}: {}", scalar(key), scalar(value));
+    }
+    yaml
+}
+
 /// The lines of overrides.yaml that list the route `name` in each of the groups.
-pub(super) fn overrides(hosts: &[VirtualHost], groups: &[String], name: &str) -> String {
-    let host = |group: &String| {
-        let listed = hosts.iter().find(|host| host.name == *group);
-        let additional_gateways = listed.map(|host| host.additional_gateways.clone()).unwrap_or_default();
-        VirtualHost { name: group.clone(), additional_gateways, selector: Vec::new(), certificate: None }
-    };
-    let hosts: Vec<VirtualHost> = groups.iter().map(host).collect();
+pub(super) fn overrides(hosts: &[VirtualHost], name: &str) -> String {
+    let host = |host: &VirtualHost| VirtualHost { selector: Vec::new(), ..host.clone() };
+    let hosts: Vec<VirtualHost> = hosts.iter().map(host).collect();
     overrides_yaml(&hosts, name)
 }
 
 /// A server of an Istio Gateway for whoever sends no name.
-pub(super) fn istio_server(credential: &str) -> String {
+pub(super) fn istio_server(credential: &str, port: u16) -> String {
     format!(
         "\
 spec:
   servers:
   - port:
-      number: 443
+      number: {port}
       name: https-non-sni
       protocol: HTTPS
     hosts:
@@ -48,13 +63,13 @@ spec:
 }
 
 /// The same for the Gateway API: a listener without a hostname takes all.
-pub(super) fn gateway_listener(credential: &str) -> String {
+pub(super) fn gateway_listener(credential: &str, port: u16) -> String {
     format!(
         "\
 spec:
   listeners:
   - name: https-non-sni
-    port: 443
+    port: {port}
     protocol: HTTPS
     tls:
       mode: Terminate
@@ -104,8 +119,13 @@ mod tests {
             let (_, yaml) = apigee_route("apigee", name, "c");
             let read: serde_json::Value = serde_saphyr::from_str(&yaml).unwrap();
             assert_eq!(read["metadata"]["name"], name, "{yaml}");
-            let read: serde_json::Value =
-                serde_saphyr::from_str(&overrides(&[], &["g".to_owned()], name)).unwrap();
+            let host = VirtualHost {
+                name: name.to_owned(),
+                additional_gateways: Vec::new(),
+                selector: Vec::new(),
+                certificate: None,
+            };
+            let read: serde_json::Value = serde_saphyr::from_str(&overrides(&[host], name)).unwrap();
             assert_eq!(read["virtualhosts"][0]["additionalGateways"][0], name);
         }
     }
@@ -118,15 +138,15 @@ mod tests {
             selector: Vec::new(),
             certificate: None,
         };
-        let yaml = overrides(&[host], &["dev".to_owned()], "non-sni");
+        let yaml = overrides(&[host], "non-sni");
         assert_eq!(yaml, "virtualhosts:\n- name: dev\n  additionalGateways: [\"other\", \"non-sni\"]\n");
     }
 
     #[test]
     fn all_pieces_are_yaml() {
         for yaml in [
-            istio_server("c"),
-            gateway_listener("c"),
+            istio_server("c", 443),
+            gateway_listener("c", 443),
             envoy_chain(),
             hosts(&["a.b".to_owned()]),
             min_version(),
