@@ -19,6 +19,7 @@ pub mod certificate;
 pub mod classifier;
 pub mod clients;
 pub mod demo;
+pub mod deploy;
 pub mod envoy;
 pub mod frames;
 pub mod haproxy;

