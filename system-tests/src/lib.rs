@@ -30,6 +30,7 @@ pub mod netns;
 pub mod nginx;
 pub mod probe;
 pub mod process;
+pub mod prometheus;
 pub mod raw;
 pub mod resetting;
 pub mod software;
