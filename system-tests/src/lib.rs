@@ -20,6 +20,7 @@ pub mod classifier;
 pub mod clients;
 pub mod demo;
 pub mod deploy;
+pub mod dist;
 pub mod envoy;
 pub mod frames;
 pub mod haproxy;
