@@ -12,6 +12,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod alertmanager;
 pub mod browser;
 pub mod canned;
 pub mod captures;
@@ -20,6 +21,7 @@ pub mod classifier;
 pub mod clients;
 pub mod demo;
 pub mod deploy;
+pub mod dist;
 pub mod envoy;
 pub mod frames;
 pub mod haproxy;

@@ -4,6 +4,7 @@
 mod bench;
 mod build;
 mod demo;
+mod dist;
 mod fuzz;
 mod lint;
 mod programs;
@@ -43,6 +44,7 @@ enum Verb {
     Demo(demo::Arguments),
     Test(test::Arguments),
     SystemTest(system_test::Arguments),
+    Dist(dist::Arguments),
     Fuzz(fuzz::Arguments),
     Lint(lint::Arguments),
     Verify(verify::Arguments),
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Demo(arguments) => demo::main(&arguments),
         Verb::Test(arguments) => test::main(&arguments),
         Verb::SystemTest(arguments) => system_test::main(&arguments),
+        Verb::Dist(arguments) => dist::main(&arguments),
         Verb::Fuzz(arguments) => fuzz::main(&arguments),
         Verb::Lint(arguments) => lint::main(&arguments),
         Verb::Verify(arguments) => verify::main(&arguments),

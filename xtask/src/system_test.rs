@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::Value;
+use system_tests::dist::{DIST_VARIABLE, PYSPDXTOOLS_VARIABLE};
 use system_tests::envoy::ENVOY_VARIABLE;
 use system_tests::probe::PROBE_VARIABLE;
 
 use crate::build::{Built, OBJECT_VARIABLE, WORKSPACE_ON_HOST};
 use crate::summary::Summary;
 use crate::tools::{cargo, path_with, progress, root as workspace};
-use crate::{build, root, setup};
+use crate::{build, dist, root, setup};
 
 /// Run the system tests: real gateways and clients in network namespaces (root)
 ///
@@ -71,6 +72,7 @@ impl Capture {
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     setup::all()?;
     let built = build::sni_probe(&build::Options::default())?;
+    let release = needs_release(arguments).then(dist::for_tests).transpose()?;
     let mut summary = Summary::default();
     for capture in
         Capture::ALL.into_iter().filter(|capture| arguments.capture.is_none_or(|only| only == *capture))
@@ -89,7 +91,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
             (Some(filter), _) => vec![filter.clone()],
         };
         words.extend(arguments.runner.iter().cloned());
-        summary += run(&built, capture, &words)?;
+        summary += run(&built, release.as_deref(), capture, &words)?;
     }
     println!("{summary}");
     Ok(if summary.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -97,15 +99,26 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 
 /// Builds the tests and runs all of them.
 pub(crate) fn all(built: &Built) -> Result<Summary> {
+    let release = dist::for_tests()?;
     let mut summary = Summary::default();
     for capture in Capture::ALL {
-        summary += run(built, capture, &capture.selection())?;
+        summary += run(built, Some(&release), capture, &capture.selection())?;
     }
     Ok(summary)
 }
 
+/// Whether tests are among them that take what `cargo xtask dist` makes: a release build is minutes.
+fn needs_release(arguments: &Arguments) -> bool {
+    const OF_THE_RELEASE: [&str; 2] = ["dist", "alerting"];
+    match &arguments.filter {
+        Some(filter) => OF_THE_RELEASE.iter().any(|module| filter.contains(module)),
+        // They have nothing to do with packet sockets.
+        None => arguments.capture != Some(Capture::AfPacket),
+    }
+}
+
 /// Builds the tests as the user and runs them as root.
-fn run(built: &Built, capture: Capture, arguments: &[String]) -> Result<Summary> {
+fn run(built: &Built, release: Option<&Path>, capture: Capture, arguments: &[String]) -> Result<Summary> {
     let test = build_tests(&built.object)?;
     let envoy = setup::envoy().context("Envoy is not installed; run: cargo xtask setup")?;
     let path = path_with(&[])?;
@@ -118,6 +131,11 @@ fn run(built: &Built, capture: Capture, arguments: &[String]) -> Result<Summary>
     ];
     let deploy_tools = setup::deploy_tools();
     variables.extend(deploy_tools.variables());
+    let pyspdxtools = setup::pyspdxtools();
+    variables.push((PYSPDXTOOLS_VARIABLE, pyspdxtools.as_os_str()));
+    if let Some(release) = release {
+        variables.push((DIST_VARIABLE, release.as_os_str()));
+    }
     // The programs are the default.
     if capture != Capture::Tc {
         variables.push(("SNI_PROBE_CAPTURE", OsStr::new(capture.value())));

