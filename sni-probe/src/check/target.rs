@@ -105,6 +105,10 @@ fn parse(text: &str) -> anyhow::Result<(Host, u16)> {
     );
     let authority = text.strip_prefix("https://").unwrap_or(text);
     let authority = authority.split_once('/').map_or(authority, |(authority, _path)| authority);
+    if let Some((_, host)) = authority.rsplit_once('@') {
+        // Not repeated: there may be a password in it.
+        bail!("a handshake takes no user and password: leave out what is before @{}", printable(host));
+    }
     if let Ok(address) = authority.parse::<Ipv6Addr>() {
         return Ok((Host::Address(address.into()), HTTPS_PORT));
     }
@@ -178,6 +182,7 @@ mod tests {
         for (text, part) in [
             ("", "no host name"),
             ("http://a.example", "plain HTTP"),
+            ("https://me:secret@a.example/", "no user and password: leave out what is before @a.example"),
             ("a.example:0", "0 is no port"),
             ("a.example:https", "https is no port"),
             ("a.example:70000", "1 to 65535"),
@@ -189,7 +194,10 @@ mod tests {
             ("a\u{1b}[31m", "\\x1b"),
         ] {
             let error = parse(text).unwrap_err();
-            assert!(error.contains(part) && !error.contains(['\n', '\u{1b}']), "{text}: {error}");
+            assert!(
+                error.contains(part) && !error.contains(['\n', '\u{1b}']) && !error.contains("secret"),
+                "{text}: {error}"
+            );
         }
         let options = CheckOptions { sni: Some("10.1.2.3".to_owned()), ..CheckOptions::of("a.example") };
         let error = format!("{:#}", Target::of(&options).unwrap_err());

@@ -17,7 +17,7 @@ const DEFAULT_INGRESS: &str = "app=apigee-ingressgateway";
 #[command(after_long_help = EPILOGUE)]
 pub(crate) struct RoutesOptions {
     /// Objects, as `kubectl get ... -o json` or `-o yaml` prints them; - for standard input; may be repeated
-    #[arg(short, long = "file", value_name = "FILE", required_unless_present_any = ["kube", "overrides"])]
+    #[arg(short, long = "file", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 
     /// overrides.yaml of Apigee hybrid: its virtual hosts are compared with the routes

@@ -21,7 +21,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use self::apigee::Apigee;
 use self::objects::{Kind, Objects};
@@ -38,6 +38,11 @@ const NOT_SERVED: u8 = 1;
 /// # Errors
 /// If something cannot be read, or standard output cannot be written.
 pub(crate) fn run(options: &RoutesOptions) -> anyhow::Result<ExitCode> {
+    ensure!(
+        options.kube || !options.files.is_empty() || options.overrides.is_some(),
+        "nothing to read: name what `kubectl get apigeeroutes -A -o yaml` has printed with --file, or overrides.yaml with \
+         --overrides, or read the cluster with --kube"
+    );
     let report = read(options)?;
     let text = if options.json {
         serde_json::to_string_pretty(&report).context("cannot write the report as JSON")? + "\n"

@@ -2,8 +2,9 @@
 //! Prometheus and Alertmanager. Clients without SNI are refused and the alert comes with their address; the gateway gets
 //! its wildcard, and the alert resolves.
 
+use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use system_tests::alertmanager::{self, Alertmanager, Notification};
@@ -44,7 +45,7 @@ fn sped_up(rules: &str) -> String {
             && !rest.chars().nth(1).is_some_and(is_word);
         if seconds > 0 && is_alone {
             let milliseconds = number.parse::<u64>().unwrap() * seconds * 1000 / SPEED;
-            text.push_str(&format!("{milliseconds}ms"));
+            write!(text, "{milliseconds}ms").unwrap();
             rest = &rest[1..];
         } else {
             text.push_str(number);
@@ -133,7 +134,7 @@ fn an_alert_comes_with_the_client_and_resolves_when_the_gateway_has_a_wildcard()
 }
 
 /// A directory of its own: the tarball has one entry.
-fn unpacking(lab: &Lab) -> std::path::PathBuf {
+fn unpacking(lab: &Lab) -> PathBuf {
     let directory = lab.path("unpacked");
     fs::create_dir(&directory).unwrap();
     directory
