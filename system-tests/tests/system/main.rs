@@ -24,6 +24,7 @@ mod parity;
 mod places;
 mod privileges;
 mod prometheus;
+mod rules;
 mod site;
 mod software;
 mod tunnels;
