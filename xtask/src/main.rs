@@ -6,6 +6,7 @@ mod build;
 mod demo;
 mod fuzz;
 mod lint;
+mod manifests;
 mod programs;
 mod record_software;
 mod root;
@@ -45,6 +46,7 @@ enum Verb {
     SystemTest(system_test::Arguments),
     Fuzz(fuzz::Arguments),
     Lint(lint::Arguments),
+    Manifests(manifests::Arguments),
     Verify(verify::Arguments),
     VmTest(vm_test::Arguments),
     Bench(bench::Arguments),
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Verb::SystemTest(arguments) => system_test::main(&arguments),
         Verb::Fuzz(arguments) => fuzz::main(&arguments),
         Verb::Lint(arguments) => lint::main(&arguments),
+        Verb::Manifests(arguments) => manifests::main(&arguments),
         Verb::Verify(arguments) => verify::main(&arguments),
         Verb::VmTest(arguments) => vm_test::main(&arguments),
         Verb::Bench(arguments) => bench::main(&arguments),

@@ -29,6 +29,16 @@ What a schema cannot say: values that contradict each other. Each message names 
 {{- fail "web.auth.probeAuthorization is for web.auth.existingSecret" -}}
 {{- end -}}
 
+{{- range $index, $network := $v.expectedNonSni -}}
+  {{- if ne $network "gcp-lb" -}}
+  {{- include "sni-probe.checkNetwork" (list (printf "expectedNonSni[%d]" $index) $network) -}}
+  {{- end -}}
+{{- end -}}
+{{- range $index, $network := $v.networkPolicy.apiServer.cidrs -}}
+  {{- include "sni-probe.checkNetwork" (list (printf "networkPolicy.apiServer.cidrs[%d]" $index) $network) -}}
+{{- end -}}
+{{- include "sni-probe.checkNetwork" (list "listen.address" $v.listen.address) -}}
+
 {{- include "sni-probe.checkVolume" (list "evidence" $v.evidence.enabled $v.evidence.bytes 1 $v.evidence.volume "evidence.volume") -}}
 {{- include "sni-probe.checkVolume" (list "events.file" $v.events.file.enabled $v.events.file.bytes 5 $v.events.file.volume "events.file.volume") -}}
 
@@ -80,5 +90,16 @@ What a schema cannot say: values that contradict each other. Each message names 
     {{- fail (printf "%s.sizeLimit: %s is not more than %d times %s.bytes (%s): the kubelet would evict the pod" (index . 5) $volume.sizeLimit (index . 3) $name (index . 2)) -}}
     {{- end -}}
   {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* An address, or a network: the numbers that the schema's pattern does not look at. */}}
+{{- define "sni-probe.checkNetwork" -}}
+{{- $text := index . 1 -}}
+{{- $byte := "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])" -}}
+{{- $v4 := printf "^(%s[.]){3}%s(/(3[0-2]|[12]?[0-9]))?$" $byte $byte -}}
+{{- $v6 := "^(([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}|(([0-9a-fA-F]{1,4}:){0,6}[0-9a-fA-F]{1,4})?::(([0-9a-fA-F]{1,4}:){0,6}[0-9a-fA-F]{1,4})?)(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?$" -}}
+{{- if not (or (regexMatch $v4 $text) (regexMatch $v6 $text)) -}}
+{{- fail (printf "%s: %s is no address or network" (index . 0) $text) -}}
 {{- end -}}
 {{- end -}}
