@@ -7,10 +7,11 @@
 //!  templates/ ──────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Copies in the chart rather than links to the files: an archive of the repository, a checkout on Windows and some
-//! GitOps controllers have no links that leave the chart.
+//! Copies in the chart rather than links to the files: a checkout on Windows has no links, and some controllers that take a
+//! chart from a repository follow none that leave it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,13 +28,15 @@ pub const CHART: &str = "deploy/helm/sni-probe";
 /// The manifests for people without Helm.
 pub const MANIFESTS: &str = "deploy/kubernetes";
 
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 const RULES: &str = "deploy/prometheus/sni-probe.rules.yaml";
 const DASHBOARD: &str = "deploy/grafana/sni-probe.json";
 const TABLE_BEGIN: &str = "<!-- values: made by `cargo xtask manifests` -->\n";
 const TABLE_END: &str = "<!-- end of values -->";
-const HEADER: &str = "# Made from the Helm chart by `cargo xtask manifests`: change deploy/helm/sni-probe, not this file.\n";
-const DAEMONSET_HEADER: &str = "# What to adapt first, in kustomization.yaml or here: the image, the node selector, the ports.\n";
+const HEADER: &str =
+    "# Made from the Helm chart by `cargo xtask manifests`: change deploy/helm/sni-probe, not this file.\n";
+const DAEMONSET_HEADER: &str =
+    "# What to adapt first, in kustomization.yaml or here: the image, the node selector, the ports.\n";
 
 /// Each manifest, and the template that it is made from.
 const RENDERED: [(&str, &str); 11] = [
@@ -79,8 +82,8 @@ pub fn make(root: &Path, tools: &DeployTools) -> Result<BTreeMap<PathBuf, String
 
     let schema = serde_json::from_str(&read(&format!("{CHART}/values.schema.json"))?)
         .context("values.schema.json is no JSON")?;
-    let values = serde_saphyr::from_str(&read(&format!("{CHART}/values.yaml"))?)
-        .context("values.yaml is no YAML")?;
+    let values =
+        serde_saphyr::from_str(&read(&format!("{CHART}/values.yaml"))?).context("values.yaml is no YAML")?;
     let readme = read(&format!("{CHART}/README.md"))?;
     made.insert(chart.join("README.md"), with_table(&readme, &table(&schema, &values)?)?);
 
@@ -121,10 +124,11 @@ fn as_manifest(name: &str, text: &str) -> String {
             && line.trim() != "app.kubernetes.io/managed-by: Helm"
             && !line.trim_start().starts_with("helm.sh/chart: ")
     };
-    let lines: Vec<&str> = text.lines().filter(is_ours).map(str::trim_end).collect();
-    let body = lines.join("\n");
+    // No template has an empty line; Helm puts them between documents.
+    let is_text = |line: &&str| !line.is_empty();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).filter(is_ours).filter(is_text).collect();
     let header = if name == "daemonset.yaml" { DAEMONSET_HEADER } else { "" };
-    format!("{HEADER}{header}{}\n", body.trim().trim_start_matches("---\n").replace("\n\n---\n", "\n---\n"))
+    format!("{HEADER}{header}{}\n", lines.join("\n").trim_start_matches("---\n"))
 }
 
 /// JSON without the blanks between its tokens.
@@ -155,7 +159,7 @@ fn table(schema: &Value, values: &Value) -> Result<String> {
 fn add_rows(rows: &mut String, prefix: &str, schema: &Value, values: &Value) -> Result<()> {
     let properties = schema["properties"].as_object().context("an object without properties")?;
     let known = values.as_object().with_context(|| format!("values.yaml: {prefix} is no object"))?;
-    // In the order of the file, which serde_json does not keep; by name is as good to look things up.
+    // By name: serde_json does not keep the order of the file.
     for (name, schema) in properties {
         let path = format!("{prefix}{name}");
         if path == "global" {
@@ -168,7 +172,8 @@ fn add_rows(rows: &mut String, prefix: &str, schema: &Value, values: &Value) -> 
             let what = schema["description"].as_str();
             let what = what.with_context(|| format!("values.schema.json: {path} has no description"))?;
             ensure!(!what.contains('|'), "values.schema.json: {path}: a | in the description");
-            rows.push_str(&format!("| `{path}` | `{value}` | {what} |\n"));
+            // Writing to a `String` cannot fail.
+            let _ = writeln!(rows, "| `{path}` | `{value}` | {what} |");
         }
     }
     for name in known.keys() {
@@ -178,7 +183,8 @@ fn add_rows(rows: &mut String, prefix: &str, schema: &Value, values: &Value) -> 
 }
 
 fn with_table(readme: &str, table: &str) -> Result<String> {
-    let (before, rest) = readme.split_once(TABLE_BEGIN).context("README.md: no begin of the table of values")?;
+    let (before, rest) =
+        readme.split_once(TABLE_BEGIN).context("README.md: no begin of the table of values")?;
     let (_, after) = rest.split_once(TABLE_END).context("README.md: no end of the table of values")?;
     Ok(format!("{before}{TABLE_BEGIN}\n{table}\n{TABLE_END}{after}"))
 }
