@@ -327,6 +327,8 @@ fn it_may_do_what_is_promised_and_no_more() {
         let security = &container["securityContext"];
         assert_eq!(pod["hostNetwork"], true, "{name}");
         assert_eq!(pod["enableServiceLinks"], false, "{name}");
+        // The schemas have no lists of words.
+        assert_eq!(pod["dnsPolicy"], "Default", "{name}");
         assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
         for no in ["hostPID", "hostIPC", "shareProcessNamespace"] {
             assert!(pod.get(no).is_none(), "{name}: {no}");
@@ -734,6 +736,53 @@ fn rules_are_those_of_the_file() {
         }
     }
     assert!(only(&objects, "ClusterRules")["metadata"].get("namespace").is_none());
+}
+
+/// With rules that have all that Prometheus knows, which those of the repository need not.
+#[test]
+fn google_gets_only_what_it_knows() {
+    let scratch = tempfile::tempdir().unwrap();
+    let copy = scratch.path().join("sni-probe");
+    manifests::copy_directory(&chart(), &copy).unwrap();
+    let rules = json!({ "groups": [
+        { "name": "a", "limit": 3, "interval": "15s", "rules": [{ "record": "a:b:c", "expr": "d" }] },
+        { "name": "b", "rules": [{ "alert": "E", "expr": "f", "for": "1m", "keep_firing_for": "2m" }] },
+        { "name": "c", "rules": [{ "alert": "G", "expr": "h" }] },
+    ] });
+    fs::write(copy.join("files/sni-probe.rules.yaml"), rules.to_string()).unwrap();
+    let values = json!({
+        "prometheusRule": { "enabled": true }, "gmpRules": { "enabled": true, "interval": "45s" }, "rules": { "disabled": ["G"] },
+    });
+    let finished = helm(&["template", "sni-probe"], &copy, None, &values);
+    assert!(finished.success(), "{}", finished.stderr);
+    let objects = documents(&finished.stdout);
+    let mut expected = rules["groups"].clone();
+    // A group without rules is none.
+    expected.as_array_mut().unwrap().pop();
+    assert_eq!(only(&objects, "PrometheusRule")["spec"]["groups"], expected);
+    expected[0].as_object_mut().unwrap().remove("limit");
+    expected[1]["interval"] = json!("45s");
+    expected[1]["rules"][0].as_object_mut().unwrap().remove("keep_firing_for");
+    assert_eq!(only(&objects, "Rules")["spec"]["groups"], expected);
+}
+
+#[test]
+fn all_objects_are_in_the_namespace() {
+    let mut values = everything();
+    values["namespaceOverride"] = json!("edge");
+    for object in rendered(&values) {
+        let expected = match object["kind"].as_str().unwrap() {
+            "Namespace" | "ClusterRole" | "ClusterRoleBinding" | "ClusterRules" => Value::Null,
+            "Role" | "RoleBinding" => json!("apigee"),
+            "ConfigMap" => json!("monitoring"),
+            _ => json!("edge"),
+        };
+        assert_eq!(object["metadata"]["namespace"], expected, "{}", object["kind"]);
+        assert_eq!(object["metadata"]["labels"]["team"], "edge", "{}", object["kind"]);
+        if object["kind"] == "ClusterRoleBinding" {
+            assert_eq!(object["subjects"][0]["namespace"], "edge");
+        }
+    }
 }
 
 #[test]
