@@ -301,7 +301,7 @@ fn assert_known_fields(object: &Value) {
             names.len() == leaf.len()
                 && names.iter().zip(&leaf).all(|(known, name)| *known == "*" || known == name)
         };
-        assert!(COMMON.iter().chain(known).any(|known| is_one(known)), "{}: {leaf:?}", object["kind"]);
+        assert!(COMMON.iter().chain(known).any(is_one), "{}: {leaf:?}", object["kind"]);
     }
 }
 
@@ -357,8 +357,8 @@ fn it_may_do_what_is_promised_and_no_more() {
     let objects = rendered(&everything());
     let role = only(&objects, "Role");
     assert_eq!(role["metadata"]["namespace"], "apigee");
-    let rule = json!([{ "apiGroups": ["apigee.cloud.google.com"], "resources": ["apigeeroutes"], "verbs": ["list"] }]);
-    assert_eq!(role["rules"], rule);
+    let permission = json!([{ "apiGroups": ["apigee.cloud.google.com"], "resources": ["apigeeroutes"], "verbs": ["list"] }]);
+    assert_eq!(role["rules"], permission);
     let pod_security =
         &only(&objects, "Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"];
     assert_eq!(pod_security, "privileged");
@@ -389,13 +389,19 @@ fn capabilities_of_each_mode() {
     assert_eq!(texts(&container(&objects)["securityContext"]["capabilities"]["add"]), ["NET_RAW"]);
 }
 
-/// Each with what the message says: the value's name at least.
+/// Each is refused with what the message says: the value's name at least.
+#[track_caller]
+fn assert_refused<const N: usize>(cases: [(Value, &str); N]) {
+    for (values, message) in cases {
+        let finished = helm(&["template", "sni-probe"], &chart(), None, &values);
+        assert!(!finished.success(), "{values} is accepted");
+        assert!(finished.stderr.contains(message), "{values}: no {message:?} in\n{}", finished.stderr);
+    }
+}
+
 #[test]
 fn wrong_values_are_refused() {
-    let tls = json!({ "existingSecret": "t" });
-    let auth = json!({ "existingSecret": "u" });
-    let cases = [
-        // The schema.
+    assert_refused([
         (json!({ "capure": "tc" }), "additional properties 'capure' not allowed"),
         (json!({ "image": { "name": "x" } }), "/image': additional properties 'name' not allowed"),
         (json!({ "image": { "digest": "latest" } }), "/image/digest"),
@@ -433,7 +439,15 @@ fn wrong_values_are_refused() {
             json!({ "networkPolicy": { "apiServer": { "cidrs": ["10.0.0.1"] } } }),
             "/networkPolicy/apiServer/cidrs/0'",
         ),
-        // What it cannot say.
+    ]);
+}
+
+/// What a schema cannot say.
+#[test]
+fn contradictions_are_refused() {
+    let tls = json!({ "existingSecret": "t" });
+    let auth = json!({ "existingSecret": "u" });
+    assert_refused([
         (json!({ "expectedNonSni": ["gcp-lb", "300.1.1.0/24"] }), "expectedNonSni[1]: 300.1.1.0/24 is no"),
         (json!({ "expectedNonSni": ["10.0.0.0/33"] }), "expectedNonSni[0]: 10.0.0.0/33 is no"),
         (json!({ "expectedNonSni": ["2001:db8::1::2"] }), "expectedNonSni[0]: 2001:db8::1::2 is no"),
@@ -490,20 +504,16 @@ fn wrong_values_are_refused() {
             json!({ "podMonitoring": { "enabled": true, "basicAuth": auth }, "web": { "auth": auth } }),
             "podMonitoring.basicAuth.username",
         ),
+        (json!({ "extraEnv": [{ "name": "SNI_PROBE_PORT" }] }), "extraEnv[0]: SNI_PROBE_PORT is set"),
         (
-            json!({ "extraEnv": [{ "name": "SNI_PROBE_PORT", "value": "1" }] }),
-            "extraEnv[0]: SNI_PROBE_PORT is set",
+            json!({ "extraEnv": [{ "name": "A" }, { "name": "SNI_PROBE_WEB" }], "web": { "enabled": false } }),
+            "extraEnv[1]: SNI_PROBE_WEB is set",
         ),
         (
             json!({ "prometheusRule": { "enabled": true }, "rules": { "disabled": ["SniProbeDwn"] } }),
             "rules.disabled: there is no alert SniProbeDwn; there are SniProbe",
         ),
-    ];
-    for (values, message) in cases {
-        let finished = helm(&["template", "sni-probe"], &chart(), None, &values);
-        assert!(!finished.success(), "{values} is accepted");
-        assert!(finished.stderr.contains(message), "{values}: no {message:?} in\n{}", finished.stderr);
-    }
+    ]);
 }
 
 /// Names of a container's variables, and their values where they have any of their own.
@@ -883,7 +893,13 @@ fn kustomize_takes_the_manifests() {
     let copy = scratch.path().join("kubernetes");
     manifests::copy_directory(&root().join(MANIFESTS), &copy).unwrap();
     let file = copy.join("kustomization.yaml");
-    fs::write(&file, uncommented(&fs::read_to_string(&file).unwrap())).unwrap();
+    let bare = fs::read_to_string(&file).unwrap();
+    // The component without a NetworkPolicy that it could change.
+    fs::write(&file, format!("{bare}\ncomponents: [kube]\n")).unwrap();
+    let with_names = documents(&kustomize(&copy));
+    assert_eq!(with_names.len(), 5);
+    assert_eq!(pod(&with_names)["automountServiceAccountToken"], true);
+    fs::write(&file, uncommented(&bare)).unwrap();
     let text = kustomize(&copy);
     assert_valid(&text);
     let mut all = documents(&text);

@@ -67,8 +67,9 @@ What a schema cannot say: values that contradict each other. Each message names 
 {{- fail "podMonitoring.basicAuth.existingSecret takes podMonitoring.basicAuth.username: Google's kind has it in the clear" -}}
 {{- end -}}
 
+{{- $set := regexFindAll "name: [A-Z][A-Z0-9_]+" (include "sni-probe.environment" .) -1 -}}
 {{- range $index, $variable := $v.extraEnv -}}
-  {{- if has $variable.name (list "SNI_PROBE_PORT" "SNI_PROBE_LISTEN" "SNI_PROBE_INTERFACE" "SNI_PROBE_CAPTURE") -}}
+  {{- if has (printf "name: %s" $variable.name) $set -}}
   {{- fail (printf "extraEnv[%d]: %s is set by the chart; use its value" $index $variable.name) -}}
   {{- end -}}
 {{- end -}}
