@@ -457,6 +457,10 @@ fn contradictions_are_refused() {
             "capture: af-packet takes capabilities.mode",
         ),
         (json!({ "capture": "tc", "capabilities": { "mode": "af-packet" } }), "capture: tc takes"),
+        (
+            json!({ "capture": "af-packet", "capabilities": { "add": ["BPF"] } }),
+            "capabilities.add: BPF is for eBPF",
+        ),
         (json!({ "capture": "af-packet", "attach": "tcx" }), "attach: tcx"),
         (
             json!({ "clientHashKey": { "existingSecret": "k" } }),
@@ -893,13 +897,13 @@ fn kustomize_takes_the_manifests() {
     let copy = scratch.path().join("kubernetes");
     manifests::copy_directory(&root().join(MANIFESTS), &copy).unwrap();
     let file = copy.join("kustomization.yaml");
-    let bare = fs::read_to_string(&file).unwrap();
+    let by_default = fs::read_to_string(&file).unwrap();
     // The component without a NetworkPolicy that it could change.
-    fs::write(&file, format!("{bare}\ncomponents: [kube]\n")).unwrap();
+    fs::write(&file, format!("{by_default}\ncomponents: [kube]\n")).unwrap();
     let with_names = documents(&kustomize(&copy));
     assert_eq!(with_names.len(), 5);
     assert_eq!(pod(&with_names)["automountServiceAccountToken"], true);
-    fs::write(&file, uncommented(&bare)).unwrap();
+    fs::write(&file, uncommented(&by_default)).unwrap();
     let text = kustomize(&copy);
     assert_valid(&text);
     let mut all = documents(&text);

@@ -7,6 +7,11 @@ What a schema cannot say: values that contradict each other. Each message names 
 {{- if and (eq $v.capture "af-packet") (ne $mode "af-packet") -}}
 {{- fail (printf "capture: af-packet takes capabilities.mode: af-packet (NET_RAW), not %s" $mode) -}}
 {{- end -}}
+{{- range $v.capabilities.add -}}
+  {{- if and (eq $v.capture "af-packet") (has . (list "BPF" "PERFMON")) -}}
+  {{- fail (printf "capabilities.add: %s is for eBPF; capture: af-packet does without" .) -}}
+  {{- end -}}
+{{- end -}}
 {{- if and (eq $v.capture "tc") (eq $mode "af-packet") -}}
 {{- fail "capture: tc takes eBPF's capabilities; capabilities.mode: af-packet has none of them" -}}
 {{- end -}}
