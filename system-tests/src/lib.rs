@@ -27,6 +27,7 @@ pub mod frames;
 pub mod haproxy;
 pub mod hello;
 pub mod interrupt;
+pub mod manifests;
 pub mod metrics;
 pub mod netns;
 pub mod nginx;

@@ -7,6 +7,7 @@ mod demo;
 mod dist;
 mod fuzz;
 mod lint;
+mod manifests;
 mod programs;
 mod record_software;
 mod root;
@@ -47,6 +48,7 @@ enum Verb {
     Dist(dist::Arguments),
     Fuzz(fuzz::Arguments),
     Lint(lint::Arguments),
+    Manifests(manifests::Arguments),
     Verify(verify::Arguments),
     VmTest(vm_test::Arguments),
     Bench(bench::Arguments),
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Verb::Dist(arguments) => dist::main(&arguments),
         Verb::Fuzz(arguments) => fuzz::main(&arguments),
         Verb::Lint(arguments) => lint::main(&arguments),
+        Verb::Manifests(arguments) => manifests::main(&arguments),
         Verb::Verify(arguments) => verify::main(&arguments),
         Verb::VmTest(arguments) => vm_test::main(&arguments),
         Verb::Bench(arguments) => bench::main(&arguments),

@@ -4,6 +4,7 @@
 
 mod alerting;
 mod captures;
+mod chart;
 mod check;
 mod clients;
 mod diagnose;

@@ -1,0 +1,219 @@
+//! What of `deploy/` is made from other files: `cargo xtask manifests` writes it, a test sees that it is up to date.
+//!
+//! ```text
+//!  deploy/prometheus/sni-probe.rules.yaml ─┐
+//!  deploy/grafana/sni-probe.json ──────────┴─▶ files/ of the chart ─┐
+//!  values.yaml, values.schema.json ──────────▶ README.md of it      ├─▶ deploy/kubernetes/*.yaml
+//!  templates/ ──────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Copies in the chart rather than links to the files: a checkout on Windows has no links, and some controllers that take a
+//! chart from a repository follow none that leave it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::deploy::DeployTools;
+use crate::process::run_ok;
+
+/// The chart, from the root of the repository.
+pub const CHART: &str = "deploy/helm/sni-probe";
+/// The manifests for people without Helm.
+pub const MANIFESTS: &str = "deploy/kubernetes";
+
+const TIMEOUT: Duration = Duration::from_mins(1);
+const RULES: &str = "deploy/prometheus/sni-probe.rules.yaml";
+const DASHBOARD: &str = "deploy/grafana/sni-probe.json";
+const TABLE_BEGIN: &str = "<!-- values: made by `cargo xtask manifests` -->\n";
+const TABLE_END: &str = "<!-- end of values -->";
+const HEADER: &str =
+    "# Made from the Helm chart by `cargo xtask manifests`: change deploy/helm/sni-probe, not this file.\n";
+const DAEMONSET_HEADER: &str =
+    "# What to adapt first, in kustomization.yaml or here: the image, the node selector, the ports.\n";
+
+/// Each manifest, and the template that it is made from.
+const RENDERED: [(&str, &str); 11] = [
+    ("namespace.yaml", "namespace.yaml"),
+    ("serviceaccount.yaml", "serviceaccount.yaml"),
+    ("daemonset.yaml", "daemonset.yaml"),
+    ("kube/rbac.yaml", "rbac.yaml"),
+    ("rbac-routes.yaml", "rbac-routes.yaml"),
+    ("podmonitor.yaml", "podmonitor.yaml"),
+    ("podmonitoring.yaml", "podmonitoring.yaml"),
+    ("prometheusrule.yaml", "prometheusrule.yaml"),
+    ("gmprules.yaml", "gmprules.yaml"),
+    ("dashboard.yaml", "dashboard.yaml"),
+    ("networkpolicy.yaml", "networkpolicy.yaml"),
+];
+
+/// Values of the manifests: everything that a manifest is made of, and the node pool of Apigee hybrid.
+pub fn values() -> Value {
+    let on = || json!({ "enabled": true });
+    json!({
+        "namespace": { "create": true },
+        "nodeSelector": { "cloud.google.com/gke-nodepool": "apigee-runtime" },
+        "rbac": { "routes": on() },
+        "podMonitor": on(),
+        "podMonitoring": on(),
+        "prometheusRule": on(),
+        "gmpRules": on(),
+        "dashboard": on(),
+        "networkPolicy": on(),
+    })
+}
+
+/// All files that are made, by their paths from the root.
+///
+/// # Errors
+/// When a source is missing or is none, or Helm refuses the chart.
+pub fn make(root: &Path, tools: &DeployTools) -> Result<BTreeMap<PathBuf, String>> {
+    let read = |path: &str| fs::read_to_string(root.join(path)).with_context(|| format!("reading {path}"));
+    let chart = Path::new(CHART);
+    let mut made = BTreeMap::new();
+    made.insert(chart.join("files/sni-probe.rules.yaml"), read(RULES)?);
+    made.insert(chart.join("files/sni-probe.json"), minify(&read(DASHBOARD)?));
+
+    let schema = serde_json::from_str(&read(&format!("{CHART}/values.schema.json"))?)
+        .context("values.schema.json is no JSON")?;
+    let values =
+        serde_saphyr::from_str(&read(&format!("{CHART}/values.yaml"))?).context("values.yaml is no YAML")?;
+    let readme = read(&format!("{CHART}/README.md"))?;
+    made.insert(chart.join("README.md"), with_table(&readme, &table(&schema, &values)?)?);
+
+    // Of the files as they are to be, which are not necessarily those that lie there.
+    let scratch = tempfile::tempdir().context("making a directory")?;
+    let copy = scratch.path().join("sni-probe");
+    copy_directory(&root.join(CHART), &copy)?;
+    for (path, text) in &made {
+        let path = copy.join(path.strip_prefix(CHART)?);
+        fs::create_dir_all(path.parent().context("a file in no directory")?)?;
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    }
+    let values_file = scratch.path().join("values.json");
+    for (manifest, template) in RENDERED {
+        fs::write(&values_file, values_of(manifest).to_string())?;
+        let mut command = Command::new(&tools.helm);
+        command.args(["template", "sni-probe"]).arg(&copy).args(["--namespace", "sni-probe", "--values"]);
+        command.arg(&values_file).args(["--show-only", &format!("templates/{template}")]);
+        let text = run_ok(&mut command, TIMEOUT).with_context(|| format!("rendering {template}"))?;
+        made.insert(Path::new(MANIFESTS).join(manifest), as_manifest(manifest, &text));
+    }
+    Ok(made)
+}
+
+fn values_of(manifest: &str) -> Value {
+    let mut values = values();
+    // The rest is without names from Kubernetes: a component adds them.
+    if manifest.starts_with("kube/") {
+        values["kube"] = json!({ "enabled": true });
+    }
+    values
+}
+
+/// What Helm printed, without what is Helm's own.
+fn as_manifest(name: &str, text: &str) -> String {
+    let is_ours = |line: &&str| {
+        !line.starts_with("# Source: ")
+            && line.trim() != "app.kubernetes.io/managed-by: Helm"
+            && !line.trim_start().starts_with("helm.sh/chart: ")
+    };
+    // No template has an empty line; Helm puts them between documents.
+    let is_text = |line: &&str| !line.is_empty();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).filter(is_ours).filter(is_text).collect();
+    let header = if name == "daemonset.yaml" { DAEMONSET_HEADER } else { "" };
+    format!("{HEADER}{header}{}\n", lines.join("\n").trim_start_matches("---\n"))
+}
+
+/// JSON without the blanks between its tokens.
+fn minify(json: &str) -> String {
+    let (mut is_string, mut is_escaped) = (false, false);
+    let keep = |character: &char| {
+        if is_string {
+            is_string = is_escaped || *character != '"';
+            is_escaped = !is_escaped && *character == '\\';
+            true
+        } else {
+            is_string = *character == '"';
+            !character.is_ascii_whitespace()
+        }
+    };
+    let mut minified: String = json.chars().filter(keep).collect();
+    minified.push('\n');
+    minified
+}
+
+/// A row for each value: the schema says what there is and what it is for, the values how it is by default.
+fn table(schema: &Value, values: &Value) -> Result<String> {
+    let mut rows = String::from("| value | default | what it is |\n|---|---|---|\n");
+    add_rows(&mut rows, "", schema, values)?;
+    Ok(rows)
+}
+
+fn add_rows(rows: &mut String, prefix: &str, schema: &Value, values: &Value) -> Result<()> {
+    let properties = schema["properties"].as_object().context("an object without properties")?;
+    let known = values.as_object().with_context(|| format!("values.yaml: {prefix} is no object"))?;
+    // By name: serde_json does not keep the order of the file.
+    for (name, schema) in properties {
+        let path = format!("{prefix}{name}");
+        if path == "global" {
+            continue;
+        }
+        let value = known.get(name).with_context(|| format!("values.yaml: no {path}"))?;
+        if schema["properties"].is_object() {
+            add_rows(rows, &format!("{path}."), schema, value)?;
+        } else {
+            let what = schema["description"].as_str();
+            let what = what.with_context(|| format!("values.schema.json: {path} has no description"))?;
+            ensure!(!what.contains('|'), "values.schema.json: {path}: a | in the description");
+            // Writing to a `String` cannot fail.
+            let _ = writeln!(rows, "| `{path}` | `{value}` | {what} |");
+        }
+    }
+    for name in known.keys() {
+        ensure!(properties.contains_key(name), "values.schema.json: no {prefix}{name}");
+    }
+    Ok(())
+}
+
+fn with_table(readme: &str, table: &str) -> Result<String> {
+    let (before, rest) =
+        readme.split_once(TABLE_BEGIN).context("README.md: no begin of the table of values")?;
+    let (_, after) = rest.split_once(TABLE_END).context("README.md: no end of the table of values")?;
+    Ok(format!("{before}{TABLE_BEGIN}\n{table}\n{TABLE_END}{after}"))
+}
+
+/// Copies a directory with what is in it.
+///
+/// # Errors
+/// When something cannot be read or written.
+pub fn copy_directory(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("making {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_directory(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target).with_context(|| format!("copying {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::minify;
+
+    #[test]
+    fn blanks_in_strings_stay() {
+        let json = "{ \"a b\\\" c\" : [1,\n\t\"\\\\\" , \" \"] }\n";
+        assert_eq!(minify(json), "{\"a b\\\" c\":[1,\"\\\\\",\" \"]}\n");
+    }
+}

@@ -1,0 +1,988 @@
+//! The Helm chart and the plain manifests: what they render is valid, is what the documentation promises, and the daemon
+//! runs with it. There is no cluster here: Kubernetes' own schemas judge, and the lab is the node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use system_tests::deploy::DeployTools;
+use system_tests::manifests::{self, CHART, MANIFESTS};
+use system_tests::process::{Finished, Service, run, run_ok};
+use system_tests::{GATEWAY_INTERFACE, probe};
+
+use crate::site::{Site, TIMEOUT};
+
+/// Kubernetes versions against whose schemas all objects are held.
+const KUBERNETES: [&str; 5] = ["1.29", "1.30", "1.31", "1.32", "1.33"];
+/// Bytes of all annotations of an object; `kubectl apply` puts the whole object into one.
+const MAX_ANNOTATIONS: usize = 256 << 10;
+/// "correct horse" of the user `scraper`, by `htpasswd -B`.
+const USERS: &str = "scraper:$2y$04$wysqXixDlBz2.3JHZ6O/kOy8zo2exo3aLQ2VKb3LkOPofRB6gD6va\n";
+const AUTHORIZATION: &str = "Basic c2NyYXBlcjpjb3JyZWN0IGhvcnNl";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn chart() -> PathBuf {
+    root().join(CHART)
+}
+
+fn tools() -> DeployTools {
+    DeployTools::from_environment().unwrap()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn yaml(text: &str) -> Value {
+    serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+/// The documents that are not empty.
+fn documents(text: &str) -> Vec<Value> {
+    let all: Vec<Value> = serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    all.into_iter().filter(|document| !document.is_null()).collect()
+}
+
+/// The sets of values in `values/`, by their names.
+fn value_sets() -> Vec<(String, PathBuf)> {
+    let files = fs::read_dir(chart().join("values")).unwrap();
+    let mut sets: Vec<_> = files
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), path))
+        .collect();
+    sets.sort();
+    assert_eq!(sets.len(), 4, "{sets:?}");
+    sets
+}
+
+/// Values with which the chart makes all that it can.
+const EVERYTHING: &str = r#"
+image: {repository: "registry.example.com:5000/a/sni-probe", digest: DIGEST}
+imagePullSecrets: [{name: registry}]
+namespace: {create: true}
+interfaces: [gw0]
+orientation: nic
+decapsulate: [vxlan, ipip]
+capture: tc
+attach: tcx
+keepPrivileges: true
+handshakeTimeout: 20s
+clientLabel: hash
+clientHashKey: {existingSecret: sni-probe-hash}
+topClients: 50
+clientIdle: 2h
+expectedNonSni: [gcp-lb, 192.0.2.0/24, "2001:db8::/32", 198.51.100.7]
+kube: {enabled: true}
+rbac:
+  routes:
+    enabled: true
+    subjects: [{kind: Group, name: sre@example.com}, {kind: ServiceAccount, name: ci, namespace: ci}]
+serviceAccount: {annotations: {example.com/a: b}}
+events: {enabled: true, filter: [missing, reset_by_gateway], rate: 10, file: {enabled: true}}
+evidence: {enabled: true, handshakes: 7, bytes: 1MiB, volume: {hostPath: /var/lib/sni-probe}}
+listen: {address: "::", port: 9918}
+web:
+  enabled: false
+  auth: {existingSecret: sni-probe-users, probeAuthorization: AUTHORIZATION}
+  tls: {existingSecret: sni-probe-tls}
+log: {format: text, level: "warn,sni_probe=debug"}
+capabilities: {add: [NET_RAW]}
+affinity:
+  nodeAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+      nodeSelectorTerms: [{matchExpressions: [{key: pool, operator: In, values: [a, b]}]}]
+priorityClassName: system-node-critical
+updateStrategy: {maxUnavailable: 10%}
+commonLabels: {team: edge}
+podLabels: {a: b}
+podAnnotations: {c: d}
+extraArgs: [--client-subnet-v4, "20"]
+extraEnv: [{name: TZ, value: UTC}]
+extraVolumes: [{name: x, emptyDir: {}}]
+extraVolumeMounts: [{name: x, mountPath: /x}]
+podMonitor:
+  enabled: true
+  labels: {release: prometheus}
+  scrapeTimeout: 10s
+  basicAuth: {existingSecret: sni-probe-scrape}
+  tls: {caSecret: sni-probe-ca, serverName: sni-probe.example.com}
+podMonitoring:
+  enabled: true
+  scrapeTimeout: 10s
+  basicAuth: {existingSecret: sni-probe-scrape, username: scraper}
+  tls: {caSecret: sni-probe-ca, serverName: sni-probe.example.com}
+rules: {disabled: [SniProbeDown], alertLabels: {team: edge}, runbookUrl: "https://example.com/r"}
+prometheusRule: {enabled: true, labels: {release: prometheus}}
+gmpRules: {enabled: true, kind: ClusterRules}
+dashboard: {enabled: true, annotations: {grafana_folder: TLS}, namespace: monitoring}
+networkPolicy:
+  enabled: true
+  from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]
+  apiServer: {cidrs: [10.0.0.1/32]}
+"#;
+
+fn everything() -> Value {
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    yaml(&EVERYTHING.replace("DIGEST", &digest).replace("AUTHORIZATION", AUTHORIZATION))
+}
+
+/// `helm VERB …` with these values on top of those of the file.
+fn helm(verb: &[&str], chart: &Path, file: Option<&Path>, values: &Value) -> Finished {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("values.json");
+    fs::write(&path, values.to_string()).unwrap();
+    let mut command = Command::new(tools().helm);
+    command.args(verb).arg(chart).args(["--namespace", "sni-probe"]);
+    for file in file.into_iter().chain([&*path]) {
+        command.arg("--values").arg(file);
+    }
+    run(&mut command, TIMEOUT * 3).unwrap()
+}
+
+fn rendered_text(file: Option<&Path>, values: &Value) -> String {
+    let finished = helm(&["template", "sni-probe"], &chart(), file, values);
+    assert!(finished.success(), "{}", finished.stderr);
+    finished.stdout
+}
+
+/// The objects that the chart makes.
+fn rendered(values: &Value) -> Vec<Value> {
+    documents(&rendered_text(None, values))
+}
+
+#[track_caller]
+fn only<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
+    let mut all = objects.iter().filter(|object| object["kind"] == kind);
+    let object = all.next().unwrap_or_else(|| panic!("no {kind}"));
+    assert!(all.next().is_none(), "several {kind}");
+    object
+}
+
+fn pod(objects: &[Value]) -> &Value {
+    &only(objects, "DaemonSet")["spec"]["template"]["spec"]
+}
+
+fn container(objects: &[Value]) -> &Value {
+    &pod(objects)["containers"][0]
+}
+
+fn texts(array: &Value) -> Vec<&str> {
+    array.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
+}
+
+/// Default, each set, and everything: file and values.
+fn cases() -> Vec<(String, Option<PathBuf>, Value)> {
+    let mut cases =
+        vec![("default".to_owned(), None, json!({})), ("everything".to_owned(), None, everything())];
+    cases.extend(value_sets().into_iter().map(|(name, path)| (name, Some(path), json!({}))));
+    cases
+}
+
+/// Holds the documents of the file against the schemas of all versions.
+#[track_caller]
+fn assert_valid(text: &str) {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("objects.yaml");
+    fs::write(&file, text).unwrap();
+    let objects = documents(text);
+    let is_known = |object: &&Value| {
+        !object["apiVersion"].as_str().is_some_and(|version| version.starts_with("monitoring."))
+    };
+    let known = objects.iter().filter(is_known).count();
+    assert!(known > 0);
+    for version in KUBERNETES {
+        let mut command = Command::new(tools().kubernetes_validate);
+        command.args(["--strict", "-k", version]).arg(&file);
+        let finished = run(&mut command, TIMEOUT * 6).unwrap();
+        let said = format!("{}{}", finished.stdout, finished.stderr);
+        assert!(finished.success(), "{version}: {said}");
+        // It passes over what it does not know.
+        assert_eq!(said.matches(" passed for resource ").count(), known, "{version}: {said}");
+    }
+    for object in objects.iter().filter(|object| !is_known(object)) {
+        assert_known_fields(object);
+    }
+}
+
+#[test]
+fn lint_finds_nothing() {
+    for (name, file, values) in cases() {
+        let finished = helm(&["lint", "--strict"], &chart(), file.as_deref(), &values);
+        assert!(finished.success(), "{name}: {}{}", finished.stdout, finished.stderr);
+        assert!(!finished.stdout.contains("[WARNING]"), "{name}: {}", finished.stdout);
+    }
+}
+
+#[test]
+fn objects_are_valid() {
+    for (name, file, values) in cases() {
+        println!("{name}");
+        assert_valid(&rendered_text(file.as_deref(), &values));
+    }
+}
+
+/// The schemas of these kinds are not Kubernetes' own: what of their fields the chart may use, as their custom resource
+/// definitions have it (prometheus-operator 0.82, prometheus-engine). `*` stands for every index and every name.
+fn assert_known_fields(object: &Value) {
+    const COMMON: [&str; 5] =
+        ["apiVersion", "kind", "metadata.name", "metadata.namespace", "metadata.labels.*"];
+    const SELECTOR: &str = "spec.selector.matchLabels.*";
+    let known: &[&str] = match object["kind"].as_str().unwrap() {
+        "PodMonitor" => &[
+            SELECTOR,
+            "spec.jobLabel",
+            "spec.podMetricsEndpoints.*.port",
+            "spec.podMetricsEndpoints.*.path",
+            "spec.podMetricsEndpoints.*.scheme",
+            "spec.podMetricsEndpoints.*.interval",
+            "spec.podMetricsEndpoints.*.scrapeTimeout",
+            "spec.podMetricsEndpoints.*.basicAuth.username.name",
+            "spec.podMetricsEndpoints.*.basicAuth.username.key",
+            "spec.podMetricsEndpoints.*.basicAuth.password.name",
+            "spec.podMetricsEndpoints.*.basicAuth.password.key",
+            "spec.podMetricsEndpoints.*.tlsConfig.ca.secret.name",
+            "spec.podMetricsEndpoints.*.tlsConfig.ca.secret.key",
+            "spec.podMetricsEndpoints.*.tlsConfig.serverName",
+            "spec.podMetricsEndpoints.*.tlsConfig.insecureSkipVerify",
+            "spec.podMetricsEndpoints.*.relabelings.*.sourceLabels.*",
+            "spec.podMetricsEndpoints.*.relabelings.*.targetLabel",
+        ],
+        "PodMonitoring" => &[
+            SELECTOR,
+            "spec.endpoints.*.port",
+            "spec.endpoints.*.path",
+            "spec.endpoints.*.scheme",
+            "spec.endpoints.*.interval",
+            "spec.endpoints.*.timeout",
+            "spec.endpoints.*.basicAuth.username",
+            "spec.endpoints.*.basicAuth.password.secret.name",
+            "spec.endpoints.*.basicAuth.password.secret.key",
+            "spec.endpoints.*.tls.ca.secret.name",
+            "spec.endpoints.*.tls.ca.secret.key",
+            "spec.endpoints.*.tls.serverName",
+            "spec.endpoints.*.tls.insecureSkipVerify",
+            "spec.targetLabels.metadata.*",
+        ],
+        "PrometheusRule" => &[
+            "spec.groups.*.name",
+            "spec.groups.*.interval",
+            "spec.groups.*.limit",
+            "spec.groups.*.rules.*.record",
+            "spec.groups.*.rules.*.alert",
+            "spec.groups.*.rules.*.expr",
+            "spec.groups.*.rules.*.for",
+            "spec.groups.*.rules.*.keep_firing_for",
+            "spec.groups.*.rules.*.labels.*",
+            "spec.groups.*.rules.*.annotations.*",
+        ],
+        "Rules" | "ClusterRules" => &[
+            "spec.groups.*.name",
+            "spec.groups.*.interval",
+            "spec.groups.*.rules.*.record",
+            "spec.groups.*.rules.*.alert",
+            "spec.groups.*.rules.*.expr",
+            "spec.groups.*.rules.*.for",
+            "spec.groups.*.rules.*.labels.*",
+            "spec.groups.*.rules.*.annotations.*",
+        ],
+        other => panic!("{other}"),
+    };
+    let mut leaves = Vec::new();
+    collect_leaves(object, &mut Vec::new(), &mut leaves);
+    for leaf in leaves {
+        let is_one = |known: &&str| {
+            let names: Vec<&str> = known.split('.').collect();
+            names.len() == leaf.len()
+                && names.iter().zip(&leaf).all(|(known, name)| *known == "*" || known == name)
+        };
+        assert!(COMMON.iter().chain(known).any(is_one), "{}: {leaf:?}", object["kind"]);
+    }
+}
+
+fn collect_leaves(value: &Value, path: &mut Vec<String>, leaves: &mut Vec<Vec<String>>) {
+    let children: Vec<(String, &Value)> = match value {
+        Value::Object(map) => map.iter().map(|(name, value)| (name.clone(), value)).collect(),
+        Value::Array(items) => items.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect(),
+        Value::Null => panic!("{path:?} is null"),
+        _ => return leaves.push(path.clone()),
+    };
+    for (name, child) in children {
+        path.push(name);
+        collect_leaves(child, path, leaves);
+        path.pop();
+    }
+}
+
+#[test]
+fn it_may_do_what_is_promised_and_no_more() {
+    for (name, file, values) in cases() {
+        let objects = documents(&rendered_text(file.as_deref(), &values));
+        let (pod, container) = (pod(&objects), container(&objects));
+        let security = &container["securityContext"];
+        assert_eq!(pod["hostNetwork"], true, "{name}");
+        assert_eq!(pod["enableServiceLinks"], false, "{name}");
+        // The schemas have no lists of words.
+        assert_eq!(pod["dnsPolicy"], "Default", "{name}");
+        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+        for no in ["hostPID", "hostIPC", "shareProcessNamespace"] {
+            assert!(pod.get(no).is_none(), "{name}: {no}");
+        }
+        assert_eq!(security["readOnlyRootFilesystem"], true, "{name}");
+        assert_eq!(security["privileged"], false, "{name}");
+        assert_eq!(security["allowPrivilegeEscalation"], false, "{name}");
+        assert_eq!(security["capabilities"]["drop"], json!(["ALL"]), "{name}");
+        assert_eq!(container["resources"]["limits"], json!({ "memory": "256Mi" }), "{name}");
+        let strategy = &only(&objects, "DaemonSet")["spec"]["updateStrategy"]["rollingUpdate"];
+        assert_eq!(strategy["maxSurge"], 0, "{name}");
+        // Of the token.
+        let is_kube =
+            file.as_deref().is_some_and(|file| file.ends_with("istio.yaml")) || name == "everything";
+        assert_eq!(pod["automountServiceAccountToken"], is_kube, "{name}");
+        assert_eq!(only(&objects, "ServiceAccount")["automountServiceAccountToken"], false, "{name}");
+        let has_role = objects.iter().any(|object| object["kind"] == "ClusterRole");
+        assert_eq!(has_role, is_kube, "{name}");
+        if has_role {
+            let rules = json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"] }]);
+            assert_eq!(only(&objects, "ClusterRole")["rules"], rules, "{name}");
+        }
+        let has_routes = objects.iter().any(|object| object["kind"] == "Role");
+        assert_eq!(has_routes, name == "everything", "{name}");
+    }
+    let objects = rendered(&everything());
+    let role = only(&objects, "Role");
+    assert_eq!(role["metadata"]["namespace"], "apigee");
+    let permission = json!([{ "apiGroups": ["apigee.cloud.google.com"], "resources": ["apigeeroutes"], "verbs": ["list"] }]);
+    assert_eq!(role["rules"], permission);
+    let pod_security =
+        &only(&objects, "Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"];
+    assert_eq!(pod_security, "privileged");
+}
+
+#[test]
+fn capabilities_of_each_mode() {
+    let cases = [
+        (json!({}), &["BPF", "NET_ADMIN", "PERFMON"][..]),
+        (json!({ "capabilities": { "mode": "modern" } }), &["BPF", "NET_ADMIN"]),
+        (json!({ "capabilities": { "mode": "default" } }), &["BPF", "NET_ADMIN", "PERFMON"]),
+        (json!({ "capabilities": { "mode": "legacy" } }), &["BPF", "NET_ADMIN", "PERFMON", "SYS_RESOURCE"]),
+        (json!({ "capabilities": { "mode": "af-packet" } }), &["NET_RAW"]),
+        (json!({ "capture": "af-packet" }), &["NET_RAW"]),
+        (json!({ "capture": "tc", "capabilities": { "mode": "modern" } }), &["BPF", "NET_ADMIN"]),
+        (
+            json!({ "capabilities": { "mode": "modern", "add": ["NET_RAW", "BPF"] } }),
+            &["BPF", "NET_ADMIN", "NET_RAW"],
+        ),
+    ];
+    for (values, expected) in cases {
+        let objects = rendered(&values);
+        let added = &container(&objects)["securityContext"]["capabilities"]["add"];
+        assert_eq!(texts(added), expected, "{values}");
+    }
+    let file = chart().join("values/gke-dataplane-v2.yaml");
+    let objects = documents(&rendered_text(Some(&file), &json!({})));
+    assert_eq!(texts(&container(&objects)["securityContext"]["capabilities"]["add"]), ["NET_RAW"]);
+}
+
+/// Each is refused with what the message says: the value's name at least.
+#[track_caller]
+fn assert_refused<const N: usize>(cases: [(Value, &str); N]) {
+    for (values, message) in cases {
+        let finished = helm(&["template", "sni-probe"], &chart(), None, &values);
+        assert!(!finished.success(), "{values} is accepted");
+        assert!(finished.stderr.contains(message), "{values}: no {message:?} in\n{}", finished.stderr);
+    }
+}
+
+#[test]
+fn wrong_values_are_refused() {
+    assert_refused([
+        (json!({ "capure": "tc" }), "additional properties 'capure' not allowed"),
+        (json!({ "image": { "name": "x" } }), "/image': additional properties 'name' not allowed"),
+        (json!({ "image": { "digest": "latest" } }), "/image/digest"),
+        (json!({ "image": { "pullPolicy": "always" } }), "/image/pullPolicy': value must be one of"),
+        (json!({ "ports": [0] }), "/ports/0': minimum"),
+        (json!({ "ports": [70_000] }), "/ports/0': maximum"),
+        (json!({ "ports": "443" }), "/ports': got string, want array"),
+        (json!({ "ports": [] }), "/ports': minItems"),
+        (json!({ "ports": [443, 443] }), "/ports': items at 0 and 1 are equal"),
+        (json!({ "interfaces": ["eth0,eth1"] }), "/interfaces/0'"),
+        (json!({ "capture": "ebpf" }), "/capture': value must be one of 'auto', 'tc', 'af-packet'"),
+        (json!({ "attach": "xdp" }), "/attach'"),
+        (json!({ "decapsulate": ["gre"] }), "/decapsulate/0'"),
+        (json!({ "handshakeTimeout": 30 }), "/handshakeTimeout': got number, want string"),
+        (json!({ "clientLabel": "mac" }), "/clientLabel'"),
+        (json!({ "clientSubnet": { "v4": 33 } }), "/clientSubnet/v4'"),
+        (json!({ "topClients": 20_000 }), "/topClients'"),
+        (json!({ "expectedNonSni": ["aws-lb"] }), "/expectedNonSni/0'"),
+        (json!({ "kube": { "enabled": "yes" } }), "/kube/enabled': got string, want boolean"),
+        (json!({ "events": { "filter": ["faild"] } }), "/events/filter/0'"),
+        (json!({ "events": { "format": "off" } }), "/events/format'"),
+        (json!({ "evidence": { "bytes": "16MB" } }), "/evidence/bytes'"),
+        (json!({ "evidence": { "handshakes": 0 } }), "/evidence/handshakes'"),
+        (json!({ "evidence": { "volume": { "sizeLimit": "1.5Gi" } } }), "/evidence/volume/sizeLimit'"),
+        (json!({ "listen": { "address": "localhost" } }), "/listen/address'"),
+        (json!({ "web": "off" }), "/web': got string, want object"),
+        (json!({ "capabilities": { "add": ["CAP_BPF"] } }), "/capabilities/add/0'"),
+        (json!({ "updateStrategy": { "maxUnavailable": 0 } }), "/updateStrategy/maxUnavailable'"),
+        (json!({ "podLabels": { "app.kubernetes.io/name": "x" } }), "/podLabels/app.kubernetes.io~1name'"),
+        (json!({ "extraEnv": [{ "value": "x" }] }), "/extraEnv/0': missing property 'name'"),
+        (json!({ "podMonitor": { "interval": "30" } }), "/podMonitor/interval'"),
+        (json!({ "rules": { "runbookUrl": "https://example.com/" } }), "/rules/runbookUrl'"),
+        (json!({ "gmpRules": { "kind": "GlobalRules" } }), "/gmpRules/kind'"),
+        (
+            json!({ "networkPolicy": { "apiServer": { "cidrs": ["10.0.0.1"] } } }),
+            "/networkPolicy/apiServer/cidrs/0'",
+        ),
+    ]);
+}
+
+/// What a schema cannot say.
+#[test]
+fn contradictions_are_refused() {
+    let tls = json!({ "existingSecret": "t" });
+    let auth = json!({ "existingSecret": "u" });
+    assert_refused([
+        (json!({ "expectedNonSni": ["gcp-lb", "300.1.1.0/24"] }), "expectedNonSni[1]: 300.1.1.0/24 is no"),
+        (json!({ "expectedNonSni": ["10.0.0.0/33"] }), "expectedNonSni[0]: 10.0.0.0/33 is no"),
+        (json!({ "expectedNonSni": ["2001:db8::1::2"] }), "expectedNonSni[0]: 2001:db8::1::2 is no"),
+        (json!({ "listen": { "address": "10.0.0" } }), "listen.address: 10.0.0 is no"),
+        (
+            json!({ "capture": "af-packet", "capabilities": { "mode": "default" } }),
+            "capture: af-packet takes capabilities.mode",
+        ),
+        (json!({ "capture": "tc", "capabilities": { "mode": "af-packet" } }), "capture: tc takes"),
+        (
+            json!({ "capture": "af-packet", "capabilities": { "add": ["BPF"] } }),
+            "capabilities.add: BPF is for eBPF",
+        ),
+        (json!({ "capture": "af-packet", "attach": "tcx" }), "attach: tcx"),
+        (
+            json!({ "clientHashKey": { "existingSecret": "k" } }),
+            "clientHashKey.existingSecret is for clientLabel: hash",
+        ),
+        (json!({ "seccompProfile": { "type": "Localhost" } }), "seccompProfile.localhostProfile"),
+        (
+            json!({ "kube": { "enabled": true }, "serviceAccount": { "create": false } }),
+            "serviceAccount.create or",
+        ),
+        (
+            json!({ "web": { "auth": { "probeAuthorization": AUTHORIZATION } } }),
+            "web.auth.probeAuthorization is for",
+        ),
+        (json!({ "evidence": { "enabled": true, "bytes": "1KiB" } }), "evidence.bytes: 1KiB is not within"),
+        (
+            json!({ "evidence": { "enabled": true, "bytes": "128MiB" } }),
+            "evidence.volume.sizeLimit: 64Mi is not more than",
+        ),
+        (
+            json!({ "events": { "file": { "enabled": true, "bytes": "128MiB" } } }),
+            "events.file.volume.sizeLimit: 512Mi",
+        ),
+        (
+            json!({ "podMonitor": { "enabled": true }, "web": { "auth": auth } }),
+            "set podMonitor.basicAuth.existingSecret",
+        ),
+        (
+            json!({ "podMonitoring": { "enabled": true }, "web": { "tls": tls } }),
+            "podMonitoring.tls.caSecret",
+        ),
+        (
+            json!({ "podMonitor": { "enabled": true, "basicAuth": auth } }),
+            "podMonitor.basicAuth.existingSecret: nobody",
+        ),
+        (
+            json!({ "podMonitor": { "enabled": true, "tls": { "insecureSkipVerify": true } } }),
+            "podMonitor.tls: the daemon",
+        ),
+        (
+            json!({ "podMonitor": { "enabled": true }, "listen": { "address": "127.0.0.1" } }),
+            "podMonitor.enabled: nobody",
+        ),
+        (
+            json!({ "podMonitoring": { "enabled": true, "basicAuth": auth }, "web": { "auth": auth } }),
+            "podMonitoring.basicAuth.username",
+        ),
+        (json!({ "extraEnv": [{ "name": "SNI_PROBE_PORT" }] }), "extraEnv[0]: SNI_PROBE_PORT is set"),
+        (
+            json!({ "extraEnv": [{ "name": "A" }, { "name": "SNI_PROBE_WEB" }], "web": { "enabled": false } }),
+            "extraEnv[1]: SNI_PROBE_WEB is set",
+        ),
+        (
+            json!({ "prometheusRule": { "enabled": true }, "rules": { "disabled": ["SniProbeDwn"] } }),
+            "rules.disabled: there is no alert SniProbeDwn; there are SniProbe",
+        ),
+    ]);
+}
+
+/// Names of a container's variables, and their values where they have any of their own.
+fn environment(container: &Value) -> Vec<(&str, Option<&str>)> {
+    let variables = container["env"].as_array().unwrap().iter();
+    variables.map(|variable| (variable["name"].as_str().unwrap(), variable["value"].as_str())).collect()
+}
+
+#[test]
+fn variables_are_the_daemons() {
+    let help = run_ok(Command::new(probe::binary().unwrap()).args(["run", "--help"]), TIMEOUT).unwrap();
+    let objects = rendered(&everything());
+    let others = rendered(&json!({ "clientLabel": "subnet", "expectedNonSni": ["gcp-lb"] }));
+    let mut ours = BTreeSet::new();
+    for container in [container(&objects), container(&others)] {
+        let names: Vec<&str> = environment(container).into_iter().map(|(name, _)| name).collect();
+        let different: BTreeSet<_> = names.iter().copied().collect();
+        assert_eq!(different.len(), names.len(), "one twice: {names:?}");
+        ours.extend(different);
+    }
+    assert!(ours.remove("TZ"));
+    for name in &ours {
+        assert!(help.contains(&format!("[env: {name}=")), "{name} is no variable of `sni-probe run`");
+    }
+    // All that it has, but for those that make sense in no DaemonSet, or for an eBPF developer only: extraEnv has these.
+    let left = ["SNI_PROBE_NETNS", "SNI_PROBE_PRIORITY", "SNI_PROBE_KERNEL_STATS", "SNI_PROBE_KUBECONFIG"];
+    let theirs = help.split("[env: ").skip(1).map(|text| text.split('=').next().unwrap());
+    for name in theirs.filter(|name| !left.contains(name)) {
+        assert!(ours.contains(name), "no value sets {name}");
+    }
+}
+
+/// A place for each volume of the pod, with what its Secret has.
+fn volumes(site: &Site, objects: &[Value]) -> BTreeMap<String, PathBuf> {
+    let certificate = site.lab.certificate("chart").unwrap();
+    let pod = pod(objects);
+    let mut places = BTreeMap::new();
+    for mount in container(objects)["volumeMounts"].as_array().into_iter().flatten() {
+        let name = mount["name"].as_str().unwrap();
+        let directory = site.lab.path(&format!("volume-{name}"));
+        fs::create_dir_all(&directory).unwrap();
+        let volume = pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == name);
+        if volume.unwrap().get("secret").is_some() {
+            assert_eq!(mount["readOnly"], true);
+            match name {
+                "auth" => fs::write(directory.join("users"), USERS).unwrap(),
+                "hash-key" => fs::write(directory.join("key"), "0123456789abcdef").unwrap(),
+                "tls" => {
+                    fs::copy(&certificate.certificate, directory.join("tls.crt")).unwrap();
+                    fs::copy(&certificate.key, directory.join("tls.key")).unwrap();
+                }
+                other => panic!("{other}"),
+            }
+        }
+        places.insert(mount["mountPath"].as_str().unwrap().to_owned(), directory);
+    }
+    places
+}
+
+/// Starts the daemon as the container would be, on the lab's interface, with the container's capabilities and no others,
+/// and asks what the kubelet asks.
+fn start_and_ask(site: &Site, name: &str, objects: &[Value]) {
+    let container = container(objects);
+    let places = volumes(site, objects);
+    let kubeconfig = site.lab.path("kubeconfig");
+    // Of an API server that is away, which is no reason to end.
+    let away = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "a",
+        "clusters": [{ "name": "a", "cluster": { "server": "http://127.0.0.1:1" } }],
+        "contexts": [{ "name": "a", "context": { "cluster": "a", "user": "a" } }],
+        "users": [{ "name": "a", "user": {} }],
+    });
+    fs::write(&kubeconfig, away.to_string()).unwrap();
+
+    let added = texts(&container["securityContext"]["capabilities"]["add"]);
+    let set = added
+        .iter()
+        .fold("-all".to_owned(), |set, capability| format!("{set},+{}", capability.to_lowercase()));
+    let mut command = site.lab.gateway.command("setpriv");
+    command.args([&format!("--bounding-set={set}"), "--inh-caps=-all", "--no-new-privs"]);
+    command.arg(probe::binary().unwrap()).args(texts(&container["args"]));
+    // The runner's, to run tests with either way of capturing.
+    command.env_remove("SNI_PROBE_CAPTURE").env("KUBECONFIG", &kubeconfig);
+    for (variable, value) in environment(container) {
+        let value = value.unwrap_or("node-1");
+        if value.starts_with('/') {
+            let (mount, place) = places
+                .iter()
+                .find(|(mount, _)| Path::new(value).starts_with(mount))
+                .unwrap_or_else(|| panic!("{name}: {variable}: {value} lies in no volume"));
+            let inside = Path::new(value).strip_prefix(mount).unwrap();
+            command.env(variable, if inside == Path::new("") { place.clone() } else { place.join(inside) });
+        } else {
+            command.env(variable, value);
+        }
+    }
+    let mut service = Service::start("chart", &mut command, site.lab.directory()).unwrap();
+    let port = &container["ports"][0]["containerPort"];
+    for kind in ["livenessProbe", "readinessProbe"] {
+        let get = &container[kind]["httpGet"];
+        assert_eq!(get["port"], container["ports"][0]["name"], "{name}");
+        let scheme = get["scheme"].as_str().unwrap_or("HTTP").to_lowercase();
+        let url = format!("{scheme}://127.0.0.1:{port}{}", get["path"].as_str().unwrap());
+        let ask = || {
+            let mut curl = site.lab.gateway.command("curl");
+            curl.args(["-s", "-k", "-o", "/dev/null", "-w", "%{http_code}", &url]);
+            for header in get["httpHeaders"].as_array().into_iter().flatten() {
+                let text = |field: &str| header[field].as_str().unwrap();
+                curl.args(["-H", &format!("{}: {}", text("name"), text("value"))]);
+            }
+            run(&mut curl, TIMEOUT).is_ok_and(|finished| finished.stdout == "200")
+        };
+        service.wait_for(&format!("{name}: 200 of {url}"), TIMEOUT * 2, ask).unwrap();
+    }
+    assert_eq!(service.stop().unwrap(), 0, "{name}");
+}
+
+#[test]
+fn the_daemon_runs_with_it() {
+    let site = Site::new();
+    // The interface is the lab's; the rest is as rendered.
+    let here = json!({ "interfaces": [GATEWAY_INTERFACE], "orientation": "nic" });
+    for (name, file) in value_sets() {
+        start_and_ask(&site, &name, &documents(&rendered_text(Some(&file), &here)));
+    }
+    start_and_ask(&site, "everything", &rendered(&everything()));
+    let mut values = everything();
+    // Without a header, and at one address.
+    values["web"]["auth"]["probeAuthorization"] = json!("");
+    values["listen"] = json!({ "address": "127.0.0.1", "port": 9919 });
+    values["podMonitor"] = json!({});
+    values["podMonitoring"] = json!({});
+    let objects = rendered(&values);
+    let get = &container(&objects)["readinessProbe"]["httpGet"];
+    assert_eq!(
+        (&get["path"], &get["host"], &get["scheme"]),
+        (&json!("/healthz"), &json!("127.0.0.1"), &json!("HTTPS"))
+    );
+    start_and_ask(&site, "everything, no header", &objects);
+    for values in
+        [json!({}), json!({ "capabilities": { "mode": "modern" } }), json!({ "capture": "af-packet" })]
+    {
+        let mut values = values;
+        values["interfaces"] = here["interfaces"].clone();
+        values["orientation"] = here["orientation"].clone();
+        start_and_ask(&site, &values.to_string(), &rendered(&values));
+    }
+}
+
+#[test]
+fn monitors_find_the_pods() {
+    for (name, file, values) in cases() {
+        let objects = documents(&rendered_text(file.as_deref(), &values));
+        let labels = &only(&objects, "DaemonSet")["spec"]["template"]["metadata"]["labels"];
+        let selector = &only(&objects, "DaemonSet")["spec"]["selector"]["matchLabels"];
+        assert_eq!(labels["app.kubernetes.io/name"], "sni-probe", "{name}");
+        for object in &objects {
+            let (selected, endpoints) = match object["kind"].as_str().unwrap() {
+                "PodMonitor" => (&object["spec"]["selector"], &object["spec"]["podMetricsEndpoints"]),
+                "PodMonitoring" => (&object["spec"]["selector"], &object["spec"]["endpoints"]),
+                "NetworkPolicy" => (&object["spec"]["podSelector"], &Value::Null),
+                _ => continue,
+            };
+            assert_eq!(&selected["matchLabels"], selector, "{name}");
+            for label in selector.as_object().unwrap() {
+                assert_eq!(&labels[label.0], label.1, "{name}");
+            }
+            if let Some([endpoint]) = endpoints.as_array().map(Vec::as_slice) {
+                assert_eq!(endpoint["port"], container(&objects)["ports"][0]["name"], "{name}");
+                let is_tls = container(&objects)["readinessProbe"]["httpGet"]["scheme"] == "HTTPS";
+                assert_eq!(endpoint["scheme"] == "https", is_tls, "{name}");
+                assert_eq!(endpoint["interval"], "30s", "{name}");
+            }
+        }
+    }
+    // The job is `sni-probe` whatever the release is called.
+    let mut values = everything();
+    values["fullnameOverride"] = json!("edge");
+    let objects = rendered(&values);
+    assert_eq!(only(&objects, "DaemonSet")["metadata"]["name"], "edge");
+    assert_eq!(only(&objects, "PodMonitoring")["metadata"]["name"], "sni-probe");
+    let monitor = only(&objects, "PodMonitor");
+    assert_eq!(monitor["spec"]["jobLabel"], "app.kubernetes.io/name");
+    let endpoint = &monitor["spec"]["podMetricsEndpoints"][0];
+    for (at, label) in ["instance", "node"].into_iter().enumerate() {
+        let node = json!({ "sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": label });
+        assert_eq!(endpoint["relabelings"][at], node);
+    }
+    assert_eq!(endpoint["basicAuth"]["username"], json!({ "name": "sni-probe-scrape", "key": "username" }));
+    assert_eq!(endpoint["tlsConfig"]["ca"]["secret"], json!({ "name": "sni-probe-ca", "key": "ca.crt" }));
+}
+
+#[test]
+fn rules_are_those_of_the_file() {
+    let file = yaml(&read("deploy/prometheus/sni-probe.rules.yaml"));
+    let groups = file["groups"].as_array().unwrap();
+    assert!(groups.len() >= 2);
+    let on = json!({ "prometheusRule": { "enabled": true }, "gmpRules": { "enabled": true } });
+    let objects = rendered(&on);
+    assert_eq!(only(&objects, "PrometheusRule")["spec"]["groups"], file["groups"]);
+    let google = only(&objects, "Rules");
+    let mut expected = file["groups"].clone();
+    for group in expected.as_array_mut().unwrap() {
+        let group = group.as_object_mut().unwrap();
+        group.retain(|name, _| ["name", "interval", "rules"].contains(&name.as_str()));
+        group.entry("interval").or_insert(json!("30s"));
+        for rule in group["rules"].as_array_mut().unwrap() {
+            rule.as_object_mut().unwrap().remove("keep_firing_for");
+        }
+    }
+    assert_eq!(google["spec"]["groups"], expected);
+
+    let alerts = |groups: &Value| -> Vec<Value> {
+        let rules = groups.as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
+        rules.filter(|rule| rule.get("alert").is_some()).cloned().collect()
+    };
+    let all = alerts(&file["groups"]);
+    let objects = rendered(&everything());
+    for kind in ["PrometheusRule", "ClusterRules"] {
+        let kept = alerts(&only(&objects, kind)["spec"]["groups"]);
+        assert_eq!(kept.len(), all.len() - 1, "{kind}");
+        for alert in kept {
+            let name = alert["alert"].as_str().unwrap();
+            assert_ne!(name, "SniProbeDown");
+            assert_eq!(alert["labels"]["team"], "edge", "{name}");
+            let old = all.iter().find(|old| old["alert"] == name).unwrap();
+            assert_eq!(alert["labels"]["severity"], old["labels"]["severity"], "{name}");
+            assert_eq!(alert["annotations"]["runbook_url"], format!("https://example.com/r/{name}.md"));
+            assert_eq!(alert["annotations"]["summary"], old["annotations"]["summary"], "{name}");
+        }
+    }
+    assert!(only(&objects, "ClusterRules")["metadata"].get("namespace").is_none());
+}
+
+/// With rules that have all that Prometheus knows, which those of the repository need not.
+#[test]
+fn google_gets_only_what_it_knows() {
+    let scratch = tempfile::tempdir().unwrap();
+    let copy = scratch.path().join("sni-probe");
+    manifests::copy_directory(&chart(), &copy).unwrap();
+    let rules = json!({ "groups": [
+        { "name": "a", "limit": 3, "interval": "15s", "rules": [{ "record": "a:b:c", "expr": "d" }] },
+        { "name": "b", "rules": [{ "alert": "E", "expr": "f", "for": "1m", "keep_firing_for": "2m" }] },
+        { "name": "c", "rules": [{ "alert": "G", "expr": "h" }] },
+    ] });
+    fs::write(copy.join("files/sni-probe.rules.yaml"), rules.to_string()).unwrap();
+    let values = json!({
+        "prometheusRule": { "enabled": true }, "gmpRules": { "enabled": true, "interval": "45s" }, "rules": { "disabled": ["G"] },
+    });
+    let finished = helm(&["template", "sni-probe"], &copy, None, &values);
+    assert!(finished.success(), "{}", finished.stderr);
+    let objects = documents(&finished.stdout);
+    let mut expected = rules["groups"].clone();
+    // A group without rules is none.
+    expected.as_array_mut().unwrap().pop();
+    assert_eq!(only(&objects, "PrometheusRule")["spec"]["groups"], expected);
+    expected[0].as_object_mut().unwrap().remove("limit");
+    expected[1]["interval"] = json!("45s");
+    expected[1]["rules"][0].as_object_mut().unwrap().remove("keep_firing_for");
+    assert_eq!(only(&objects, "Rules")["spec"]["groups"], expected);
+}
+
+#[test]
+fn all_objects_are_in_the_namespace() {
+    let mut values = everything();
+    values["namespaceOverride"] = json!("edge");
+    for object in rendered(&values) {
+        let expected = match object["kind"].as_str().unwrap() {
+            "Namespace" | "ClusterRole" | "ClusterRoleBinding" | "ClusterRules" => Value::Null,
+            "Role" | "RoleBinding" => json!("apigee"),
+            "ConfigMap" => json!("monitoring"),
+            _ => json!("edge"),
+        };
+        assert_eq!(object["metadata"]["namespace"], expected, "{}", object["kind"]);
+        assert_eq!(object["metadata"]["labels"]["team"], "edge", "{}", object["kind"]);
+        if object["kind"] == "ClusterRoleBinding" {
+            assert_eq!(object["subjects"][0]["namespace"], "edge");
+        }
+    }
+}
+
+#[test]
+fn the_dashboard_is_whole_and_fits() {
+    let objects = rendered(&json!({ "dashboard": { "enabled": true } }));
+    let object = only(&objects, "ConfigMap");
+    assert_eq!(object["metadata"]["labels"]["grafana_dashboard"], "1");
+    let text = object["data"]["sni-probe.json"].as_str().unwrap();
+    let dashboard: Value = serde_json::from_str(text).unwrap();
+    let source: Value = serde_json::from_str(&read("deploy/grafana/sni-probe.json")).unwrap();
+    assert_eq!(dashboard, source);
+    let bytes = object.to_string().len();
+    assert!(bytes < MAX_ANNOTATIONS, "kubectl apply refuses {bytes} bytes");
+}
+
+#[test]
+fn a_network_policy_lets_out_what_is_needed() {
+    let policy = |values: Value| only(&rendered(&values), "NetworkPolicy")["spec"].clone();
+    let closed = policy(json!({ "networkPolicy": { "enabled": true } }));
+    assert_eq!(closed["policyTypes"], json!(["Ingress", "Egress"]));
+    assert_eq!(closed["egress"], json!([]));
+    assert_eq!(closed["ingress"], json!([{ "ports": [{ "protocol": "TCP", "port": 9917 }] }]));
+    let open = policy(everything());
+    assert_eq!(open["ingress"][0]["ports"][0]["port"], 9918);
+    assert!(open["ingress"][0]["from"][0]["namespaceSelector"].is_object());
+    assert_eq!(open["egress"][0]["to"], json!([{ "ipBlock": { "cidr": "10.0.0.1/32" } }]));
+}
+
+#[test]
+fn notes_say_what_is_missing() {
+    let notes = |values: Value| {
+        let finished = helm(&["install", "--dry-run=client", "sni-probe"], &chart(), None, &values);
+        assert!(finished.success(), "{}", finished.stderr);
+        finished.stdout.split_once("NOTES:").unwrap().1.to_owned()
+    };
+    let bare = notes(json!({}));
+    assert!(bare.contains("WARNING: nothing selects nodes"), "{bare}");
+    assert!(bare.contains("NOTE: nothing scrapes it"), "{bare}");
+    assert!(bare.contains("kubectl -n sni-probe rollout status daemonset/sni-probe"), "{bare}");
+    assert!(bare.contains("\n  http://localhost:9917/\n"), "{bare}");
+    let full = notes(everything());
+    assert!(!full.contains("WARNING"), "{full}");
+    assert!(full.contains("\n  https://localhost:9918/metrics\n"), "{full}");
+    let chosen = notes(
+        json!({ "nodeSelector": { "pool": "gateways" }, "web": { "auth": { "existingSecret": "u" } } }),
+    );
+    assert!(!chosen.contains("nothing selects nodes"), "{chosen}");
+    assert!(chosen.contains("WARNING: web.auth without web.tls"), "{chosen}");
+}
+
+#[test]
+fn made_files_are_up_to_date() {
+    let made = manifests::make(root(), &tools()).unwrap();
+    for (path, text) in &made {
+        assert!(read(path) == *text, "{}: run `cargo xtask manifests`", path.display());
+    }
+    // And no others, but for what is written by hand.
+    let by_hand = ["kustomization.yaml", "kube/kustomization.yaml"].map(PathBuf::from);
+    for directory in ["", "kube"] {
+        for entry in fs::read_dir(root().join(MANIFESTS).join(directory)).unwrap() {
+            let path = Path::new(directory).join(entry.unwrap().file_name());
+            let is_known = by_hand.contains(&path) || made.contains_key(&Path::new(MANIFESTS).join(&path));
+            assert!(is_known || path == Path::new("kube"), "{} is made of nothing", path.display());
+        }
+    }
+}
+
+fn kustomize(directory: &Path) -> String {
+    run_ok(Command::new(tools().kubectl).arg("kustomize").arg(directory), TIMEOUT * 3).unwrap()
+}
+
+/// As somebody would who takes all that `kustomization.yaml` offers.
+fn uncommented(text: &str) -> String {
+    let uncomment = |line: &str| {
+        let indent = line.len() - line.trim_start().len();
+        let bare = line.trim_start().strip_prefix("# ");
+        let is_setting = |bare: &&str| {
+            let bare = bare.trim_start();
+            bare.starts_with("- ") || bare.ends_with(':') && !bare.contains(' ') || bare.starts_with("new")
+        };
+        match bare.filter(is_setting) {
+            Some(bare) => format!("{}{bare}\n", &line[..indent]),
+            None => format!("{line}\n"),
+        }
+    };
+    text.lines().map(uncomment).collect()
+}
+
+#[test]
+fn kustomize_takes_the_manifests() {
+    let base = kustomize(&root().join(MANIFESTS));
+    assert_valid(&base);
+    let kinds: BTreeSet<_> =
+        documents(&base).iter().map(|object| object["kind"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(kinds, BTreeSet::from(["Namespace", "ServiceAccount", "DaemonSet"].map(str::to_owned)));
+
+    let scratch = tempfile::tempdir().unwrap();
+    let copy = scratch.path().join("kubernetes");
+    manifests::copy_directory(&root().join(MANIFESTS), &copy).unwrap();
+    let file = copy.join("kustomization.yaml");
+    let by_default = fs::read_to_string(&file).unwrap();
+    // The component without a NetworkPolicy that it could change.
+    fs::write(&file, format!("{by_default}\ncomponents: [kube]\n")).unwrap();
+    let with_names = documents(&kustomize(&copy));
+    assert_eq!(with_names.len(), 5);
+    assert_eq!(pod(&with_names)["automountServiceAccountToken"], true);
+    fs::write(&file, uncommented(&by_default)).unwrap();
+    let text = kustomize(&copy);
+    assert_valid(&text);
+    let mut all = documents(&text);
+    assert_eq!(all.len(), 12, "{text}");
+    let image = &mut pod_mut(&mut all)["containers"][0]["image"];
+    assert_eq!(image, "registry.example.com/sni-probe:0.1.0");
+    *image = json!("sni-probe:0.1.0");
+
+    // The component changes what `kube.enabled` of the chart changes, and nothing else.
+    let mut values = manifests::values();
+    values["kube"] = json!({ "enabled": true });
+    let mut expected = rendered(&values);
+    for object in all.iter_mut().chain(&mut expected) {
+        let labels = object["metadata"]["labels"].as_object_mut().unwrap();
+        labels.retain(|name, _| name != "helm.sh/chart" && name != "app.kubernetes.io/managed-by");
+    }
+    let by_name = |objects: Vec<Value>| -> BTreeMap<String, Value> {
+        let name = |object: &Value| format!("{} {}", object["kind"], object["metadata"]["name"]);
+        objects.into_iter().map(|object| (name(&object), object)).collect()
+    };
+    let (mut all, mut expected) = (by_name(all), by_name(expected));
+    for objects in [&mut all, &mut expected] {
+        // Their order is of no meaning.
+        let daemon_set = objects.get_mut("\"DaemonSet\" \"sni-probe\"").unwrap();
+        let variables = &mut daemon_set["spec"]["template"]["spec"]["containers"][0]["env"];
+        variables.as_array_mut().unwrap().sort_by_key(|variable| variable["name"].to_string());
+    }
+    assert_eq!(all, expected);
+}
+
+fn pod_mut(objects: &mut [Value]) -> &mut Value {
+    let daemon_set = objects.iter_mut().find(|object| object["kind"] == "DaemonSet").unwrap();
+    &mut daemon_set["spec"]["template"]["spec"]
+}
+
+/// The paths of all values, and that the schema lets nobody name another.
+fn leaves(prefix: &str, schema: &Value, values: &Value, found: &mut BTreeSet<String>) {
+    let Some(properties) = schema["properties"].as_object() else {
+        found.insert(prefix.to_owned());
+        return;
+    };
+    assert_eq!(schema["additionalProperties"], false, "{prefix}: the schema lets unknown keys pass");
+    for (name, value) in values.as_object().unwrap() {
+        let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        let schema = properties.get(name).unwrap_or_else(|| panic!("no {path} in the schema"));
+        leaves(&path, schema, value, found);
+    }
+}
+
+#[test]
+fn the_table_has_each_value() {
+    let schema: Value = serde_json::from_str(&read(chart().join("values.schema.json"))).unwrap();
+    let values = yaml(&read(chart().join("values.yaml")));
+    let mut expected = BTreeSet::new();
+    leaves("", &schema, &values, &mut expected);
+    let readme = read(chart().join("README.md"));
+    let table = readme.split_once("\n| value | default |").unwrap().1;
+    let rows: Vec<String> = table
+        .lines()
+        .filter_map(|row| Some(row.strip_prefix("| `")?.split_once('`')?.0.to_owned()))
+        .collect();
+    assert_eq!(rows.iter().cloned().collect::<BTreeSet<_>>(), expected);
+    assert_eq!(rows.len(), expected.len(), "one twice");
+    assert!(rows.len() > 80, "{rows:?}");
+}
+
+#[test]
+fn a_package_has_it_all() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut command = Command::new(tools().helm);
+    command.arg("package").arg(chart()).arg("--destination").arg(scratch.path());
+    let finished = run(&mut command, TIMEOUT * 3).unwrap();
+    assert!(finished.success(), "{}", finished.stderr);
+    let package = scratch.path().join("sni-probe-0.1.0.tgz");
+    let from_package = helm(&["template", "sni-probe"], &package, None, &everything());
+    assert!(from_package.success(), "{}", from_package.stderr);
+    assert_eq!(from_package.stdout, rendered_text(None, &everything()));
+    let list = run_ok(Command::new("tar").arg("tzf").arg(&package), TIMEOUT).unwrap();
+    for file in ["README.md", "values.schema.json", "files/sni-probe.json", "values/istio.yaml"] {
+        assert!(list.lines().any(|line| line == format!("sni-probe/{file}")), "{file}: {list}");
+    }
+}
