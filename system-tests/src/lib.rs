@@ -22,6 +22,7 @@ pub mod demo;
 pub mod deploy;
 pub mod envoy;
 pub mod frames;
+pub mod grafana;
 pub mod haproxy;
 pub mod hello;
 pub mod interrupt;

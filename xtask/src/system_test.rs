@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::Value;
 use system_tests::envoy::ENVOY_VARIABLE;
+use system_tests::grafana::PYTHON_VARIABLE;
 use system_tests::probe::PROBE_VARIABLE;
 
 use crate::build::{Built, OBJECT_VARIABLE, WORKSPACE_ON_HOST};
@@ -118,6 +119,8 @@ fn run(built: &Built, capture: Capture, arguments: &[String]) -> Result<Summary>
     ];
     let deploy_tools = setup::deploy_tools();
     variables.extend(deploy_tools.variables());
+    let grafana_python = setup::grafana_python();
+    variables.push((PYTHON_VARIABLE, grafana_python.as_os_str()));
     // The programs are the default.
     if capture != Capture::Tc {
         variables.push(("SNI_PROBE_CAPTURE", OsStr::new(capture.value())));

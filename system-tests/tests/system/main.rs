@@ -5,6 +5,7 @@
 mod captures;
 mod check;
 mod clients;
+mod dashboard;
 mod diagnose;
 mod envoy;
 mod errors;
