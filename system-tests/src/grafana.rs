@@ -12,7 +12,7 @@ use crate::process::run;
 pub const PYTHON_VARIABLE: &str = "SNI_PROBE_GRAFANA_PYTHON";
 
 const CHECK: &str = include_str!("grafana_schema.py");
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Checks a dashboard against the types that Grafana publishes.
 ///
