@@ -24,6 +24,7 @@ pub mod deploy;
 pub mod dist;
 pub mod envoy;
 pub mod frames;
+pub mod grafana;
 pub mod haproxy;
 pub mod hello;
 pub mod interrupt;

@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::Value;
 use system_tests::dist::{DIST_VARIABLE, PYSPDXTOOLS_VARIABLE};
 use system_tests::envoy::ENVOY_VARIABLE;
+use system_tests::grafana::PYTHON_VARIABLE;
 use system_tests::probe::PROBE_VARIABLE;
 
 use crate::build::{Built, OBJECT_VARIABLE, WORKSPACE_ON_HOST};
@@ -136,6 +137,8 @@ fn run(built: &Built, release: Option<&Path>, capture: Capture, arguments: &[Str
     if let Some(release) = release {
         variables.push((DIST_VARIABLE, release.as_os_str()));
     }
+    let grafana_python = setup::grafana_python();
+    variables.push((PYTHON_VARIABLE, grafana_python.as_os_str()));
     // The programs are the default.
     if capture != Capture::Tc {
         variables.push(("SNI_PROBE_CAPTURE", OsStr::new(capture.value())));

@@ -225,11 +225,10 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     write!(stream, "{head}Content-Length: {}\r\n\r\n{list}", list.len())
 }
 
-#[test]
-fn a_gateway_has_the_name_of_its_workload() {
-    let site = Site::new();
+/// Starts an API server in the gateway's namespace, which knows [`gateway_pod`], and gives the options of a daemon that asks it.
+pub(crate) fn with_names(lab: &Lab) -> Vec<String> {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let server = site.lab.gateway.run_in_thread(listen).unwrap().unwrap();
+    let server = lab.gateway.run_in_thread(listen).unwrap().unwrap();
     let port = server.local_addr().unwrap().port();
     thread::spawn(move || {
         for stream in server.incoming().flatten() {
@@ -237,7 +236,7 @@ fn a_gateway_has_the_name_of_its_workload() {
             thread::spawn(move || drop(answer(stream)));
         }
     });
-    let kubeconfig = site.lab.path("kubeconfig");
+    let kubeconfig = lab.path("kubeconfig");
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "lab",
         "clusters": [{"name": "lab", "cluster": {"server": format!("http://127.0.0.1:{port}")}}],
@@ -245,8 +244,14 @@ fn a_gateway_has_the_name_of_its_workload() {
         "users": [{"name": "lab", "user": {"token": "secret"}}],
     });
     fs::write(&kubeconfig, config.to_string()).unwrap();
-    let options = ["--kube", "--kubeconfig", kubeconfig.to_str().unwrap(), "--node", "node-1"];
-    let probe = site.probe(&options);
+    ["--kube", "--kubeconfig", kubeconfig.to_str().unwrap(), "--node", "node-1"].map(str::to_owned).to_vec()
+}
+
+#[test]
+fn a_gateway_has_the_name_of_its_workload() {
+    let site = Site::new();
+    let options = with_names(&site.lab);
+    let probe = site.probe(&options.iter().map(String::as_str).collect::<Vec<_>>());
     let synced = |metrics: &Metrics| metrics.count("sni_probe_kubernetes_synced", &[]) == 1;
     let metrics = probe.wait_for_metrics(TIMEOUT, synced).unwrap();
     assert_eq!(metrics.count("sni_probe_kubernetes_pods", &[]), 1);

@@ -327,7 +327,7 @@ fn a_hello_retry_request_is_no_outcome_and_its_second_hello_no_second_handshake(
 
 /// Java's own HTTPS client, as its keytool uses it: connects to `host`, which is in `hosts`, with these
 /// system properties. `None` if this machine has no Java.
-fn java(lab: &Lab, host: &str, properties: &[&str]) -> Option<Finished> {
+pub(crate) fn java(lab: &Lab, host: &str, properties: &[&str]) -> Option<Finished> {
     if Command::new("keytool").arg("-help").output().is_err() {
         return None;
     }

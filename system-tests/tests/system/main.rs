@@ -7,6 +7,7 @@ mod captures;
 mod chart;
 mod check;
 mod clients;
+mod dashboard;
 mod diagnose;
 mod envoy;
 mod errors;

