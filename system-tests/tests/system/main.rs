@@ -6,6 +6,7 @@ mod captures;
 mod check;
 mod clients;
 mod diagnose;
+mod dist;
 mod envoy;
 mod errors;
 mod evidence;

@@ -31,7 +31,7 @@ impl Crates {
     pub(super) fn load(built: &Built) -> Result<Self> {
         let mut command = MetadataCommand::new();
         command.current_dir(root());
-        let platforms = [built.architecture.target(), EBPF_TARGET];
+        let platforms = [built.toolchain.architecture.target(), EBPF_TARGET];
         let platforms =
             platforms.into_iter().flat_map(|target| ["--filter-platform".to_owned(), target.to_owned()]);
         command.other_options(std::iter::once("--locked".to_owned()).chain(platforms).collect::<Vec<_>>());

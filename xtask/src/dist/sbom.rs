@@ -114,7 +114,7 @@ pub(super) fn write(path: &Path, name: &str, built: &Built, crates: &Crates, epo
                 let programs = identifier(EBPF_PACKAGE, &programs.package.version.to_string());
                 relate(&package.id, "CONTAINS", &programs);
             }
-            for library in system::libraries(built.architecture)? {
+            for library in system::libraries(&built.toolchain)? {
                 let library = Package::from(library);
                 relate(&package.id, "STATIC_LINK", &library.id);
                 packages.push(library);

