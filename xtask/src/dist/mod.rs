@@ -49,6 +49,9 @@ pub(crate) struct Arguments {
     output: Option<PathBuf>,
 }
 
+/// The end of the name of a file that is being written.
+const PARTIAL: &str = ".partial";
+
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Processor {
     Amd64,
@@ -123,7 +126,8 @@ fn checksums(artifacts: &Artifacts) -> Result<()> {
     for entry in fs::read_dir(artifacts.directory())? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(prefix) && entry.file_type()?.is_file() {
+        let is_ours = name.starts_with(prefix) && !name.ends_with(PARTIAL);
+        if is_ours && entry.file_type()?.is_file() {
             lines.push((name, archive::sha256(&fs::read(entry.path())?)));
         }
     }
@@ -145,7 +149,10 @@ fn epoch() -> Result<u64> {
 
 /// What git prints, where there is a repository.
 fn git(words: &[&str]) -> Option<String> {
-    let output = Command::new("git").arg("-C").arg(root()).args(words).output().ok()?;
+    let mut command = Command::new("git");
+    // With sudo the repository is another user's, and git would not speak of it.
+    command.arg("-c").arg(format!("safe.directory={}", root().display()));
+    let output = command.arg("-C").arg(root()).args(words).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim_end().to_owned())
 }
@@ -153,7 +160,7 @@ fn git(words: &[&str]) -> Option<String> {
 /// Writes a file in one step: what reads it meanwhile sees the old one or the new one.
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
+    partial.push(PARTIAL);
     let partial = PathBuf::from(partial);
     fs::write(&partial, bytes).with_context(|| format!("writing {}", partial.display()))?;
     fs::rename(&partial, path).with_context(|| format!("writing {}", path.display()))
