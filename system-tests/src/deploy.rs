@@ -2,9 +2,8 @@
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 /// The variables that say where each is; `cargo xtask` sets them.
 pub const HELM_VARIABLE: &str = "SNI_PROBE_HELM";
@@ -20,7 +19,7 @@ pub struct DeployTools {
     pub helm: PathBuf,
     /// kubectl, of which `kustomize` works without an API server.
     pub kubectl: PathBuf,
-    /// kubernetes-validate: the OpenAPI schemas of all Kubernetes versions, and no network.
+    /// kubernetes-validate: the `OpenAPI` schemas of all Kubernetes versions, and no network.
     pub kubernetes_validate: PathBuf,
 }
 

@@ -28,6 +28,28 @@ pub struct Link {
     pub layer: String,
     /// Whether it is one end of a veth pair whose other end is in another network namespace.
     pub is_veth_to_elsewhere: bool,
+    /// Packets that it carried by the time of the question.
+    pub packets: Packets,
+}
+
+/// Packets that an interface carried since it was made: `rx_packets` and `tx_packets` of `rtnl_link_stats64`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Packets {
+    /// By the interface.
+    pub received: u64,
+    /// By the interface.
+    pub sent: u64,
+}
+
+impl Packets {
+    /// What came since `earlier`.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            received: self.received.saturating_sub(earlier.received),
+            sent: self.sent.saturating_sub(earlier.sent),
+        }
+    }
 }
 
 /// On which side of the gateway an interface is.
@@ -140,10 +162,14 @@ fn link(message: &LinkMessage) -> Option<Link> {
     let mut name = None;
     let mut is_veth = false;
     let mut is_elsewhere = false;
+    let mut packets = Packets::default();
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(value) => name = Some(value.clone()),
             LinkAttribute::LinkNetNsId(_) => is_elsewhere = true,
+            LinkAttribute::Stats64(stats) => {
+                packets = Packets { received: stats.rx_packets, sent: stats.tx_packets };
+            }
             LinkAttribute::LinkInfo(infos) => {
                 is_veth |= infos.iter().any(|info| matches!(info, LinkInfo::Kind(InfoKind::Veth)));
             }
@@ -158,6 +184,7 @@ fn link(message: &LinkMessage) -> Option<Link> {
         has_ethernet_header: matches!(layer, LinkLayerType::Ether | LinkLayerType::Loopback),
         layer: format!("{layer:?}").to_lowercase(),
         is_veth_to_elsewhere: is_veth && is_elsewhere,
+        packets,
     })
 }
 

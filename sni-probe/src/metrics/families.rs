@@ -76,6 +76,12 @@ pub(super) const CLIENT_HANDSHAKES: Family = Family {
     labels: &["client", "sni", "outcome"],
 };
 
+pub(super) const CLIENT_INFO: Family = Family {
+    name: "sni_probe_client_info",
+    help: "What the last handshake without SNI of each of the top clients was like; always 1, and one series a client.",
+    labels: &["client", "gateway_address", "ja4", "likely"],
+};
+
 pub(super) const FINGERPRINT_HANDSHAKES: Family = Family {
     name: "sni_probe_fingerprint_handshakes_total",
     help: "Handshakes without SNI by the JA4 fingerprint of the hello: those of the top, and all others.",
@@ -212,6 +218,12 @@ pub(super) const INTERFACE_CHANGES: Family = Family {
     name: "sni_probe_interface_changes_total",
     help: "How often the programs were attached to an interface, and how often the interface was lost.",
     labels: &["interface", "change"],
+};
+
+pub(super) const INTERFACE_PACKETS: Family = Family {
+    name: "sni_probe_interface_packets_total",
+    help: "Packets that the interface carried while it was watched, by the kernel's own count, brought up to date every 10 s: what could have been seen.",
+    labels: &["interface", "direction"],
 };
 
 pub(super) const PROGRAMS_BEFORE: Family = Family {

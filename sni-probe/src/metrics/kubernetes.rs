@@ -3,7 +3,7 @@
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use super::collector::{counter, counters, gauge};
+use super::collector::{counter, counters, one_gauge};
 use super::families::{self, Family};
 use crate::kubernetes::Names;
 
@@ -41,10 +41,10 @@ impl Collector for KubernetesCollector {
         let status = self.names.status();
         let count = |family, n| counters(family, vec![counter(&[], n)]);
         vec![
-            gauge(families::KUBERNETES_SYNCED, u64::from(status.synced)),
-            gauge(families::KUBERNETES_PODS, status.pods as u64),
-            gauge(families::KUBERNETES_PODS_REFUSED, status.pods_refused as u64),
-            gauge(families::KUBERNETES_LOOKUPS_REMEMBERED, status.lookups_remembered as u64),
+            one_gauge(families::KUBERNETES_SYNCED, u64::from(status.synced)),
+            one_gauge(families::KUBERNETES_PODS, status.pods as u64),
+            one_gauge(families::KUBERNETES_PODS_REFUSED, status.pods_refused as u64),
+            one_gauge(families::KUBERNETES_LOOKUPS_REMEMBERED, status.lookups_remembered as u64),
             count(families::KUBERNETES_LISTS, status.lists),
             count(families::KUBERNETES_LOSSES, status.losses),
             count(families::KUBERNETES_FAILURES, status.failures),

@@ -21,6 +21,7 @@ use prometheus::proto::Metric;
 use prometheus::{
     CounterVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
+use sni_probe::capture::links::Packets;
 use sni_probe_common::counters::Counter;
 use sni_probe_core::clients::Clients;
 use sni_probe_core::frame;
@@ -37,7 +38,7 @@ use self::top::TopCollector;
 pub(crate) use self::vocabulary::{
     AttachMode, EvidenceLoss, Hook, InterfaceChange, SlotUse, Source, Verdict,
 };
-use self::vocabulary::{FlowEviction, LineDropReason, LostReason, SkipReason};
+use self::vocabulary::{Direction, FlowEviction, LineDropReason, LostReason, SkipReason};
 use crate::api::model::NotSeen;
 use crate::kubernetes::{GatewayName, Names};
 use crate::output::DroppedLines;
@@ -62,6 +63,7 @@ pub(crate) struct Metrics {
     flows_capacity: IntGauge,
     attached: IntGaugeVec,
     interface_changes: IntCounterVec,
+    interface_packets: IntCounterVec,
     programs_before: IntGaugeVec,
     interfaces_refused: IntCounter,
     ring_bytes: IntGauge,
@@ -144,6 +146,7 @@ impl Metrics {
             flows_capacity: families::FLOWS_CAPACITY.gauge(&registry)?,
             attached: families::ATTACHED.gauges(&registry)?,
             interface_changes: families::INTERFACE_CHANGES.counters(&registry)?,
+            interface_packets: families::INTERFACE_PACKETS.counters(&registry)?,
             programs_before: families::PROGRAMS_BEFORE.gauges(&registry)?,
             interfaces_refused: families::INTERFACES_REFUSED.counter(&registry)?,
             ring_bytes: families::RING_BYTES.gauge(&registry)?,
@@ -335,6 +338,7 @@ impl Metrics {
         for &change in InterfaceChange::ALL {
             self.interface_changes_series(interface, change);
         }
+        self.interface_carried(interface, Packets::default());
         self.set_programs_before(interface, &[]);
     }
 
@@ -352,6 +356,9 @@ impl Metrics {
         }
         for &change in InterfaceChange::ALL {
             let _ = self.interface_changes.remove_label_values(&[interface, change.as_str()]);
+        }
+        for &direction in Direction::ALL {
+            let _ = self.interface_packets.remove_label_values(&[interface, direction.as_str()]);
         }
     }
 
@@ -382,6 +389,13 @@ impl Metrics {
     /// Counts that an interface was lost, or found and attached to.
     pub(crate) fn interface_changed(&self, interface: &str, change: InterfaceChange) {
         self.interface_changes_series(interface, change).inc();
+    }
+
+    /// Counts packets that passed an interface, seen or not.
+    pub(crate) fn interface_carried(&self, interface: &str, packets: Packets) {
+        for (direction, count) in [(Direction::Received, packets.received), (Direction::Sent, packets.sent)] {
+            self.interface_packets.with_label_values(&[interface, direction.as_str()]).inc_by(count);
+        }
     }
 
     fn attached_series(&self, interface: &str, hook: Hook, mode: AttachMode) -> IntGauge {

@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use prometheus::proto::{MetricFamily, MetricType};
 use sni_probe_core::clients::{Clients, ClientsConfig};
+use sni_probe_core::flow::Timestamp;
+use sni_probe_core::observation::{Observation, Outcome, Sni};
 
 use sni_probe::capture::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
 
 use super::Metrics;
+use super::tests::handshake;
 use crate::kubernetes::Names;
 
 const COMMAND: &str = "SNI_PROBE_BLESS=1 cargo test -p sni-probe metrics_reference";
@@ -249,6 +252,14 @@ const VALUES: &[(&str, &str, Meanings)] = &[
     ),
     (
         "",
+        "direction",
+        &[
+            ("received", "what the interface receives: the clients' packets, of a NIC"),
+            ("sent", "what it sends: the gateway's answers, of a NIC"),
+        ],
+    ),
+    (
+        "",
         "change",
         &[
             ("attached", "the programs were attached: at the start, or because it is back"),
@@ -269,6 +280,8 @@ const OPEN_LABELS: &[(&str, &str)] = &[
         "client",
         "address, subnet or hash (`--client-label`) of one of the `--top-clients` clients with most handshakes without SNI; `expected`: those of `--expected-non-sni`; `other`: all others. There is a series only for what occurred, and none any more when the client has left the top",
     ),
+    ("gateway_address", "address and port of the gateway that the client spoke to last"),
+    ("likely", "the software that is likely behind the fingerprint ([software.md](software.md)), or nothing"),
     ("ja4", "the JA4 fingerprint of the hello; `other`: all that are not among the top"),
     ("server_name", "the name in the hello; `other`: all that are not among the top"),
     (
@@ -300,7 +313,12 @@ fn metrics_reference_is_up_to_date() {
 }
 
 fn reference() -> String {
-    let clients = Arc::new(Mutex::new(Clients::new(ClientsConfig::default())));
+    let mut clients = Clients::new(ClientsConfig::default());
+    // Of clients some families have a series only when there is one.
+    let without_sni = handshake(Sni::Absent, Outcome::ResetByGateway, Duration::ZERO);
+    let Observation::Handshake(without_sni) = without_sni else { unreachable!("it is one") };
+    clients.handshake(&without_sni, Timestamp(0));
+    let clients = Arc::new(Mutex::new(clients));
     let metrics = Metrics::new(clients, Some(&Names::fixed(&[]))).unwrap();
     metrics.add_interface("eth0");
     for program in [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT] {

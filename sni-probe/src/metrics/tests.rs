@@ -55,7 +55,7 @@ fn flow() -> FlowKey {
     FlowKey { client: "192.0.2.7:50000".parse().unwrap(), gateway: "192.0.2.1:443".parse().unwrap() }
 }
 
-fn handshake(sni: Sni, outcome: Outcome, latency: Duration) -> Observation {
+pub(super) fn handshake(sni: Sni, outcome: Outcome, latency: Duration) -> Observation {
     Observation::Handshake(Box::new(Handshake {
         flow: flow(),
         ifindex: 2,
@@ -271,6 +271,10 @@ fn clients_fingerprints_and_names_are_there_when_they_come_and_leave_nothing_beh
                 r#"sni_probe_server_name_handshakes_total{outcome="closed_by_gateway",server_name="other"}"#,
                 1.0,
             ),
+            (
+                r#"sni_probe_client_info{client="192.0.2.1",gateway_address="192.0.2.1:443",ja4="",likely=""}"#,
+                1.0,
+            ),
             ("sni_probe_clients_without_sni", 2.0),
             ("sni_probe_clients_refused", 1.0),
         ],
@@ -395,6 +399,22 @@ fn an_interface_is_attached_in_one_mode_or_in_none() {
         &added(&metrics, |metrics| metrics.interface_changed("eth0", InterfaceChange::Lost)),
         &[(r#"sni_probe_interface_changes_total{change="lost",interface="eth0"}"#, 1.0)],
     );
+}
+
+#[test]
+fn an_interface_has_its_packets_as_long_as_it_is_there() {
+    let metrics = metrics();
+    metrics.add_interface("eth0");
+    let first = Packets { received: 100, sent: 50 };
+    let later = Packets { received: 103, sent: 50 };
+    expect(
+        &added(&metrics, |metrics| metrics.interface_carried("eth0", later.since(first))),
+        &[(r#"sni_probe_interface_packets_total{direction="received",interface="eth0"}"#, 3.0)],
+    );
+    // Another interface of the same name begins at 0.
+    assert_eq!(first.since(later), Packets::default());
+    metrics.remove_interface("eth0");
+    assert!(!samples(&metrics).keys().any(|series| series.contains("eth0")));
 }
 
 #[test]

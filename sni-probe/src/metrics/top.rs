@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Metric, MetricFamily};
 use sni_probe_core::clients::{Clients, Outcomes, Refusals};
+use sni_probe_core::software;
 use sni_probe_core::vocabulary::Label;
 
-use super::collector::{counter, counters, gauge};
+use super::collector::{counter, counters, gauge, gauges, one_gauge};
 use super::families::{self, Family};
 
 /// Stands for all clients, fingerprints and names that are not told.
@@ -16,8 +17,9 @@ const OTHER: &str = "other";
 /// Stands for all clients of `--expected-non-sni`.
 const EXPECTED: &str = "expected";
 
-const FAMILIES: [Family; 5] = [
+const FAMILIES: [Family; 6] = [
     families::CLIENT_HANDSHAKES,
+    families::CLIENT_INFO,
     families::FINGERPRINT_HANDSHAKES,
     families::SERVER_NAME_HANDSHAKES,
     families::CLIENTS_WITHOUT_SNI,
@@ -46,10 +48,11 @@ impl Collector for TopCollector {
         let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         vec![
             client_handshakes(&clients),
+            client_info(&clients),
             fingerprint_handshakes(&clients),
             server_name_handshakes(&clients),
-            gauge(families::CLIENTS_WITHOUT_SNI, clients.distinct()),
-            gauge(families::CLIENTS_REFUSED, clients.distinct_refused()),
+            one_gauge(families::CLIENTS_WITHOUT_SNI, clients.distinct()),
+            one_gauge(families::CLIENTS_REFUSED, clients.distinct_refused()),
         ]
     }
 }
@@ -62,6 +65,24 @@ fn client_handshakes(clients: &Clients) -> MetricFamily {
     add_outcomes(&mut series, "client", OTHER, clients.other(), always);
     add_outcomes(&mut series, "client", EXPECTED, clients.expected(), always);
     counters(families::CLIENT_HANDSHAKES, series)
+}
+
+/// One series a client, whatever it sent before: a join by `client` finds one.
+fn client_info(clients: &Clients) -> MetricFamily {
+    let series = clients.top().map(|(client, record)| {
+        let offer = record.offer.as_ref();
+        let ja4 = offer.and_then(|offer| offer.ja4.as_deref());
+        let likely = offer.and_then(|offer| software::likely(ja4, offer.ja3.as_deref()));
+        let gateway = record.recent.back().map(|last| last.gateway.to_string());
+        let labels = [
+            ("client", &*client.to_string()),
+            ("gateway_address", gateway.as_deref().unwrap_or_default()),
+            ("ja4", ja4.unwrap_or_default()),
+            ("likely", likely.unwrap_or_default()),
+        ];
+        gauge(&labels, 1)
+    });
+    gauges(families::CLIENT_INFO, series.collect())
 }
 
 fn fingerprint_handshakes(clients: &Clients) -> MetricFamily {

@@ -213,6 +213,16 @@ label! {
 }
 
 label! {
+    /// Which way a packet passes an interface.
+    pub(crate) enum Direction {
+        /// Into this network namespace.
+        Received => "received",
+        /// Out of it.
+        Sent => "sent",
+    }
+}
+
+label! {
     /// What happened to an interface that is watched.
     pub(crate) enum InterfaceChange {
         /// The programs were attached: at the start, or because it is back.

@@ -229,6 +229,8 @@ impl Interfaces {
             self.lost(index, "the interface is gone", source);
             return;
         };
+        self.metrics.interface_carried(&watched.name, link.packets.since(watching.link.packets));
+        watching.link.packets = link.packets;
         if link.is_up != watching.link.is_up {
             watching.link.is_up = link.is_up;
             let (change, state) = if link.is_up {

@@ -69,6 +69,8 @@ impl Patterns {
 
 #[cfg(test)]
 mod tests {
+    use sni_probe::capture::links::Packets;
+
     use super::*;
 
     fn links(names: impl IntoIterator<Item = String>) -> Links {
@@ -79,6 +81,7 @@ mod tests {
             has_ethernet_header: true,
             layer: "ether".to_owned(),
             is_veth_to_elsewhere: true,
+            packets: Packets::default(),
         };
         Links { all: (1..).zip(names).map(link).collect(), ..Links::default() }
     }

