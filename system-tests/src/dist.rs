@@ -19,7 +19,7 @@ const HADOLINT_VARIABLE: &str = "SNI_PROBE_HADOLINT";
 /// The name and tag of the image.
 pub const IMAGE: &str = concat!("sni-probe:", env!("CARGO_PKG_VERSION"));
 
-const TOOL_TIMEOUT: Duration = Duration::from_secs(60);
+const TOOL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A processor that releases are made for, by the name that containers have for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Artifacts {
     /// # Errors
     /// When the variable is not set.
     pub fn from_environment() -> Result<Self> {
-        Ok(Self::new(&PathBuf::from(variable(DIST_VARIABLE)?), Architecture::host()))
+        Ok(Self::new(&variable(DIST_VARIABLE)?, Architecture::host()))
     }
 
     /// What all names begin with, and the tarball's one directory: `sni-probe-0.1.0-linux-amd64`.

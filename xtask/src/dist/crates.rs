@@ -73,9 +73,10 @@ impl Crate {
     /// Its licence as an SPDX expression. Old manifests have a slash where SPDX says OR.
     pub(super) fn licence(&self) -> Option<String> {
         self.package.license.as_ref().map(|licence| {
-            match licence.contains(" OR ") || licence.contains(" AND ") {
-                true => licence.clone(),
-                false => licence.split('/').map(str::trim).collect::<Vec<_>>().join(" OR "),
+            if licence.contains(" OR ") || licence.contains(" AND ") {
+                licence.clone()
+            } else {
+                licence.split('/').map(str::trim).collect::<Vec<_>>().join(" OR ")
             }
         })
     }

@@ -29,14 +29,17 @@ use crate::tools::{progress, root, target_directory};
 /// Make the release: static binary, root filesystem, image, tarball, SBOM, checksums
 ///
 /// Takes no container engine. The binary has its eBPF programs inside and is linked with nothing, so it starts on any
-/// Linux of its processor. The same commit gives the same bytes in the same directory: times come from the last commit, or
-/// from SOURCE_DATE_EPOCH. SNI_PROBE_REVISION says what the binary calls its revision, by default the commit.
+/// Linux of its processor. All times in the archives are the last commit's.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask dist
   cargo xtask dist --rootfs-only --output /out    # what deploy/Dockerfile calls
   (cd target/dist && sha256sum -c SHA256SUMS)
-  podman load -i target/dist/sni-probe-0.1.0-linux-amd64-image.tar")]
+  podman load -i target/dist/sni-probe-0.1.0-linux-amd64-image.tar
+
+Environment:
+  SOURCE_DATE_EPOCH   another time, in seconds since 1970
+  SNI_PROBE_REVISION  what the binary and the image call their revision [default: the commit]")]
 pub(crate) struct Arguments {
     /// The processor [default: this machine's]
     #[arg(long, value_enum)]
@@ -132,7 +135,8 @@ fn checksums(artifacts: &Artifacts) -> Result<()> {
         }
     }
     lines.sort();
-    let text: String = lines.into_iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect();
+    let lines: Vec<String> = lines.into_iter().map(|(name, sum)| format!("{sum}  {name}")).collect();
+    let text = lines.join("\n") + "\n";
     replace(&artifacts.checksums(), text.as_bytes())
 }
 
