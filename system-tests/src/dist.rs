@@ -1,6 +1,7 @@
 //! What `cargo xtask dist` makes: where each file lies, for it and for the tests.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,8 +13,9 @@ use crate::process::run_ok;
 
 /// The variable that says in which directory `cargo xtask dist` has put what it made; `cargo xtask` sets it.
 pub const DIST_VARIABLE: &str = "SNI_PROBE_DIST";
-/// The variable that says where pyspdxtools is, which judges SBOMs; `cargo xtask` sets it.
-pub const PYSPDXTOOLS_VARIABLE: &str = "SNI_PROBE_PYSPDXTOOLS";
+
+const PYSPDXTOOLS_VARIABLE: &str = "SNI_PROBE_PYSPDXTOOLS";
+const HADOLINT_VARIABLE: &str = "SNI_PROBE_HADOLINT";
 /// The name and tag of the image.
 pub const IMAGE: &str = concat!("sni-probe:", env!("CARGO_PKG_VERSION"));
 
@@ -162,12 +164,33 @@ impl Unpacked {
     }
 }
 
-/// Where pyspdxtools is.
-///
-/// # Errors
-/// When the variable is not set.
-pub fn pyspdxtools() -> Result<PathBuf> {
-    variable(PYSPDXTOOLS_VARIABLE)
+/// The tools that judge a release.
+#[derive(Debug, Clone)]
+pub struct DistTools {
+    /// Validates SPDX documents.
+    pub pyspdxtools: PathBuf,
+    /// Lints Dockerfiles.
+    pub hadolint: PathBuf,
+}
+
+impl DistTools {
+    /// Where the variables say that they are; `cargo xtask` sets them.
+    ///
+    /// # Errors
+    /// When one of them is not set.
+    pub fn from_environment() -> Result<Self> {
+        Ok(Self { pyspdxtools: variable(PYSPDXTOOLS_VARIABLE)?, hadolint: variable(HADOLINT_VARIABLE)? })
+    }
+
+    /// Whether all are installed.
+    pub fn are_there(&self) -> bool {
+        self.pyspdxtools.exists() && self.hadolint.exists()
+    }
+
+    /// All with the variables that name them.
+    pub fn variables(&self) -> [(&'static str, &OsStr); 2] {
+        [(PYSPDXTOOLS_VARIABLE, self.pyspdxtools.as_os_str()), (HADOLINT_VARIABLE, self.hadolint.as_os_str())]
+    }
 }
 
 fn variable(name: &str) -> Result<PathBuf> {

@@ -1,6 +1,7 @@
 //! The project's own commands. `cargo xtask --help` lists them.
 #![forbid(unsafe_code)]
 
+mod apt;
 mod bench;
 mod build;
 mod demo;

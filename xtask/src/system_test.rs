@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::Value;
-use system_tests::dist::{DIST_VARIABLE, PYSPDXTOOLS_VARIABLE};
+use system_tests::dist::DIST_VARIABLE;
 use system_tests::envoy::ENVOY_VARIABLE;
 use system_tests::grafana::PYTHON_VARIABLE;
 use system_tests::probe::PROBE_VARIABLE;
@@ -132,8 +132,8 @@ fn run(built: &Built, release: Option<&Path>, capture: Capture, arguments: &[Str
     ];
     let deploy_tools = setup::deploy_tools();
     variables.extend(deploy_tools.variables());
-    let pyspdxtools = setup::pyspdxtools();
-    variables.push((PYSPDXTOOLS_VARIABLE, pyspdxtools.as_os_str()));
+    let dist_tools = setup::dist_tools();
+    variables.extend(dist_tools.variables());
     if let Some(release) = release {
         variables.push((DIST_VARIABLE, release.as_os_str()));
     }

@@ -1,12 +1,12 @@
 //! The Rust toolchains that can build for the BPF target.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
 
-use crate::tools::{find, foreign_rust, path_with, target_directory, tools_directory};
+use crate::tools::{find, foreign_rust, path_with, remapped_paths, target_directory, tools_directory};
 
 /// The BPF crate.
 pub(crate) const EBPF_PACKAGE: &str = "sni-probe-ebpf";
@@ -85,7 +85,9 @@ impl Toolchain {
             // verifier allows it on all machines that do (x86-64, arm64).
             "-Clink-arg=--cpu-features=+allows-misaligned-mem-access",
         ];
-        command.env("CARGO_ENCODED_RUSTFLAGS", OsString::from(flags.join("\x1f")));
+        let flags = flags.map(OsString::from).into_iter().chain(remapped_paths());
+        let flags: Vec<OsString> = flags.collect();
+        command.env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")));
         command.args(["--release", "--package", EBPF_PACKAGE, "--target", EBPF_TARGET]);
         command.arg("--target-dir").arg(target_directory().join("ebpf"));
         Ok(command)

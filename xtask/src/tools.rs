@@ -38,6 +38,20 @@ pub(crate) fn target_directory() -> PathBuf {
     root().join(set.map_or_else(|| PathBuf::from("target"), PathBuf::from))
 }
 
+/// Flags of rustc for paths in what it makes (of panics, of debug information) that are the same on all machines.
+pub(crate) fn remapped_paths() -> Vec<OsString> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+    let paths = std::iter::once((root().to_owned(), "=/src")).chain(home.map(|home| (home, "=/cargo")));
+    let flag = |(from, to): (PathBuf, &str)| {
+        let mut flag = OsString::from("--remap-path-prefix=");
+        flag.push(from);
+        flag.push(to);
+        flag
+    };
+    paths.map(flag).collect()
+}
+
 /// PATH with the directories `first` before the user's, and those of the system's administration
 /// tools, which Debian leaves out of a user's PATH, behind it.
 pub(crate) fn path_with(first: &[&Path]) -> Result<OsString> {

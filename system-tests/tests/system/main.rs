@@ -9,6 +9,7 @@ mod check;
 mod clients;
 mod dashboard;
 mod diagnose;
+mod dist;
 mod envoy;
 mod errors;
 mod evidence;

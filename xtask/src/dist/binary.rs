@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -10,15 +10,16 @@ use anyhow::{Context as _, Result, bail};
 use cargo_metadata::{Message, PackageId};
 use system_tests::dist::Architecture;
 
+use super::cross::Toolchain;
 use super::git;
 use crate::build::{self, OBJECT_VARIABLE};
-use crate::toolchain::{EBPF_TARGET, Toolchain};
-use crate::tools::{cargo, progress, root, show, target_directory};
+use crate::toolchain::{self, EBPF_PACKAGE, EBPF_TARGET};
+use crate::tools::{progress, remapped_paths, show, target_directory};
 
 /// A release build.
 #[derive(Debug)]
 pub(super) struct Built {
-    pub(super) architecture: Architecture,
+    pub(super) toolchain: Toolchain,
     /// Static and stripped.
     pub(super) binary: PathBuf,
     /// The crates in it.
@@ -30,39 +31,29 @@ pub(super) struct Built {
 /// Builds the BPF object and the binary with it inside. The eBPF toolchain must be there (`setup::ebpf`).
 pub(super) fn build(architecture: Architecture) -> Result<Built> {
     let object = build::object(false)?;
-    let toolchain =
-        Toolchain::find().context("the toolchain that has just built the BPF programs is gone")?;
-    let mut command = toolchain.cargo("build")?;
-    command.args(["--bin", crate::toolchain::EBPF_PACKAGE]);
+    let bpf =
+        toolchain::Toolchain::find().context("the toolchain that has just built the BPF programs is gone")?;
+    let mut command = bpf.cargo("build")?;
+    command.args(["--bin", EBPF_PACKAGE]);
     let object_crates = crates_of(&mut command, EBPF_TARGET)?.crates;
 
     progress(&format!("building sni-probe (release, static, {})", architecture.name()));
-    let mut command = cargo();
+    let toolchain = Toolchain::new(architecture)?;
+    let mut command = toolchain.cargo()?;
     command.args(["build", "--release", "--locked", "--package", "sni-probe", "--bin", "sni-probe"]);
     command.args(["--target", architecture.target()]);
     // Other flags than the usual builds' must not cost those their target directory.
     command.arg("--target-dir").arg(target_directory().join("dist/build"));
-    command.env("CARGO_ENCODED_RUSTFLAGS", flags()?);
+    let mut flags = vec![OsString::from("-Ctarget-feature=+crt-static")];
+    flags.extend(toolchain.flags());
+    flags.extend(remapped_paths());
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")));
     // Nobody debugs this one; without the tables the build is quicker as well.
     command.env("CARGO_PROFILE_RELEASE_DEBUG", "0").env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
     command.env(OBJECT_VARIABLE, &object).env("SNI_PROBE_REVISION", revision());
     let compiled = crates_of(&mut command, architecture.target())?;
     let binary = compiled.executable.context("cargo has built no sni-probe")?;
-    Ok(Built { architecture, binary, crates: compiled.crates, object_crates })
-}
-
-/// Static, and with paths in it that are the same wherever it is built.
-fn flags() -> Result<OsString> {
-    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
-    let mut flags = OsString::from("-Ctarget-feature=+crt-static");
-    let remapped = [(Some(root().to_owned()), "=/src"), (home, "=/cargo")];
-    for (from, to) in remapped.into_iter().filter_map(|(from, to)| Some((from?, to))) {
-        flags.push("\x1f--remap-path-prefix=");
-        flags.push(from);
-        flags.push(to);
-    }
-    Ok(flags)
+    Ok(Built { toolchain, binary, crates: compiled.crates, object_crates })
 }
 
 /// What the binary and the image say they were built from.

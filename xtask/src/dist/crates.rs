@@ -31,7 +31,7 @@ impl Crates {
     pub(super) fn load(built: &Built) -> Result<Self> {
         let mut command = MetadataCommand::new();
         command.current_dir(root());
-        let platforms = [built.architecture.target(), EBPF_TARGET];
+        let platforms = [built.toolchain.architecture.target(), EBPF_TARGET];
         let platforms =
             platforms.into_iter().flat_map(|target| ["--filter-platform".to_owned(), target.to_owned()]);
         command.other_options(std::iter::once("--locked".to_owned()).chain(platforms).collect::<Vec<_>>());
@@ -73,9 +73,10 @@ impl Crate {
     /// Its licence as an SPDX expression. Old manifests have a slash where SPDX says OR.
     pub(super) fn licence(&self) -> Option<String> {
         self.package.license.as_ref().map(|licence| {
-            match licence.contains(" OR ") || licence.contains(" AND ") {
-                true => licence.clone(),
-                false => licence.split('/').map(str::trim).collect::<Vec<_>>().join(" OR "),
+            if licence.contains(" OR ") || licence.contains(" AND ") {
+                licence.clone()
+            } else {
+                licence.split('/').map(str::trim).collect::<Vec<_>>().join(" OR ")
             }
         })
     }

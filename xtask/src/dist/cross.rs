@@ -1,21 +1,176 @@
-//! Building for, and running of, another processor than this machine's.
+//! Building for, and running programs of, another processor than this machine's.
 
-use std::path::Path;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::{Context as _, Result, bail};
 use system_tests::dist::Architecture;
 
-/// The C compiler, which links.
-pub(super) fn c_compiler(_: Architecture) -> String {
-    "cc".to_owned()
+use crate::apt::{self, Apt};
+use crate::setup;
+use crate::tools::{cargo, foreign_rust, path_with, progress, tools_directory};
+
+const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+/// Debian's package of the standard library.
+const STANDARD_LIBRARY: &str = "libstd-rust-web-dev";
+
+/// What compiles, links and runs.
+#[derive(Debug)]
+pub(super) struct Toolchain {
+    pub(super) architecture: Architecture,
+    compiler: Compiler,
 }
 
-/// The Rust compiler.
-pub(super) fn rustc(_: Architecture) -> Command {
-    Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+#[derive(Debug)]
+enum Compiler {
+    /// The one that runs xtask, which knows the target (`rustup target add`).
+    Ours,
+    /// Debian's, with a sysroot that has its standard library for the other processor.
+    Debian { sysroot: PathBuf },
 }
 
-/// A program for that processor, run here.
-pub(super) fn command(_: Architecture, program: &Path) -> Command {
-    Command::new(program)
+impl Toolchain {
+    /// Finds it, and installs what is missing.
+    pub(super) fn new(architecture: Architecture) -> Result<Self> {
+        if architecture == Architecture::host() {
+            return Ok(Self { architecture, compiler: Compiler::Ours });
+        }
+        if architecture != Architecture::Arm64 {
+            bail!("cross-compiling is for arm64 only; build for {} on such a machine", architecture.name());
+        }
+        setup::arm64()?;
+        let compiler = if knows(architecture) {
+            Compiler::Ours
+        } else {
+            Compiler::Debian { sysroot: debian_sysroot(architecture)? }
+        };
+        Ok(Self { architecture, compiler })
+    }
+
+    /// cargo, told about the compiler and the linker.
+    pub(super) fn cargo(&self) -> Result<Command> {
+        let mut command = match &self.compiler {
+            Compiler::Ours => cargo(),
+            Compiler::Debian { .. } => {
+                let mut command = foreign_rust(DEBIAN_CARGO);
+                command.env("RUSTC", DEBIAN_RUSTC).env("PATH", path_with(&[Path::new("/usr/bin")])?);
+                command
+            }
+        };
+        if self.is_foreign() {
+            // cargo wants the target with underscores, the crate `cc` takes both.
+            let target = self.architecture.target().replace('-', "_");
+            command.env(format!("CARGO_TARGET_{}_LINKER", target.to_uppercase()), self.c_compiler());
+            command.env(format!("CC_{target}"), self.c_compiler());
+        }
+        Ok(command)
+    }
+
+    /// What rustc must be told besides.
+    pub(super) fn flags(&self) -> Vec<OsString> {
+        match &self.compiler {
+            Compiler::Ours => Vec::new(),
+            Compiler::Debian { sysroot } => {
+                let mut flag = OsString::from("--sysroot=");
+                flag.push(sysroot);
+                vec![flag]
+            }
+        }
+    }
+
+    /// The version of the compiler, and so of its standard library.
+    pub(super) fn rust_version(&self) -> Result<String> {
+        let mut command = match &self.compiler {
+            Compiler::Ours => Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())),
+            Compiler::Debian { .. } => foreign_rust(DEBIAN_RUSTC),
+        };
+        let output = command.arg("-vV").output().context("starting rustc")?;
+        let text = String::from_utf8(output.stdout)?;
+        let release = text.lines().find_map(|line| line.strip_prefix("release: "));
+        release.map(str::to_owned).context("rustc does not say its release")
+    }
+
+    /// The C compiler, which links.
+    pub(super) fn c_compiler(&self) -> &'static str {
+        if self.is_foreign() { "aarch64-linux-gnu-gcc" } else { "cc" }
+    }
+
+    /// Runs a program that was made here.
+    pub(super) fn command(&self, program: &Path) -> Command {
+        if self.is_foreign() {
+            let mut command = Command::new("qemu-aarch64-static");
+            command.arg(program);
+            command
+        } else {
+            Command::new(program)
+        }
+    }
+
+    fn is_foreign(&self) -> bool {
+        self.architecture != Architecture::host()
+    }
+}
+
+/// Whether our compiler has the standard library for it.
+fn knows(architecture: Architecture) -> bool {
+    let mut command = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let output = command.args(["--print", "target-libdir", "--target", architecture.target()]).output();
+    let directory = output.ok().and_then(|output| String::from_utf8(output.stdout).ok());
+    directory.is_some_and(|directory| Path::new(directory.trim()).exists())
+}
+
+/// A sysroot with Debian's standard library for the other processor, of the compiler's version. The package cannot be
+/// installed beside this processor's without making the machine a multi-arch one; unpacked it is as good.
+fn debian_sysroot(architecture: Architecture) -> Result<PathBuf> {
+    let directory = tools_directory().join(format!("rust-std-{}", architecture.name()));
+    let version = debian_version()?;
+    let sysroot = directory.join(&version);
+    if sysroot.join("lib/rustlib").exists() {
+        return Ok(sysroot);
+    }
+    progress(&format!("fetching Rust's standard library for {}", architecture.name()));
+    let (archive, suite) = source(&version)?;
+    let apt = Apt::new(&directory, &archive, &suite, architecture.name())?;
+    apt.run("apt-get", &["-q", "update"])?;
+    let files = directory.join(format!("{version}-files"));
+    if !files.exists() {
+        apt.unpack(&format!("{STANDARD_LIBRARY}={version}"), &files)?;
+    }
+    fs::create_dir_all(sysroot.join("lib"))?;
+    symlink(files.join("usr/lib/rustlib"), sysroot.join("lib/rustlib"))?;
+    Ok(sysroot)
+}
+
+fn debian_version() -> Result<String> {
+    let mut command = Command::new("dpkg-query");
+    let output = command.args(["--show", "--showformat", "${Version}", STANDARD_LIBRARY]).output()?;
+    let version = String::from_utf8(output.stdout)?;
+    if !output.status.success() || version.is_empty() {
+        bail!(
+            "no Rust toolchain for arm64: rustup target add aarch64-unknown-linux-gnu, or Debian's rustc-web \
+             (cargo xtask setup)"
+        );
+    }
+    Ok(version)
+}
+
+/// The archive and the suite that Debian's compiler came from.
+fn source(version: &str) -> Result<(String, String)> {
+    let output = Command::new("apt-cache").args(["madison", STANDARD_LIBRARY]).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    // "libstd-rust-web-dev | 1.96.0+… | http://deb.debian.org/debian-security bookworm-security/main amd64 Packages"
+    let lines = text.lines().map(|line| line.split(" | ").map(str::trim).collect::<Vec<_>>());
+    let mut found = lines.filter(|columns| columns.len() == 3 && columns[1] == version);
+    let columns = found
+        .next()
+        .with_context(|| format!("apt knows no {STANDARD_LIBRARY} {version}; apt-get update?"))?;
+    let mut words = columns[2].split_whitespace();
+    let suite = words.nth(1).and_then(|suite| suite.split('/').next()).context("a suite")?;
+    let archive = apt::archive(suite.ends_with("-security"))?.context("apt has no archives")?;
+    Ok((archive, suite.to_owned()))
 }

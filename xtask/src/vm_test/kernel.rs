@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
-use crate::tools::{find, root, run};
+use crate::apt::{self, Apt};
+use crate::tools::root;
 
 /// A kernel to test with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -81,20 +81,11 @@ pub(crate) fn files(kernel: Kernel) -> Result<Option<Files>> {
         return Ok(Some(files));
     }
     let (suite, is_security) = kernel.suite();
-    let Some(archive) = archive(is_security)? else { return Ok(None) };
-    let apt = Apt::new(&directory, &archive, suite)?;
+    let Some(archive) = apt::archive(is_security)? else { return Ok(None) };
+    let apt = Apt::new(&directory, &archive, suite, "amd64")?;
     apt.run("apt-get", &["-q", "update"])?;
-    let package = apt.kernel_package()?;
-    apt.run("apt-get", &["-q", "download", &package])?;
-    let entries = fs::read_dir(&directory)?.flatten().map(|entry| entry.path());
-    let package =
-        entries.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "deb"));
-    let package = package.context("apt-get has downloaded no package")?;
-    // In one step, so that half of it is never taken for all.
-    let partial = directory.join("partial");
-    run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&partial))?;
-    fs::rename(partial, directory.join("root"))?;
-    fs::remove_file(package)?;
+    let package = kernel_package(&apt)?;
+    apt.unpack(&package, &directory.join("root"))?;
     unpacked(&directory.join("root"))
         .context("the kernel's package has no image, or lacks a module")
         .map(Some)
@@ -116,63 +107,10 @@ fn unpacked(root: &Path) -> Option<Files> {
     Some(Files { image, modules })
 }
 
-/// The archive that this machine's apt uses, of Debian itself or of its security updates.
-fn archive(is_security: bool) -> Result<Option<String>> {
-    if find("apt-get").is_none() || find("dpkg-deb").is_none() {
-        return Ok(None);
-    }
-    let mut command = Command::new("apt-get");
-    command.args(["indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"]);
-    let output = command.output().context("asking apt for its archives")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let archives = text.lines().filter_map(|line| line.split_once(' '));
-    let mut archives = archives.filter(|(_, release)| release.ends_with("-security") == is_security);
-    Ok(archives.next().map(|(archive, _)| archive.to_owned()))
-}
-
-/// An apt that knows one archive, and has nothing to do with what is installed.
-struct Apt {
-    directory: PathBuf,
-    options: Vec<String>,
-}
-
-impl Apt {
-    fn new(directory: &Path, archive: &str, suite: &str) -> Result<Self> {
-        for path in ["lists/partial", "cache/archives/partial"] {
-            fs::create_dir_all(directory.join(path))?;
-        }
-        let at = |name: &str| directory.join(name).display().to_string();
-        fs::write(at("status"), "")?;
-        fs::write(at("sources.list"), format!("deb {archive} {suite} main\n"))?;
-        let options = [
-            format!("Dir::Etc::sourcelist={}", at("sources.list")),
-            "Dir::Etc::sourceparts=/dev/null".to_owned(),
-            format!("Dir::State::lists={}", at("lists")),
-            format!("Dir::State::status={}", at("status")),
-            format!("Dir::Cache={}", at("cache")),
-            "APT::Architecture=amd64".to_owned(),
-            "APT::Sandbox::User=root".to_owned(),
-            "Acquire::Languages=none".to_owned(),
-        ];
-        let options = options.into_iter().flat_map(|option| ["-o".to_owned(), option]).collect();
-        Ok(Self { directory: directory.to_owned(), options })
-    }
-
-    fn run(&self, program: &str, words: &[&str]) -> Result<String> {
-        let mut command = Command::new(program);
-        command.args(&self.options).args(words).current_dir(&self.directory).env("LC_ALL", "C");
-        let output = command.output().with_context(|| format!("starting {program}"))?;
-        if !output.status.success() {
-            bail!("{program} {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    }
-
-    /// The package that the one for virtual machines stands for.
-    fn kernel_package(&self) -> Result<String> {
-        let text = self.run("apt-cache", &["depends", "linux-image-cloud-amd64"])?;
-        let mut packages = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-        let package = packages.find(|package| package.starts_with("linux-image-"));
-        package.map(str::to_owned).context("linux-image-cloud-amd64 depends on no kernel")
-    }
+/// The package that the one for virtual machines stands for.
+fn kernel_package(apt: &Apt) -> Result<String> {
+    let text = apt.run("apt-cache", &["depends", "linux-image-cloud-amd64"])?;
+    let mut packages = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
+    let package = packages.find(|package| package.starts_with("linux-image-"));
+    package.map(str::to_owned).context("linux-image-cloud-amd64 depends on no kernel")
 }

@@ -1,0 +1,80 @@
+//! Packages of Debian that are not to be installed: of other releases, of other processors.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::tools::{find, run};
+
+/// The archive that this machine's apt uses, of Debian itself or of its security updates.
+pub(crate) fn archive(is_security: bool) -> Result<Option<String>> {
+    if find("apt-get").is_none() || find("dpkg-deb").is_none() {
+        return Ok(None);
+    }
+    let mut command = Command::new("apt-get");
+    command.args(["indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"]);
+    let output = command.output().context("asking apt for its archives")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let archives = text.lines().filter_map(|line| line.split_once(' '));
+    let mut archives = archives.filter(|(_, release)| release.ends_with("-security") == is_security);
+    Ok(archives.next().map(|(archive, _)| archive.to_owned()))
+}
+
+/// An apt that knows one archive, and has nothing to do with what is installed.
+pub(crate) struct Apt {
+    directory: PathBuf,
+    options: Vec<String>,
+}
+
+impl Apt {
+    /// Its files go to `directory`.
+    pub(crate) fn new(directory: &Path, archive: &str, suite: &str, architecture: &str) -> Result<Self> {
+        for path in ["lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(directory.join(path))?;
+        }
+        let at = |name: &str| directory.join(name).display().to_string();
+        fs::write(at("status"), "")?;
+        fs::write(at("sources.list"), format!("deb {archive} {suite} main\n"))?;
+        let options = [
+            format!("Dir::Etc::sourcelist={}", at("sources.list")),
+            "Dir::Etc::sourceparts=/dev/null".to_owned(),
+            format!("Dir::State::lists={}", at("lists")),
+            format!("Dir::State::status={}", at("status")),
+            format!("Dir::Cache={}", at("cache")),
+            format!("APT::Architecture={architecture}"),
+            format!("APT::Architectures={architecture}"),
+            "APT::Sandbox::User=root".to_owned(),
+            "Acquire::Languages=none".to_owned(),
+        ];
+        let options = options.into_iter().flat_map(|option| ["-o".to_owned(), option]).collect();
+        Ok(Self { directory: directory.to_owned(), options })
+    }
+
+    /// Runs `apt-get` or `apt-cache`, and gives what it prints.
+    pub(crate) fn run(&self, program: &str, words: &[&str]) -> Result<String> {
+        let mut command = Command::new(program);
+        command.args(&self.options).args(words).current_dir(&self.directory).env("LC_ALL", "C");
+        let output = command.output().with_context(|| format!("starting {program}"))?;
+        if !output.status.success() {
+            bail!("{program} {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Fetches a package and unpacks it to a directory that is not there yet. It is not installed.
+    pub(crate) fn unpack(&self, package: &str, to: &Path) -> Result<()> {
+        self.run("apt-get", &["-q", "download", package])?;
+        let entries = fs::read_dir(&self.directory)?.flatten().map(|entry| entry.path());
+        let package =
+            entries.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "deb"));
+        let package = package.context("apt-get has downloaded no package")?;
+        // In one step, so that half of it is never taken for all.
+        let partial = self.directory.join("partial");
+        run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&partial))?;
+        fs::rename(partial, to)?;
+        fs::remove_file(package)?;
+        Ok(())
+    }
+}
