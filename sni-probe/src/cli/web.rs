@@ -26,7 +26,7 @@ pub(crate) struct WebOptions {
     /// File of users and passwords, as htpasswd -B makes it: all pages but /healthz ask for one
     ///
     /// Basic authentication. /readyz asks as well: a probe sends the header, or asks /healthz. A file that has changed
-    /// counts after a restart. Without --tls-cert passwords cross the network as they are.
+    /// counts within ten seconds. Without --tls-cert passwords cross the network as they are.
     #[arg(long, env = "SNI_PROBE_AUTH_FILE", value_name = "FILE")]
     pub(crate) auth_file: Option<PathBuf>,
 

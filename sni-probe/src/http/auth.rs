@@ -3,7 +3,7 @@
 //! The file is that of Apache's `htpasswd -B`: a line for each user, `name:hash`, the hash by bcrypt. Checking one takes
 //! a tenth of a second of processor time by intent. That is done beside the daemon's thread, one at a time, and only for
 //! peers that have not sent too many wrong ones; the last right password of each user is known again by a keyed
-//! digest, so a scrape every few seconds costs nothing.
+//! digest, so a scrape every few seconds costs nothing. A file that has changed is read again.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -22,9 +22,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use super::failures::Failures;
+use super::renewed::{self, Renewed};
 
-/// Bytes of the file: some 10,000 users.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// bcrypt's cost, in powers of two: at 14 a check takes about a second, at 17, htpasswd's highest, eight.
 const MAX_COST: u32 = 14;
 /// Passwords that wait for being checked. More are refused at once.
@@ -37,7 +36,7 @@ const PREFIXES: [&str; 3] = ["$2y$", "$2b$", "$2a$"];
 /// The users, and what has been learned of them.
 #[derive(Debug)]
 pub(super) struct Auth {
-    users: BTreeMap<String, User>,
+    users: Renewed<Users>,
     /// Of the digests of passwords that were right.
     key: [u8; 32],
     /// Chooses the hash against which the password of an unknown user is checked.
@@ -46,6 +45,8 @@ pub(super) struct Auth {
     waiting: Arc<Semaphore>,
     checking: Arc<Semaphore>,
 }
+
+type Users = BTreeMap<String, User>;
 
 #[derive(Debug)]
 struct User {
@@ -71,29 +72,14 @@ impl Auth {
     /// # Errors
     /// Names the file and the line.
     pub(super) fn load(path: &Path) -> anyhow::Result<Self> {
-        let shown = path.display();
-        let read = || -> anyhow::Result<String> {
-            let bytes = std::fs::metadata(path)?.len();
-            ensure!(bytes <= MAX_FILE_BYTES, "it has {bytes} bytes, more than {MAX_FILE_BYTES}");
-            Ok(std::fs::read_to_string(path)?)
-        };
-        let text = read().with_context(|| format!("cannot read --auth-file {shown}"))?;
-        Self::parse(&text).with_context(|| format!("--auth-file {shown}"))
-    }
-
-    fn parse(text: &str) -> anyhow::Result<Self> {
-        let mut users = BTreeMap::new();
-        for (line, number) in text.lines().map(str::trim).zip(1..) {
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let (name, hash) = parse_line(line).with_context(|| format!("line {number}"))?;
-            let user = User { hash: hash.to_owned(), known: Mutex::new(None) };
-            if users.insert(name.to_owned(), user).is_some() {
-                bail!("line {number}: the user {name:?} is there twice; remove one of the lines");
-            }
-        }
-        ensure!(!users.is_empty(), "there is no user in it; add one with: htpasswd -B FILE NAME");
+        let file = path.to_owned();
+        let users = Renewed::load("users", vec![path.to_owned()], move || {
+            let shown = file.display();
+            let text = renewed::read(&file)
+                .and_then(|text| String::from_utf8(text).context("it is no text in UTF-8"));
+            let text = text.with_context(|| format!("cannot read --auth-file {shown}"))?;
+            parse(&text).with_context(|| format!("--auth-file {shown}"))
+        })?;
         let mut key = [0; 32];
         getrandom(&mut key, GetRandomFlags::empty()).context("cannot get random bytes from the kernel")?;
         Ok(Self {
@@ -110,7 +96,8 @@ impl Auth {
     pub(super) async fn check(&self, authorization: Option<&HeaderValue>, peer: IpAddr) -> Verdict {
         let Some((name, password)) = authorization.and_then(credentials) else { return Verdict::Denied };
         let digest = self.digest(&name, &password);
-        let user = self.users.get(&name);
+        let users = self.users.get(Instant::now()).await;
+        let user = users.get(&name);
         // Digests need no comparison in constant time: without the key nobody can choose one.
         if user.is_some_and(|user| *lock(&user.known) == Some(digest)) {
             return Verdict::Allowed;
@@ -121,7 +108,8 @@ impl Auth {
         let Ok(waiting) = Arc::clone(&self.waiting).try_acquire_owned() else { return Verdict::TooMany };
         let turn = Arc::clone(&self.checking).acquire_owned();
         let Ok(Ok(turn)) = tokio::time::timeout(MAX_WAIT, turn).await else { return Verdict::TooMany };
-        let hash = user.or_else(|| self.decoy(&name)).map(|user| user.hash.clone()).unwrap_or_default();
+        let hash =
+            user.or_else(|| self.decoy(&users, &name)).map(|user| user.hash.clone()).unwrap_or_default();
         let check = tokio::task::spawn_blocking(move || {
             // Whoever asked may have gone: the places are taken until the work is done.
             let _places = (waiting, turn);
@@ -142,10 +130,9 @@ impl Auth {
     }
 
     /// Any user, but always the same for one name: an answer takes as long as for somebody who is there.
-    fn decoy(&self, name: &str) -> Option<&User> {
-        let users = self.users.len() as u64;
-        let index = self.decoys.hash_one(name).checked_rem(users)?;
-        self.users.values().nth(usize::try_from(index).ok()?)
+    fn decoy<'users>(&self, users: &'users Users, name: &str) -> Option<&'users User> {
+        let index = self.decoys.hash_one(name).checked_rem(users.len() as u64)?;
+        users.values().nth(usize::try_from(index).ok()?)
     }
 
     /// Keyed digest of a name and its password. The colon ends the name, for a name has none.
@@ -153,6 +140,22 @@ impl Auth {
         let digest = Sha256::new().chain_update(self.key).chain_update(name).chain_update(":");
         digest.chain_update(password).chain_update(self.key).finalize().into()
     }
+}
+
+fn parse(text: &str) -> anyhow::Result<Users> {
+    let mut users = BTreeMap::new();
+    for (line, number) in text.lines().map(str::trim).zip(1..) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (name, hash) = parse_line(line).with_context(|| format!("line {number}"))?;
+        let user = User { hash: hash.to_owned(), known: Mutex::new(None) };
+        if users.insert(name.to_owned(), user).is_some() {
+            bail!("line {number}: the user {name:?} is there twice; remove one of the lines");
+        }
+    }
+    ensure!(!users.is_empty(), "there is no user in it; add one with: htpasswd -B FILE NAME");
+    Ok(users)
 }
 
 /// Name and hash of a user. The error does not show the hash: it goes to logs.

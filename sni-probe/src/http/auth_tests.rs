@@ -1,11 +1,20 @@
 use super::*;
+use crate::http::renewed::{LOOK_INTERVAL, MAX_FILE_BYTES};
 
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 /// "correct horse", by `htpasswd -B -C 4`.
 const APACHE: &str = "$2y$04$wysqXixDlBz2.3JHZ6O/kOy8zo2exo3aLQ2VKb3LkOPofRB6gD6va";
 
 fn parse_error(text: &str) -> String {
-    format!("{:#}", Auth::parse(text).unwrap_err())
+    format!("{:#}", parse(text).unwrap_err())
+}
+
+/// With a file of this text.
+fn auth(text: &str) -> Auth {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("users");
+    std::fs::write(&path, text).unwrap();
+    Auth::load(&path).unwrap()
 }
 
 fn basic(credentials: impl AsRef<[u8]>) -> HeaderValue {
@@ -23,8 +32,8 @@ fn check(auth: &Auth, header: Option<&HeaderValue>) -> Verdict {
 #[test]
 fn a_file_of_htpasswd_with_comments_and_blank_lines() {
     let other = bcrypt::hash("päss:word", 4).unwrap();
-    let auth = Auth::parse(&format!("# users\r\n\r\nscraper:{APACHE}\r\n  \nÄnne:{other}\n")).unwrap();
-    assert_eq!(auth.users.keys().collect::<Vec<_>>(), ["scraper", "Änne"]);
+    let auth = auth(&format!("# users\r\n\r\nscraper:{APACHE}\r\n  \nÄnne:{other}\n"));
+    assert_eq!(in_runtime(auth.users.get(Instant::now())).keys().collect::<Vec<_>>(), ["scraper", "Änne"]);
     assert_eq!(check(&auth, Some(&basic("scraper:correct horse"))), Verdict::Allowed);
     assert_eq!(check(&auth, Some(&basic("Änne:päss:word"))), Verdict::Allowed);
     for wrong in
@@ -37,7 +46,7 @@ fn a_file_of_htpasswd_with_comments_and_blank_lines() {
 #[test]
 fn all_three_names_of_bcrypt_are_taken() {
     for prefix in PREFIXES {
-        let auth = Auth::parse(&format!("scraper:{prefix}{}", &APACHE[4..])).unwrap();
+        let auth = auth(&format!("scraper:{prefix}{}", &APACHE[4..]));
         assert_eq!(check(&auth, Some(&basic("scraper:correct horse"))), Verdict::Allowed, "{prefix}");
     }
 }
@@ -83,7 +92,7 @@ fn a_file_that_cannot_be_read_is_named() {
 
 #[test]
 fn what_is_no_basic_authentication_is_denied() {
-    let auth = Auth::parse(&format!("scraper:{APACHE}")).unwrap();
+    let auth = auth(&format!("scraper:{APACHE}"));
     assert_eq!(check(&auth, None), Verdict::Denied);
     let right = BASE64_STANDARD.encode("scraper:correct horse");
     for header in ["", "Basic", "Basic ", "Basic !", "Bearer abc", &format!("Digest {right}"), "Basic w"] {
@@ -97,14 +106,14 @@ fn what_is_no_basic_authentication_is_denied() {
 
 #[test]
 fn passwords_may_have_any_length() {
-    let auth = Auth::parse(&format!("scraper:{APACHE}")).unwrap();
+    let auth = auth(&format!("scraper:{APACHE}"));
     assert_eq!(check(&auth, Some(&basic(format!("scraper:{}", "x".repeat(10_000))))), Verdict::Denied);
     assert_eq!(check(&auth, Some(&basic("scraper:correct horse\0"))), Verdict::Denied);
 }
 
 #[test]
 fn a_known_password_passes_though_too_many_wrong_ones_were_sent() {
-    let auth = Auth::parse(&format!("scraper:{APACHE}\nother:{APACHE}")).unwrap();
+    let auth = auth(&format!("scraper:{APACHE}\nother:{APACHE}"));
     let (right, wrong) = (basic("scraper:correct horse"), basic("scraper:battery staple"));
     assert_eq!(check(&auth, Some(&right)), Verdict::Allowed);
     let verdicts: Vec<Verdict> = (0..20).map(|_| check(&auth, Some(&wrong))).collect();
@@ -119,7 +128,7 @@ fn a_known_password_passes_though_too_many_wrong_ones_were_sent() {
 
 #[test]
 fn only_so_many_passwords_wait_for_being_checked() {
-    let auth = Auth::parse(&format!("scraper:{APACHE}")).unwrap();
+    let auth = auth(&format!("scraper:{APACHE}"));
     in_runtime(async {
         let _all = auth.waiting.try_acquire_many(u32::try_from(MAX_WAITING).unwrap()).unwrap();
         assert_eq!(auth.check(Some(&basic("scraper:correct horse")), PEER).await, Verdict::TooMany);
@@ -129,17 +138,38 @@ fn only_so_many_passwords_wait_for_being_checked() {
 #[test]
 fn an_unknown_user_is_checked_as_somebody_else_would_be() {
     let other = bcrypt::hash("another", 5).unwrap();
-    let auth = Auth::parse(&format!("scraper:{APACHE}\nother:{other}")).unwrap();
+    let auth = auth(&format!("scraper:{APACHE}\nother:{other}"));
+    let users = in_runtime(auth.users.get(Instant::now()));
     let hashes: std::collections::BTreeSet<&str> = (0..100)
-        .filter_map(|nth| auth.decoy(&format!("nobody{nth}")))
+        .filter_map(|nth| auth.decoy(&users, &format!("nobody{nth}")))
         .map(|user| user.hash.as_str())
         .collect();
     assert_eq!(hashes.len(), 2);
-    let again = || auth.decoy("nobody").map(|user| user.hash.as_str());
+    let again = || auth.decoy(&users, "nobody").map(|user| user.hash.as_str());
     assert_eq!(again(), again());
     // Its password is not theirs.
     for nth in 0..8 {
         let header = basic(format!("nobody{nth}:correct horse"));
         assert_eq!(check(&auth, Some(&header)), Verdict::Denied);
     }
+}
+
+#[test]
+fn a_file_that_has_changed_is_read_again_and_a_bad_one_is_not_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("users");
+    std::fs::write(&path, format!("first:{APACHE}\n")).unwrap();
+    let auth = Auth::load(&path).unwrap();
+    let mut now = Instant::now();
+    let mut names = || {
+        now += LOOK_INTERVAL;
+        in_runtime(auth.users.get(now)).keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(names(), ["first"]);
+    std::fs::write(&path, format!("second:{APACHE}\nthird:{APACHE}\n")).unwrap();
+    assert_eq!(names(), ["second", "third"]);
+    std::fs::write(&path, "no users").unwrap();
+    assert_eq!(names(), ["second", "third"], "nobody was locked out");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(names(), ["second", "third"]);
 }

@@ -11,6 +11,7 @@ mod auth;
 mod failures;
 mod page;
 mod readiness;
+mod renewed;
 mod routes;
 mod slots;
 mod tls;

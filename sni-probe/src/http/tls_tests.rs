@@ -1,4 +1,9 @@
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::*;
+use crate::http::renewed::LOOK_INTERVAL;
 
 // Certificates of a.example and b.example for a hundred years, and their keys; made for these tests.
 const A: (&str, &str) = (include_str!("testdata/a.crt"), include_str!("testdata/a.key"));
@@ -30,7 +35,8 @@ impl Directory {
 #[test]
 fn a_certificate_and_its_key() {
     let tls = Directory::new(A).load().unwrap();
-    assert_eq!(tls.lock().config.alpn_protocols, [b"http/1.1"]);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert_eq!(runtime.block_on(tls.0.get(Instant::now())).alpn_protocols, [b"http/1.1"]);
     // Certificate and key in one file, and a chain.
     let all = format!("{}{}{}", A.1, A.0, B.0);
     Directory::new((&all, &all)).load().unwrap();
@@ -67,10 +73,10 @@ fn a_renewed_certificate_is_taken_and_a_bad_one_is_not() {
     let tls = directory.load().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut now = Instant::now();
-    let first = runtime.block_on(tls.config(now));
+    let first = runtime.block_on(tls.0.get(now));
     let mut after = |interval: Duration| {
         now += interval;
-        runtime.block_on(tls.config(now))
+        runtime.block_on(tls.0.get(now))
     };
 
     // Half of a change: the certificate first.
