@@ -383,12 +383,13 @@ fn the_bill_of_materials_names_all_crates_of_the_binary() {
         let purl = text(&package["externalRefs"][0]["referenceLocator"]);
         if purl.starts_with("pkg:cargo/") {
             let (name, version) = (text(&package["name"]), text(&package["versionInfo"]));
-            let locked = format!(
-                "name = \"{name}\"\nversion = \"{version}\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\n\
-                 checksum = \"{}\"\n",
-                text(&package["checksums"][0]["checksumValue"])
+            let named = format!("name = \"{name}\"\nversion = \"{version}\"\n");
+            let locked = lock.split("\n\n").find(|locked| locked.contains(&named));
+            let checksum = format!("checksum = \"{}\"", text(&package["checksums"][0]["checksumValue"]));
+            assert!(
+                locked.is_some_and(|locked| locked.contains(&checksum)),
+                "not in Cargo.lock: {named}{checksum}"
             );
-            assert!(lock.contains(&locked), "not in Cargo.lock: {locked}");
             assert_ne!(package["licenseDeclared"], "NOASSERTION", "{name}");
         }
     }

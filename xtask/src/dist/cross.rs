@@ -163,7 +163,7 @@ fn debian_version() -> Result<String> {
 fn source(version: &str) -> Result<(String, String)> {
     let output = Command::new("apt-cache").args(["madison", STANDARD_LIBRARY]).output()?;
     let text = String::from_utf8(output.stdout)?;
-    // "libstd-rust-web-dev | 1.96.0+… | http://deb.debian.org/debian-security bookworm-security/main amd64 Packages"
+    // "libstd-rust-web-dev | 1.96.0+… | http://ARCHIVE bookworm-security/main amd64 Packages"
     let lines = text.lines().map(|line| line.split(" | ").map(str::trim).collect::<Vec<_>>());
     let mut found = lines.filter(|columns| columns.len() == 3 && columns[1] == version);
     let columns = found
