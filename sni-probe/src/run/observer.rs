@@ -28,6 +28,8 @@ const EVIDENCE_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Observer {
     pub(super) tracker: Tracker,
     pub(super) sinks: Sinks,
+    /// Why what was lost could not be read, the last time.
+    pub(super) complaint: Option<String>,
 }
 
 /// Where observations go.
@@ -45,7 +47,7 @@ impl Observer {
     /// Handles at most [`BATCH`] events, and what has timed out; returns how many events there were.
     pub(super) fn drain(&mut self, source: &mut Source, interfaces: &Interfaces) -> usize {
         let time = Time::now();
-        let Self { tracker, sinks } = self;
+        let Self { tracker, sinks, .. } = self;
         sinks.board.set_time(time.now, time.clock);
         let count = source.drain(BATCH, |event| match event {
             Some(event) => {
@@ -59,7 +61,7 @@ impl Observer {
         });
         source.report_ring(&self.sinks.metrics);
         // With events still waiting, an outcome may be among them.
-        let Self { tracker, sinks } = self;
+        let Self { tracker, sinks, .. } = self;
         if count < BATCH {
             tracker.handle_timeout(now());
             sinks.publish(tracker, interfaces, time);
@@ -70,15 +72,22 @@ impl Observer {
     }
 
     /// Reads what was lost or passed over, and how full everything is; and lets idle clients go.
-    pub(super) fn read_counters(&self, source: &mut Source) {
+    pub(super) fn read_counters(&mut self, source: &mut Source) {
         let Sinks { metrics, clients, .. } = &self.sinks;
         lock(clients).expire(now());
         let read = source.poll_losses(|loss, n| match loss {
             Loss::Datapath(counter) => metrics.add(counter, n),
             Loss::PacketRingFull => metrics.packets_dropped(n),
         });
-        if let Err(error) = read {
-            tracing::warn!(%error, "cannot read what was lost");
+        // Once, not at each look: it stays so.
+        let complaint = read.err().map(|error| format!("{:#}", anyhow::Error::from(error)));
+        if complaint != self.complaint {
+            if let Some(complaint) = &complaint {
+                tracing::warn!(
+                    "cannot read what was lost, and nobody counts it until that works: {complaint}"
+                );
+            }
+            self.complaint = complaint;
         }
         source.report(metrics);
     }

@@ -91,6 +91,7 @@ impl Probe {
                 ..Default::default()
             }),
             sinks: Sinks { metrics, clients, board, events, evidence, names },
+            complaint: None,
         };
         interfaces.watch_all(&mut source).await?;
         if let Err(error) = drop_privileges(options, &source, &interfaces) {
