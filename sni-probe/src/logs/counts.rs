@@ -1,6 +1,6 @@
 //! Counting entries, in bounded memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use jiff::Timestamp;
@@ -8,22 +8,13 @@ use jiff::Timestamp;
 use super::entry::{Entry, Kind, Name};
 use super::join::Waiting;
 use super::report::{Counted, LogsReport};
-
-/// Clients, names and reasons that are told apart, each. Stops a scan from filling the memory; further ones are counted
-/// together, as [`OTHER`].
-pub(super) const MAX_WORDS: usize = 16_384;
+use super::tally::{OTHER, Tally};
 
 /// Hours that are told apart: a year of them, and more.
 const MAX_HOURS: usize = 10_000;
 
-/// Longest word that is kept, in bytes: names have 253 at most, but reasons are Envoy's.
-const MAX_WORD_BYTES: usize = 256;
-
 /// Longest entry that is kept as evidence, in bytes.
 const MAX_SAMPLE_BYTES: usize = 4096;
-
-/// What stands for all words for which there was no room.
-pub(super) const OTHER: &str = "other";
 
 /// What stands for what a format does not have.
 const UNKNOWN: &str = "unknown";
@@ -126,40 +117,10 @@ fn hour_name(hour: i64) -> String {
         .map_or_else(|_| UNKNOWN.to_owned(), |time| time.to_string())
 }
 
-/// How often words came.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    counts: HashMap<String, u64>,
-    other: u64,
-}
-
-impl Tally {
-    pub(super) fn add(&mut self, word: &str) {
-        let word = &word[..word.floor_char_boundary(MAX_WORD_BYTES)];
-        if let Some(count) = self.counts.get_mut(word) {
-            *count += 1;
-        } else if self.counts.len() < MAX_WORDS {
-            self.counts.insert(word.to_owned(), 1);
-        } else {
-            self.other += 1;
-        }
-    }
-
-    /// The words, most first, and the rest at the end.
-    pub(super) fn counted(self) -> Vec<Counted> {
-        let mut all: Vec<Counted> =
-            self.counts.into_iter().map(|(name, count)| Counted { name, count }).collect();
-        all.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
-        if self.other > 0 {
-            all.push(Counted { name: OTHER.to_owned(), count: self.other });
-        }
-        all
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logs::tally::MAX_WORDS;
 
     fn refused(client: &str, time: &str, name: Name<'static>) -> Entry<'static> {
         Entry {
@@ -224,12 +185,5 @@ mod tests {
         assert_eq!(report.by_client.last(), Some(&counted(OTHER, 10)));
         assert_eq!(report.by_hour.len(), MAX_HOURS + 1);
         assert_eq!(report.by_hour.iter().map(|hour| hour.count).sum::<u64>(), clients as u64);
-    }
-
-    #[test]
-    fn words_are_cut() {
-        let mut tally = Tally::default();
-        tally.add(&"ü".repeat(1000));
-        assert_eq!(tally.counted()[0].name.len(), MAX_WORD_BYTES);
     }
 }

@@ -11,9 +11,9 @@ use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
-use super::counts::Tally;
 use super::lines::{Line, Lines};
 use super::report::Joined;
+use super::tally::Tally;
 use crate::replay::progress::Progress;
 
 /// Entries that wait. Stops a log of a scan from filling the memory (about 100 bytes each); further ones are counted as

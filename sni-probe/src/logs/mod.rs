@@ -14,6 +14,7 @@ mod prefix;
 pub(crate) mod report;
 mod scan;
 mod show;
+mod tally;
 mod text;
 
 use std::io::{self, IsTerminal as _, Write as _};

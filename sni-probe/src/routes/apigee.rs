@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
+use super::entry::Entry;
 use super::listeners::terminates;
-use super::objects::Entry;
 use super::report::{Finding, FindingCode, Route, VirtualHost};
 use super::text::{list, or_none};
 

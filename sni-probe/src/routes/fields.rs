@@ -3,7 +3,7 @@
 use anyhow::bail;
 use serde_json::{Map, Value};
 
-use super::objects::{Entry, Kind};
+use super::entry::{Entry, Kind};
 use super::report::Route;
 use crate::output::text::printable_within;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::objects::{Entry, Kind};
+use super::entry::{Entry, Kind};
 use super::report::{Finding, FindingCode, Route};
 use super::text::{list, or_none};
 

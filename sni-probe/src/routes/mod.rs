@@ -8,6 +8,7 @@
 
 mod apigee;
 mod cluster;
+mod entry;
 mod fields;
 pub(crate) mod fix;
 mod input;
@@ -24,7 +25,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 
 use self::apigee::Apigee;
-use self::objects::{Kind, Objects};
+use self::entry::Kind;
+use self::objects::Objects;
 use self::report::{RoutesReport, VirtualHost};
 use crate::COULD_NOT_RUN;
 use crate::cli::RoutesOptions;

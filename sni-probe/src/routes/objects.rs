@@ -8,9 +8,9 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::entry::{Entry, Kind};
 use super::fields::{self, Fields};
 use super::input::Source;
-use super::report::Route;
 use crate::output::text::printable_within;
 
 /// Routes and listeners, of all files: what is judged, and printed.
@@ -36,29 +36,6 @@ const WANTED: [&str; 11] = [
     "state",
 ];
 
-/// Kinds that are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    ApigeeRoute,
-    /// A server of a Gateway of Istio.
-    Istio,
-    /// A listener of a Gateway of the Gateway API.
-    GatewayApi,
-}
-
-/// A route or a listener, and where it stands.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) kind: Kind,
-    pub(super) route: Route,
-    /// The name of the object without that of the listener.
-    pub(super) gateway: String,
-    /// The field with the host names.
-    pub(super) hosts_path: String,
-    /// The fields of TLS; `None` if it does not speak TLS.
-    pub(super) tls_path: Option<String>,
-}
-
 /// What was read so far.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
@@ -82,27 +59,6 @@ pub(super) struct Object {
 /// The [`WANTED`] fields of a map; none of what is no map.
 #[derive(Debug, Default)]
 struct Wanted(Map<String, Value>);
-
-impl Kind {
-    /// As in [`Route::kind`].
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::ApigeeRoute => "ApigeeRoute",
-            Self::Istio => "Gateway (Istio)",
-            Self::GatewayApi => "Gateway (Gateway API)",
-        }
-    }
-
-    fn of(api_version: &str, kind: &str) -> Option<Self> {
-        let (group, _) = api_version.split_once('/')?;
-        match (group, kind) {
-            ("apigee.cloud.google.com", "ApigeeRoute") => Some(Self::ApigeeRoute),
-            ("networking.istio.io", "Gateway") => Some(Self::Istio),
-            ("gateway.networking.k8s.io", "Gateway") => Some(Self::GatewayApi),
-            _ => None,
-        }
-    }
-}
 
 impl Entry {
     /// "namespace/name" of the object.
