@@ -37,8 +37,7 @@ const TABLE_BEGIN: &str = "<!-- values: made by `cargo xtask manifests` -->\n";
 const TABLE_END: &str = "<!-- end of values -->";
 const HEADER: &str =
     "# Made from the Helm chart by `cargo xtask manifests`: change deploy/helm/sni-probe, not this file.\n";
-const DAEMONSET_HEADER: &str =
-    "# What to adapt first (the image, the node selector, the ports) goes into an overlay: ../kubernetes-example has one.\n";
+const DAEMONSET_HEADER: &str = "# What to adapt first (the image, the node selector, the ports) goes into an overlay: ../kubernetes-example has one.\n";
 
 /// Each manifest, and the template that it is made from. What lies in a directory is a component, which an overlay of
 /// somebody's own can name: kustomize takes directories from outside of it, and no single files.
