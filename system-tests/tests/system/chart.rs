@@ -477,40 +477,6 @@ fn contradictions_are_refused() {
             "capabilities.add: BPF is for eBPF",
         ),
         (json!({ "capture": "af-packet", "attach": "tcx" }), "attach: tcx"),
-        (json!({ "handshakeTimeout": "1ms" }), "handshakeTimeout: 1ms is not within 1s to 10m"),
-        (json!({ "handshakeTimeout": "9m61s" }), "handshakeTimeout: 9m61s is not within"),
-        (json!({ "handshakeTimeout": "11min" }), "handshakeTimeout: 11min is not within"),
-        (json!({ "clientIdle": "59s999ms" }), "clientIdle: 59s999ms is not within 1m to 30d"),
-        (json!({ "clientIdle": "31d" }), "clientIdle: 31d is not within"),
-        (json!({ "listen": { "port": 8443 } }), "listen.port: 8443 is one of ports"),
-        (
-            json!({ "podMonitor": { "enabled": true, "interval": "30s", "scrapeTimeout": "1m" } }),
-            "podMonitor.scrapeTimeout: 1m is more than podMonitor.interval (30s)",
-        ),
-        (
-            json!({ "podMonitoring": { "enabled": true, "scrapeTimeout": "30s1ms" } }),
-            "podMonitoring.scrapeTimeout: 30s1ms",
-        ),
-        (
-            json!({ "evidence": { "enabled": true }, "extraVolumes": [{ "name": "evidence", "emptyDir": {} }] }),
-            "extraVolumes: evidence is there already",
-        ),
-        (
-            json!({
-                "evidence": { "enabled": true }, "extraVolumes": [{ "name": "a", "emptyDir": {} }],
-                "extraVolumeMounts": [{ "name": "a", "mountPath": "/evidence/" }],
-            }),
-            "extraVolumeMounts: something is mounted at /evidence already",
-        ),
-        (
-            json!({ "rules": { "alertLabels": { "severity": "page" } } }),
-            "rules.alertLabels: severity would be",
-        ),
-        // Also where they are not on yet.
-        (
-            json!({ "rules": { "disabled": ["SniProbeDwn"] } }),
-            "rules.disabled: there is no alert SniProbeDwn",
-        ),
         (
             json!({ "clientHashKey": { "existingSecret": "k" } }),
             "clientHashKey.existingSecret is for clientLabel: hash",
@@ -565,6 +531,47 @@ fn contradictions_are_refused() {
         (
             json!({ "prometheusRule": { "enabled": true }, "rules": { "disabled": ["SniProbeDwn"] } }),
             "rules.disabled: there is no alert SniProbeDwn; there are SniProbe",
+        ),
+    ]);
+}
+
+/// What would be taken here and refused later: by the daemon, by the API server, by Prometheus.
+#[test]
+fn what_would_fail_later_is_refused() {
+    assert_refused([
+        (json!({ "handshakeTimeout": "1ms" }), "handshakeTimeout: 1ms is not within 1s to 10m"),
+        (json!({ "handshakeTimeout": "9m61s" }), "handshakeTimeout: 9m61s is not within"),
+        (json!({ "handshakeTimeout": "11min" }), "handshakeTimeout: 11min is not within"),
+        (json!({ "clientIdle": "59s999ms" }), "clientIdle: 59s999ms is not within 1m to 30d"),
+        (json!({ "clientIdle": "31d" }), "clientIdle: 31d is not within"),
+        (json!({ "listen": { "port": 8443 } }), "listen.port: 8443 is one of ports"),
+        (
+            json!({ "podMonitor": { "enabled": true, "interval": "30s", "scrapeTimeout": "1m" } }),
+            "podMonitor.scrapeTimeout: 1m is more than podMonitor.interval (30s)",
+        ),
+        (
+            json!({ "podMonitoring": { "enabled": true, "scrapeTimeout": "30s1ms" } }),
+            "podMonitoring.scrapeTimeout: 30s1ms",
+        ),
+        (
+            json!({ "evidence": { "enabled": true }, "extraVolumes": [{ "name": "evidence", "emptyDir": {} }] }),
+            "extraVolumes: evidence is there already",
+        ),
+        (
+            json!({
+                "evidence": { "enabled": true }, "extraVolumes": [{ "name": "a", "emptyDir": {} }],
+                "extraVolumeMounts": [{ "name": "a", "mountPath": "/evidence/" }],
+            }),
+            "extraVolumeMounts: something is mounted at /evidence already",
+        ),
+        (
+            json!({ "rules": { "alertLabels": { "severity": "page" } } }),
+            "rules.alertLabels: severity would be",
+        ),
+        // Also where they are not on yet.
+        (
+            json!({ "rules": { "disabled": ["SniProbeDwn"] } }),
+            "rules.disabled: there is no alert SniProbeDwn",
         ),
     ]);
 }
