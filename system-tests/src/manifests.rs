@@ -27,6 +27,8 @@ use crate::process::run_ok;
 pub const CHART: &str = "deploy/helm/sni-probe";
 /// The manifests for people without Helm.
 pub const MANIFESTS: &str = "deploy/kubernetes";
+/// An overlay on them, written by hand.
+pub const OVERLAY: &str = "deploy/kubernetes-example";
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 const RULES: &str = "deploy/prometheus/sni-probe.rules.yaml";
@@ -35,22 +37,22 @@ const TABLE_BEGIN: &str = "<!-- values: made by `cargo xtask manifests` -->\n";
 const TABLE_END: &str = "<!-- end of values -->";
 const HEADER: &str =
     "# Made from the Helm chart by `cargo xtask manifests`: change deploy/helm/sni-probe, not this file.\n";
-const DAEMONSET_HEADER: &str =
-    "# What to adapt first, in kustomization.yaml or here: the image, the node selector, the ports.\n";
+const DAEMONSET_HEADER: &str = "# What to adapt first (the image, the node selector, the ports) goes into an overlay: ../kubernetes-example has one.\n";
 
-/// Each manifest, and the template that it is made from.
+/// Each manifest, and the template that it is made from. What lies in a directory is a component, which an overlay of
+/// somebody's own can name: kustomize takes directories from outside of it, and no single files.
 const RENDERED: [(&str, &str); 11] = [
     ("namespace.yaml", "namespace.yaml"),
     ("serviceaccount.yaml", "serviceaccount.yaml"),
     ("daemonset.yaml", "daemonset.yaml"),
+    ("podmonitor/podmonitor.yaml", "podmonitor.yaml"),
+    ("prometheusrule/prometheusrule.yaml", "prometheusrule.yaml"),
+    ("podmonitoring/podmonitoring.yaml", "podmonitoring.yaml"),
+    ("gmprules/gmprules.yaml", "gmprules.yaml"),
+    ("dashboard/dashboard.yaml", "dashboard.yaml"),
+    ("networkpolicy/networkpolicy.yaml", "networkpolicy.yaml"),
+    ("rbac-routes/rbac-routes.yaml", "rbac-routes.yaml"),
     ("kube/rbac.yaml", "rbac.yaml"),
-    ("rbac-routes.yaml", "rbac-routes.yaml"),
-    ("podmonitor.yaml", "podmonitor.yaml"),
-    ("podmonitoring.yaml", "podmonitoring.yaml"),
-    ("prometheusrule.yaml", "prometheusrule.yaml"),
-    ("gmprules.yaml", "gmprules.yaml"),
-    ("dashboard.yaml", "dashboard.yaml"),
-    ("networkpolicy.yaml", "networkpolicy.yaml"),
 ];
 
 /// Values of the manifests: everything that a manifest is made of, and the node pool of Apigee hybrid.

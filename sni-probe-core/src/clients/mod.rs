@@ -11,21 +11,20 @@
 
 mod expected;
 mod label;
+mod outcomes;
 mod record;
 
 use std::time::Duration;
 
 pub use self::expected::{ExpectedSources, GCP_LB};
 pub use self::label::{ClientKey, ClientLabel, HashKey, SubnetSizes};
-pub use self::record::{
-    ClientRecord, MAX_ALPN_BYTES, MAX_OFFERS, MAX_RECENT, Offer, Outcomes, Recent, WITHOUT_SNI,
-};
+pub use self::outcomes::{AlertFrom, Outcomes, Refusals, WITHOUT_SNI};
+pub use self::record::{ClientRecord, MAX_ALPN_BYTES, MAX_OFFERS, MAX_RECENT, Offer, Recent};
 use crate::distinct::{Distinct, DistinctHasher};
 use crate::flow::Timestamp;
 use crate::last_hour::LastHour;
 use crate::observation::{Handshake, Sni};
 use crate::top::Top;
-use crate::vocabulary::OutcomeClass;
 
 /// Clients, fingerprints and names each in the top, unless configured otherwise.
 pub const DEFAULT_TOP: usize = 100;
@@ -54,27 +53,6 @@ impl Default for ClientsConfig {
             label: ClientLabel::Ip,
             expected: ExpectedSources::default(),
         }
-    }
-}
-
-/// Handshakes with SNI that the gateway refused, by how: alert, reset or close.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refusals([u64; REFUSALS.len()]);
-
-/// The outcomes by which a gateway refuses.
-const REFUSALS: [OutcomeClass; 3] =
-    [OutcomeClass::Alert, OutcomeClass::ResetByGateway, OutcomeClass::ClosedByGateway];
-
-impl Refusals {
-    fn count(&mut self, outcome: OutcomeClass) {
-        if let Some(place) = REFUSALS.iter().position(|&refusal| refusal == outcome) {
-            self.0[place] += 1;
-        }
-    }
-
-    /// All, those of zero included.
-    pub fn iter(&self) -> impl Iterator<Item = (OutcomeClass, u64)> {
-        REFUSALS.iter().copied().zip(self.0)
     }
 }
 
@@ -142,7 +120,7 @@ impl Clients {
             Sni::Absent | Sni::Empty | Sni::Invalid(_) => self.without_sni(handshake, now),
             Sni::Present(name) if handshake.outcome.is_refusal() => {
                 let refusals = self.names.add(name.as_str(), now).unwrap_or(&mut self.other_names);
-                refusals.count(handshake.outcome.class());
+                refusals.count(handshake.outcome);
             }
             // It was let in, or left by itself; or nobody knows what it said.
             Sni::Present(_) | Sni::Unknown => {}
@@ -151,7 +129,7 @@ impl Clients {
 
     fn without_sni(&mut self, handshake: &Handshake, now: Timestamp) {
         let sni = handshake.hello.sni.class();
-        let outcome = handshake.outcome.class();
+        let outcome = handshake.outcome;
         // Without one (nobody asked for it) it is none of the top.
         let ja4 = handshake.hello.body.as_ref().and_then(|body| body.ja4.as_deref());
         let known = ja4.and_then(|ja4| self.fingerprints.add(ja4, now));

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::outcomes::Outcomes;
 use crate::flow::Timestamp;
 use crate::last_hour::LastHour;
 use crate::observation::{Handshake, HelloBody, Outcome};
-use crate::vocabulary::{Label, OutcomeClass, SniClass, TlsVersion};
+use crate::vocabulary::{SniClass, TlsVersion};
 
 /// Handshakes of a client that are kept.
 pub const MAX_RECENT: usize = 8;
@@ -18,34 +19,6 @@ pub const MAX_OFFERS: usize = 16;
 
 /// Bytes of an ALPN name that are kept.
 pub const MAX_ALPN_BYTES: usize = 32;
-
-/// The classes of a hello without SNI.
-pub const WITHOUT_SNI: [SniClass; 3] = [SniClass::Absent, SniClass::Empty, SniClass::Invalid];
-
-/// Handshakes without SNI, by class and outcome.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcomes([[u64; OutcomeClass::ALL.len()]; WITHOUT_SNI.len()]);
-
-impl Outcomes {
-    /// Counts one. A hello with SNI, or one that never became whole, is none of these.
-    pub fn count(&mut self, sni: SniClass, outcome: OutcomeClass) {
-        if let Some(class) = WITHOUT_SNI.iter().position(|&class| class == sni) {
-            self.0[class][outcome as usize] += 1;
-        }
-    }
-
-    /// All, those of zero included.
-    pub fn iter(&self) -> impl Iterator<Item = (SniClass, OutcomeClass, u64)> {
-        WITHOUT_SNI.iter().zip(&self.0).flat_map(|(&sni, counts)| {
-            OutcomeClass::ALL.iter().zip(counts).map(move |(&outcome, &count)| (sni, outcome, count))
-        })
-    }
-
-    /// How many in all.
-    pub fn total(&self) -> u64 {
-        self.iter().map(|(.., count)| count).sum()
-    }
-}
 
 /// A client without SNI, or several of one label, since it is among the top.
 #[derive(Clone, Debug, Default)]
@@ -101,7 +74,7 @@ pub struct Recent {
 impl ClientRecord {
     pub(super) fn note(&mut self, handshake: &Handshake, now: Timestamp) {
         let sni = handshake.hello.sni.class();
-        self.outcomes.count(sni, handshake.outcome.class());
+        self.outcomes.count(sni, handshake.outcome);
         if self.recent.is_empty() {
             self.first_seen = handshake.time;
         }

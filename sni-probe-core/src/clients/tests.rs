@@ -8,7 +8,7 @@ use super::{
 };
 use crate::flow::{FlowKey, Timestamp};
 use crate::observation::{Handshake, Hello, HelloBody, Outcome, Proxied, Sni};
-use crate::vocabulary::{AlertDescription, AlertSender, Label as _, OutcomeClass, SniClass, TlsVersion};
+use crate::vocabulary::{AlertDescription, AlertSender, OutcomeClass, SniClass, TlsVersion};
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp(seconds * 1_000_000_000)
@@ -86,8 +86,10 @@ fn a_name_is_told_if_the_gateway_refused_it() {
         clients.handshake(&handshake("192.0.2.1", Sni::Present(name.to_owned()), outcome), at(1));
     }
     let names: Vec<_> = clients.names().collect();
-    assert_eq!(names, [("a.example", &Refusals([1, 1, 0]))]);
-    assert_eq!(clients.other_names(), &Refusals([0, 0, 1]));
+    let counts = |refusals: &Refusals| refusals.iter().map(|(_, count)| count).collect::<Vec<_>>();
+    assert_eq!(names.len(), 1);
+    assert_eq!((names[0].0, counts(names[0].1)), ("a.example", vec![1, 1, 0]));
+    assert_eq!(counts(clients.other_names()), [0, 0, 1]);
     assert!(clients.top().next().is_none());
     assert_eq!(clients.distinct(), 0);
 }
@@ -176,14 +178,4 @@ fn labels_put_clients_together() {
     assert_eq!(top(&clients), [("192.0.2.0/24".to_owned(), 2), ("2001:db8::/64".to_owned(), 2)].into());
     assert_eq!(clients.distinct(), 4);
     assert!(clients.top().all(|(key, _)| matches!(key, ClientKey::Subnet(_))));
-}
-
-#[test]
-fn every_refusal_has_its_outcome() {
-    for &outcome in OutcomeClass::ALL {
-        let mut refusals = Refusals::default();
-        refusals.count(outcome);
-        let counted = refusals.iter().find(|(_, count)| *count > 0);
-        assert_eq!(counted.is_some(), super::REFUSALS.contains(&outcome));
-    }
 }

@@ -38,13 +38,19 @@ pub(super) fn judge(inputs: &Inputs) -> Judgement {
         let named = wire.refused_with_name();
         let mismatches = wire.mismatches(is_served);
         if without.max(named).max(mismatches) > 0 {
-            return if without >= named.max(mismatches) {
+            let mut judgement = if without >= named.max(mismatches) {
                 without_sni(inputs, &Refused::on_the_wire(wire, without))
             } else if named >= mismatches {
                 unknown_name(inputs, named, true)
             } else {
                 mismatch(mismatches)
             };
+            judgement.sentence += &besides([
+                (without, "handshakes without SNI were refused"),
+                (named, "handshakes with a name were refused"),
+                (mismatches, "handshakes had no TLS version or cipher suite in common with the gateway"),
+            ]);
+            return judgement;
         }
         if let Some(judgement) = elsewhere(inputs, wire) {
             return judgement;
@@ -57,6 +63,17 @@ pub(super) fn judge(inputs: &Inputs) -> Judgement {
             None => by_configuration(inputs),
         },
     }
+}
+
+/// What was refused as well, for other causes, if it is more than a few beside the most frequent one.
+fn besides(counts: [(u64, &str); 3]) -> String {
+    // Of equals the first, as the cause is.
+    let most = (0..counts.len()).rev().max_by_key(|&place| counts[place].0).unwrap_or_default();
+    let floor = counts[most].0.div_ceil(NOISE).max(1);
+    let others = (0..counts.len()).filter(|&place| place != most && counts[place].0 >= floor);
+    let others: Vec<String> =
+        others.map(|place| format!("{} {}", counts[place].0, counts[place].1)).collect();
+    if others.is_empty() { String::new() } else { format!(" Besides, {}.", others.join(", and ")) }
 }
 
 /// Whether clients without SNI can be served, as far as anything tells.
@@ -477,4 +494,19 @@ fn name_refused(check: &CheckReport, named: &Attempt) -> Option<Judgement> {
         AttemptOutcome::Handshake | AttemptOutcome::NotTls | AttemptOutcome::Refused => return None,
     };
     Some(Judgement { cause, confidence: Confidence::Likely, sentence })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::besides;
+
+    #[test]
+    fn other_causes_are_told_if_they_are_more_than_a_few() {
+        let told = |counts: [u64; 3]| besides([(counts[0], "a"), (counts[1], "b"), (counts[2], "c")]);
+        assert_eq!(told([9, 0, 0]), "");
+        assert_eq!(told([9, 12, 0]), " Besides, 9 a.");
+        assert_eq!(told([9, 9, 1]), " Besides, 9 b, and 1 c.");
+        assert_eq!(told([0, 100, 4]), "", "noise");
+        assert_eq!(told([5, 100, 4]), " Besides, 5 a.");
+    }
 }

@@ -73,7 +73,7 @@ pub(super) const GATEWAY_LABELS: [&str; 2] = ["gateway_namespace", "gateway"];
 pub(super) const CLIENT_HANDSHAKES: Family = Family {
     name: "sni_probe_client_handshakes_total",
     help: "Handshakes without SNI of the top clients, of expected sources, and of all others; each adds to exactly one series.",
-    labels: &["client", "sni", "outcome"],
+    labels: &["client", "sni", "outcome", "description", "sender"],
 };
 
 pub(super) const CLIENT_INFO: Family = Family {
@@ -85,13 +85,13 @@ pub(super) const CLIENT_INFO: Family = Family {
 pub(super) const FINGERPRINT_HANDSHAKES: Family = Family {
     name: "sni_probe_fingerprint_handshakes_total",
     help: "Handshakes without SNI by the JA4 fingerprint of the hello: those of the top, and all others.",
-    labels: &["ja4", "sni", "outcome"],
+    labels: &["ja4", "sni", "outcome", "description", "sender"],
 };
 
 pub(super) const SERVER_NAME_HANDSHAKES: Family = Family {
     name: "sni_probe_server_name_handshakes_total",
     help: "Handshakes with SNI that the gateway refused, by name: the names refused most, and all others.",
-    labels: &["server_name", "outcome"],
+    labels: &["server_name", "outcome", "description"],
 };
 
 pub(super) const CLIENTS_WITHOUT_SNI: Family = Family {

@@ -10,6 +10,7 @@ use prometheus::proto::{MetricFamily, MetricType};
 use sni_probe_core::clients::{Clients, ClientsConfig};
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::{Observation, Outcome, Sni};
+use sni_probe_core::vocabulary::{AlertDescription, AlertSender, Label as _};
 
 use sni_probe::capture::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
 
@@ -45,7 +46,7 @@ first scrape that saw it.
 | question | query |
 |---|---|
 | connections a second that were refused for want of SNI | `sum(rate(sni_probe_handshakes_total{source=\"other\",sni=~\"absent\\|empty\",outcome=~\"reset_by_gateway\\|closed_by_gateway\"}[5m])) + sum(rate(sni_probe_alerts_total{sni=~\"absent\\|empty\",sender=\"gateway\"}[5m]))` |
-| who they are | `topk(10, sum by (client) (rate(sni_probe_client_handshakes_total{client!~\"other\\|expected\",outcome=~\"reset_by_gateway\\|closed_by_gateway\\|alert\"}[1h])))` |
+| who they are | `topk(10, sum by (client) (rate(sni_probe_client_handshakes_total{client!~\"other\\|expected\",outcome=~\"reset_by_gateway\\|closed_by_gateway\\|alert\",sender!=\"client\"}[1h])))` |
 | names that are refused though SNI was there | `topk(10, sum by (server_name) (rate(sni_probe_server_name_handshakes_total[1h])))` |
 | share of clients without SNI | `sum(rate(sni_probe_client_hellos_total{sni=\"absent\"}[5m])) / sum(rate(sni_probe_client_hellos_total[5m]))` |
 | the same though SNI was there: unknown names | `sum(rate(sni_probe_handshakes_total{sni=\"present\",outcome=\"reset_by_gateway\"}[5m])) + sum(rate(sni_probe_alerts_total{sni=\"present\",description=\"unrecognized_name\"}[5m]))` |
@@ -274,7 +275,7 @@ const VALUES: &[(&str, &str, Meanings)] = &[
 const OPEN_LABELS: &[(&str, &str)] = &[
     (
         "description",
-        "the alert's name in IANA's TLS Alerts registry, such as `unrecognized_name`; `unassigned` for a code that has none",
+        "of alerts, and only of these: the alert's name in IANA's TLS Alerts registry, such as `unrecognized_name`; `unassigned` for a code that has none",
     ),
     (
         "client",
@@ -315,9 +316,15 @@ fn metrics_reference_is_up_to_date() {
 fn reference() -> String {
     let mut clients = Clients::new(ClientsConfig::default());
     // Of clients some families have a series only when there is one.
-    let without_sni = handshake(Sni::Absent, Outcome::ResetByGateway, Duration::ZERO);
-    let Observation::Handshake(without_sni) = without_sni else { unreachable!("it is one") };
-    clients.handshake(&without_sni, Timestamp(0));
+    for &sender in AlertSender::ALL {
+        for sni in [Sni::Absent, Sni::Present("a.example".to_owned())] {
+            let alert = Outcome::Alert { description: AlertDescription::UnrecognizedName, sender };
+            let Observation::Handshake(handshake) = handshake(sni, alert, Duration::ZERO) else {
+                unreachable!("it is one")
+            };
+            clients.handshake(&handshake, Timestamp(0));
+        }
+    }
     let clients = Arc::new(Mutex::new(clients));
     let metrics = Metrics::new(clients, Some(&Names::fixed(&[]))).unwrap();
     metrics.add_interface("eth0");
@@ -343,7 +350,11 @@ fn section(text: &mut String, family: &MetricFamily) {
     let mut labels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for metric in family.get_metric() {
         for pair in metric.get_label() {
-            labels.entry(pair.name()).or_default().insert(pair.value());
+            let values = labels.entry(pair.name()).or_default();
+            // Empty is what Prometheus takes for no label.
+            if !pair.value().is_empty() {
+                values.insert(pair.value());
+            }
         }
     }
     if labels.is_empty() {

@@ -75,9 +75,10 @@ fn closed_label_sets_exist_from_the_start_with_zero() {
         ("sni_probe_client_hello_features_total", Feature::ALL.len()),
         ("sni_probe_incomplete_client_hellos_total", IncompleteReason::ALL.len()),
         ("sni_probe_handshakes_total", 2 * SniClass::ALL.len() * OutcomeClass::ALL.len()),
-        ("sni_probe_client_handshakes_total", 2 * 3 * OutcomeClass::ALL.len()),
-        ("sni_probe_fingerprint_handshakes_total", 3 * OutcomeClass::ALL.len()),
-        ("sni_probe_server_name_handshakes_total", 3),
+        // Of alerts there are only those that came: they have their description.
+        ("sni_probe_client_handshakes_total", 2 * 3 * (OutcomeClass::ALL.len() - 1)),
+        ("sni_probe_fingerprint_handshakes_total", 3 * (OutcomeClass::ALL.len() - 1)),
+        ("sni_probe_server_name_handshakes_total", 2),
         ("sni_probe_event_lines_dropped_total", 3),
         ("sni_probe_handshake_outcome_seconds_count", SniClass::ALL.len() * OutcomeClass::ALL.len()),
         (
@@ -242,12 +243,15 @@ fn clients_fingerprints_and_names_are_there_when_they_come_and_leave_nothing_beh
         handshake.flow.client.set_ip(client.parse().unwrap());
         clients.lock().unwrap().handshake(&handshake, Timestamp(0));
     };
+    let alert = |sender| Outcome::Alert { description: AlertDescription::UnknownCa, sender };
     let change = added(&metrics, |_| {
         book("192.0.2.1", Sni::Absent, Outcome::ResetByGateway);
         book("192.0.2.1", Sni::Absent, Outcome::ResetByGateway);
+        book("192.0.2.1", Sni::Absent, alert(AlertSender::Client));
         book("192.0.2.2", Sni::Empty, Outcome::Timeout);
         book("192.0.2.2", Sni::Present("a.example".to_owned()), Outcome::ClosedByGateway);
         book("192.0.2.2", Sni::Present("b.example".to_owned()), Outcome::ClosedByGateway);
+        book("192.0.2.2", Sni::Present("b.example".to_owned()), alert(AlertSender::Gateway));
         book("192.0.2.2", Sni::Present("c.example".to_owned()), Outcome::ServerHello);
     });
     expect(
@@ -257,7 +261,19 @@ fn clients_fingerprints_and_names_are_there_when_they_come_and_leave_nothing_beh
                 r#"sni_probe_client_handshakes_total{client="192.0.2.1",outcome="reset_by_gateway",sni="absent"}"#,
                 2.0,
             ),
+            (
+                r#"sni_probe_client_handshakes_total{client="192.0.2.1",description="unknown_ca",outcome="alert",sender="client",sni="absent"}"#,
+                1.0,
+            ),
             (r#"sni_probe_client_handshakes_total{client="other",outcome="timeout",sni="empty"}"#, 1.0),
+            (
+                r#"sni_probe_fingerprint_handshakes_total{description="unknown_ca",ja4="other",outcome="alert",sender="client",sni="absent"}"#,
+                1.0,
+            ),
+            (
+                r#"sni_probe_server_name_handshakes_total{description="unknown_ca",outcome="alert",server_name="other"}"#,
+                1.0,
+            ),
             (
                 r#"sni_probe_fingerprint_handshakes_total{ja4="other",outcome="reset_by_gateway",sni="absent"}"#,
                 2.0,

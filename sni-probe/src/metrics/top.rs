@@ -7,7 +7,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Metric, MetricFamily};
 use sni_probe_core::clients::{Clients, Outcomes, Refusals};
 use sni_probe_core::software;
-use sni_probe_core::vocabulary::Label;
+use sni_probe_core::vocabulary::{AlertDescription, AlertSender, Label, OutcomeClass, SniClass};
 
 use super::collector::{counter, counters, gauge, gauges, one_gauge};
 use super::families::{self, Family};
@@ -108,7 +108,8 @@ fn is_positive(count: u64) -> bool {
     count > 0
 }
 
-/// What stays from the start to the end has all its series, so that `rate` sees the first one.
+/// What stays from the start to the end has all its series, so that `rate` sees the first one; but not of alerts, of
+/// which there are hundreds.
 fn always(_: u64) -> bool {
     true
 }
@@ -121,13 +122,44 @@ fn add_outcomes(
     wanted: fn(u64) -> bool,
 ) {
     for (sni, outcome, count) in outcomes.iter().filter(|(.., count)| wanted(*count)) {
-        let labels = [(label, value), ("outcome", outcome.as_str()), ("sni", sni.as_str())];
-        series.push(counter(&labels, count));
+        // Alerts come one by one.
+        if outcome != OutcomeClass::Alert {
+            series.push(of(label, value, outcome, sni, None, count));
+        }
     }
+    for (alert, count) in outcomes.alerts() {
+        let sent = Some((alert.description, alert.sender));
+        series.push(of(label, value, OutcomeClass::Alert, alert.sni, sent, count));
+    }
+}
+
+/// The counter of a client or a fingerprint.
+fn of(
+    label: &str,
+    value: &str,
+    outcome: OutcomeClass,
+    sni: SniClass,
+    alert: Option<(AlertDescription, AlertSender)>,
+    count: u64,
+) -> Metric {
+    let mut labels = vec![(label, value), ("outcome", outcome.as_str()), ("sni", sni.as_str())];
+    if let Some((description, sender)) = alert {
+        labels.extend([("description", description.as_str()), ("sender", sender.as_str())]);
+    }
+    labels.sort_unstable();
+    counter(&labels, count)
 }
 
 fn add_refusals(series: &mut Vec<Metric>, name: &str, refusals: &Refusals, wanted: fn(u64) -> bool) {
     for (outcome, count) in refusals.iter().filter(|(_, count)| wanted(*count)) {
-        series.push(counter(&[("outcome", outcome.as_str()), ("server_name", name)], count));
+        // Alerts come one by one.
+        if outcome != OutcomeClass::Alert {
+            series.push(counter(&[("outcome", outcome.as_str()), ("server_name", name)], count));
+        }
+    }
+    let outcome = OutcomeClass::Alert.as_str();
+    for (description, count) in refusals.alerts() {
+        let labels = [("description", description.as_str()), ("outcome", outcome), ("server_name", name)];
+        series.push(counter(&labels, count));
     }
 }

@@ -293,7 +293,11 @@ impl Tc {
         preflight::tc()?;
         let mut programs = Programs::load(&options.ports, Decapsulate::tunnels(&options.decapsulate))?;
         let ring = readable(programs.take_events()?)?;
-        let counters = programs.take_counters()?;
+        let mut counters = programs.take_counters()?;
+        // What cannot be read now cannot be later, and then nobody would know what was lost.
+        counters
+            .poll(|_, _| {})
+            .context("cannot read what the programs count (the number of processors is read below /sys: is it mounted?)")?;
         let slots = programs.take_slots()?;
         let statistics = options.kernel_stats.then(|| enable_stats(Stats::RunTime)).transpose().map_err(|_| {
             anyhow!("--kernel-stats: the kernel does not allow it; it takes CAP_SYS_ADMIN (or root) and Linux 5.8")

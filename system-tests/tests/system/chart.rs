@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use system_tests::deploy::DeployTools;
-use system_tests::manifests::{self, CHART, MANIFESTS};
+use system_tests::manifests::{self, CHART, MANIFESTS, OVERLAY};
 use system_tests::process::{Finished, Service, run, run_ok};
 use system_tests::{GATEWAY_INTERFACE, probe};
 
@@ -161,6 +161,16 @@ fn only<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
     let mut all = objects.iter().filter(|object| object["kind"] == kind);
     let object = all.next().unwrap_or_else(|| panic!("no {kind}"));
     assert!(all.next().is_none(), "several {kind}");
+    object
+}
+
+#[track_caller]
+fn only_in<'a>(objects: &'a [Value], kind: &str, namespace: &str) -> &'a Value {
+    let mut all = objects
+        .iter()
+        .filter(|object| object["kind"] == kind && object["metadata"]["namespace"] == namespace);
+    let object = all.next().unwrap_or_else(|| panic!("no {kind} in {namespace}"));
+    assert!(all.next().is_none(), "several {kind} in {namespace}");
     object
 }
 
@@ -351,12 +361,11 @@ fn it_may_do_what_is_promised_and_no_more() {
             let rules = json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"] }]);
             assert_eq!(only(&objects, "ClusterRole")["rules"], rules, "{name}");
         }
-        let has_routes = objects.iter().any(|object| object["kind"] == "Role");
-        assert_eq!(has_routes, name == "everything", "{name}");
+        let roles = objects.iter().filter(|object| object["kind"] == "Role").count();
+        assert_eq!(roles, if name == "everything" { 2 } else { 0 }, "{name}");
     }
     let objects = rendered(&everything());
-    let role = only(&objects, "Role");
-    assert_eq!(role["metadata"]["namespace"], "apigee");
+    let role = only_in(&objects, "Role", "apigee");
     let permission = json!([{ "apiGroups": ["apigee.cloud.google.com"], "resources": ["apigeeroutes"], "verbs": ["list"] }]);
     assert_eq!(role["rules"], permission);
     let pod_security =
@@ -406,6 +415,12 @@ fn wrong_values_are_refused() {
         (json!({ "image": { "name": "x" } }), "/image': additional properties 'name' not allowed"),
         (json!({ "image": { "digest": "latest" } }), "/image/digest"),
         (json!({ "image": { "pullPolicy": "always" } }), "/image/pullPolicy': value must be one of"),
+        // A tag there would come before the tag.
+        (json!({ "image": { "repository": "registry.example.com:5000/sni-probe:1" } }), "/image/repository'"),
+        (json!({ "image": { "repository": "sni-probe:0.1.0" } }), "/image/repository'"),
+        (json!({ "listen": { "port": 443 } }), "/listen/port': minimum"),
+        (json!({ "log": { "level": false } }), "/log/level': got boolean"),
+        (json!({ "extraVolumes": [{ "emptyDir": {} }] }), "/extraVolumes/0': missing property 'name'"),
         (json!({ "ports": [0] }), "/ports/0': minimum"),
         (json!({ "ports": [70_000] }), "/ports/0': maximum"),
         (json!({ "ports": "443" }), "/ports': got string, want array"),
@@ -518,6 +533,157 @@ fn contradictions_are_refused() {
             "rules.disabled: there is no alert SniProbeDwn; there are SniProbe",
         ),
     ]);
+}
+
+/// What would be taken here and refused later: by the daemon, by the API server, by Prometheus.
+#[test]
+fn what_would_fail_later_is_refused() {
+    assert_refused([
+        (json!({ "handshakeTimeout": "1ms" }), "handshakeTimeout: 1ms is not within 1s to 10m"),
+        (json!({ "handshakeTimeout": "9m61s" }), "handshakeTimeout: 9m61s is not within"),
+        (json!({ "handshakeTimeout": "11min" }), "handshakeTimeout: 11min is not within"),
+        (json!({ "clientIdle": "59s999ms" }), "clientIdle: 59s999ms is not within 1m to 30d"),
+        (json!({ "clientIdle": "31d" }), "clientIdle: 31d is not within"),
+        (json!({ "listen": { "port": 8443 } }), "listen.port: 8443 is one of ports"),
+        (
+            json!({ "podMonitor": { "enabled": true, "interval": "30s", "scrapeTimeout": "1m" } }),
+            "podMonitor.scrapeTimeout: 1m is more than podMonitor.interval (30s)",
+        ),
+        (
+            json!({ "podMonitoring": { "enabled": true, "scrapeTimeout": "30s1ms" } }),
+            "podMonitoring.scrapeTimeout: 30s1ms",
+        ),
+        (
+            json!({ "evidence": { "enabled": true }, "extraVolumes": [{ "name": "evidence", "emptyDir": {} }] }),
+            "extraVolumes: evidence is there already",
+        ),
+        (
+            json!({
+                "evidence": { "enabled": true }, "extraVolumes": [{ "name": "a", "emptyDir": {} }],
+                "extraVolumeMounts": [{ "name": "a", "mountPath": "/evidence/" }],
+            }),
+            "extraVolumeMounts: something is mounted at /evidence already",
+        ),
+        (
+            json!({ "rules": { "alertLabels": { "severity": "page" } } }),
+            "rules.alertLabels: severity would be",
+        ),
+        // Also where they are not on yet.
+        (
+            json!({ "rules": { "disabled": ["SniProbeDwn"] } }),
+            "rules.disabled: there is no alert SniProbeDwn",
+        ),
+    ]);
+}
+
+/// The bounds are the daemon's own: what the chart lets pass, it takes.
+#[test]
+fn durations_at_the_bounds_are_the_daemons() {
+    let flags = [("handshakeTimeout", "--handshake-timeout"), ("clientIdle", "--client-idle")];
+    let cases = [
+        (0, ["1s", "1000ms", "10m", "10min", "9m60s"], ["999ms", "10m1s", "1h"]),
+        (1, ["1m", "60s", "1min", "30d", "720h"], ["59s", "30d1s", "721h"]),
+    ];
+    for (at, good, bad) in cases {
+        let (value, flag) = flags[at];
+        let chart_takes = |duration: &str| {
+            let finished = helm(&["template", "sni-probe"], &chart(), None, &json!({ value: duration }));
+            finished.success()
+        };
+        let daemon_takes = |duration: &str| {
+            // Another value is wrong, so that it never starts; flags are read before.
+            let mut command = Command::new(probe::binary().unwrap());
+            command.args(["run", flag, duration, "--top-clients", "none"]);
+            let said = run(&mut command, TIMEOUT).unwrap().stderr;
+            assert!(said.contains("invalid value"), "{said}");
+            !said.contains(flag)
+        };
+        for duration in good {
+            assert!(chart_takes(duration) && daemon_takes(duration), "{value}: {duration} is refused");
+        }
+        for duration in bad {
+            assert!(!chart_takes(duration) && !daemon_takes(duration), "{value}: {duration} is accepted");
+        }
+    }
+}
+
+#[test]
+fn repositories_may_have_a_port() {
+    for repository in
+        ["sni-probe", "a/b_c/sni-probe", "registry.example.com:5000/a/sni-probe", "localhost:5000/sni-probe"]
+    {
+        let objects = rendered(&json!({ "image": { "repository": repository } }));
+        assert_eq!(container(&objects)["image"], format!("{repository}:0.1.0"));
+    }
+}
+
+/// Helm merges the maps of all files of values, so a file after a set can but add labels, unless null takes one away.
+#[test]
+fn null_takes_a_label_away() {
+    for set in ["gke-apigee", "gke-dataplane-v2"] {
+        let file = chart().join(format!("values/{set}.yaml"));
+        let values = json!({ "nodeSelector": { "cloud.google.com/gke-nodepool": null, "pool": "ingress" } });
+        let objects = documents(&rendered_text(Some(&file), &values));
+        let expected = json!({ "kubernetes.io/os": "linux", "pool": "ingress" });
+        assert_eq!(pod(&objects)["nodeSelector"], expected, "{set}");
+    }
+    // Not only of the nodes.
+    let file = chart().join("values/istio.yaml");
+    let release = json!({ "labels": { "release": null } });
+    let values =
+        json!({ "podMonitor": release, "prometheusRule": release, "podLabels": { "a": null, "b": "c" } });
+    let text = rendered_text(Some(&file), &values);
+    assert_valid(&text);
+    let objects = documents(&text);
+    for kind in ["PodMonitor", "PrometheusRule"] {
+        assert!(only(&objects, kind)["metadata"]["labels"].get("release").is_none(), "{kind}");
+    }
+    let labels = &only(&objects, "DaemonSet")["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(labels["b"], "c");
+}
+
+/// Where null stands for "none" it is taken, and elsewhere refused by the value's name rather than by a template's line.
+#[test]
+fn null_is_none_or_refused_by_name() {
+    let schema: Value = serde_json::from_str(&read(chart().join("values.schema.json"))).unwrap();
+    let mut paths = Vec::new();
+    collect_values(&schema, &mut Vec::new(), &mut paths);
+    let is_nullable =
+        |schema: &Value| schema["type"].as_array().is_some_and(|types| types.contains(&json!("null")));
+    let of = |path: &[String]| path.iter().rev().fold(Value::Null, |inner, name| json!({ name: inner }));
+    let mut none = everything();
+    let mut nullable = 0;
+    for (path, schema) in paths {
+        if is_nullable(&schema) {
+            *path.iter().fold(&mut none, |inside, name| &mut inside[name.as_str()]) = Value::Null;
+            nullable += 1;
+        }
+        let values = of(&path);
+        let finished = helm(&["install", "--dry-run=client", "sni-probe"], &chart(), None, &values);
+        assert_eq!(finished.success(), is_nullable(&schema), "{values}: {}", finished.stderr);
+        let name = path.last().unwrap();
+        let is_named =
+            finished.stderr.contains(&format!("'{name}'")) || finished.stderr.contains(&format!("/{name}'"));
+        assert!(finished.success() || is_named, "{values}: {}", finished.stderr);
+    }
+    assert!(nullable > 20, "{nullable}");
+    // All of them at once, with what uses them.
+    let finished = helm(&["install", "--dry-run=client", "sni-probe"], &chart(), None, &none);
+    assert!(finished.success(), "{none}: {}", finished.stderr);
+    assert_valid(&rendered_text(None, &none));
+    for empty in ["nodeSelector", "tolerations", "affinity"] {
+        assert!(pod(&rendered(&none)).get(empty).is_none(), "{empty}");
+    }
+}
+
+/// Each value, and each object of values, with its schema.
+fn collect_values(schema: &Value, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, Value)>) {
+    for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+        path.push(name.clone());
+        found.push((path.clone(), schema.clone()));
+        collect_values(schema, path, found);
+        path.pop();
+    }
 }
 
 /// Names of a container's variables, and their values where they have any of their own.
@@ -711,6 +877,61 @@ fn monitors_find_the_pods() {
 }
 
 #[test]
+fn googles_collector_may_read_the_secrets_and_no_others() {
+    let objects = rendered(&everything());
+    let role = only_in(&objects, "Role", "sni-probe");
+    let permission = json!([{
+        "apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"],
+        "resourceNames": ["sni-probe-scrape", "sni-probe-ca"],
+    }]);
+    assert_eq!(role["rules"], permission);
+    let binding = only_in(&objects, "RoleBinding", "sni-probe");
+    assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
+    let subject =
+        |namespace: &str| json!([{ "kind": "ServiceAccount", "name": "collector", "namespace": namespace }]);
+    assert_eq!(binding["subjects"], subject("gmp-system"));
+
+    let mut values = everything();
+    values["rbac"] = json!({});
+    values["podMonitoring"]["collector"] = json!({ "namespace": "gke-gmp-system" });
+    // One Secret for both.
+    values["podMonitoring"]["tls"]["caSecret"] = json!("sni-probe-scrape");
+    let objects = rendered(&values);
+    assert_eq!(only(&objects, "RoleBinding")["subjects"], subject("gke-gmp-system"));
+    assert_eq!(only(&objects, "Role")["rules"][0]["resourceNames"], json!(["sni-probe-scrape"]));
+    let count = |values: &Value| rendered(values).iter().filter(|object| object["kind"] == "Role").count();
+    values["rbac"] = json!({ "create": false });
+    assert_eq!(count(&values), 0);
+    values["rbac"] = json!({});
+    // The Prometheus Operator takes none.
+    values["podMonitoring"] = json!({});
+    assert_eq!(count(&values), 0);
+}
+
+/// Releases of the same name: what they have outside of their namespaces must not be the same.
+#[test]
+fn two_namespaces_have_a_release_each() {
+    let names = |namespace: &str| -> BTreeSet<String> {
+        let mut values = everything();
+        values["namespaceOverride"] = json!(namespace);
+        // One dashboard is enough: a second has the same uid.
+        values["dashboard"] = json!({});
+        let name = |object: &Value| {
+            let metadata = &object["metadata"];
+            format!("{} {} {}", object["kind"], metadata["namespace"], metadata["name"])
+        };
+        let objects = rendered(&values);
+        let binding = only(&objects, "ClusterRoleBinding");
+        assert_eq!(binding["roleRef"]["name"], only(&objects, "ClusterRole")["metadata"]["name"]);
+        let routes = only_in(&objects, "RoleBinding", "apigee");
+        assert_eq!(routes["roleRef"]["name"], only_in(&objects, "Role", "apigee")["metadata"]["name"]);
+        objects.iter().map(name).collect()
+    };
+    let (one, other) = (names("one"), names("other"));
+    assert_eq!(one.intersection(&other).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
 fn rules_are_those_of_the_file() {
     let file = yaml(&read("deploy/prometheus/sni-probe.rules.yaml"));
     let groups = file["groups"].as_array().unwrap();
@@ -787,7 +1008,9 @@ fn all_objects_are_in_the_namespace() {
     for object in rendered(&values) {
         let expected = match object["kind"].as_str().unwrap() {
             "Namespace" | "ClusterRole" | "ClusterRoleBinding" | "ClusterRules" => Value::Null,
-            "Role" | "RoleBinding" => json!("apigee"),
+            "Role" | "RoleBinding" if object["metadata"]["name"] == "sni-probe.edge-routes" => {
+                json!("apigee")
+            }
             "ConfigMap" => json!("monitoring"),
             _ => json!("edge"),
         };
@@ -845,6 +1068,26 @@ fn notes_say_what_is_missing() {
     );
     assert!(!chosen.contains("nothing selects nodes"), "{chosen}");
     assert!(chosen.contains("WARNING: web.auth without web.tls"), "{chosen}");
+    assert!(chosen.contains("It asks for a user and a password, one of those in the Secret u."), "{chosen}");
+    assert!(!bare.contains("password"), "{bare}");
+    // Nothing answers at localhost there.
+    let elsewhere = notes(json!({ "listen": { "address": "192.0.2.1" } }));
+    assert!(elsewhere.contains("\n  http://192.0.2.1:9917/\n"), "{elsewhere}");
+    assert!(!elsewhere.contains("port-forward POD") && !elsewhere.contains("localhost"), "{elsewhere}");
+    let local = notes(json!({ "listen": { "address": "127.0.0.1" } }));
+    assert!(local.contains("port-forward POD 9917\n  http://localhost:9917/\n"), "{local}");
+    // Rules count on more frequent scrapes than these.
+    let slow = |monitor: &str, interval: &str, rules: &str| {
+        notes(json!({ monitor: { "enabled": true, "interval": interval }, rules: { "enabled": true } }))
+    };
+    for (monitor, rules) in [("podMonitor", "prometheusRule"), ("podMonitoring", "gmpRules")] {
+        let note = format!("NOTE: {monitor}.interval: 1m1s. The rules want");
+        let text = slow(monitor, "1m1s", rules);
+        assert!(text.contains(&note), "{text}");
+        for text in [slow(monitor, "1m", rules), slow(monitor, "2m", "dashboard")] {
+            assert!(!text.contains("The rules want"), "{text}");
+        }
+    }
 }
 
 #[test]
@@ -854,14 +1097,32 @@ fn made_files_are_up_to_date() {
         assert!(read(path) == *text, "{}: run `cargo xtask manifests`", path.display());
     }
     // And no others, but for what is written by hand.
-    let by_hand = ["kustomization.yaml", "kube/kustomization.yaml"].map(PathBuf::from);
-    for directory in ["", "kube"] {
-        for entry in fs::read_dir(root().join(MANIFESTS).join(directory)).unwrap() {
-            let path = Path::new(directory).join(entry.unwrap().file_name());
-            let is_known = by_hand.contains(&path) || made.contains_key(&Path::new(MANIFESTS).join(&path));
-            assert!(is_known || path == Path::new("kube"), "{} is made of nothing", path.display());
+    for path in files(&root().join(MANIFESTS)) {
+        let is_known =
+            path.ends_with("kustomization.yaml") || made.contains_key(&Path::new(MANIFESTS).join(&path));
+        assert!(is_known, "{} is made of nothing", path.display());
+    }
+}
+
+/// The files below a directory, by their paths from there.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        let name = PathBuf::from(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(files(&entry.path()).into_iter().map(|path| name.join(path)));
+        } else {
+            found.push(name);
         }
     }
+    found
+}
+
+/// The components, by their directories.
+fn components() -> BTreeSet<String> {
+    let all = files(&root().join(MANIFESTS)).into_iter();
+    let parents = all.filter_map(|path| Some(path.parent()?.to_str().unwrap().to_owned()));
+    parents.filter(|parent| !parent.is_empty()).collect()
 }
 
 fn kustomize(directory: &Path) -> String {
@@ -898,12 +1159,11 @@ fn kustomize_takes_the_manifests() {
     manifests::copy_directory(&root().join(MANIFESTS), &copy).unwrap();
     let file = copy.join("kustomization.yaml");
     let by_default = fs::read_to_string(&file).unwrap();
-    // The component without a NetworkPolicy that it could change.
-    fs::write(&file, format!("{by_default}\ncomponents: [kube]\n")).unwrap();
-    let with_names = documents(&kustomize(&copy));
-    assert_eq!(with_names.len(), 5);
-    assert_eq!(pod(&with_names)["automountServiceAccountToken"], true);
-    fs::write(&file, uncommented(&by_default)).unwrap();
+    let everything = uncommented(&by_default);
+    let named: BTreeSet<String> =
+        texts(&yaml(&everything)["components"]).into_iter().map(str::to_owned).collect();
+    assert_eq!(named, components());
+    fs::write(&file, everything).unwrap();
     let text = kustomize(&copy);
     assert_valid(&text);
     let mut all = documents(&text);
@@ -912,26 +1172,75 @@ fn kustomize_takes_the_manifests() {
     assert_eq!(image, "registry.example.com/sni-probe:0.1.0");
     *image = json!("sni-probe:0.1.0");
 
-    // The component changes what `kube.enabled` of the chart changes, and nothing else.
+    // The components change what the chart's values change, and nothing else.
     let mut values = manifests::values();
     values["kube"] = json!({ "enabled": true });
-    let mut expected = rendered(&values);
-    for object in all.iter_mut().chain(&mut expected) {
+    values["capture"] = json!("af-packet");
+    assert_eq!(comparable(all), comparable(rendered(&values)));
+}
+
+/// Objects by kind and name, without what is Helm's own.
+fn comparable(objects: Vec<Value>) -> BTreeMap<String, Value> {
+    let name = |object: &Value| format!("{} {}", object["kind"], object["metadata"]["name"]);
+    let without_helm = |mut object: Value| {
         let labels = object["metadata"]["labels"].as_object_mut().unwrap();
         labels.retain(|name, _| name != "helm.sh/chart" && name != "app.kubernetes.io/managed-by");
-    }
-    let by_name = |objects: Vec<Value>| -> BTreeMap<String, Value> {
-        let name = |object: &Value| format!("{} {}", object["kind"], object["metadata"]["name"]);
-        objects.into_iter().map(|object| (name(&object), object)).collect()
+        if object["kind"] == "DaemonSet" {
+            // Their order is of no meaning.
+            let variables = &mut object["spec"]["template"]["spec"]["containers"][0]["env"];
+            variables.as_array_mut().unwrap().sort_by_key(|variable| variable["name"].to_string());
+        }
+        (name(&object), object)
     };
-    let (mut all, mut expected) = (by_name(all), by_name(expected));
-    for objects in [&mut all, &mut expected] {
-        // Their order is of no meaning.
-        let daemon_set = objects.get_mut("\"DaemonSet\" \"sni-probe\"").unwrap();
-        let variables = &mut daemon_set["spec"]["template"]["spec"]["containers"][0]["env"];
-        variables.as_array_mut().unwrap().sort_by_key(|variable| variable["name"].to_string());
+    objects.into_iter().map(without_helm).collect()
+}
+
+/// From a directory that the manifests do not lie in: kustomize takes no single files from outside of it.
+#[test]
+fn an_overlay_takes_each_component() {
+    let scratch = tempfile::tempdir().unwrap();
+    manifests::copy_directory(&root().join(MANIFESTS), &scratch.path().join("kubernetes")).unwrap();
+    let overlay = scratch.path().join("mine");
+    fs::create_dir(&overlay).unwrap();
+    let base = comparable(documents(&kustomize(&root().join(MANIFESTS))));
+    for component in components() {
+        let file =
+            json!({ "resources": ["../kubernetes"], "components": [format!("../kubernetes/{component}")] });
+        fs::write(overlay.join("kustomization.yaml"), file.to_string()).unwrap();
+        let text = kustomize(&overlay);
+        assert_valid(&text);
+        let with_it = comparable(documents(&text));
+        assert_ne!(with_it, base, "{component} changes nothing");
+        let daemon_set = "\"DaemonSet\" \"sni-probe\"";
+        let is_change = ["kube", "af-packet"].contains(&&*component);
+        assert_eq!(with_it[daemon_set] != base[daemon_set], is_change, "{component}");
+        let container = &with_it[daemon_set]["spec"]["template"]["spec"]["containers"][0];
+        let added = texts(&container["securityContext"]["capabilities"]["add"]);
+        let expected =
+            if component == "af-packet" { &["NET_RAW"][..] } else { &["BPF", "NET_ADMIN", "PERFMON"] };
+        assert_eq!(added, expected, "{component}");
     }
-    assert_eq!(all, expected);
+}
+
+#[test]
+fn the_example_of_an_overlay_adapts_what_is_first_adapted() {
+    let text = kustomize(&root().join(OVERLAY));
+    assert_valid(&text);
+    let objects = documents(&text);
+    assert_eq!(container(&objects)["image"], "registry.example.com/sni-probe:0.1.0");
+    let nodes = json!({ "kubernetes.io/os": "linux", "node-role.example.com/ingress": "true" });
+    assert_eq!(pod(&objects)["nodeSelector"], nodes);
+    let variables = environment(container(&objects));
+    assert!(variables.contains(&("SNI_PROBE_PORT", Some("443"))), "{variables:?}");
+    // And not a second time, nor without the others.
+    assert_eq!(
+        variables.len(),
+        environment(container(&documents(&kustomize(&root().join(MANIFESTS))))).len()
+    );
+    for kind in ["PodMonitor", "PrometheusRule"] {
+        let labels = &only(&objects, kind)["metadata"]["labels"];
+        assert_eq!(labels["release"], "kube-prometheus-stack", "{kind}");
+    }
 }
 
 fn pod_mut(objects: &mut [Value]) -> &mut Value {

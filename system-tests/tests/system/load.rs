@@ -268,8 +268,16 @@ fn floods_of_bare_flags_leave_no_trace() {
     assert_eq!((flows(&after), hellos(&after)), (0, 2));
     let quiet = |metrics: &Metrics| {
         let series = metrics.nonzero().into_iter().map(|(name, value)| (name.to_owned(), value));
-        // There are more SYNs than slots.
-        let expected = ["client_hello", "handshake", "open_slot_displaced", "sni_probe_slots{", "ring_used"];
+        // There are more SYNs than slots; and packet sockets copy all of them, which a busy machine may be too slow for.
+        let expected = [
+            "client_hello",
+            "handshake",
+            "interface_packets",
+            "open_slot_displaced",
+            "packet_ring_full",
+            "sni_probe_slots{",
+            "ring_used",
+        ];
         let is_expected = |name: &str| expected.iter().any(|part| name.contains(part));
         // Not those of the process, such as its processor time.
         series.filter(|(name, _)| name.starts_with("sni_probe") && !is_expected(name)).collect::<Vec<_>>()
@@ -280,7 +288,7 @@ fn floods_of_bare_flags_leave_no_trace() {
     let hello = ClientHelloBuilder::new().build();
     load.send_counted(&Segment::data(&hello), SYNS - 2_000..SYNS, hellos);
     let metrics = load.metrics();
-    assert_eq!((hellos(&metrics), flows(&metrics), lost(&metrics)), (2_002, 2_000, 0));
+    assert_eq!((hellos(&metrics), flows(&metrics), lost(&metrics) - lost(&after)), (2_002, 2_000, 0));
     load.assert_well(BASE_BYTES);
 }
 

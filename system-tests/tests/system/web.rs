@@ -200,7 +200,7 @@ fn https_with_a_certificate_that_is_renewed() {
     swap("nowhere");
     wait_until("a look at the files", 3 * TIMEOUT, || {
         assert!(fetch(&old).stdout.starts_with("200 "));
-        Ok(probe.service().stderr().contains("the old one stays").then_some(()))
+        Ok(probe.service().stderr().contains("what was before stays").then_some(()))
     })
     .unwrap();
     swap("new");

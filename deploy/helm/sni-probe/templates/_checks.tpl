@@ -43,6 +43,14 @@ What a schema cannot say: values that contradict each other. Each message names 
   {{- include "sni-probe.checkNetwork" (list (printf "networkPolicy.apiServer.cidrs[%d]" $index) $network) -}}
 {{- end -}}
 {{- include "sni-probe.checkNetwork" (list "listen.address" $v.listen.address) -}}
+{{- range $v.ports -}}
+  {{- if eq (int .) (int $v.listen.port) -}}
+  {{- fail (printf "listen.port: %d is one of ports as well, and the daemon would watch its own server" (int .)) -}}
+  {{- end -}}
+{{- end -}}
+
+{{- include "sni-probe.checkDuration" (list "handshakeTimeout" $v.handshakeTimeout "1s" "10m") -}}
+{{- include "sni-probe.checkDuration" (list "clientIdle" $v.clientIdle "1m" "30d") -}}
 
 {{- include "sni-probe.checkVolume" (list "evidence" $v.evidence.enabled $v.evidence.bytes 1 $v.evidence.volume "evidence.volume") -}}
 {{- include "sni-probe.checkVolume" (list "events.file" $v.events.file.enabled $v.events.file.bytes 5 $v.events.file.volume "events.file.volume") -}}
@@ -59,6 +67,9 @@ What a schema cannot say: values that contradict each other. Each message names 
     {{- if and $monitor.basicAuth.existingSecret (not $v.web.auth.existingSecret) -}}
     {{- fail (printf "%s.basicAuth.existingSecret: nobody asks for a password without web.auth.existingSecret" $name) -}}
     {{- end -}}
+    {{- if gt (include "sni-probe.milliseconds" $monitor.scrapeTimeout | int64) (include "sni-probe.milliseconds" $monitor.interval | int64) -}}
+    {{- fail (printf "%s.scrapeTimeout: %s is more than %s.interval (%s)" $name $monitor.scrapeTimeout $name $monitor.interval) -}}
+    {{- end -}}
     {{- $isTlsSet := or $monitor.tls.caSecret $monitor.tls.serverName $monitor.tls.insecureSkipVerify -}}
     {{- if and $v.web.tls.existingSecret (not $monitor.tls.caSecret) (not $monitor.tls.insecureSkipVerify) -}}
     {{- fail (printf "web.tls.existingSecret: say how to know the daemon's certificate: %s.tls.caSecret, or %s.tls.insecureSkipVerify" $name $name) -}}
@@ -70,6 +81,26 @@ What a schema cannot say: values that contradict each other. Each message names 
 {{- end -}}
 {{- if and $v.podMonitoring.enabled $v.podMonitoring.basicAuth.existingSecret (not $v.podMonitoring.basicAuth.username) -}}
 {{- fail "podMonitoring.basicAuth.existingSecret takes podMonitoring.basicAuth.username: Google's kind has it in the clear" -}}
+{{- end -}}
+
+{{- if hasKey ($v.rules.alertLabels | default dict) "severity" -}}
+{{- fail "rules.alertLabels: severity would be the same for all alerts; with it critical ones are told from the rest. Take another label" -}}
+{{- end -}}
+{{- $alerts := include "sni-probe.alerts" . | trim | splitList " " -}}
+{{- range $v.rules.disabled -}}
+  {{- if not (has . $alerts) }}{{ fail (printf "rules.disabled: there is no alert %s; there are %s" . (join ", " $alerts)) }}{{ end -}}
+{{- end -}}
+
+{{- $names := list -}}
+{{- range include "sni-probe.volumes" . | fromYamlArray -}}
+  {{- if has .name $names }}{{ fail (printf "extraVolumes: %s is there already (the pod has %s)" .name (join ", " $names)) }}{{ end -}}
+  {{- $names = append $names .name -}}
+{{- end -}}
+{{- $paths := list -}}
+{{- range include "sni-probe.volumeMounts" . | fromYamlArray -}}
+  {{- $path := clean .mountPath -}}
+  {{- if has $path $paths }}{{ fail (printf "extraVolumeMounts: something is mounted at %s already (the pod has %s)" $path (join ", " $paths)) }}{{ end -}}
+  {{- $paths = append $paths $path -}}
 {{- end -}}
 
 {{- $set := regexFindAll "name: [A-Z][A-Z0-9_]+" (include "sni-probe.environment" .) -1 -}}
@@ -96,6 +127,13 @@ What a schema cannot say: values that contradict each other. Each message names 
     {{- fail (printf "%s.sizeLimit: %s is not more than %d times %s.bytes (%s): the kubelet would evict the pod" (index . 5) $volume.sizeLimit (index . 3) $name (index . 2)) -}}
     {{- end -}}
   {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "sni-probe.checkDuration" -}}
+{{- $time := include "sni-probe.milliseconds" (index . 1) | int64 -}}
+{{- if or (lt $time (include "sni-probe.milliseconds" (index . 2) | int64)) (gt $time (include "sni-probe.milliseconds" (index . 3) | int64)) -}}
+{{- fail (printf "%s: %s is not within %s to %s" (index . 0) (index . 1) (index . 2) (index . 3)) -}}
 {{- end -}}
 {{- end -}}
 

@@ -13,6 +13,20 @@
 {{- .Values.namespaceOverride | default .Release.Namespace -}}
 {{- end -}}
 
+{{/* The name of what lies in no namespace, or in somebody else's: releases of one name in two namespaces must not meet there. */}}
+{{- define "sni-probe.clusterName" -}}
+{{- printf "%s.%s" (include "sni-probe.fullname" .) (include "sni-probe.namespace" .) -}}
+{{- end -}}
+
+{{/* A map as YAML, without what is null: Helm merges the maps of several files of values, and null takes a key away again. */}}
+{{- define "sni-probe.map" -}}
+{{- $map := dict -}}
+{{- range $name, $value := . -}}
+  {{- if not (kindIs "invalid" $value) }}{{ $_ := set $map $name $value }}{{ end -}}
+{{- end -}}
+{{- if $map }}{{ toYaml $map }}{{ end -}}
+{{- end -}}
+
 {{/* app.kubernetes.io/name is the scrape job's name, which the rules know: it does not change. */}}
 {{- define "sni-probe.selectorLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
@@ -24,8 +38,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
+{{- with include "sni-probe.map" .Values.commonLabels }}
+{{ . }}
 {{- end }}
 {{- end -}}
 
@@ -54,7 +68,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   "default" (list "BPF" "NET_ADMIN" "PERFMON")
   "legacy" (list "BPF" "NET_ADMIN" "PERFMON" "SYS_RESOURCE")
   "af-packet" (list "NET_RAW") -}}
-{{- concat (get $modes (include "sni-probe.capabilitiesMode" .)) .Values.capabilities.add | uniq | join ", " -}}
+{{- concat (get $modes (include "sni-probe.capabilitiesMode" .)) (.Values.capabilities.add | default list) | uniq | join ", " -}}
 {{- end -}}
 
 {{- define "sni-probe.listen" -}}
@@ -122,20 +136,36 @@ emptyDir:
 {{- if $unit }}{{ mul $number (get $units $unit) }}{{ else }}{{ $number }}{{ end -}}
 {{- end -}}
 
+{{/* A duration of the daemon or of Prometheus, in milliseconds. */}}
+{{- define "sni-probe.milliseconds" -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "min" 60000 "h" 3600000 "d" 86400000 -}}
+{{- $sum := 0 -}}
+{{- range regexFindAll "[0-9]+(ms|s|min|m|h|d)" . -1 -}}
+  {{- $sum = add $sum (mul (regexFind "^[0-9]+" . | atoi) (get $units (regexFind "[a-z]+$" .))) -}}
+{{- end -}}
+{{- $sum -}}
+{{- end -}}
+
+{{/* The names of all alerts, also of those that are disabled. */}}
+{{- define "sni-probe.alerts" -}}
+{{- range (.Files.Get "files/sni-probe.rules.yaml" | fromYaml).groups -}}
+  {{- range .rules }}{{ with .alert }}{{ . }} {{ end }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The groups of the rules, as the values want them; `interval` (for groups without one) also drops what Google does not know. */}}
 {{- define "sni-probe.ruleGroups" -}}
 {{- $file := .Files.Get "files/sni-probe.rules.yaml" | fromYaml -}}
 {{- if not $file.groups }}{{ fail (printf "files/sni-probe.rules.yaml: no rules: %v" $file) }}{{ end -}}
 {{- $values := .Values.rules -}}
-{{- $alerts := list -}}
+{{- $alertLabels := include "sni-probe.map" $values.alertLabels | fromYaml -}}
 {{- $groups := list -}}
 {{- range $group := $file.groups -}}
   {{- $kept := list -}}
   {{- range $rule := $group.rules -}}
     {{- if $rule.alert -}}
-      {{- $alerts = append $alerts $rule.alert -}}
-      {{- if $values.alertLabels -}}
-        {{- $_ := set $rule "labels" (mergeOverwrite (default dict $rule.labels) $values.alertLabels) -}}
+      {{- if $alertLabels -}}
+        {{- $_ := set $rule "labels" (mergeOverwrite (default dict $rule.labels) $alertLabels) -}}
       {{- end -}}
       {{- if $values.runbookUrl -}}
         {{- $url := printf "%s/%s.md" $values.runbookUrl $rule.alert -}}
@@ -150,9 +180,6 @@ emptyDir:
     {{- if $.interval }}{{ $group = merge (pick $group "name" "interval") (dict "interval" $.interval) }}{{ end -}}
     {{- $groups = append $groups (mergeOverwrite (omit $group "rules") (dict "rules" $kept)) -}}
   {{- end -}}
-{{- end -}}
-{{- range $values.disabled -}}
-  {{- if not (has . $alerts) }}{{ fail (printf "rules.disabled: there is no alert %s; there are %s" . (join ", " $alerts)) }}{{ end -}}
 {{- end -}}
 {{- toYaml $groups -}}
 {{- end -}}

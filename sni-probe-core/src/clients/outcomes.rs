@@ -1,0 +1,152 @@
+//! How often which outcome came, and of alerts, which ones.
+
+use crate::observation::Outcome;
+use crate::vocabulary::{AlertDescription, AlertSender, Label, OutcomeClass, SniClass};
+
+/// The classes of a hello without SNI.
+pub const WITHOUT_SNI: [SniClass; 3] = [SniClass::Absent, SniClass::Empty, SniClass::Invalid];
+
+/// Handshakes without SNI, by class and outcome.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    counts: [[u64; OutcomeClass::ALL.len()]; WITHOUT_SNI.len()],
+    alerts: Counts<AlertFrom>,
+}
+
+/// An alert in answer to a hello without SNI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlertFrom {
+    /// The class of the hello.
+    pub sni: SniClass,
+    /// What the alert says.
+    pub description: AlertDescription,
+    /// Who sent it.
+    pub sender: AlertSender,
+}
+
+impl Outcomes {
+    /// Counts one. A hello with SNI, or one that never became whole, is none of these.
+    pub fn count(&mut self, sni: SniClass, outcome: Outcome) {
+        let Some(class) = WITHOUT_SNI.iter().position(|&class| class == sni) else { return };
+        self.counts[class][outcome.class() as usize] += 1;
+        if let Some((description, sender)) = outcome.alert() {
+            self.alerts.count(AlertFrom { sni, description, sender });
+        }
+    }
+
+    /// All, those of zero included.
+    pub fn iter(&self) -> impl Iterator<Item = (SniClass, OutcomeClass, u64)> {
+        WITHOUT_SNI.iter().zip(&self.counts).flat_map(|(&sni, counts)| {
+            OutcomeClass::ALL.iter().zip(counts).map(move |(&outcome, &count)| (sni, outcome, count))
+        })
+    }
+
+    /// The alerts that came: together the counts of [`OutcomeClass::Alert`].
+    pub fn alerts(&self) -> impl Iterator<Item = (AlertFrom, u64)> {
+        self.alerts.iter()
+    }
+
+    /// How many in all.
+    pub fn total(&self) -> u64 {
+        self.iter().map(|(.., count)| count).sum()
+    }
+}
+
+/// Handshakes with SNI that the gateway refused, by how: alert, reset or close.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusals {
+    counts: [u64; REFUSALS.len()],
+    alerts: Counts<AlertDescription>,
+}
+
+/// The outcomes by which a gateway refuses.
+const REFUSALS: [OutcomeClass; 3] =
+    [OutcomeClass::Alert, OutcomeClass::ResetByGateway, OutcomeClass::ClosedByGateway];
+
+impl Refusals {
+    /// Counts one. What is no refusal is not counted.
+    pub fn count(&mut self, outcome: Outcome) {
+        if !outcome.is_refusal() {
+            return;
+        }
+        if let Some(place) = REFUSALS.iter().position(|&refusal| refusal == outcome.class()) {
+            self.counts[place] += 1;
+        }
+        if let Some((description, _)) = outcome.alert() {
+            self.alerts.count(description);
+        }
+    }
+
+    /// All, those of zero included.
+    pub fn iter(&self) -> impl Iterator<Item = (OutcomeClass, u64)> {
+        REFUSALS.iter().copied().zip(self.counts)
+    }
+
+    /// The alerts of the gateway that came: together the count of [`OutcomeClass::Alert`].
+    pub fn alerts(&self) -> impl Iterator<Item = (AlertDescription, u64)> {
+        self.alerts.iter()
+    }
+}
+
+/// How often each of a closed set came. One client sees one or two of some two hundred, so it is a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Counts<K>(Vec<(K, u64)>);
+
+impl<K> Default for Counts<K> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K: Copy + PartialEq> Counts<K> {
+    fn count(&mut self, key: K) {
+        match self.0.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, count)) => *count += 1,
+            None => self.0.push((key, 1)),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (K, u64)> {
+        self.0.iter().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_are_told_apart_and_add_up() {
+        let mut outcomes = Outcomes::default();
+        let mut refusals = Refusals::default();
+        for &description in AlertDescription::ALL {
+            for &sender in AlertSender::ALL {
+                for &sni in SniClass::ALL {
+                    outcomes.count(sni, Outcome::Alert { description, sender });
+                    refusals.count(Outcome::Alert { description, sender });
+                }
+            }
+        }
+        outcomes.count(SniClass::Absent, Outcome::ServerHello);
+        refusals.count(Outcome::ServerHello);
+        refusals.count(Outcome::ResetByGateway);
+
+        // As many as there can be, however many come.
+        let all = WITHOUT_SNI.len() * AlertDescription::ALL.len() * AlertSender::ALL.len();
+        assert_eq!(outcomes.alerts().count(), all);
+        let counted = outcomes.iter().filter(|(_, outcome, _)| *outcome == OutcomeClass::Alert);
+        assert_eq!(counted.map(|(.., count)| count).sum::<u64>(), all as u64);
+        assert!(outcomes.alerts().all(|(_, count)| count == 1));
+        assert_eq!(outcomes.total(), all as u64 + 1);
+
+        assert_eq!(refusals.alerts().count(), AlertDescription::ALL.len());
+        let alerts = (AlertDescription::ALL.len() * SniClass::ALL.len()) as u64;
+        assert_eq!(refusals.alerts().map(|(_, count)| count).sum::<u64>(), alerts);
+        let expected = [
+            (OutcomeClass::Alert, alerts),
+            (OutcomeClass::ResetByGateway, 1),
+            (OutcomeClass::ClosedByGateway, 0),
+        ];
+        assert_eq!(refusals.iter().collect::<Vec<_>>(), expected);
+    }
+}
