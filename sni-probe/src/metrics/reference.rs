@@ -275,7 +275,7 @@ const VALUES: &[(&str, &str, Meanings)] = &[
 const OPEN_LABELS: &[(&str, &str)] = &[
     (
         "description",
-        "of alerts, and only of these: the alert's name in IANA's TLS Alerts registry, such as `unrecognized_name`; `unassigned` for a code that has none",
+        "of alerts, and only of these: the alert's name in IANA's TLS Alerts registry, such as `unrecognized_name`; `unassigned` for a code that has none. In the series of clients, fingerprints and names only of the gateway's: a client can say anything",
     ),
     (
         "client",

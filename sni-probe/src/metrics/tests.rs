@@ -262,12 +262,12 @@ fn clients_fingerprints_and_names_are_there_when_they_come_and_leave_nothing_beh
                 2.0,
             ),
             (
-                r#"sni_probe_client_handshakes_total{client="192.0.2.1",description="unknown_ca",outcome="alert",sender="client",sni="absent"}"#,
+                r#"sni_probe_client_handshakes_total{client="192.0.2.1",outcome="alert",sender="client",sni="absent"}"#,
                 1.0,
             ),
             (r#"sni_probe_client_handshakes_total{client="other",outcome="timeout",sni="empty"}"#, 1.0),
             (
-                r#"sni_probe_fingerprint_handshakes_total{description="unknown_ca",ja4="other",outcome="alert",sender="client",sni="absent"}"#,
+                r#"sni_probe_fingerprint_handshakes_total{ja4="other",outcome="alert",sender="client",sni="absent"}"#,
                 1.0,
             ),
             (

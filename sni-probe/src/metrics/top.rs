@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Metric, MetricFamily};
-use sni_probe_core::clients::{Clients, Outcomes, Refusals};
+use sni_probe_core::clients::{AlertFrom, Clients, Outcomes, Refusals};
 use sni_probe_core::software;
-use sni_probe_core::vocabulary::{AlertDescription, AlertSender, Label, OutcomeClass, SniClass};
+use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
 
 use super::collector::{counter, counters, gauge, gauges, one_gauge};
 use super::families::{self, Family};
@@ -128,8 +128,7 @@ fn add_outcomes(
         }
     }
     for (alert, count) in outcomes.alerts() {
-        let sent = Some((alert.description, alert.sender));
-        series.push(of(label, value, OutcomeClass::Alert, alert.sni, sent, count));
+        series.push(of(label, value, OutcomeClass::Alert, alert.sni, Some(alert), count));
     }
 }
 
@@ -139,12 +138,13 @@ fn of(
     value: &str,
     outcome: OutcomeClass,
     sni: SniClass,
-    alert: Option<(AlertDescription, AlertSender)>,
+    alert: Option<AlertFrom>,
     count: u64,
 ) -> Metric {
     let mut labels = vec![(label, value), ("outcome", outcome.as_str()), ("sni", sni.as_str())];
-    if let Some((description, sender)) = alert {
-        labels.extend([("description", description.as_str()), ("sender", sender.as_str())]);
+    if let Some(AlertFrom { description, sender, .. }) = alert {
+        labels.push(("sender", sender.as_str()));
+        labels.extend(description.map(|description| ("description", description.as_str())));
     }
     labels.sort_unstable();
     counter(&labels, count)
