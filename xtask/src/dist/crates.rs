@@ -21,7 +21,7 @@ pub(super) struct Crates {
 #[derive(Debug)]
 pub(super) struct Crate {
     pub(super) package: Package,
-    /// Of what crates.io has, by SHA-256; none of the workspace's own.
+    /// Of its archive in the registry, by SHA-256; none of the workspace's own.
     pub(super) checksum: Option<String>,
     /// Those of its normal dependencies that were compiled.
     pub(super) dependencies: BTreeSet<PackageId>,

@@ -211,7 +211,7 @@ fn purl(locator: String) -> ExternalReference {
     }
 }
 
-/// SPDX allows letters, digits, dots and hyphens. Names on crates.io do not differ in `_` and `-` alone.
+/// SPDX allows letters, digits, dots and hyphens. Names in the registry of crates do not differ in `_` and `-` alone.
 fn identifier(name: &str, version: &str) -> String {
     let plain =
         |character: char| if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' };
