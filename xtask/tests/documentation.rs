@@ -3,16 +3,28 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 
-/// The repository's Markdown files, relative to its root. Outside of a git repository: none.
+/// The repository's Markdown files, by their paths from its root. Not by git: it refuses a directory of another user, and
+/// the test would then find nothing to check.
 fn pages(root: &Path) -> Vec<PathBuf> {
-    let git = Command::new("git").arg("-C").arg(root).args(["ls-files", "*.md"]).output();
-    let text = git.ok().filter(|output| output.status.success()).map(|output| output.stdout);
-    let text = String::from_utf8(text.unwrap_or_default()).expect("paths in UTF-8");
-    text.lines().map(PathBuf::from).collect()
+    let mut pages = Vec::new();
+    let mut directories = vec![PathBuf::new()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(root.join(&directory)).expect("a directory") {
+            let entry = entry.expect("an entry");
+            let name = entry.file_name().into_string().expect("a name in UTF-8");
+            let path = directory.join(&name);
+            let kind = entry.file_type().expect("its type");
+            if kind.is_dir() && name != "target" && !name.starts_with('.') {
+                directories.push(path);
+            } else if kind.is_file() && path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages
 }
 
 /// Where a page links to, in this repository.
@@ -73,7 +85,7 @@ fn all_links_lead_somewhere() {
         }
     }
     assert!(broken.is_empty(), "these lead nowhere:\n{}", broken.join("\n"));
-    assert!(pages.is_empty() || checked > 100, "{checked} links in {} pages", pages.len());
+    assert!(checked > 100, "{checked} links in {} pages", pages.len());
 }
 
 #[test]
