@@ -84,7 +84,7 @@ rbac:
     enabled: true
     subjects: [{kind: Group, name: sre@example.com}, {kind: ServiceAccount, name: ci, namespace: ci}]
 serviceAccount: {annotations: {example.com/a: b}}
-events: {enabled: true, filter: [missing, reset_by_gateway], rate: 10, file: {enabled: true}}
+events: {enabled: true, filter: [missing, reset_by_gateway], rate: 10, clientRandom: true, file: {enabled: true}}
 evidence: {enabled: true, handshakes: 7, bytes: 1MiB, volume: {hostPath: /var/lib/sni-probe}}
 listen: {address: "::", port: 9918}
 web:
