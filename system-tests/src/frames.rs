@@ -229,11 +229,21 @@ impl Wire {
 /// # Errors
 /// When the kernel refuses.
 pub fn stay_on_one_cpu() -> Result<()> {
+    stay_on_cpu(0)
+}
+
+/// Like [`stay_on_one_cpu`], on the one with this position among those on which the thread may run,
+/// or on the last.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn stay_on_cpu(position: usize) -> Result<()> {
     let this_thread = Pid::from_raw(0);
     let allowed = sched_getaffinity(this_thread).context("asking for this thread's CPUs")?;
-    let first = (0..CpuSet::count()).find(|&cpu| allowed.is_set(cpu).unwrap_or(false));
+    let allowed = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false));
+    let chosen = allowed.take(position + 1).last().context("this thread may run on no CPU")?;
     let mut one = CpuSet::new();
-    one.set(first.context("this thread may run on no CPU")?)?;
+    one.set(chosen)?;
     sched_setaffinity(this_thread, &one).context("choosing a CPU")
 }
 

@@ -17,6 +17,7 @@ mod expected;
 mod gateways;
 mod interfaces;
 mod lab;
+mod ledger;
 mod lifecycle;
 mod load;
 mod logs;
