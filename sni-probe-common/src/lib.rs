@@ -21,11 +21,13 @@
     reason = "fields are cut out of words; a panic has no place in a BPF program"
 )]
 
+pub mod answer;
 pub mod counters;
 pub mod datapath;
 pub mod event;
 pub mod ports;
 pub mod segment;
+pub mod seq;
 pub mod slot;
 pub mod tunnel;
 #[cfg(not(target_arch = "bpf"))]
