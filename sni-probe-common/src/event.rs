@@ -44,8 +44,17 @@ pub mod tcp_flags {
 pub mod flags {
     /// The client's SYN was seen, so [`EventHeader::isn`](super::EventHeader::isn) is the
     /// connection's real initial sequence number. Without it the flow was picked up in mid
-    /// stream, at a segment that starts like a ClientHello, or has no slot at all.
+    /// stream, at a segment that starts like a ClientHello.
     pub const ISN_KNOWN: u8 = 0x01;
+    /// With `CLIENT_DATA`: the first payload of the client since its SYN opened the flow table entry. A
+    /// retransmission does not have it, nor does the same packet seen on a second interface.
+    pub const FIRST: u8 = 0x02;
+    /// With `CLIENT_DATA`: the client's FIN was seen before this packet (a FIN that overtook data).
+    pub const CLIENT_CLOSED: u8 = 0x04;
+    /// With `CLIENT_DATA`: the gateway's FIN or RST was seen before the client's first payload.
+    pub const GATEWAY_CLOSED: u8 = 0x08;
+    /// With `CLIENT_DATA`: no flow table entry could be had, so no answer will be seen.
+    pub const UNFOLLOWED: u8 = 0x10;
 }
 
 /// One event, in host byte order. The copied bytes follow it directly in the ring buffer.
