@@ -39,7 +39,11 @@ pub(super) fn answer(gateway: Gateway) -> Answer {
         | Gateway::Babble
         | Gateway::ResetAfterEnd => (Vec::new(), Some(End::Reset)),
         Gateway::Close | Gateway::CloseAfterEnd => (Vec::new(), Some(End::Closed)),
-        Gateway::Silence | Gateway::SilenceAfterEnd | Gateway::Forget | Gateway::HungUp => (Vec::new(), None),
+        Gateway::Silence
+        | Gateway::SilenceUntilReset
+        | Gateway::SilenceAfterEnd
+        | Gateway::Forget
+        | Gateway::HungUp => (Vec::new(), None),
     };
     Answer { bytes, end }
 }

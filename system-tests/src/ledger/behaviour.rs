@@ -72,6 +72,8 @@ impl Opening {
 pub(super) enum Then {
     /// Waits for what the gateway does.
     Wait,
+    /// Waits for the gateway's answer, and sends data.
+    Use,
     /// Sends a FIN, and waits for what the gateway does.
     HalfClose,
     /// Closes its socket: a FIN, and a RST in answer to data.
@@ -120,6 +122,8 @@ pub(super) enum Gateway {
     Close,
     /// Does nothing until the client is done.
     Silence,
+    /// Does nothing until the client's RST.
+    SilenceUntilReset,
     /// Waits for the client's FIN, then does nothing until the client is done.
     SilenceAfterEnd,
     /// Waits for the client's FIN, then sends a RST.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +17,10 @@ use tokio::time::Instant;
 use super::behaviour::{Behaviour, Gateway, Opening, Port, Then};
 use super::connection::Connection;
 use super::generator::Generator;
-use super::hello::{AFTER_HELLO, Mark, RANDOM_END, Template};
+use super::hello::{AFTER_HELLO, Mark, RANDOM_END, SMALL_TEMPLATES, Template};
 use super::list::{Family, List, Place};
 use super::meetings::{Meeting, Meetings, Stage};
+use super::pace::Pace;
 use super::table::{BEHAVIOURS, SERVED, all_shares, choose};
 use super::{HTTP_REQUEST, Settings, answers};
 use crate::raw::End;
@@ -31,24 +33,32 @@ const SOURCE_RETRY: Duration = Duration::from_millis(20);
 const AFTER_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a connection may take. Retransmissions are within it.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// What a client sends that uses a connection: several segments.
+const MANY_BYTES: usize = 20_000;
 /// How long a client without a hello stays at most, in milliseconds.
 const MAX_IDLE: u32 = 200;
 
-/// Runs all clients in the calling thread's namespace, and gives their list.
-pub(super) fn run(settings: &Settings, meetings: &Arc<Meetings>) -> Result<List> {
+/// Runs all clients in the calling thread's namespace, at the pace of the observer's events, and gives their list.
+pub(super) fn run(settings: &Settings, meetings: &Arc<Meetings>, events: &Path) -> Result<List> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let shared = Rc::new(Shared {
         settings: settings.clone(),
         meetings: Arc::clone(meetings),
         templates: Template::all(),
         list: RefCell::new(List::new()),
+        pace: Pace::new(),
     });
     let tasks = LocalSet::new();
     for index in 0..settings.clients {
         let client = Client::new(Rc::clone(&shared), index);
         tasks.spawn_local(client.run());
     }
-    runtime.block_on(tasks);
+    runtime.block_on(async {
+        tokio::select! {
+            () = tasks => Ok(()),
+            result = shared.pace.follow(events) => result,
+        }
+    })?;
     let shared = Rc::into_inner(shared).context("a client is still there")?;
     Ok(shared.list.into_inner())
 }
@@ -59,9 +69,15 @@ struct Shared {
     meetings: Arc<Meetings>,
     templates: Vec<Template>,
     list: RefCell<List>,
+    pace: Pace,
 }
 
 impl Shared {
+    fn settle(&self, number: u64, took: Duration) {
+        self.list.borrow_mut().settle(number, took);
+        self.pace.settle();
+    }
+
     fn is_enough(&self) -> bool {
         self.list.borrow().entries.len() as u64 >= self.settings.handshakes
     }
@@ -99,6 +115,7 @@ impl Client {
 
     async fn run(mut self) {
         while !self.shared.is_enough() || self.forgotten.is_some() {
+            self.shared.pace.wait().await;
             let (line, place) = self.next();
             let behaviour = &BEHAVIOURS[line];
             if behaviour.opening.has_hello() {
@@ -169,21 +186,27 @@ impl Client {
         let began = Instant::now();
         let result = patiently(self.handshake_by(behaviour, place, hello)).await;
         self.shared.meetings.end(number);
-        let mut list = self.shared.list.borrow_mut();
         match result {
-            Ok(Some(seen)) => list.settle(number, seen.duration_since(began)),
+            Ok(Some(seen)) => self.shared.settle(number, seen.duration_since(began)),
             // It is settled when this client has connected again.
             Ok(None) => {}
-            Err(error) => list.astray.add(behaviour.name, || format!("{number} {place:?}: {error:#}")),
+            Err(error) => self
+                .shared
+                .list
+                .borrow_mut()
+                .astray
+                .add(behaviour.name, || format!("{number} {place:?}: {error:#}")),
         }
     }
 
     /// Enters the next handshake into the list.
     fn begin(&mut self, line: usize, place: Place) -> Hello {
         let shared = Rc::clone(&self.shared);
-        let template = self.generator.index(shared.templates.len());
-        let length = shared.templates[template].len();
         let behaviour = &BEHAVIOURS[line];
+        // A gateway that has hung up may reset the connection after the first of several segments.
+        let is_small = behaviour.gateway == Gateway::HungUp;
+        let template = self.generator.index(if is_small { SMALL_TEMPLATES } else { shared.templates.len() });
+        let length = shared.templates[template].len();
         let sent = if behaviour.opening.is_complete() {
             length
         } else {
@@ -219,7 +242,7 @@ impl Client {
         self.send(&connection, behaviour, &hello).await?;
         let meeting = &hello.meeting;
         match behaviour.then {
-            Then::Wait => return self.see(connection, behaviour, &hello).await.map(Some),
+            Then::Wait | Then::Use => return self.see(connection, behaviour, &hello).await.map(Some),
             Then::HalfClose => {
                 connection.finish()?;
                 return self.see(connection, behaviour, &hello).await.map(Some);
@@ -262,7 +285,7 @@ impl Client {
             }
         };
         if let Some(forgotten) = self.forgotten.take() {
-            self.shared.list.borrow_mut().settle(forgotten.number, forgotten.began.elapsed());
+            self.shared.settle(forgotten.number, forgotten.began.elapsed());
         }
         Connection::new(stream)
     }
@@ -331,6 +354,10 @@ impl Client {
         };
         let seen = Instant::now();
         meeting.advance(Stage::ClientDone);
+        if behaviour.then == Then::Use {
+            // The gateway may end the connection meanwhile.
+            connection.send(&[0x17; MANY_BYTES]).await.ok();
+        }
         if end != Some(End::Reset) {
             self.close(connection).await?;
         }

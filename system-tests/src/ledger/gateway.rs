@@ -21,7 +21,7 @@ use crate::captures::hello_retry_request;
 
 /// Connections that may wait for their acceptance.
 const BACKLOG: u32 = 4096;
-/// A late answer comes at least so late.
+/// What is late is at least so late.
 const MIN_LATE: Duration = Duration::from_millis(50);
 
 /// Serves all ports in the calling thread's namespace until `stop` is notified. Says by `ready` when it
@@ -86,7 +86,7 @@ async fn serve(stream: TcpStream, port: Port, meetings: &Meetings) -> Result<()>
     }
     let Some(meeting) = meetings.find(mark.number) else { return Ok(()) };
     let gateway = BEHAVIOURS[usize::from(mark.behaviour)].gateway;
-    if matches!(gateway, Gateway::Silence | Gateway::Forget) {
+    if matches!(gateway, Gateway::SilenceUntilReset | Gateway::Forget) {
         // No packet comes after the client has forgotten the connection.
         connection.acknowledge()?;
     }
@@ -137,11 +137,11 @@ async fn act(connection: Connection, gateway: Gateway, random: &Random, meeting:
             return connection.reset();
         }
         Gateway::Close => return Ok(()),
-        Gateway::Silence => meeting.reach(Stage::ClientDone).await,
+        Gateway::Silence => {}
+        Gateway::SilenceUntilReset => return connection.wait_reset().await,
         Gateway::SilenceAfterEnd => {
             connection.drain().await?;
             meeting.advance(Stage::Acted);
-            meeting.reach(Stage::ClientDone).await;
         }
         Gateway::ResetAfterEnd => {
             connection.drain().await?;
@@ -162,12 +162,26 @@ async fn act(connection: Connection, gateway: Gateway, random: &Random, meeting:
             return Ok(());
         }
     }
-    // The client closes first. Or it has forgotten the connection: it resets it when it uses the port again.
-    connection.drain().await?;
-    Ok(())
+    meeting.reach(Stage::ClientDone).await;
+    leave(connection, random).await
 }
 
-/// When a late answer comes.
+/// Ends a connection whose outcome is known: when the client does, or without waiting for it. A client that has forgotten
+/// the connection ends it when it uses its port again, and may get what this sends between its SYN and its next hello.
+async fn leave(connection: Connection, random: &Random) -> Result<()> {
+    match random[30] {
+        0..128 => {
+            connection.drain().await?;
+            Ok(())
+        }
+        byte => {
+            tokio::time::timeout(lateness(random), connection.drain()).await.ok();
+            if byte < 192 { Ok(()) } else { connection.reset() }
+        }
+    }
+}
+
+/// How late something comes.
 fn lateness(random: &Random) -> Duration {
     MIN_LATE + 2 * Duration::from_millis(random[31].into())
 }

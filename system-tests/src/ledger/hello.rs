@@ -14,6 +14,8 @@ pub(super) const RANDOM_END: usize = RANDOM_AT + 32;
 /// What a client sends after a hello that the gateway leaves unread: a `ChangeCipherSpec` of TLS 1.3's disguise.
 pub(super) const AFTER_HELLO: &[u8] = &[20, 3, 3, 0, 1, 1];
 
+/// How many of the first templates fit into a segment.
+pub(super) const SMALL_TEMPLATES: usize = 3;
 /// The name in hellos with SNI.
 const NAME: &str = "ledger.example";
 
@@ -103,6 +105,7 @@ mod tests {
         let random = mark.random(1);
         assert_eq!(Mark::of(&random), mark);
         assert_ne!(random, mark.random(2));
+        assert!(Template::all()[..SMALL_TEMPLATES].iter().all(|template| template.len() < 1_000));
         for template in Template::all() {
             let hello = template.with(&random);
             assert_eq!(hello.len(), template.len());

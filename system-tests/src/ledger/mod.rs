@@ -24,10 +24,11 @@ mod hello;
 mod list;
 mod meetings;
 mod network;
+mod pace;
 mod report;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
@@ -111,18 +112,19 @@ pub fn run(lab: &Lab, settings: &Settings) -> Result<Report> {
     let packets = settings.packets.as_deref().map(|path| network::capture(lab, path)).transpose()?;
 
     let start = Instant::now();
-    let list = connections(lab, settings)?;
+    let events = probe.service().stdout_path().to_owned();
+    let list = connections(lab, settings, &events)?;
     let metrics = wait_for_events(&probe, &list)?;
     let duration = start.elapsed();
     let kernel = network::count(lab)?;
     drop(packets);
     let code = probe.stop()?;
-    let balance = balance::balance(settings, &list, probe.service().stdout_path())?;
+    let balance = balance::balance(settings, &list, &events)?;
     Ok(Report::new(settings, &list, balance, &metrics, kernel, duration, code))
 }
 
 /// Runs gateway and clients, and gives the clients' list.
-fn connections(lab: &Lab, settings: &Settings) -> Result<List> {
+fn connections(lab: &Lab, settings: &Settings, events: &Path) -> Result<List> {
     let meetings = Arc::new(Meetings::default());
     let (stop, (ready, is_ready)) = (Notify::new(), mpsc::channel());
     thread::scope(|scope| {
@@ -136,7 +138,7 @@ fn connections(lab: &Lab, settings: &Settings) -> Result<List> {
             Ok(()) => lab.client.run_in_thread(|| {
                 // A hello and the RST after it take the same way.
                 stay_on_cpu(0)?;
-                client::run(settings, &meetings)
+                client::run(settings, &meetings, events)
             }),
             Err(_) => bail!("the gateway does not listen"),
         };

@@ -21,6 +21,14 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
     // The gateway decides.
     line("served", 3_000, Opening::Hello, Then::Wait, Gateway::ServerHello, Right::Outcome("server_hello")),
     line(
+        "served_and_used",
+        300,
+        Opening::Hello,
+        Then::Use,
+        Gateway::ServerHello,
+        Right::Outcome("server_hello"),
+    ),
+    line(
         "served_in_segments",
         800,
         Opening::Segments,
@@ -197,7 +205,14 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
     )
     .on(Port::Lossless),
     // The client forgets the connection.
-    line("forgotten", 150, Opening::Hello, Then::Forget, Gateway::Silence, Right::Outcome("reset_by_client")),
+    line(
+        "forgotten",
+        150,
+        Opening::Hello,
+        Then::Forget,
+        Gateway::SilenceUntilReset,
+        Right::Outcome("reset_by_client"),
+    ),
     line(
         "forgotten_by_both",
         100,
