@@ -245,12 +245,7 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
     if is_reset {
         entry = entry.with_closed(closed::RESET);
     }
-    if !before.has_spoken() {
-        // What the gateway says before the client has spoken is no answer to a hello. But it may hang up.
-        if has_ack && (is_reset || is_fin) {
-            entry = entry.with_closed(closed::GATEWAY);
-        }
-    } else {
+    if before.has_spoken() {
         if is_fin && !is_reset {
             entry = entry.with_closed(closed::GATEWAY);
         }
@@ -263,6 +258,9 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
                 entry.with_answer(packet.interface())
             };
         }
+    } else if has_ack && (is_reset || is_fin) {
+        // What the gateway says before the client has spoken is no answer to a hello. But it may hang up.
+        entry = entry.with_closed(closed::GATEWAY);
     }
     if entry != before {
         flow_table::store_at(bucket, held.way, entry);

@@ -4,7 +4,7 @@ use etherparse::{Ethernet2Header, IpHeaders, PacketBuilder, PacketBuilderStep, T
 use proptest::prelude::*;
 use sni_probe_common::counters::Counter;
 use sni_probe_common::event::{ANSWER_COPY, CLIENT_WINDOW, EventHeader, flags, kind, tcp_flags};
-use sni_probe_common::flow_table::{BUCKETS, MAX_ANSWERS, WAYS};
+use sni_probe_common::flow_table::MAX_ANSWERS;
 use sni_probe_common::userspace::{Datapath, Frame, Layer};
 
 const CLIENT: [u8; 4] = [10, 0, 0, 1];
@@ -354,42 +354,6 @@ fn a_new_syn_takes_the_flows_own_slot() {
         assert_eq!(probe.events.last().unwrap().0.isn, isn);
     }
     probe.assert_nothing_counted();
-}
-
-#[test]
-fn a_syn_flood_displaces_no_handshake() {
-    let mut probe = Probe::new();
-    probe.client(&syn());
-    probe.client(&hello());
-    for port in 1..=u16::MAX {
-        for last in [3, 4, 5, 6] {
-            let step = ethernet().ipv4([10, 0, 0, last], GATEWAY, 64);
-            probe.client(&finish(step, tcp(port, GATEWAY_PORT, 1, tcp_flags::SYN), &[]));
-        }
-    }
-    probe.gateway(&from_gateway(GATEWAY_ISN + 1, tcp_flags::RST, &[]));
-    assert_eq!(probe.kinds(), [kind::CLIENT_DATA, kind::GATEWAY_CLOSE]);
-    assert_eq!(probe.datapath.counter(Counter::HandshakeEvicted), 0);
-    assert!(probe.datapath.counter(Counter::OpenEvicted) > 0, "there are as many SYNs as slots");
-}
-
-#[test]
-fn handshakes_beyond_the_table_are_counted_as_displaced() {
-    let mut probe = Probe::new();
-    let flows = 500_000_u32;
-    for flow in 0..flows {
-        let [_, a, b, c] = flow.to_be_bytes();
-        let step = ethernet().ipv4([10, a, b, c], GATEWAY, 64);
-        probe.client(&finish(step, tcp(CLIENT_PORT, GATEWAY_PORT, 1, tcp_flags::ACK), HELLO));
-    }
-    assert_eq!(
-        probe.events.len(),
-        flows as usize,
-        "a hello starts its flow by itself, whatever it displaces"
-    );
-    let held = u64::from(flows) - probe.datapath.counter(Counter::HandshakeEvicted);
-    let slots = u64::from(BUCKETS) * WAYS as u64;
-    assert!((slots * 95 / 100..=slots).contains(&held), "{held} flows in {slots} slots");
 }
 
 #[test]
