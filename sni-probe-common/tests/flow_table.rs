@@ -38,31 +38,31 @@ impl Connection {
     }
 
     /// `offset` is from the ISN on: 1 is the first byte of the stream.
-    fn from_client(self, offset: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
+    fn by_client(self, offset: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
         let (seq, ack) = (self.isn.wrapping_add(offset), self.gateway_isn.wrapping_add(1));
         frame((self.client, self.port), (GATEWAY, GATEWAY_PORT), seq, ack, flags, payload)
     }
 
     /// The gateway acknowledges the client's stream up to `ack`, counted from the ISN.
-    fn from_gateway(self, offset: u32, ack: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
+    fn by_gateway(self, offset: u32, ack: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
         let (seq, ack) = (self.gateway_isn.wrapping_add(offset), self.isn.wrapping_add(ack));
         frame((GATEWAY, GATEWAY_PORT), (self.client, self.port), seq, ack, flags, payload)
     }
 
     fn syn(self) -> Vec<u8> {
-        self.from_client(0, SYN, &[])
+        self.by_client(0, SYN, &[])
     }
 
     fn hello(self) -> Vec<u8> {
-        self.from_client(1, ACK, HELLO)
+        self.by_client(1, ACK, HELLO)
     }
 
     fn reset(self) -> Vec<u8> {
-        self.from_gateway(1, 1 + HELLO_LEN, RST | ACK, &[])
+        self.by_gateway(1, 1 + HELLO_LEN, RST | ACK, &[])
     }
 
     fn server_hello(self) -> Vec<u8> {
-        self.from_gateway(1, 1 + HELLO_LEN, ACK, &server_hello())
+        self.by_gateway(1, 1 + HELLO_LEN, ACK, &server_hello())
     }
 }
 
@@ -124,8 +124,8 @@ fn a_hello_after_a_challenge_ack_is_seen() {
     let old = Connection { isn: 0xf000_0000, ..connection };
     let mut probe = Probe::new();
     probe.see(&connection.syn());
-    probe.see(&old.from_gateway(77, 1, ACK, &[]));
-    probe.see(&old.from_client(1, RST, &[]));
+    probe.see(&old.by_gateway(77, 1, ACK, &[]));
+    probe.see(&old.by_client(1, RST, &[]));
     probe.see(&connection.syn()).see(&connection.hello()).see(&connection.reset());
     assert_eq!(probe.kinds(), REFUSED);
     assert!(probe.is_first(0));
@@ -140,8 +140,8 @@ fn a_hello_after_a_challenge_ack_to_a_followed_connection_is_seen() {
     let mut probe = Probe::new();
     probe.see(&old.syn()).see(&old.hello());
     probe.see(&new.syn());
-    probe.see(&old.from_gateway(1, 1 + HELLO_LEN, ACK, &[]));
-    probe.see(&old.from_client(1 + HELLO_LEN, RST, &[]));
+    probe.see(&old.by_gateway(1, 1 + HELLO_LEN, ACK, &[]));
+    probe.see(&old.by_client(1 + HELLO_LEN, RST, &[]));
     probe.see(&new.syn()).see(&new.hello()).see(&new.reset());
     let expected = [kind::CLIENT_DATA, kind::CLIENT_CLOSE, kind::CLIENT_DATA, kind::GATEWAY_CLOSE];
     assert_eq!(probe.kinds(), expected);
@@ -154,13 +154,13 @@ fn late_packets_of_an_earlier_connection_change_nothing() {
     let connection = Connection::new(1, 1_000);
     let old = Connection { isn: 0x4000_0000, gateway_isn: 0x7000_0000, ..connection };
     let late = [
-        old.from_gateway(1, 15, RST, &[]),
-        old.from_gateway(1, 15, RST | ACK, &[]),
-        old.from_gateway(1, 15, FIN | ACK, &[]),
+        old.by_gateway(1, 15, RST, &[]),
+        old.by_gateway(1, 15, RST | ACK, &[]),
+        old.by_gateway(1, 15, FIN | ACK, &[]),
         old.server_hello(),
-        old.from_client(15, RST, &[]),
-        old.from_client(15, FIN | ACK, &[]),
-        old.from_client(15, ACK, b"text"),
+        old.by_client(15, RST, &[]),
+        old.by_client(15, FIN | ACK, &[]),
+        old.by_client(15, ACK, b"text"),
     ];
     for packet in late {
         let mut probe = Probe::new();
@@ -192,7 +192,7 @@ fn a_syn_with_another_number_waits_for_the_answer() {
 #[test]
 fn the_same_number_again_is_another_connection_once_the_first_is_over() {
     let connection = Connection::new(1, 6_510);
-    let closed_by_gateway = connection.from_gateway(1, 15, FIN | ACK, &[]);
+    let closed_by_gateway = connection.by_gateway(1, 15, FIN | ACK, &[]);
     for end in [connection.reset(), connection.server_hello(), closed_by_gateway] {
         let mut probe = Probe::new();
         for _ in 0..10 {
@@ -210,7 +210,7 @@ fn the_same_syn_during_a_handshake_loses_no_answer() {
     let connection = Connection::new(1, 1_000);
     let mut probe = Probe::new();
     probe.see(&connection.syn()).see(&connection.hello()).see(&connection.syn());
-    probe.see(&connection.from_gateway(1, 15, ACK, b"?"));
+    probe.see(&connection.by_gateway(1, 15, ACK, b"?"));
     probe.see(&connection.hello()).see(&connection.server_hello());
     let expected = [kind::CLIENT_DATA, kind::GATEWAY_DATA, kind::CLIENT_DATA, kind::GATEWAY_DATA];
     assert_eq!(probe.kinds(), expected);
@@ -230,7 +230,7 @@ fn a_gateway_that_hangs_up_before_the_hello() {
     for flags in [FIN | ACK, RST | ACK] {
         let connection = Connection::new(1, 1_000);
         let mut probe = Probe::new();
-        probe.see(&connection.syn()).see(&connection.from_gateway(1, 1, flags, &[]));
+        probe.see(&connection.syn()).see(&connection.by_gateway(1, 1, flags, &[]));
         probe.see(&connection.hello());
         assert_eq!(probe.kinds(), [kind::CLIENT_DATA]);
         let closed = flags::GATEWAY_CLOSED;
@@ -243,7 +243,7 @@ fn a_half_close_is_kept_and_the_answer_seen() {
     let connection = Connection::new(1, 1_000);
     let mut probe = Probe::new();
     // The FIN overtakes the hello.
-    probe.see(&connection.syn()).see(&connection.from_client(15, FIN | ACK, &[])).see(&connection.hello());
+    probe.see(&connection.syn()).see(&connection.by_client(15, FIN | ACK, &[])).see(&connection.hello());
     assert_eq!(probe.events[0].flags, flags::ISN_KNOWN | flags::FIRST | flags::CLIENT_CLOSED);
     probe.see(&connection.server_hello());
     assert_eq!(probe.kinds(), [kind::CLIENT_DATA, kind::GATEWAY_DATA]);
@@ -255,10 +255,10 @@ fn text_in_a_reset_is_no_data() {
     let connection = Connection::new(1, 1_000);
     let mut probe = Probe::new();
     probe.see(&connection.syn());
-    probe.see(&connection.from_client(1, RST | ACK, b"BIG-IP: [0x2b] monitor"));
+    probe.see(&connection.by_client(1, RST | ACK, b"BIG-IP: [0x2b] monitor"));
     assert_eq!(probe.kinds(), []);
     probe.see(&connection.syn()).see(&connection.hello());
-    probe.see(&connection.from_gateway(1, 15, RST | ACK, b"BIG-IP: [0x2b] monitor"));
+    probe.see(&connection.by_gateway(1, 15, RST | ACK, b"BIG-IP: [0x2b] monitor"));
     assert_eq!(probe.kinds(), REFUSED);
     assert_eq!(probe.events[1].data_len, 0);
 }
@@ -268,7 +268,7 @@ fn a_syn_with_an_end_opens_nothing() {
     for flags in [SYN | RST, SYN | FIN] {
         let connection = Connection::new(1, 1_000);
         let mut probe = Probe::new();
-        probe.see(&connection.from_client(0, flags, HELLO)).see(&connection.from_client(1, ACK, b"no hello"));
+        probe.see(&connection.by_client(0, flags, HELLO)).see(&connection.by_client(1, ACK, b"no hello"));
         assert_eq!(probe.kinds(), []);
     }
 }
@@ -280,10 +280,10 @@ fn the_end_is_seen_after_many_answers_as_well() {
         let mut probe = Probe::new();
         probe.see(&connection.syn()).see(&connection.hello());
         for offset in 1..=40 {
-            probe.see(&connection.from_gateway(offset, 15, ACK, b"x"));
+            probe.see(&connection.by_gateway(offset, 15, ACK, b"x"));
         }
         assert_eq!(probe.events.len(), 1 + usize::from(MAX_ANSWERS));
-        probe.see(&connection.from_gateway(41, 15, end, b"x"));
+        probe.see(&connection.by_gateway(41, 15, end, b"x"));
         assert_eq!(probe.kinds().last(), Some(&last));
     }
 }
@@ -298,7 +298,7 @@ fn a_packet_on_two_interfaces_counts_once() {
     for offset in 1..u32::from(MAX_ANSWERS) {
         for ifindex in [2, 7] {
             probe.ifindex = ifindex;
-            probe.see(&connection.from_gateway(offset, 15, ACK, b"x"));
+            probe.see(&connection.by_gateway(offset, 15, ACK, b"x"));
         }
     }
     let answers = probe.events.iter().filter(|header| header.kind == kind::GATEWAY_DATA);
@@ -343,7 +343,7 @@ fn ten_thousand_at_once_in_a_table_of_connections_that_are_over() {
     type End = fn(Connection) -> Option<Vec<u8>>;
     let ends: [End; 4] = [
         |connection| Some(connection.reset()),
-        |connection| Some(connection.from_gateway(1, 15, FIN | ACK, &[])),
+        |connection| Some(connection.by_gateway(1, 15, FIN | ACK, &[])),
         |connection| Some(connection.server_hello()),
         // Never answered: only its age ends it.
         |_| None,

@@ -65,7 +65,9 @@ pub enum LoadError {
 pub enum Remedy {
     /// The process lacks `CAP_PERFMON`. With it the verifier does not look at what a processor may do by speculation,
     /// and allows more.
-    #[error("grant CAP_PERFMON, with which the verifier allows more, or use packet sockets (--capture af-packet)")]
+    #[error(
+        "grant CAP_PERFMON, with which the verifier allows more, or use packet sockets (--capture af-packet)"
+    )]
     Perfmon,
     /// The verifier allows this process all that it allows to any.
     #[error("use packet sockets (--capture af-packet)")]
@@ -231,9 +233,7 @@ impl LoadError {
     fn from_io(error: io::Error) -> Self {
         match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
             // Before 5.11 maps are charged to RLIMIT_MEMLOCK, and the kernel says EPERM as for a missing capability.
-            Some(rustix::io::Errno::PERM) if preflight::locked_memory_is_limited() => {
-                Self::LockedMemory
-            }
+            Some(rustix::io::Errno::PERM) if preflight::locked_memory_is_limited() => Self::LockedMemory,
             Some(rustix::io::Errno::PERM | rustix::io::Errno::ACCESS) => Self::Refused(error),
             _ => Self::Other(one_line(&error)),
         }

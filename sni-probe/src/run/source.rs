@@ -520,8 +520,11 @@ mod tests {
 
     #[test]
     fn packet_sockets_take_over_where_the_machine_refuses() {
-        let rejected =
-            |remedy| LoadError::Verifier { program: CLIENT_TO_GATEWAY, reason: "R0 !read_ok".to_owned(), remedy };
+        let rejected = |remedy| LoadError::Verifier {
+            program: CLIENT_TO_GATEWAY,
+            reason: "R0 !read_ok".to_owned(),
+            remedy,
+        };
         let refused = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
         let about_this_machine = [
             LoadError::NoObject,
