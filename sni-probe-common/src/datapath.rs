@@ -100,7 +100,6 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
         Found::Nothing if !is_syn && !starts_like_a_client(packet, &segment)? => return Ok(None),
         found => found,
     };
-    forget_headers(packet, &mut segment);
 
     let mut flags = 0;
     let held = match found {
@@ -144,11 +143,11 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
     };
     // The ways to an entry meet.
     let entry = Entry(packet.forget(held.entry.0 as usize) as u64);
-    let flags = packet.forget(flags as usize) as u8;
     flow_table::store_at(bucket, held.way, entry);
     if is_syn && segment.payload_len == 0 {
         return Ok(None);
     }
+    let flags = forget_headers(packet, &mut segment, flags as usize) as u8;
 
     // TCP fast open (RFC 7413): the SYN carries data, which follows the number that SYN takes.
     if is_syn {
@@ -238,8 +237,8 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
     };
     let found = flow_table::find(bucket, hash, &owner);
     let Found::Followed(held) = found else { return Ok(None) };
-    forget_headers(packet, &mut segment);
-    let before = held.entry;
+    forget_headers(packet, &mut segment, 0);
+    let before = Entry(packet.forget(held.entry.0 as usize) as u64);
     let mut entry = before;
     let mut data_len = 0;
     if is_reset {
@@ -297,10 +296,12 @@ fn forget_lengths<P: Packet>(packet: &P, segment: &mut Segment) {
     segment.payload_len = packet.forget(segment.payload_len);
 }
 
-/// As [`forget_lengths`], with what only an event needs.
+/// As [`forget_lengths`], with what only an event needs, and another number of 16 bits, which it returns.
 #[inline(always)]
-fn forget_headers<P: Packet>(packet: &P, segment: &mut Segment) {
-    segment.flow.header = packet.forget(segment.flow.header);
+fn forget_headers<P: Packet>(packet: &P, segment: &mut Segment, number: usize) -> usize {
+    let both = packet.forget(segment.flow.header << 16 | number);
+    segment.flow.header = both >> 16;
+    both & 0xffff
 }
 
 #[inline(always)]

@@ -354,7 +354,6 @@ pub fn find<B: Bucket>(bucket: B, hash: FlowHash, owner: &Owner) -> Found {
         if entry.stage() > stage::DONE {
             let range = if entry.has_spoken() { owner.spoken } else { owner.open };
             if range.contains(owner.number, entry.isn()) {
-                let entry = Entry(bucket.forget(entry.0));
                 return Found::Followed(Held { way: bucket.forget(way as u64), entry });
             }
         } else if entry == Entry::done(hash) {
