@@ -25,11 +25,13 @@ pub enum Counter {
     /// A connection whose client had not spoken lost its slot to another flow. A ClientHello of it is
     /// seen all the same; first bytes that do not look like one will be missed.
     OpenSlotDisplaced = 8,
+    /// An IPv6 packet with an IPv4-mapped address.
+    SkippedMappedAddress = 9,
 }
 
 impl Counter {
     /// Every counter, in the order of its index.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SkippedFragment,
         Self::SkippedExtensionHeaders,
         Self::SkippedVlanTags,
@@ -39,6 +41,7 @@ impl Counter {
         Self::LostCopyFailed,
         Self::SlotDisplaced,
         Self::OpenSlotDisplaced,
+        Self::SkippedMappedAddress,
     ];
 
     /// Index into the array of counters.

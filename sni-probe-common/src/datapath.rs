@@ -57,7 +57,7 @@ pub fn gateway_to_client<P: Packet, F: Flows, S: Sink>(packet: &P, flows: &F, si
 #[inline(always)]
 fn report<P: Packet, S: Sink>(packet: &P, draft: Result<Option<Draft>, Rejected>, sink: &mut S) {
     let emitted = match draft {
-        Ok(Some(draft)) => draft.emit(packet, sink).map_err(Rejected::from),
+        Ok(Some(draft)) => draft.emit(packet, sink),
         Ok(None) => Ok(()),
         Err(rejected) => Err(rejected),
     };
@@ -327,14 +327,18 @@ struct Draft {
 
 impl Draft {
     #[inline(always)]
-    fn emit<P: Packet, S: Sink>(&self, packet: &P, sink: &mut S) -> Result<(), Unreadable> {
+    fn emit<P: Packet, S: Sink>(&self, packet: &P, sink: &mut S) -> Result<(), Rejected> {
         let Self { segment, .. } = self;
         let (source, destination) = if packet.forget(segment.version as usize) == IpVersion::V4 as usize {
             let (source, destination) = segment.flow.addresses;
             (ipv4_mapped(source), ipv4_mapped(destination))
         } else {
             let addresses = segment::ipv6_addresses(packet, packet.forget(segment.network))?;
-            let [source, destination]: [[u8; 16]; 2] = bytemuck::cast(addresses);
+            let addresses: [[u8; 16]; 2] = bytemuck::cast(addresses);
+            if segment::has_mapped_address(addresses) {
+                return Err(Rejected::Skipped(Counter::SkippedMappedAddress));
+            }
+            let [source, destination] = addresses;
             (source, destination)
         };
         let (source_port, destination_port) = ((segment.ports >> 16) as u16, segment.ports as u16);

@@ -111,6 +111,12 @@ impl Packet for Skb<'_> {
     }
 
     #[inline(always)]
+    fn has_tag_apart(&self) -> bool {
+        // SAFETY: as in `ifindex`.
+        unsafe { (*self.ctx.skb.skb).vlan_present != 0 }
+    }
+
+    #[inline(always)]
     fn forget(&self, value: usize) -> usize {
         crate::forget(value)
     }
