@@ -1,7 +1,7 @@
 //! A flow before it has a hello: its bytes, and where in them a hello may begin.
 
 use sni_probe_common::event::Event;
-use sni_probe_common::slot::MAX_ANSWERS;
+use sni_probe_common::flow_table::MAX_ANSWERS;
 
 use super::state::{Awaiting, Before, Context, Sighting, Start, State};
 use crate::assembler::{Assembler, MAX_STREAM_BYTES, stream_offset};
