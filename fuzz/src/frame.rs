@@ -70,13 +70,8 @@ pub fn frame(bytes: &[u8]) {
             whole.len() * usize::from(control >> control::PART_SHIFT) / 32
         };
         let time_ns = milliseconds(time).0;
-        let mut frame = Frame {
-            layer: Layer::Ethernet,
-            bytes: &whole[..captured],
-            wire_len: whole.len(),
-            time_ns,
-            ifindex: number,
-        };
+        let mut frame =
+            Frame { wire_len: whole.len(), ifindex: number, ..Frame::new(&whole[..captured], time_ns) };
         if let Some(link) = link {
             let captured =
                 FrameBytes { bytes: frame.bytes, wire_len: frame.wire_len, number: number.into(), time_ns };

@@ -66,7 +66,7 @@ pub fn gateway_to_client<P: Packet, F: Flows, S: Sink>(packet: &P, flows: &F, si
 #[inline(always)]
 fn report<P: Packet, S: Sink>(packet: &P, draft: Result<Option<Draft>, Rejected>, sink: &mut S) {
     let emitted = match draft {
-        Ok(Some(draft)) => draft.emit(packet, sink).map_err(Rejected::from),
+        Ok(Some(draft)) => draft.emit(packet, sink),
         Ok(None) => Ok(()),
         Err(rejected) => Err(rejected),
     };
@@ -477,14 +477,18 @@ struct Draft {
 
 impl Draft {
     #[inline(always)]
-    fn emit<P: Packet, S: Sink>(&self, packet: &P, sink: &mut S) -> Result<(), Unreadable> {
+    fn emit<P: Packet, S: Sink>(&self, packet: &P, sink: &mut S) -> Result<(), Rejected> {
         let Self { segment, .. } = self;
         let (source, destination) = if segment.flow.header & 1 == 0 {
             let (source, destination) = segment.flow.addresses;
             (ipv4_mapped(source), ipv4_mapped(destination))
         } else {
             let addresses = segment::ipv6_addresses(packet, segment.flow.header >> 1)?;
-            let [source, destination]: [[u8; 16]; 2] = bytemuck::cast(addresses);
+            let addresses: [[u8; 16]; 2] = bytemuck::cast(addresses);
+            if segment::has_mapped_address(addresses) {
+                return Err(Rejected::Skipped(Counter::SkippedMappedAddress));
+            }
+            let [source, destination] = addresses;
             (source, destination)
         };
         let (source_port, destination_port) = ((segment.ports >> 16) as u16, segment.ports as u16);

@@ -485,7 +485,7 @@ fn of_a_frame_cut_short_what_is_there() {
     let whole = hello();
     let mut probe = Probe::new();
     let bytes = &whole[..60];
-    let cut = Frame { layer: Layer::Ethernet, bytes, wire_len: whole.len(), time_ns: 0, ifindex: 0 };
+    let cut = Frame { wire_len: whole.len(), ..Frame::new(bytes, 0) };
     let mut seen = 0;
     probe.datapath.client_to_gateway(&cut, |event| {
         assert_eq!(event.data, &whole[54..60]);
@@ -502,13 +502,13 @@ fn the_same_from_the_ip_header_on() {
     let whole = hello();
     let mut seen = Vec::new();
     for (layer, bytes) in [(Layer::Ethernet, &whole[..]), (Layer::Ip, &whole[14..])] {
-        let frame = Frame { layer, bytes, wire_len: bytes.len(), time_ns: 0, ifindex: 0 };
+        let frame = Frame { layer, ..Frame::new(bytes, 0) };
         let mut probe = Probe::new();
         probe.datapath.client_to_gateway(&frame, |event| seen.push((event.header, event.data.to_vec())));
     }
     assert_eq!(seen.len(), 2);
     assert_eq!(seen[0], seen[1]);
-    let neither = Frame { layer: Layer::Ip, bytes: &whole, wire_len: whole.len(), time_ns: 0, ifindex: 0 };
+    let neither = Frame { layer: Layer::Ip, ..Frame::new(&whole, 0) };
     Probe::new().datapath.client_to_gateway(&neither, |_| panic!("no event"));
 }
 

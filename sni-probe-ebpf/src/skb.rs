@@ -134,6 +134,12 @@ impl Packet for Skb<'_> {
     }
 
     #[inline(always)]
+    fn has_tag_apart(&self) -> bool {
+        // SAFETY: as in `ifindex`.
+        unsafe { (*self.ctx.skb.skb).vlan_present != 0 }
+    }
+
+    #[inline(always)]
     fn is_for_other_host(&self) -> bool {
         /// `linux/if_packet.h`.
         const PACKET_OTHERHOST: u32 = 3;
