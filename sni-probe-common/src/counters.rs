@@ -1,4 +1,4 @@
-//! What the datapath passes over or loses, counted by reason in one per-CPU array.
+//! What the datapath skips or misses, counted by reason in one per-CPU array.
 
 /// Why a packet that may have belonged to a gateway was passed over, or an event was lost.
 ///
@@ -20,16 +20,21 @@ pub enum Counter {
     LostRingFull = 5,
     /// Payload bytes could not be copied into the event, which was therefore discarded.
     LostCopyFailed = 6,
-    /// A handshake under way lost its slot to another flow: its outcome will be missed.
-    SlotDisplaced = 7,
-    /// A connection whose client had not spoken lost its slot to another flow. A ClientHello of it is
-    /// seen all the same; first bytes that do not look like one will be missed.
-    OpenSlotDisplaced = 8,
+    /// A handshake under way lost its flow table entry to another flow: its outcome will be missed.
+    HandshakeEvicted = 7,
+    /// A connection whose client had not spoken lost its flow table entry to another flow, or got none. A ClientHello of
+    /// it is seen all the same; first bytes that do not look like one will be missed.
+    OpenEvicted = 8,
+    /// A connection that was first seen in mid stream lost its flow table entry to another flow, or got none: its
+    /// outcome will be missed.
+    MidStreamEvicted = 9,
+    /// A frame for another host's MAC address that would have opened a connection.
+    SkippedOtherHost = 10,
 }
 
 impl Counter {
     /// Every counter, in the order of its index.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::SkippedFragment,
         Self::SkippedExtensionHeaders,
         Self::SkippedVlanTags,
@@ -37,8 +42,10 @@ impl Counter {
         Self::SkippedUnreadable,
         Self::LostRingFull,
         Self::LostCopyFailed,
-        Self::SlotDisplaced,
-        Self::OpenSlotDisplaced,
+        Self::HandshakeEvicted,
+        Self::OpenEvicted,
+        Self::MidStreamEvicted,
+        Self::SkippedOtherHost,
     ];
 
     /// Index into the array of counters.

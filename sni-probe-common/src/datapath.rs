@@ -1,24 +1,28 @@
 //! From a packet to an event: the one piece of code that both the TC programs and user space run.
 //!
 //! ```text
-//! packet ─▶ gateway port? ─▶ SYN: open a slot
+//! packet ─▶ gateway port? ─▶ SYN: open an entry of the flow table
 //!                        ├─▶ nothing to say (pure ACK): done
-//!                        └─▶ slot ─▶ handshake under way? ─▶ copy ─▶ Event
-//!                               └─▶ none, but starts like a ClientHello: open a slot, copy ─▶ Event
+//!                        └─▶ entry ─▶ handshake under way? ─▶ copy ─▶ Event
+//!                               └─▶ none, but starts like a ClientHello: open an entry, copy ─▶ Event
 //! ```
 //!
 //! [`client_to_gateway`] looks only at packets whose destination is a gateway port,
 //! [`gateway_to_client`] only at those whose source is one, so that the gateway's own outbound TLS is
 //! never counted. Neither decides what a packet means; that is the core's part.
 
+use crate::answer;
 use crate::counters::Counter;
 use crate::event::{ANSWER_COPY, CLIENT_WINDOW, EventHeader, flags, kind, tcp_flags};
+use crate::flow_table::{
+    self, Bucket, Entry, FlowHash, Found, Held, MAX_ANSWERS, Owner, Range, WAYS, closed, stage,
+};
 use crate::segment::{self, Interest, segment};
-use crate::slot::{self, Bucket, FlowHash, Inserted, MAX_ANSWERS, Slot, stage};
+use crate::seq::SeqNumber;
 use crate::tunnel::Tunnels;
 use crate::wire::{IpVersion, Packet, Read, Rejected, Unreadable};
 
-/// Which connections are a gateway's, and where their slots live.
+/// Which connections are a gateway's, and where their entries live.
 pub trait Flows {
     /// Whether a gateway listens on `port`.
     fn is_gateway_port(&self, port: u16) -> bool;
@@ -28,6 +32,11 @@ pub trait Flows {
     fn tunnels(&self) -> Tunnels;
     /// The bucket of a flow. `None` only where the table is smaller than it says.
     fn bucket(&self, hash: FlowHash) -> Option<impl Bucket>;
+    /// The epoch in which the packet comes, for the age of entries: see [`epoch_length`](flow_table::epoch_length).
+    fn epoch<P: Packet>(&self, packet: &P) -> u8;
+    /// Whether frames for other hosts (see [`Packet::is_for_other_host`]) belong to this gateway on the interface: on a
+    /// bridge port, the host's end of a pod's veth, a mirror port.
+    fn counts_other_hosts(&self, ifindex: u32) -> bool;
 }
 
 /// Where events and counts go.
@@ -75,58 +84,137 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
     let Some(mut segment) = segment(packet, &Seen { flows, sender: Sender::Client })? else {
         return Ok(None);
     };
-    let tag = segment.flow.hash.tag();
     forget_lengths(packet, &mut segment);
-    let Some(bucket) = flows.bucket(segment.flow.hash) else { return Ok(None) };
+    let hash = segment.flow.hash;
+    let Some(bucket) = flows.bucket(hash) else { return Ok(None) };
     let is_syn = segment.flags & tcp_flags::SYN != 0;
-    let held = if is_syn { None } else { slot::find(bucket, tag) };
-    let mut seq = segment.seq;
-
-    let (isn, flags) = if let Some(held) = held {
-        let stage = held.slot.stage();
-        if stage == stage::DONE {
-            return Ok(None);
-        }
-        let isn = held.slot.isn();
-        let is_data = segment.payload_len != 0 && stream_offset(seq, isn) < CLIENT_WINDOW;
-        if segment.flags & tcp_flags::RST != 0 {
-            held.set(stage::DONE, 0);
-        } else if is_data && stage == stage::OPEN {
-            held.set(stage::HANDSHAKE, 0);
-        }
-        let is_close = stage != stage::OPEN && closes(&segment);
-        if !is_data && !is_close {
-            return Ok(None);
-        }
-        (isn, isn_flags(stage))
+    let mut seq = SeqNumber(segment.seq);
+    let owner = if is_syn {
+        Owner { number: seq, open: SAME, spoken: SAME }
     } else {
-        let (isn, stage) = if is_syn {
-            // TCP fast open (RFC 7413): the SYN carries data, which follows the number that SYN takes.
-            let stage = if segment.payload_len == 0 { stage::OPEN } else { stage::HANDSHAKE };
-            seq = seq.wrapping_add(1);
-            (segment.seq, stage)
-        } else if starts_like_a_client(packet, &segment)? {
-            (seq.wrapping_sub(1), stage::MID_STREAM)
-        } else {
-            return Ok(None);
-        };
-        match slot::insert(bucket, Slot::new(tag, stage, 0, isn)) {
-            Inserted::Anew => {}
-            Inserted::InPlaceOf(counter) => sink.count(counter),
-            // A SYN that is repeated after the client has spoken: the handshake under way goes on.
-            Inserted::Not => return Ok(None),
-        }
-        if segment.payload_len == 0 {
-            return Ok(None);
-        }
-        (isn, isn_flags(stage))
+        Owner { number: seq, open: FROM_CLIENT, spoken: NEAR }
     };
-    // Payload behind the window that carries FIN or RST: only the close is of interest.
-    let offset = stream_offset(seq, isn);
-    let room = CLIENT_WINDOW.saturating_sub(offset);
+    let found = flow_table::find(bucket, hash, &owner);
+    let found = match found {
+        Found::Done if !is_syn => return Ok(None),
+        Found::Nothing if !is_syn && !starts_like_a_client(packet, &segment)? => return Ok(None),
+        found => found,
+    };
+    forget_headers(packet, &mut segment);
+
+    let mut flags = 0;
+    let held = match found {
+        Found::Followed(held) => {
+            let entry = if is_syn {
+                again(held.entry, flows.epoch(packet), segment.payload_len, &mut flags)
+            } else {
+                go_on(packet, flows, held.entry, &segment, &mut flags)
+            };
+            Held { entry, ..held }
+        }
+        // (The entry of a connection before is one of those that may be taken.)
+        Found::Done | Found::Nothing => {
+            if packet.is_for_other_host() && !flows.counts_other_hosts(packet.ifindex()) {
+                return Err(Rejected::Skipped(Counter::SkippedOtherHost));
+            }
+            let (isn, stage) = if !is_syn {
+                (seq.minus(1), stage::MID_STREAM)
+            } else if segment.payload_len == 0 {
+                (seq, stage::OPEN)
+            } else {
+                (seq, stage::HANDSHAKE)
+            };
+            flags = if is_syn { flags::FIRST } else { 0 };
+            let epoch = flows.epoch(packet);
+            let entry = Entry::new(hash, stage, epoch, isn);
+            let way = match flow_table::make_room(bucket, hash, entry, epoch) {
+                Some((way, None)) => way,
+                Some((way, Some(counter))) => {
+                    sink.count(counter);
+                    way
+                }
+                None => {
+                    sink.count(if is_syn { Counter::OpenEvicted } else { Counter::MidStreamEvicted });
+                    flags |= flags::UNFOLLOWED;
+                    WAYS as u64
+                }
+            };
+            Held { way, entry }
+        }
+    };
+    // The ways to an entry meet.
+    let entry = Entry(packet.forget(held.entry.0 as usize) as u64);
+    let flags = packet.forget(flags as usize) as u8;
+    flow_table::store_at(bucket, held.way, entry);
+    if is_syn && segment.payload_len == 0 {
+        return Ok(None);
+    }
+
+    // TCP fast open (RFC 7413): the SYN carries data, which follows the number that SYN takes.
+    if is_syn {
+        seq = seq.plus(1);
+    }
+    // A RST carries no data, whatever it carries (RFC 9293, section 3.10.7.4); nor do bytes beyond the window count.
+    let is_reset = segment.flags & tcp_flags::RST != 0;
+    let room = if is_reset { 0 } else { CLIENT_WINDOW.saturating_sub(stream_offset(seq, entry.isn())) };
     let data_len = (segment.payload_len as u32).min(room);
+    if data_len == 0 && (!entry.has_spoken() || !closes(&segment)) {
+        return Ok(None);
+    }
     let kind = if data_len == 0 { kind::CLIENT_CLOSE } else { kind::CLIENT_DATA };
-    Ok(Some(Draft { segment, sender: Sender::Client, kind, seq, isn, flags, data_len }))
+    let flags = flags | isn_flags(entry);
+    Ok(Some(Draft { segment, sender: Sender::Client, kind, seq, isn: entry.isn(), flags, data_len }))
+}
+
+/// The entry after a SYN of a connection that is followed: opened again, unless the client has spoken and nothing has
+/// ended.
+#[inline(always)]
+fn again(entry: Entry, epoch: u8, payload_len: usize, flags: &mut u8) -> Entry {
+    if entry.has_spoken() && !entry.is_over(epoch) {
+        entry.with_stage(stage::REOPENED)
+    } else if payload_len == 0 {
+        entry.opened(epoch)
+    } else {
+        *flags = flags::FIRST;
+        entry.opened(epoch).with_stage(stage::HANDSHAKE)
+    }
+}
+
+/// The entry after another packet of a client whose connection is followed.
+#[inline(always)]
+fn go_on<P: Packet, F: Flows>(
+    packet: &P,
+    flows: &F,
+    before: Entry,
+    segment: &Segment,
+    event_flags: &mut u8,
+) -> Entry {
+    let flags = segment.flags;
+    if flags & tcp_flags::RST != 0 {
+        return before.with_closed(closed::RESET);
+    }
+    let mut entry = before;
+    if segment.payload_len != 0 && stream_offset(SeqNumber(segment.seq), before.isn()) < CLIENT_WINDOW {
+        let was_closed = before.closed();
+        if was_closed & closed::CLIENT != 0 {
+            *event_flags |= flags::CLIENT_CLOSED;
+        }
+        let is_first = matches!(before.stage(), stage::OPEN | stage::REOPENED);
+        if is_first {
+            *event_flags |= flags::FIRST;
+            if was_closed & closed::GATEWAY != 0 {
+                *event_flags |= flags::GATEWAY_CLOSED;
+            }
+            entry = entry.with_stage(stage::HANDSHAKE);
+        }
+        if is_first || was_closed & closed::RESET != 0 {
+            entry = entry.renewed(flows.epoch(packet));
+        }
+    }
+    if flags & tcp_flags::FIN != 0 {
+        entry = entry.with_closed(closed::CLIENT);
+    }
+    entry
 }
 
 #[inline(always)]
@@ -135,28 +223,73 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
         return Ok(None);
     };
     forget_lengths(packet, &mut segment);
-    let Some(bucket) = flows.bucket(segment.flow.hash) else { return Ok(None) };
-    let Some(held) = slot::find(bucket, segment.flow.hash.tag()) else { return Ok(None) };
-    let stage = held.slot.stage();
-    if stage == stage::DONE {
+    let hash = segment.flow.hash;
+    let Some(bucket) = flows.bucket(hash) else { return Ok(None) };
+    let ack = SeqNumber(segment.ack);
+    let has_ack = segment.flags & tcp_flags::ACK != 0;
+    let is_reset = segment.flags & tcp_flags::RST != 0;
+    let is_fin = segment.flags & tcp_flags::FIN != 0;
+    // Only a RST may come without an acknowledgement, and then it may be of any connection.
+    let owner = if has_ack {
+        Owner { number: ack, open: ACKNOWLEDGED, spoken: NEAR }
+    } else {
+        let all = if is_reset { Range::ALL } else { Range::NONE };
+        Owner { number: ack, open: all, spoken: all }
+    };
+    let found = flow_table::find(bucket, hash, &owner);
+    let Found::Followed(held) = found else { return Ok(None) };
+    forget_headers(packet, &mut segment);
+    let before = held.entry;
+    let mut entry = before;
+    let mut data_len = 0;
+    if is_reset {
+        entry = entry.with_closed(closed::RESET);
+    }
+    if !before.has_spoken() {
+        // What the gateway says before the client has spoken is no answer to a hello. But it may hang up.
+        if has_ack && (is_reset || is_fin) {
+            entry = entry.with_closed(closed::GATEWAY);
+        }
+    } else {
+        if is_fin && !is_reset {
+            entry = entry.with_closed(closed::GATEWAY);
+        }
+        if segment.payload_len != 0 && !is_reset && entry.answers() < MAX_ANSWERS {
+            data_len = (segment.payload_len as u32).min(ANSWER_COPY);
+            let answer = answer::read(packet, segment.payload_offset, segment.payload_len)?;
+            entry = if answer.is_conclusive() {
+                Entry::done(hash)
+            } else {
+                entry.with_answer(packet.interface())
+            };
+        }
+    }
+    if entry != before {
+        flow_table::store_at(bucket, held.way, entry);
+    }
+    let data_len = packet.forget(data_len as usize) as u32;
+    if !before.has_spoken() || (data_len == 0 && !closes(&segment)) {
         return Ok(None);
     }
-    let mut answers = held.slot.answers();
-    let mut is_done = segment.flags & tcp_flags::RST != 0;
-    // What the gateway says before the client has spoken is no answer to a hello.
-    let is_answer = stage != stage::OPEN;
-    if is_answer && segment.payload_len != 0 {
-        answers += 1;
-        is_done |= answers >= MAX_ANSWERS || is_conclusive(packet, &segment)?;
-    }
-    held.set(if is_done { stage::DONE } else { stage }, answers);
-    if !is_answer {
-        return Ok(None);
-    }
-    let data_len = (segment.payload_len as u32).min(ANSWER_COPY);
     let kind = if data_len == 0 { kind::GATEWAY_CLOSE } else { kind::GATEWAY_DATA };
-    let (seq, isn, flags) = (segment.seq, held.slot.isn(), isn_flags(stage));
+    let (seq, isn, flags) = (SeqNumber(segment.seq), before.isn(), isn_flags(before));
     Ok(Some(Draft { segment, sender: Sender::Gateway, kind, seq, isn, flags, data_len }))
+}
+
+/// The ISN itself: of a SYN.
+const SAME: Range = Range { before: 0, len: 1 };
+/// Numbers of a client whose first payload is still to come.
+const FROM_CLIENT: Range = Range { before: 0, len: CLIENT_WINDOW + 1 };
+/// What a gateway can acknowledge before that payload: the SYN, and perhaps a FIN.
+const ACKNOWLEDGED: Range = Range { before: u32::MAX, len: 2 };
+/// Numbers of a client that has spoken, and acknowledgements of them: before the ISN a window of usual size, after it
+/// more than any client sends before the gateway's answer (early data of TLS 1.3 included).
+const NEAR: Range = Range { before: 64 * 1024, len: 256 * 1024 };
+
+/// Whether `number`, a sequence number of a client that has spoken or an acknowledgement of one, is near this ISN. A
+/// packet of another connection with the same addresses and ports is not, but for one in 16,384.
+pub const fn is_near(number: SeqNumber, isn: SeqNumber) -> bool {
+    NEAR.contains(number, isn)
 }
 
 /// Here the ways to a segment meet: from now on the verifier follows one.
@@ -166,9 +299,15 @@ fn forget_lengths<P: Packet>(packet: &P, segment: &mut Segment) {
     segment.payload_len = packet.forget(segment.payload_len);
 }
 
+/// As [`forget_lengths`], with what only an event needs.
 #[inline(always)]
-const fn isn_flags(stage: u8) -> u8 {
-    if stage == stage::MID_STREAM { 0 } else { flags::ISN_KNOWN }
+fn forget_headers<P: Packet>(packet: &P, segment: &mut Segment) {
+    segment.flow.header = packet.forget(segment.flow.header);
+}
+
+#[inline(always)]
+const fn isn_flags(entry: Entry) -> u8 {
+    if entry.stage() == stage::MID_STREAM { 0 } else { flags::ISN_KNOWN }
 }
 
 #[inline(always)]
@@ -178,49 +317,55 @@ fn closes(segment: &Segment) -> bool {
 
 /// Whether a payload whose flow is not known begins as a client on a TLS port begins: a handshake record
 /// with a ClientHello, an SSLv2 CLIENT-HELLO, or a PROXY protocol header.
+///
+/// A segment in the middle of an upload begins with bytes of any value. So what is read is as much as makes a
+/// mistake unlikely: one in 2^30 of random bytes or less.
 #[inline(always)]
 fn starts_like_a_client<P: Packet>(packet: &P, segment: &Segment) -> Result<bool, Unreadable> {
-    // What all three patterns need.
+    // What all patterns need.
     if segment.payload_len < 6 {
         return Ok(false);
     }
-    let [first @ .., next_0, next_1] = packet.bytes_at::<6>(segment.payload_offset)?;
+    let at = segment.payload_offset;
+    let [first @ .., next_0, next_1] = packet.bytes_at::<6>(at)?;
     let (word, next) = (u32::from_be_bytes(first), u16::from_be_bytes([next_0, next_1]));
     if word >> 16 == 0x1603 {
-        // Record type 22, major version 3, minor version, length; then handshake type 1.
-        return Ok(next & 0xff == 1);
+        // Record type 22, version 3.0 to 3.4, length; then handshake type 1.
+        let record = (word & 0xff) << 8 | u32::from(next_0);
+        if word >> 8 & 0xff > 4 || record == 0 || record > MAX_FRAGMENT || next_1 != 1 {
+            return Ok(false);
+        }
+        if segment.payload_len < 11 || record < 6 {
+            return Ok(true);
+        }
+        // The message's length, and the version that it has first.
+        // (Where a capture was cut short before them, it may be a hello.)
+        let Ok([length @ .., major, minor]) = packet.bytes_at::<5>(at + 6) else { return Ok(true) };
+        let length = u32::from_be_bytes([0, length[0], length[1], length[2]]);
+        return Ok(length <= MAX_HELLO && record <= length + 4 && major == 3 && minor <= 4);
     }
     if word & 0x8000_ff00 == 0x8000_0100 {
-        // Two bytes of length with the high bit set, type 1, version 3.x or 0.2.
-        return Ok(matches!((word as u8, next >> 8), (3, _) | (0, 2)));
+        // Two bytes of length with the high bit set, type 1, version 3.x or 0.2, three lengths, of which the sum is known.
+        if !matches!((word as u8, next_0), (3, 0..=4) | (0, 2)) || segment.payload_len < 11 {
+            return Ok(false);
+        }
+        let [ciphers_low, session_0, session_1, challenge_0, challenge_1] = packet.bytes_at::<5>(at + 6)?;
+        let ciphers = u32::from(next & 0xff) << 8 | u32::from(ciphers_low);
+        let session = u32::from_be_bytes([0, 0, session_0, session_1]);
+        let challenge = u32::from_be_bytes([0, 0, challenge_0, challenge_1]);
+        return Ok(word >> 16 & 0x7fff == 9 + ciphers + session + challenge);
     }
-    // "PROX", or the first four bytes of the v2 signature.
-    Ok(word == 0x5052_4f58 || word == 0x0d0a_0d0a)
+    if word == 0x5052_4f58 {
+        return Ok(next == 0x5920);
+    }
+    // The first six bytes of the signature of PROXY protocol v2.
+    Ok(word == 0x0d0a_0d0a && next == 0x000d)
 }
 
-/// Whether a segment settles what became of the hello: a ServerHello that is no HelloRetryRequest, or
-/// an alert that ends the handshake.
-#[inline(always)]
-fn is_conclusive<P: Packet>(packet: &P, segment: &Segment) -> Result<bool, Unreadable> {
-    // An alert record has 7 bytes; a ServerHello's random begins at byte 11 and this reads its first four.
-    if segment.payload_len < 7 {
-        return Ok(false);
-    }
-    let [first @ .., _, fifth, sixth] = packet.bytes_at::<7>(segment.payload_offset)?;
-    let word = u32::from_be_bytes(first);
-    if word >> 16 == 0x1503 {
-        // Level, description. A warning lets the handshake go on, unless it is close_notify.
-        return Ok(fifth == 2 || sixth == 0);
-    }
-    if word >> 16 == 0x1603 {
-        // The first bytes of SHA-256("HelloRetryRequest") (RFC 8446, section 4.1.3).
-        return Ok(segment.payload_len >= 43
-            && fifth == 2
-            && packet.u32_at(segment.payload_offset + 11)? != 0xcf21_ad74);
-    }
-    // SSLv2: two bytes of length with the high bit set, then type 4, SERVER-HELLO.
-    Ok(word & 0x8000_ff00 == 0x8000_0400)
-}
+/// The longest fragment of a record (RFC 8446, section 5.1), in bytes.
+const MAX_FRAGMENT: u32 = 1 << 14;
+/// A longer hello is none: the longest that a gateway was seen to accept has 40,000 bytes.
+const MAX_HELLO: u32 = 1 << 17;
 
 type Segment = segment::Segment<Flow>;
 
@@ -242,6 +387,8 @@ struct Flow {
     hash: FlowHash,
     /// Source and destination: IPv4 addresses, or what IPv6 addresses were folded to.
     addresses: (u32, u32),
+    /// Twice the offset of the IP header, and 1 more for IPv6.
+    header: usize,
 }
 
 impl<F: Flows> Interest for Seen<'_, F> {
@@ -258,11 +405,14 @@ impl<F: Flows> Interest for Seen<'_, F> {
 
     #[inline(always)]
     fn wants_segment(&self, flags: u8, payload_len: usize) -> bool {
-        const SYN_ACK: u8 = tcp_flags::SYN | tcp_flags::ACK;
+        const SYN: u8 = tcp_flags::SYN;
+        const SYN_ACK: u8 = SYN | tcp_flags::ACK;
         match self.sender {
             // SYN and ACK are sent by the side that accepts a connection. (Where both ports are gateway
             // ports, a packet is looked at from both sides.)
             Sender::Client if flags & SYN_ACK == SYN_ACK => false,
+            // No connection begins with an end.
+            Sender::Client if flags & SYN != 0 && flags & (tcp_flags::FIN | tcp_flags::RST) != 0 => false,
             Sender::Gateway if flags & tcp_flags::SYN != 0 => false,
             // No payload, and no flag that opens or ends a connection: most packets of a download.
             _ => payload_len != 0 || flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST) != 0,
@@ -287,7 +437,8 @@ impl<F: Flows> Interest for Seen<'_, F> {
             Sender::Gateway => (destination, source, ports.rotate_left(16)),
         };
         let hash = FlowHash::new(seed, u64::from(client) << 32 | u64::from(gateway), ports);
-        Ok(Flow { hash, addresses: (source, destination) })
+        let header = at << 1 | usize::from(version == IpVersion::V6);
+        Ok(Flow { hash, addresses: (source, destination), header })
     }
 
     #[inline(always)]
@@ -310,8 +461,8 @@ fn fold<R: Read>(packet: &R, offset: usize, seed: u64) -> Result<u32, Unreadable
 /// Position of a sequence number in the client's stream. What lies before the stream's first byte
 /// (a retransmitted SYN, a keep-alive probe) comes out near 2^32 and so outside of the window.
 #[inline(always)]
-const fn stream_offset(seq: u32, isn: u32) -> u32 {
-    seq.wrapping_sub(isn).wrapping_sub(1)
+const fn stream_offset(seq: SeqNumber, isn: SeqNumber) -> u32 {
+    seq.distance_from(isn.plus(1))
 }
 
 /// What is known of a packet that is to become an event.
@@ -319,8 +470,8 @@ struct Draft {
     segment: Segment,
     sender: Sender,
     kind: u8,
-    seq: u32,
-    isn: u32,
+    seq: SeqNumber,
+    isn: SeqNumber,
     flags: u8,
     data_len: u32,
 }
@@ -329,11 +480,11 @@ impl Draft {
     #[inline(always)]
     fn emit<P: Packet, S: Sink>(&self, packet: &P, sink: &mut S) -> Result<(), Unreadable> {
         let Self { segment, .. } = self;
-        let (source, destination) = if packet.forget(segment.version as usize) == IpVersion::V4 as usize {
+        let (source, destination) = if segment.flow.header & 1 == 0 {
             let (source, destination) = segment.flow.addresses;
             (ipv4_mapped(source), ipv4_mapped(destination))
         } else {
-            let addresses = segment::ipv6_addresses(packet, packet.forget(segment.network))?;
+            let addresses = segment::ipv6_addresses(packet, segment.flow.header >> 1)?;
             let [source, destination]: [[u8; 16]; 2] = bytemuck::cast(addresses);
             (source, destination)
         };
@@ -349,8 +500,8 @@ impl Draft {
             client_port,
             gateway_port,
             ifindex: packet.ifindex(),
-            isn: self.isn,
-            seq: self.seq,
+            isn: self.isn.0,
+            seq: self.seq.0,
             ack: segment.ack,
             payload_len: segment.payload_len as u32,
             data_len: self.data_len,

@@ -5,7 +5,7 @@
 //! frame ──▶ wire, tunnel (IP headers) ──▶ segment (TCP) ──▶ datapath (is it ours, which stage?) ──▶ Event
 //!                                                │  ▲
 //!                                                ▼  │
-//!                                               slot
+//!                                            flow_table
 //! ```
 //!
 //! The crate is `no_std` and has no `unsafe`: the same code is compiled into the TC programs and
@@ -25,10 +25,10 @@ pub mod answer;
 pub mod counters;
 pub mod datapath;
 pub mod event;
+pub mod flow_table;
 pub mod ports;
 pub mod segment;
 pub mod seq;
-pub mod slot;
 pub mod tunnel;
 #[cfg(not(target_arch = "bpf"))]
 pub mod userspace;

@@ -5,12 +5,13 @@ extern crate alloc;
 use alloc::boxed::Box;
 use alloc::vec;
 use core::cell::Cell;
+use core::time::Duration;
 
 use crate::counters::Counter;
 use crate::datapath::{self, Flows, Sink};
 use crate::event::{Event, EventHeader};
+use crate::flow_table::{BUCKETS, Bucket, DEFAULT_EPOCH_LENGTH, Entry, FlowHash, WAYS, epoch_length};
 use crate::ports::{self, PortBitmap};
-use crate::slot::{BUCKETS, Bucket, FlowHash, Slot, WAYS};
 use crate::tunnel::Tunnels;
 use crate::wire::{Packet, Read, Unreadable};
 
@@ -92,9 +93,17 @@ impl<'a> Packet for Frame<'a> {
     fn ifindex(&self) -> u32 {
         self.ifindex
     }
+
+    fn interface(&self) -> u32 {
+        match self.layer {
+            Layer::Ethernet => self.ifindex,
+            // Link layers were taken off: a replay.
+            Layer::Ip => 0,
+        }
+    }
 }
 
-/// The datapath with its slots and counters.
+/// The datapath with its flow table and counters.
 pub struct Datapath {
     table: Table,
     counters: [u64; Counter::ALL.len()],
@@ -103,12 +112,13 @@ pub struct Datapath {
 impl Datapath {
     /// A datapath for gateways on `ports`. The same `seed` gives the same buckets.
     pub fn new(ports: impl IntoIterator<Item = u16>, seed: u64) -> Self {
-        let bucket = [const { Cell::new(Slot(0)) }; WAYS];
+        let bucket = [const { Cell::new(Entry(0)) }; WAYS];
         let table = Table {
             ports: Box::new(ports::bitmap(ports)),
             seed,
             tunnels: Tunnels::NONE,
             buckets: vec![bucket; BUCKETS as usize].into_boxed_slice(),
+            epoch_length: DEFAULT_EPOCH_LENGTH,
         };
         Self { table, counters: [0; Counter::ALL.len()] }
     }
@@ -117,6 +127,13 @@ impl Datapath {
     #[must_use]
     pub fn with_tunnels(mut self, tunnels: Tunnels) -> Self {
         self.table.tunnels = tunnels;
+        self
+    }
+
+    /// The same, for handshakes that take up to twice this time: older entries are the first to be evicted.
+    #[must_use]
+    pub fn with_handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.table.epoch_length = epoch_length(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
         self
     }
 
@@ -132,9 +149,14 @@ impl Datapath {
         datapath::gateway_to_client(frame, &self.table, &mut sink);
     }
 
-    /// The slots of a bucket, a number less than [`BUCKETS`].
-    pub fn bucket(&self, index: u32) -> Option<[Slot; WAYS]> {
+    /// The entries of a bucket, a number less than [`BUCKETS`].
+    pub fn bucket(&self, index: u32) -> Option<[Entry; WAYS]> {
         self.table.buckets.get(index as usize).map(|bucket| bucket.each_ref().map(Cell::get))
+    }
+
+    /// The epoch of a point in time: see [`epoch_length`].
+    pub fn epoch(&self, time_ns: u64) -> u8 {
+        self.table.epoch_at(time_ns)
     }
 
     /// How often `counter` was counted.
@@ -147,7 +169,15 @@ struct Table {
     ports: Box<PortBitmap>,
     seed: u64,
     tunnels: Tunnels,
-    buckets: Box<[[Cell<Slot>; WAYS]]>,
+    buckets: Box<[[Cell<Entry>; WAYS]]>,
+    /// Nanoseconds.
+    epoch_length: u64,
+}
+
+impl Table {
+    fn epoch_at(&self, time_ns: u64) -> u8 {
+        (time_ns / self.epoch_length) as u8
+    }
 }
 
 impl Flows for Table {
@@ -165,6 +195,14 @@ impl Flows for Table {
 
     fn bucket(&self, hash: FlowHash) -> Option<impl Bucket> {
         self.buckets.get(hash.bucket(BUCKETS) as usize)
+    }
+
+    fn epoch<P: Packet>(&self, packet: &P) -> u8 {
+        self.epoch_at(packet.time_ns())
+    }
+
+    fn counts_other_hosts(&self, _: u32) -> bool {
+        false
     }
 }
 

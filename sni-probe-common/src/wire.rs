@@ -35,6 +35,18 @@ pub trait Packet: Read {
     fn time_ns(&self) -> u64;
     /// Where it was seen: see [`EventHeader::ifindex`](crate::event::EventHeader::ifindex).
     fn ifindex(&self) -> u32;
+    /// The interface that saw it, for [`Entry::with_answer`](crate::flow_table::Entry::with_answer). In a replay, where
+    /// [`Packet::ifindex`] is the number of the frame, all frames are of one.
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        self.ifindex()
+    }
+    /// Whether the frame was sent to another host's MAC address, and is only seen because the interface is
+    /// promiscuous (`PACKET_OTHERHOST`).
+    #[inline(always)]
+    fn is_for_other_host(&self) -> bool {
+        false
+    }
     /// `value` itself, of which the kernel's verifier then knows nothing. It follows each path through a program
     /// with what it knows: where many paths meet, less knowledge makes them one again. (Without `CAP_PERFMON`
     /// it also follows the branches that it knows are not taken, for a processor may take them by speculation.)

@@ -4,7 +4,7 @@ use etherparse::{Ethernet2Header, IpHeaders, PacketBuilder, PacketBuilderStep, T
 use proptest::prelude::*;
 use sni_probe_common::counters::Counter;
 use sni_probe_common::event::{ANSWER_COPY, CLIENT_WINDOW, EventHeader, flags, kind, tcp_flags};
-use sni_probe_common::slot::{BUCKETS, MAX_ANSWERS, WAYS};
+use sni_probe_common::flow_table::{BUCKETS, MAX_ANSWERS, WAYS};
 use sni_probe_common::userspace::{Datapath, Frame, Layer};
 
 const CLIENT: [u8; 4] = [10, 0, 0, 1];
@@ -112,7 +112,7 @@ fn hello_and_reset() {
     assert_eq!(header.gateway_addr[12..], GATEWAY);
     assert_eq!((header.client_port, header.gateway_port), (CLIENT_PORT, GATEWAY_PORT));
     assert_eq!((header.isn, header.seq, header.ack), (CLIENT_ISN, CLIENT_ISN + 1, 77));
-    assert_eq!(header.flags, flags::ISN_KNOWN);
+    assert_eq!(header.flags, flags::ISN_KNOWN | flags::FIRST);
     assert_eq!((header.payload_len, header.data_len), (14, 14));
     assert_eq!(data, HELLO);
 
@@ -271,10 +271,11 @@ fn fast_open_carries_the_hello_in_the_syn() {
 
 #[test]
 fn a_hello_without_a_slot_starts_its_flow() {
-    let sslv2 = [0x80, 0x2e, 1, 0, 2, 0, 21, 0, 0].as_slice();
-    let sslv2_tls = [0x80, 0x2e, 1, 3, 1, 0, 21, 0, 0].as_slice();
+    let sslv2 = [0x80, 0x2e, 1, 0, 2, 0, 21, 0, 0, 0, 16].as_slice();
+    let sslv2_tls = [0x80, 0x2e, 1, 3, 1, 0, 21, 0, 0, 0, 16].as_slice();
     let proxy_v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11".as_slice();
-    for start in [HELLO, sslv2, sslv2_tls, b"PROXY TCP4 ", proxy_v2] {
+    let short = &HELLO[..6];
+    for start in [HELLO, short, sslv2, sslv2_tls, b"PROXY TCP4 ", proxy_v2] {
         let mut probe = Probe::new();
         probe.client(&from_client(500, tcp_flags::ACK, start));
         probe.client(&from_client(500 + 200, tcp_flags::ACK, b"rest"));
@@ -284,9 +285,19 @@ fn a_hello_without_a_slot_starts_its_flow() {
             assert_eq!((header.isn, header.flags), (499, 0), "a guess stays a guess");
         }
     }
-    for start in
-        [b"GET / HTTP/1.1\r\n".as_slice(), &[23, 3, 3, 0, 20, 1, 2, 3], &[22, 3, 3, 0, 20, 2], &[22, 3]]
-    {
+    for start in [
+        b"GET / HTTP/1.1\r\n".as_slice(),
+        &[23, 3, 3, 0, 20, 1, 2, 3],
+        &[22, 3, 3, 0, 20, 2],
+        &[22, 3],
+        // As random bytes of an upload are: lengths or versions that no hello has.
+        &[22, 3, 1, 0x50, 0, 1, 0, 1, 0xfc, 3, 3],
+        &[22, 3, 1, 2, 0, 1, 9, 1, 0xfc, 3, 3],
+        &[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 7, 3],
+        &[22, 3, 1, 2, 1, 1, 0, 1, 0xfc, 3, 3],
+        &[0x80, 0x2f, 1, 3, 1, 0, 21, 0, 0, 0, 16],
+        b"PROXIES",
+    ] {
         let mut probe = Probe::new();
         probe.client(&from_client(500, tcp_flags::ACK, start));
         assert_eq!(probe.kinds(), [], "{start:?}");
@@ -358,8 +369,8 @@ fn a_syn_flood_displaces_no_handshake() {
     }
     probe.gateway(&from_gateway(GATEWAY_ISN + 1, tcp_flags::RST, &[]));
     assert_eq!(probe.kinds(), [kind::CLIENT_DATA, kind::GATEWAY_CLOSE]);
-    assert_eq!(probe.datapath.counter(Counter::SlotDisplaced), 0);
-    assert!(probe.datapath.counter(Counter::OpenSlotDisplaced) > 0, "there are as many SYNs as slots");
+    assert_eq!(probe.datapath.counter(Counter::HandshakeEvicted), 0);
+    assert!(probe.datapath.counter(Counter::OpenEvicted) > 0, "there are as many SYNs as slots");
 }
 
 #[test]
@@ -376,7 +387,7 @@ fn handshakes_beyond_the_table_are_counted_as_displaced() {
         flows as usize,
         "a hello starts its flow by itself, whatever it displaces"
     );
-    let held = u64::from(flows) - probe.datapath.counter(Counter::SlotDisplaced);
+    let held = u64::from(flows) - probe.datapath.counter(Counter::HandshakeEvicted);
     let slots = u64::from(BUCKETS) * WAYS as u64;
     assert!((slots * 95 / 100..=slots).contains(&held), "{held} flows in {slots} slots");
 }

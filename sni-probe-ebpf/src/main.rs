@@ -19,14 +19,15 @@ use core::arch::asm;
 
 use aya_ebpf::bindings::TC_ACT_UNSPEC;
 use aya_ebpf::macros::{classifier, map};
-use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use aya_ebpf::programs::TcContext;
 use sni_probe_common::counters::Counter;
 use sni_probe_common::datapath::{self, Flows};
 use sni_probe_common::event::RING_BYTES;
+use sni_probe_common::flow_table::{BUCKETS, Bucket, Entry, FlowHash, WAYS};
 use sni_probe_common::ports::{PORT_WORDS, word_and_bit};
-use sni_probe_common::slot::{BUCKETS, Bucket, FlowHash, Slot, WAYS};
 use sni_probe_common::tunnel::Tunnels;
+use sni_probe_common::wire::Packet;
 
 use crate::ring::Ring;
 use crate::skb::Skb;
@@ -51,11 +52,19 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 #[map]
 static GATEWAY_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS as u32, 0);
 
-/// Flow slots, in buckets.
+/// The flow table: its buckets.
 #[map]
-static SLOTS: Array<[u64; WAYS]> = Array::with_max_entries(BUCKETS, 0);
+static FLOWS: Array<[u64; WAYS]> = Array::with_max_entries(BUCKETS, 0);
 
-/// What was passed over or lost, indexed by [`Counter`].
+/// The current epoch, for the age of entries; written by the daemon again and again.
+#[map]
+static EPOCH: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Interfaces on which frames for other hosts count; written by the daemon. Its size bounds them.
+#[map]
+static OTHER_HOSTS: HashMap<u32, u8> = HashMap::with_max_entries(4_096, 0);
+
+/// What was skipped or missed, indexed by [`Counter`].
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::ALL.len() as u32, 0);
 
@@ -96,33 +105,48 @@ impl Flows for Maps {
 
     #[inline(always)]
     fn bucket(&self, hash: FlowHash) -> Option<impl Bucket> {
-        SLOTS.get_ptr_mut(hash.bucket(BUCKETS)).map(|slots| MapBucket(slots.cast()))
+        FLOWS.get_ptr_mut(hash.bucket(BUCKETS)).map(|entries| MapBucket(entries.cast()))
+    }
+
+    #[inline(always)]
+    fn epoch<P: Packet>(&self, _: &P) -> u8 {
+        EPOCH.get(0).map_or(0, |epoch| *epoch as u8)
+    }
+
+    #[inline(always)]
+    fn counts_other_hosts(&self, ifindex: u32) -> bool {
+        OTHER_HOSTS.get_ptr(&ifindex).is_some()
     }
 }
 
-/// A value of the array of slots. Such values live as long as the program and are aligned to 8 bytes.
-#[derive(Clone, Copy)]
-struct MapBucket(*mut Slot);
+/// A value of the flow table. Such values live as long as the program and are aligned to 8 bytes.
+#[derive(Clone, Copy, Debug)]
+struct MapBucket(*mut Entry);
 
 impl Bucket for MapBucket {
-    type Place = *mut Slot;
+    type Place = *mut Entry;
 
     #[inline(always)]
-    fn place(&self, way: usize) -> *mut Slot {
-        // SAFETY: a value has WAYS slots, and callers stay below that (the verifier checks it).
-        opaque(unsafe { self.0.add(way) } as usize) as *mut Slot
+    fn place(&self, way: usize) -> *mut Entry {
+        // SAFETY: a value has WAYS entries, and callers stay below that (the verifier checks it).
+        opaque(unsafe { self.0.add(way) } as usize) as *mut Entry
     }
 
     #[inline(always)]
-    fn load(&self, place: *mut Slot) -> Slot {
+    fn load(&self, place: *mut Entry) -> Entry {
         // SAFETY: a place of this bucket.
         unsafe { place.read_volatile() }
     }
 
     #[inline(always)]
-    fn store(&self, place: *mut Slot, slot: Slot) {
+    fn store(&self, place: *mut Entry, entry: Entry) {
         // SAFETY: as in `load`.
-        unsafe { place.write_volatile(slot) }
+        unsafe { place.write_volatile(entry) }
+    }
+
+    #[inline(always)]
+    fn forget(&self, value: u64) -> u64 {
+        forget(value as usize) as u64
     }
 }
 

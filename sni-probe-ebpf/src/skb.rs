@@ -111,6 +111,14 @@ impl Packet for Skb<'_> {
     }
 
     #[inline(always)]
+    fn is_for_other_host(&self) -> bool {
+        /// `linux/if_packet.h`.
+        const PACKET_OTHERHOST: u32 = 3;
+        // SAFETY: as in `ifindex`.
+        unsafe { (*self.ctx.skb.skb).pkt_type == PACKET_OTHERHOST }
+    }
+
+    #[inline(always)]
     fn forget(&self, value: usize) -> usize {
         crate::forget(value)
     }

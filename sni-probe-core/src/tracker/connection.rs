@@ -4,9 +4,10 @@
 //! A receiver compares a RST with the number that it expects next. An observer does not see every packet, so it knows
 //! an interval instead: from what the receiver has acknowledged to the end of what was sent.
 
+use sni_probe_common::datapath;
 use sni_probe_common::event::{CLIENT_WINDOW, EventHeader, kind, tcp_flags};
+use sni_probe_common::flow_table::MAX_ANSWERS;
 use sni_probe_common::seq::SeqNumber;
-use sni_probe_common::slot::MAX_ANSWERS;
 
 use crate::flow::Origin;
 use crate::observation::Outcome;
@@ -14,10 +15,6 @@ use crate::observation::Outcome;
 /// How far beyond what was sent a number is still taken for one of the connection's: the widest window of a connection
 /// without the option for a wider one (RFC 7323, section 2).
 pub(super) const WINDOW: u32 = 65_535;
-
-/// How far before a client's first byte, and after it, numbers of its connection are looked for, in bytes.
-const NEAR_BEFORE: u32 = 64 * 1024;
-const NEAR: u32 = 256 * 1024;
 
 /// One of the two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -292,7 +289,7 @@ impl Connection {
     }
 
     fn is_near(&self, number: SeqNumber) -> bool {
-        number.is_within(self.start.minus(NEAR_BEFORE), NEAR)
+        datapath::is_near(number, self.start.minus(1))
     }
 
     fn has(&self, mark: u8) -> bool {

@@ -4,13 +4,13 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use aya::maps::{Array, MapData, MapError, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use sni_probe_common::counters::Counter;
 use sni_probe_common::event::Event;
+use sni_probe_common::flow_table::{Entry, WAYS};
 use sni_probe_common::ports;
-use sni_probe_common::slot::{Slot, WAYS};
 use sni_probe_common::tunnel::Tunnels;
 
 /// Name of the program that looks at packets to the gateway; also of its legacy filter.
@@ -59,19 +59,25 @@ pub enum LoadError {
 /// The loaded programs. Dropping them unloads them, once they are detached.
 pub struct Programs {
     ebpf: Ebpf,
+    seed: u64,
 }
 
 impl Programs {
     /// Loads both programs, for gateways on `ports`, that look into `tunnels`.
     pub fn load(ports: &[u16], tunnels: Tunnels) -> Result<Self, LoadError> {
-        if OBJECT.is_empty() {
+        Self::from_object(OBJECT, ports, tunnels)
+    }
+
+    /// Loads the programs of another object: of another version, to compare the two.
+    pub fn from_object(object: &[u8], ports: &[u16], tunnels: Tunnels) -> Result<Self, LoadError> {
+        if object.is_empty() {
             return Err(LoadError::NoObject);
         }
         let seed = super::seed::random().map_err(LoadError::Random)?;
         let mut ebpf = EbpfLoader::new()
             .override_global("HASH_SEED", &seed, true)
             .override_global("TUNNELS", &tunnels.bits(), true)
-            .load(OBJECT)
+            .load(object)
             .map_err(LoadError::from_object)?;
         set_ports(&mut ebpf, ports)?;
         for name in [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT] {
@@ -79,7 +85,7 @@ impl Programs {
                 .and_then(SchedClassifier::load)
                 .map_err(|error| LoadError::from_program(name, &error))?;
         }
-        Ok(Self { ebpf })
+        Ok(Self { ebpf, seed })
     }
 
     /// One of the programs.
@@ -91,6 +97,29 @@ impl Programs {
     pub fn ids(&mut self) -> Result<Vec<u32>, ProgramError> {
         let names = [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT];
         names.into_iter().map(|name| Ok(self.program(name)?.info()?.id())).collect()
+    }
+
+    /// The seed of the flow table: another [`Datapath`](sni_probe_common::userspace::Datapath) with it fills its buckets in
+    /// the same way.
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Says whether frames for other hosts count on an interface: see
+    /// [`Packet::is_for_other_host`](sni_probe_common::wire::Packet::is_for_other_host).
+    ///
+    /// # Errors
+    /// What the kernel says: there may be too many such interfaces.
+    pub fn count_other_hosts(&mut self, ifindex: u32, do_count: bool) -> io::Result<()> {
+        let map = self.ebpf.map_mut("OTHER_HOSTS").ok_or_else(|| io::Error::other("no map OTHER_HOSTS"))?;
+        let mut interfaces = HashMap::<_, u32, u8>::try_from(map).map_err(io::Error::other)?;
+        if do_count {
+            return interfaces.insert(ifindex, 1, 0).map_err(io::Error::other);
+        }
+        match interfaces.remove(&ifindex) {
+            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+            Err(error) => Err(io::Error::other(error)),
+        }
     }
 
     /// Takes the reader of events; there is one.
@@ -108,11 +137,15 @@ impl Programs {
         Ok(Counters { array, seen: [0; Counter::ALL.len()] })
     }
 
-    /// Takes the reader of slots; there is one.
-    pub fn take_slots(&mut self) -> Result<Slots, LoadError> {
-        let map = self.ebpf.take_map("SLOTS").ok_or_else(|| LoadError::Other("no map SLOTS".to_owned()))?;
-        let array = Array::try_from(map).map_err(|error| LoadError::Other(error.to_string()))?;
-        Ok(Slots { array })
+    /// Takes the access to the flow table; there is one.
+    pub fn take_flow_table(&mut self) -> Result<FlowTable, LoadError> {
+        let mut take = |name: &'static str| {
+            self.ebpf.take_map(name).ok_or_else(|| LoadError::Other(format!("no map {name}")))
+        };
+        let other = |error: MapError| LoadError::Other(one_line(&error));
+        let buckets = Array::try_from(take("FLOWS")?).map_err(other)?;
+        let epoch = Array::try_from(take("EPOCH")?).map_err(other)?;
+        Ok(FlowTable { buckets, epoch })
     }
 
     /// What the kernel counts of both programs; nothing, unless somebody has it keep statistics.
@@ -224,15 +257,21 @@ pub struct Runs {
     pub time: Duration,
 }
 
-/// The table of flow slots, to look at a part of it.
-pub struct Slots {
-    array: Array<MapData, [u64; WAYS]>,
+/// The flow table, to look at a part of it and to let its entries age.
+pub struct FlowTable {
+    buckets: Array<MapData, [u64; WAYS]>,
+    epoch: Array<MapData, u32>,
 }
 
-impl Slots {
-    /// The slots of a bucket, a number less than [`BUCKETS`](sni_probe_common::slot::BUCKETS).
-    pub fn bucket(&self, index: u32) -> io::Result<[Slot; WAYS]> {
-        self.array.get(&index, 0).map(|slots| slots.map(Slot)).map_err(io::Error::other)
+impl FlowTable {
+    /// The entries of a bucket, a number less than [`BUCKETS`](sni_probe_common::flow_table::BUCKETS).
+    pub fn bucket(&self, index: u32) -> io::Result<[Entry; WAYS]> {
+        self.buckets.get(&index, 0).map(|entries| entries.map(Entry)).map_err(io::Error::other)
+    }
+
+    /// Says which epoch it is: see [`epoch_length`](sni_probe_common::flow_table::epoch_length).
+    pub fn set_epoch(&mut self, epoch: u8) -> io::Result<()> {
+        self.epoch.set(0, u32::from(epoch), 0).map_err(io::Error::other)
     }
 }
 

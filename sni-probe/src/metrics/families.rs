@@ -252,13 +252,13 @@ pub(super) const RING_USED_BYTES_MAX: Family = Family {
 
 pub(super) const SLOTS_CAPACITY: Family = Family {
     name: "sni_probe_slots_capacity",
-    help: "Flow slots of the datapath: how many connections it knows at once.",
+    help: "Entries of the datapath's flow table: how many connections it can remember at once.",
     labels: &[],
 };
 
 pub(super) const SLOTS: Family = Family {
     name: "sni_probe_slots",
-    help: "Flow slots in use, an estimate from a sample that is renewed within half a minute. Slots of connections that are over stay in use until others need them.",
+    help: "Entries of the datapath's flow table that are in use: an estimate from a sample that is renewed within half a minute. The entry of a connection that is over stays until another connection needs it.",
     labels: &["use"],
 };
 

@@ -229,8 +229,10 @@ impl Metrics {
             Counter::SkippedUnreadable => skipped(SkipReason::Unreadable),
             Counter::LostRingFull => self.events_lost.get(LostReason::RingFull),
             Counter::LostCopyFailed => self.events_lost.get(LostReason::CopyFailed),
-            Counter::SlotDisplaced => self.flow_evictions.get(FlowEviction::SlotDisplaced),
-            Counter::OpenSlotDisplaced => self.flow_evictions.get(FlowEviction::OpenSlotDisplaced),
+            Counter::HandshakeEvicted => self.flow_evictions.get(FlowEviction::SlotDisplaced),
+            Counter::OpenEvicted => self.flow_evictions.get(FlowEviction::OpenSlotDisplaced),
+            Counter::MidStreamEvicted => self.flow_evictions.get(FlowEviction::MidStream),
+            Counter::SkippedOtherHost => skipped(SkipReason::OtherHost),
         };
         series.inc_by(n);
     }
@@ -301,7 +303,7 @@ impl Metrics {
         }
     }
 
-    /// Sets how many slots there are, and how many of them each use has.
+    /// Sets how many flow table entries there are, and how many of them each use has.
     pub(crate) fn set_slots(&self, capacity: usize, used: impl IntoIterator<Item = (SlotUse, usize)>) {
         self.slots_capacity.set(gauge(capacity));
         for (slot_use, count) in used {

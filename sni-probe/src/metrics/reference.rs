@@ -137,11 +137,15 @@ const VALUES: &[(&str, &str, Meanings)] = &[
         &[
             ("capacity", "more flows at once than `sni_probe_flows_capacity`: the oldest went"),
             ("port_reuse", "the same addresses and ports opened a new connection"),
-            ("slot_displaced", "in the kernel another flow took the slot of a handshake under way"),
+            ("slot_displaced", "a handshake under way lost its entry of the datapath's flow table"),
             (
                 "open_slot_displaced",
-                "the same of a connection whose client had not spoken: its hello is seen all the same, but not \
-                 first bytes that do not look like one",
+                "a connection whose client had not spoken lost its entry, or got none: a ClientHello is seen all the \
+                 same, other first bytes are not",
+            ),
+            (
+                "mid_stream",
+                "a connection whose SYN was not seen lost its entry, or got none: its outcome is missed",
             ),
         ],
     ),
@@ -180,6 +184,11 @@ const VALUES: &[(&str, &str, Meanings)] = &[
             ("link_type", "only in captures: the interface has a link type that is not known"),
             ("too_deep", "only in captures: more headers inside of each other than are followed"),
             ("unsupported", "only in captures: behind a header that is not followed"),
+            (
+                "other_host",
+                "the frame would have opened a connection, but was sent to another MAC address: the interface is \
+                 promiscuous (see `--mirror-port`)",
+            ),
         ],
     ),
     (

@@ -106,6 +106,7 @@ label! {
         LinkType => "link_type",
         TooDeep => "too_deep",
         Unsupported => "unsupported",
+        OtherHost => "other_host",
     }
 }
 
@@ -131,10 +132,12 @@ label! {
         Capacity => "capacity",
         /// See [`EvictionReason::PortReuse`].
         PortReuse => "port_reuse",
-        /// See [`Counter::SlotDisplaced`](sni_probe_common::counters::Counter::SlotDisplaced).
+        /// See [`Counter::HandshakeEvicted`](sni_probe_common::counters::Counter::HandshakeEvicted).
         SlotDisplaced => "slot_displaced",
-        /// See [`Counter::OpenSlotDisplaced`](sni_probe_common::counters::Counter::OpenSlotDisplaced).
+        /// See [`Counter::OpenEvicted`](sni_probe_common::counters::Counter::OpenEvicted).
         OpenSlotDisplaced => "open_slot_displaced",
+        /// See [`Counter::MidStreamEvicted`](sni_probe_common::counters::Counter::MidStreamEvicted).
+        MidStream => "mid_stream",
     }
 }
 
@@ -187,13 +190,13 @@ label! {
 }
 
 label! {
-    /// What a flow slot is used for: see [`stage`](sni_probe_common::slot::stage).
+    /// What a flow table entry is used for: see [`stage`](sni_probe_common::flow_table::stage).
     pub(crate) enum SlotUse {
         /// The client has not spoken yet.
         Open => "open",
         /// A handshake under way.
         Handshake => "handshake",
-        /// A connection whose handshake is over.
+        /// A connection whose observation is over.
         Done => "done",
     }
 }

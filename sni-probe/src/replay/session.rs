@@ -172,8 +172,10 @@ fn describe(counter: Counter) -> &'static str {
         Counter::LostCopyFailed => {
             "segments cut short by the capture's snap length (capture with: tcpdump -s 0)"
         }
-        Counter::SlotDisplaced => "handshakes that others displaced",
-        Counter::OpenSlotDisplaced => "connections that others displaced before the client spoke",
+        Counter::HandshakeEvicted => "handshakes evicted from the flow table",
+        Counter::OpenEvicted => "connections evicted from the flow table before the client spoke",
+        Counter::MidStreamEvicted => "connections seen in mid stream and evicted from the flow table",
+        Counter::SkippedOtherHost => "frames for other hosts",
     }
 }
 

@@ -1,17 +1,17 @@
-//! How full the table of flow slots is, by a sample: to read all of it would take a system call for each bucket.
+//! How full the flow table is, by a sample: to read all of it would take a system call for each bucket.
 
-use sni_probe_common::slot::{BUCKETS, Slot, WAYS, stage};
+use sni_probe_common::flow_table::{BUCKETS, Entry, WAYS, stage};
 
 use crate::metrics::{Metrics, SlotUse};
 
 /// Buckets that are looked at each time, once a second.
 const BUCKETS_A_TIME: u32 = 32;
-/// How many times make up the sample: 1,024 buckets, and an error of 2 % where half of the slots are in use.
+/// How many times make up the sample: 1,024 buckets, and an error of 2 % where half of the entries are in use.
 const TIMES: usize = 32;
 /// From bucket to bucket: odd, so that it comes to all of them in turn.
 const STRIDE: u32 = 40_503;
 
-/// The slots in use of so many buckets, by use.
+/// The entries in use of so many buckets, by use.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     buckets: usize,
@@ -31,16 +31,17 @@ const USES: [SlotUse; 3] = [SlotUse::Open, SlotUse::Handshake, SlotUse::Done];
 
 impl Sample {
     /// Looks at some more buckets, in place of those that were looked at first.
-    pub(super) fn renew(&mut self, bucket: impl Fn(u32) -> Option<[Slot; WAYS]>) {
+    pub(super) fn renew(&mut self, epoch: u8, bucket: impl Fn(u32) -> Option<[Entry; WAYS]>) {
         let mut count = Count::default();
         for _ in 0..BUCKETS_A_TIME {
-            if let Some(slots) = bucket(self.next) {
+            if let Some(entries) = bucket(self.next) {
                 count.buckets += 1;
-                for slot in slots {
-                    match slot.stage() {
+                for entry in entries {
+                    match entry.stage() {
                         stage::FREE => {}
-                        stage::OPEN => count.uses[0] += 1,
                         stage::DONE => count.uses[2] += 1,
+                        _ if entry.is_over(epoch) => count.uses[2] += 1,
+                        stage::OPEN => count.uses[0] += 1,
                         _ => count.uses[1] += 1,
                     }
                 }
@@ -66,6 +67,9 @@ impl Sample {
 mod tests {
     use std::collections::BTreeSet;
 
+    use sni_probe_common::flow_table::{FlowHash, closed};
+    use sni_probe_common::seq::SeqNumber;
+
     use super::*;
 
     fn gauge(metrics: &Metrics, slot_use: &str) -> u32 {
@@ -81,13 +85,19 @@ mod tests {
         let mut sample = Sample::default();
         sample.report(&metrics);
         assert_eq!(gauge(&metrics, "done"), 0);
-        // One slot of each bucket is of a handshake, two of every second bucket are done.
+        // One entry of each bucket is of a handshake, two of every second bucket are over.
+        let hash = FlowHash::new(1, 2, 3);
         let bucket = |index: u32| {
-            let done = Slot::new(1, if index.is_multiple_of(2) { stage::DONE } else { stage::FREE }, 0, 0);
-            Some([done, Slot::new(2, stage::MID_STREAM, 0, 0), Slot(0), done])
+            let mut entries = [Entry(0); WAYS];
+            entries[5] = Entry::new(hash, stage::MID_STREAM, 0, SeqNumber(0));
+            if index.is_multiple_of(2) {
+                entries[0] = entries[5].with_closed(closed::RESET);
+                entries[7] = Entry::new(hash, stage::DONE, 0, SeqNumber(0));
+            }
+            Some(entries)
         };
         for _ in 0..TIMES + 3 {
-            sample.renew(bucket);
+            sample.renew(0, bucket);
         }
         sample.report(&metrics);
         assert_eq!(gauge(&metrics, "handshake"), BUCKETS);
@@ -100,7 +110,7 @@ mod tests {
         let mut sample = Sample::default();
         let seen = std::cell::RefCell::new(BTreeSet::new());
         for _ in 0..BUCKETS / BUCKETS_A_TIME {
-            sample.renew(|bucket| {
+            sample.renew(0, |bucket| {
                 seen.borrow_mut().insert(bucket);
                 None
             });

@@ -1,7 +1,7 @@
 //! Where events come from: the programs in the kernel, or packet sockets and the same datapath in user space.
 
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow, bail};
 use aya::sys::{Stats, enable_stats};
@@ -10,10 +10,11 @@ use rustix::time::{ClockId, clock_gettime};
 use sni_probe::capture::attach::{self, Attachment, Mode, Options};
 use sni_probe::capture::links::{Link, Netlink, Orientation};
 use sni_probe::capture::packet_socket::{self, Direction, Filter, PacketSocket};
-use sni_probe::capture::programs::{Counters, EventRing, LoadError, Programs, Runs, Slots};
+use sni_probe::capture::programs::{Counters, EventRing, FlowTable, LoadError, Programs, Runs};
 use sni_probe::capture::{preflight, seed};
 use sni_probe_common::counters::Counter;
 use sni_probe_common::event::{Event, RING_BYTES};
+use sni_probe_common::flow_table;
 use sni_probe_common::userspace::{Datapath, Frame};
 use sni_probe_core::flow::Timestamp;
 use tokio::io::Interest;
@@ -188,7 +189,7 @@ impl Source {
             .all(|capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false))
     }
 
-    /// Tells metrics about the ring, the slots and, with `--kernel-stats`, the programs.
+    /// Tells metrics about the ring, the flow table and, with `--kernel-stats`, the programs.
     pub(super) fn report(&mut self, metrics: &Metrics) {
         match self {
             Self::Tc(tc) => tc.report(metrics),
@@ -281,7 +282,9 @@ pub(super) struct Tc {
     programs: Programs,
     ring: AsyncFd<EventRing>,
     counters: Counters,
-    slots: Slots,
+    flow_table: FlowTable,
+    /// Nanoseconds.
+    epoch_length: u64,
     sample: Sample,
     options: Options,
     /// The kernel keeps statistics as long as this is open.
@@ -298,7 +301,8 @@ impl Tc {
         counters
             .poll(|_, _| {})
             .context("cannot read what the programs count (the number of processors is read below /sys: is it mounted?)")?;
-        let slots = programs.take_slots()?;
+        let flow_table = programs.take_flow_table()?;
+        let epoch_length = flow_table::epoch_length(nanoseconds(options.handshake_timeout));
         let statistics = options.kernel_stats.then(|| enable_stats(Stats::RunTime)).transpose().map_err(|_| {
             anyhow!("--kernel-stats: the kernel does not allow it; it takes CAP_SYS_ADMIN (or root) and Linux 5.8")
         })?;
@@ -308,13 +312,18 @@ impl Tc {
             Attach::Clsact => Some(Mode::Clsact),
         };
         let options = Options { mode, priority: options.priority };
-        Ok(Self { programs, ring, counters, slots, sample: Sample::default(), options, statistics })
+        let sample = Sample::default();
+        let mut tc = Self { programs, ring, counters, flow_table, epoch_length, sample, options, statistics };
+        tc.renew_epoch().context("cannot write the age of flow table entries")?;
+        Ok(tc)
     }
 
     fn report(&mut self, metrics: &Metrics) {
         metrics.set_ring_bytes(RING_BYTES as usize);
-        let Self { slots, sample, .. } = self;
-        sample.renew(|bucket| slots.bucket(bucket).ok());
+        // Without it entries do not age, and the last ones of a full bucket are evicted a little too early.
+        let epoch = self.renew_epoch().unwrap_or_default();
+        let Self { flow_table, sample, .. } = self;
+        sample.renew(epoch, |bucket| flow_table.bucket(bucket).ok());
         sample.report(metrics);
         if self.statistics.is_some()
             && let Ok(runs) = self.programs.runs()
@@ -324,6 +333,21 @@ impl Tc {
             }
         }
     }
+}
+
+impl Tc {
+    /// Tells the programs which epoch it is.
+    fn renew_epoch(&mut self) -> std::io::Result<u8> {
+        #[expect(clippy::cast_possible_truncation, reason = "epochs are few, and begin again")]
+        let epoch = (now().0 / self.epoch_length) as u8;
+        self.flow_table.set_epoch(epoch)?;
+        Ok(epoch)
+    }
+}
+
+/// A time span for the flow table.
+fn nanoseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Packet sockets, and the datapath behind them.
@@ -358,7 +382,9 @@ impl Packets {
         let seed = seed::random().context("no random numbers from the kernel")?;
         Ok(Self {
             filter: Filter::new(&options.ports, tunnels)?,
-            datapath: Datapath::new(options.ports.iter().copied(), seed).with_tunnels(tunnels),
+            datapath: Datapath::new(options.ports.iter().copied(), seed)
+                .with_tunnels(tunnels)
+                .with_handshake_timeout(options.handshake_timeout),
             sockets: Vec::new(),
             seen: [0; Counter::ALL.len()],
             dropped: 0,
@@ -369,7 +395,7 @@ impl Packets {
     fn report(&mut self, metrics: &Metrics) {
         metrics.set_ring_bytes(self.sockets.len() * packet_socket::RING_BYTES);
         let Self { datapath, sample, .. } = self;
-        sample.renew(|bucket| datapath.bucket(bucket));
+        sample.renew(datapath.epoch(now().0), |bucket| datapath.bucket(bucket));
         sample.report(metrics);
     }
 

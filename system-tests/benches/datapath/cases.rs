@@ -2,6 +2,7 @@
 
 use etherparse::{IpHeaders, PacketBuilder, PacketBuilderStep, TcpHeader, VlanId};
 use sni_probe::capture::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
+use sni_probe_common::answer::HELLO_RETRY_RANDOM;
 use system_tests::hello::ClientHelloBuilder;
 
 pub(crate) const GATEWAY_PORT: u16 = 443;
@@ -15,7 +16,7 @@ const SEGMENT_BYTES: usize = 1_000;
 const MANY: u32 = 100_000;
 /// Hellos between two looks at the ring: few enough that it does not fill.
 const HELLOS: u32 = 400;
-/// Answers that are no end of a handshake; the datapath looks at 16 of a connection.
+/// Answers that do not end a handshake; the datapath passes 15 of a connection on.
 const ANSWERS: u32 = 12;
 
 /// How a packet is wrapped.
@@ -82,14 +83,14 @@ pub(crate) fn cases(family: Family) -> Vec<Case> {
     let data = [0x17; SEGMENT_BYTES];
 
     let syn = client(Flags::Syn, 0, &[]);
-    // One with another number first: without it, the SYN would be taken for a repeated one of the
-    // connection that the case before has left behind.
-    let opened = vec![client(Flags::Syn, 7, &[]), syn.clone()];
+    // The connection that the case before has left ends first. One with another number, too: without it, earlier
+    // versions of the programs take the SYN for a repeated one.
+    let opened = vec![client(Flags::Rst, 1, &[]), client(Flags::Syn, 7, &[]), syn.clone()];
     let mut spoken = opened.clone();
     spoken.push(client(Flags::Push, 1, &hello));
     let mut established = spoken.clone();
-    established.push(gateway(Flags::Push, 1, &server_hello([7; 4])));
-    let retry = gateway(Flags::Push, 1, &server_hello([0xcf, 0x21, 0xad, 0x74]));
+    established.push(gateway(Flags::Push, 1, &server_hello([7; 32])));
+    let retry = gateway(Flags::Push, 1, &server_hello(HELLO_RETRY_RANDOM));
 
     let other = self::client(family, OTHER_PORT, Flags::Ack, 4_000, &data);
     let many = |name, before: &[Packet], packet| Case {
@@ -154,7 +155,7 @@ fn bytes(network: PacketBuilderStep<IpHeaders>, header: TcpHeader, payload: &[u8
 }
 
 /// The beginning of a ServerHello whose random begins so.
-fn server_hello(random: [u8; 4]) -> Vec<u8> {
+fn server_hello(random: [u8; 32]) -> Vec<u8> {
     let mut bytes = vec![22, 3, 3, 0, 122, 2, 0, 0, 118, 3, 3];
     bytes.extend(random);
     bytes.resize(127, 0x5a);

@@ -15,23 +15,34 @@ use crate::cases::{Case, FAMILIES, cases};
 use crate::kernel::Kernel;
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    match (arguments.next().as_deref(), arguments.next().and_then(|rounds| rounds.parse().ok())) {
-        (Some("measure"), Some(rounds)) => println!("{}", measure(rounds, arguments.next().as_deref())),
-        (Some("verify"), None) => println!("{}", Kernel::load().instructions()),
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match *words {
+        ["measure", rounds, ref rest @ ..] if let Ok(rounds) = rounds.parse() => {
+            println!("{}", measure(rounds, rest));
+        }
+        ["verify"] => println!("{}", Kernel::load(None).instructions()),
         // `cargo test --benches` runs it without arguments.
-        _ => println!("usage: datapath measure ROUNDS [CASE] | verify"),
+        _ => println!("usage: datapath measure ROUNDS [CASE] [against OBJECT] | verify"),
     }
 }
 
-/// Measures all cases, or those of one name: for a profiler.
-fn measure(rounds: NonZeroU32, name: Option<&str>) -> Value {
-    let mut kernel = Kernel::load();
+/// Measures all cases, or those of one name: for a profiler. With `against`, those of another object beside them.
+fn measure(rounds: NonZeroU32, words: &[&str]) -> Value {
+    let (name, other) = match *words {
+        [] => (None, None),
+        ["against", object] => (None, Some(object)),
+        [name] => (Some(name), None),
+        [name, "against", object] => (Some(name), Some(object)),
+        _ => panic!("words after ROUNDS: [CASE] [against OBJECT]"),
+    };
+    let other = other.map(|path| std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}")));
+    let mut kernel = Kernel::load(other.as_deref());
     let cases = FAMILIES.into_iter().flat_map(cases).filter(|case| name.is_none_or(|name| case.name == name));
     let mut rows: Vec<Row> = cases.map(|case| Row { case, samples: Vec::new() }).collect();
-    for _ in 0..rounds.get() {
+    for round in 0..rounds.get() {
         for row in &mut rows {
-            row.samples.push(kernel.sample(&row.case));
+            row.samples.push(kernel.sample(&row.case, round));
         }
     }
     let rows: Vec<Value> = rows.iter().map(Row::json).collect();
@@ -43,6 +54,8 @@ fn measure(rounds: NonZeroU32, name: Option<&str>) -> Value {
 struct Sample {
     program: f64,
     empty: f64,
+    /// Of the other object's program.
+    other: Option<f64>,
 }
 
 struct Row {
@@ -54,13 +67,19 @@ impl Row {
     fn json(&self) -> Value {
         let Case { name, family, .. } = &self.case;
         let runs = self.samples.len() as u64 * u64::from(self.case.calls) * u64::from(self.case.repeat);
-        json!({
+        let mut row = json!({
             "case": name,
             "family": family.name(),
             "ns": self.median(|sample| sample.program),
             "ns_over_empty": self.median(|sample| sample.program - sample.empty),
             "runs": runs,
-        })
+        });
+        if self.samples.iter().all(|sample| sample.other.is_some()) {
+            let other = |sample: &Sample| sample.other.unwrap_or_default();
+            row["other_ns_over_empty"] = self.median(|sample| other(sample) - sample.empty).into();
+            row["ns_over_other"] = self.median(|sample| sample.program - other(sample)).into();
+        }
+        row
     }
 
     fn median(&self, value: impl Fn(&Sample) -> f64) -> f64 {

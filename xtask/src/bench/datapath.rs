@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -29,19 +30,35 @@ const OTHER_FAMILIES: f64 = 5.0;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask bench datapath
-  cargo xtask bench datapath --rounds 101 --json | jq '.rows[] | select(.case == \"syn\")'")]
+  cargo xtask bench datapath --rounds 101 --json | jq '.rows[] | select(.case == \"syn\")'
+  cargo xtask bench datapath --against ../other/target/ebpf/bpfel-unknown-none/release/sni-probe-ebpf")]
 #[expect(clippy::doc_markdown, reason = "the text of --help")]
 pub(crate) struct Arguments {
     /// How often each case is measured; the median counts
     #[arg(long, default_value = "51")]
     rounds: NonZeroU32,
+    /// Compare with the BPF object of another checkout, which `cargo xtask build` has made there
+    ///
+    /// Each case runs in both objects in turn, in the same rounds.
+    #[arg(long, value_name = "OBJECT")]
+    against: Option<PathBuf>,
     /// Print the result as one JSON document on standard output
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
-    let measured = programs::run(&["measure", &arguments.rounds.to_string()])?;
+    let rounds = arguments.rounds.to_string();
+    let mut words = vec!["measure", &rounds];
+    let other = arguments
+        .against
+        .as_deref()
+        .map(|object| object.canonicalize().with_context(|| format!("--against: {}", object.display())));
+    let other = other.transpose()?;
+    if let Some(object) = &other {
+        words.extend(["against", object.to_str().context("--against: the path is not UTF-8")?]);
+    }
+    let measured = programs::run(&words)?;
     let report = Report::new(measured)?;
     if arguments.json {
         println!("{}", report.json());
@@ -101,12 +118,14 @@ impl Report {
 
     fn table(&self) -> String {
         let mut text =
-            format!("{:<18} {:<6} {:>7} {:>14} {:>9}\n", "case", "family", "ns", "over empty", "runs");
+            format!("{:<18} {:<6} {:>7} {:>14} {:>9}", "case", "family", "ns", "over empty", "runs");
+        let is_compared = self.measured["rows"][0]["ns_over_other"].is_number();
+        text.push_str(if is_compared { "  other over empty   difference\n" } else { "\n" });
         for row in self.measured["rows"].as_array().into_iter().flatten() {
             let word = |name: &str| row[name].as_str().unwrap_or_default();
             let number = |name: &str| row[name].as_f64().unwrap_or_default();
             // Writing to a `String` cannot fail.
-            let _ = writeln!(
+            let _ = write!(
                 text,
                 "{:<18} {:<6} {:>7.1} {:>14.1} {:>9.0}",
                 word("case"),
@@ -115,6 +134,15 @@ impl Report {
                 number("ns_over_empty"),
                 number("runs"),
             );
+            if is_compared {
+                let _ = write!(
+                    text,
+                    "  {:>16.1} {:>12.1}",
+                    number("other_ns_over_empty"),
+                    number("ns_over_other")
+                );
+            }
+            text.push('\n');
         }
         text.push('\n');
         for program in self.measured["programs"].as_array().into_iter().flatten() {

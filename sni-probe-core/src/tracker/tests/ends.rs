@@ -1,6 +1,6 @@
 //! How connections end: by a RST or FIN that its receiver obeys, and not by others (RFC 9293, section 3.10.7; RFC 5961).
 
-use sni_probe_common::slot::MAX_ANSWERS;
+use sni_probe_common::flow_table::MAX_ANSWERS;
 
 use super::*;
 

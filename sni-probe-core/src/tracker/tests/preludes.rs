@@ -1,7 +1,7 @@
 //! Hellos behind something else: found where preludes are followed, not looked for elsewhere.
 
 use proptest::prelude::*;
-use sni_probe_common::slot::MAX_ANSWERS;
+use sni_probe_common::flow_table::MAX_ANSWERS;
 
 use super::*;
 use crate::assembler::MAX_STREAM_BYTES;

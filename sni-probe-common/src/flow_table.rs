@@ -1,0 +1,445 @@
+//! The flow table: what the datapath remembers of a connection, in 64 bits.
+//!
+//! ```text
+//! 63      50 49      47 46   43 42  38 37    35 34   32 31                             0
+//! ┌─────────┬──────────┬───────┬──────┬────────┬───────┬────────────────────────────────┐
+//! │ tag     │ interface│answers│ epoch│ closed │ stage │ initial sequence number        │
+//! └─────────┴──────────┴───────┴──────┴────────┴───────┴────────────────────────────────┘
+//! ```
+//!
+//! Entries live in buckets of [`WAYS`], which fill a cache line. A seeded hash of the 4-tuple chooses the bucket; the
+//! tag and the client's initial sequence number (ISN) distinguish its flows. Two entries of one 4-tuple may be alive
+//! at once: a SYN with another ISN does not end the connection before it, only the gateway's answer shows whether
+//! it does. The newer of the two stands first.
+//!
+//! **Life cycle.** A SYN opens an entry. The same SYN opens it again once the connection is over ([`Entry::is_over`]):
+//! after a reset, a close, or a conclusive answer. Nothing is allocated, locked or swept. A new flow takes the entry
+//! that costs least: a free one, one whose observation is done, one that is over or too old, one that a single packet
+//! in mid stream opened, one whose client has not spoken; a handshake under way comes last. Each loss is counted.
+
+use core::cell::Cell;
+
+use crate::counters::Counter;
+use crate::seq::SeqNumber;
+
+/// Entries in a bucket: 64 bytes, a cache line.
+pub const WAYS: usize = 8;
+
+/// Buckets of the table: 2^16 buckets of 8 entries of 8 bytes are 4 MiB. With 10,000 handshakes under way none is
+/// evicted (simulated with 10,000,000 connections: see `tests/flow_table.rs`).
+pub const BUCKETS: u32 = 1 << 16;
+
+/// Inconclusive segments of an answer that are passed on; then only FIN and RST are.
+pub const MAX_ANSWERS: u8 = 15;
+
+/// Epochs after which an entry is too old. See [`epoch`].
+pub const MAX_AGE: u8 = 9;
+
+/// Different values of an entry's epoch.
+const EPOCHS: u8 = 32;
+
+/// Access to a bucket of [`WAYS`] entries. Loads and stores are single and unordered: two CPUs that
+/// write the same entry at the same moment cost one of the flows its entry, never a torn one.
+pub trait Bucket: Copy + core::fmt::Debug {
+    /// Where an entry is.
+    type Place: Copy + core::fmt::Debug;
+    /// The place of a way, less than [`WAYS`].
+    fn place(&self, way: usize) -> Self::Place;
+    /// The entry in a place.
+    fn load(&self, place: Self::Place) -> Entry;
+    /// Overwrites the entry in a place.
+    fn store(&self, place: Self::Place, entry: Entry);
+    /// `value` itself, as [`Packet::forget`](crate::wire::Packet::forget) returns it.
+    #[inline(always)]
+    fn forget(&self, value: u64) -> u64 {
+        value
+    }
+}
+
+/// A bucket in user space.
+impl<'a> Bucket for &'a [Cell<Entry>; WAYS] {
+    type Place = &'a Cell<Entry>;
+
+    fn place(&self, way: usize) -> Self::Place {
+        &self[way]
+    }
+
+    fn load(&self, place: Self::Place) -> Entry {
+        place.get()
+    }
+
+    fn store(&self, place: Self::Place, entry: Entry) {
+        place.set(entry);
+    }
+}
+
+/// How far the handshake of a flow is. The numbers are in the order of what it costs to lose the entry.
+pub mod stage {
+    /// No flow.
+    pub const FREE: u8 = 0;
+    /// A conclusive answer was seen: packets of this flow are of no interest.
+    pub const DONE: u8 = 1;
+    /// As `HANDSHAKE`, but the SYN was not seen: the sequence number before the client's first
+    /// payload that was seen stands for the initial one.
+    pub const MID_STREAM: u8 = 2;
+    /// SYN seen; the client has not sent any payload.
+    pub const OPEN: u8 = 3;
+    /// The client has spoken; the gateway's answer, if any, is not conclusive yet.
+    pub const HANDSHAKE: u8 = 4;
+    /// As `HANDSHAKE`, and the same SYN came again: a delayed copy, or a new connection of a device whose sequence
+    /// numbers always begin alike. The core decides by the acknowledgement number of the client's next payload.
+    pub const REOPENED: u8 = 5;
+}
+
+/// Bits of [`Entry::closed`].
+pub mod closed {
+    /// FIN of the client.
+    pub const CLIENT: u8 = 0x01;
+    /// FIN of the gateway; before the client has spoken, a RST in answer to this SYN as well.
+    pub const GATEWAY: u8 = 0x02;
+    /// RST of either side. Whether its receiver obeyed, the core decides; so the flow is still followed.
+    pub const RESET: u8 = 0x04;
+}
+
+/// The length of an epoch, in nanoseconds: an eighth of the time that a handshake may take, twice the timeout (once
+/// for a complete hello, once for its answer).
+pub const fn epoch_length(handshake_timeout_ns: u64) -> u64 {
+    let length = handshake_timeout_ns / 4;
+    if length == 0 { 1 } else { length }
+}
+
+/// The length of an epoch for the usual handshake timeout, 30 s.
+pub const DEFAULT_EPOCH_LENGTH: u64 = epoch_length(30_000_000_000);
+
+/// An entry of the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Entry(pub u64);
+
+impl Entry {
+    const STAGE: u32 = 32;
+    const CLOSED: u32 = 35;
+    const EPOCH: u32 = 38;
+    const ANSWERS: u32 = 43;
+    const INTERFACE: u32 = 47;
+    const TAG: u32 = 50;
+
+    /// The entry of a flow whose first packet comes in `epoch`.
+    #[inline(always)]
+    pub const fn new(hash: FlowHash, stage: u8, epoch: u8, isn: SeqNumber) -> Self {
+        Self(
+            hash.tag()
+                | ((epoch & (EPOCHS - 1)) as u64) << Self::EPOCH
+                | (stage as u64) << Self::STAGE
+                | isn.0 as u64,
+        )
+    }
+
+    /// The entry of a flow whose observation is done. In the place of the ISN it has more of the hash, so that it is
+    /// not taken for another flow's.
+    #[inline(always)]
+    pub const fn done(hash: FlowHash) -> Self {
+        Self(hash.tag() | (stage::DONE as u64) << Self::STAGE | hash.check())
+    }
+
+    /// How far the handshake is: one of [`stage`].
+    #[inline(always)]
+    pub const fn stage(self) -> u8 {
+        (self.0 >> Self::STAGE) as u8 & 7
+    }
+
+    /// What was seen of the connection's end: bits of [`closed`].
+    #[inline(always)]
+    pub const fn closed(self) -> u8 {
+        (self.0 >> Self::CLOSED) as u8 & 7
+    }
+
+    /// The client's initial sequence number.
+    #[inline(always)]
+    pub const fn isn(self) -> SeqNumber {
+        SeqNumber(self.0 as u32)
+    }
+
+    /// Inconclusive segments of the gateway's answer so far, up to [`MAX_ANSWERS`].
+    #[inline(always)]
+    pub const fn answers(self) -> u8 {
+        (self.0 >> Self::ANSWERS) as u8 & 15
+    }
+
+    /// Whether the client has sent payload.
+    #[inline(always)]
+    pub const fn has_spoken(self) -> bool {
+        self.stage() != stage::OPEN
+    }
+
+    /// The entry that a SYN opens again in `epoch`: the flow is the same, and nothing else.
+    #[inline(always)]
+    #[must_use]
+    pub const fn opened(self, epoch: u8) -> Self {
+        let kept = self.0 & !(!0 << Self::STAGE & !(!0 << Self::TAG));
+        Self(kept | ((epoch & (EPOCHS - 1)) as u64) << Self::EPOCH | (stage::OPEN as u64) << Self::STAGE)
+    }
+
+    /// The same with another stage.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_stage(self, stage: u8) -> Self {
+        Self(self.0 & !(7 << Self::STAGE) | (stage as u64) << Self::STAGE)
+    }
+
+    /// The same, of a connection of whose end this was seen as well.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_closed(self, closed: u8) -> Self {
+        Self(self.0 | (closed as u64) << Self::CLOSED)
+    }
+
+    /// The same, of a connection whose client goes on in `epoch`: so a RST did not end it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn renewed(self, epoch: u8) -> Self {
+        let cleared =
+            self.0 & !(((EPOCHS - 1) as u64) << Self::EPOCH | (closed::RESET as u64) << Self::CLOSED);
+        Self(cleared | ((epoch & (EPOCHS - 1)) as u64) << Self::EPOCH)
+    }
+
+    /// The same after an inconclusive segment that the interface saw. The interface of the first one counts them, so
+    /// that a packet on two watched interfaces counts once. (Of the number of an interface three bits are kept.)
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_answer(self, interface: u32) -> Self {
+        let interface = ((interface ^ interface >> 3) & 7) as u64;
+        if self.answers() == 0 {
+            return Self(self.0 | interface << Self::INTERFACE | 1 << Self::ANSWERS);
+        }
+        let is_first_interface = (self.0 >> Self::INTERFACE) & 7 == interface;
+        Self(self.0 + ((is_first_interface as u64) << Self::ANSWERS))
+    }
+
+    /// Whether nothing more is expected of the connection: a RST, FINs of both sides, a gateway that hung up
+    /// without an answer, or silence for [`MAX_AGE`] epochs. Packets that come all the same are still followed.
+    #[inline(always)]
+    pub const fn is_over(self, epoch: u8) -> bool {
+        self.over(epoch) != 0
+    }
+
+    /// [`Entry::is_over`] as 1 or 0, by arithmetic: each branch would double the paths that the verifier follows through
+    /// a bucket.
+    #[inline(always)]
+    const fn over(self, epoch: u8) -> u64 {
+        let closed = self.0 >> Self::CLOSED;
+        let (client, gateway, reset) = (closed & 1, closed >> 1 & 1, closed >> 2 & 1);
+        let spoken = is_positive(self.0 >> Self::STAGE & 7 ^ stage::OPEN as u64, 3);
+        let age = (epoch as u64).wrapping_sub(self.0 >> Self::EPOCH) & (EPOCHS - 1) as u64;
+        let is_old = (age + (EPOCHS - MAX_AGE) as u64) >> 5;
+        reset | gateway & (client | spoken) | is_old
+    }
+
+    /// What it costs to lose the entry: a [`stage`], or that of `DONE` where the connection is over.
+    #[inline(always)]
+    const fn cost(self, epoch: u8) -> u64 {
+        let stage = self.0 >> Self::STAGE & 7;
+        let is_followed = (stage + 6) >> 3;
+        stage - (stage.wrapping_sub(1)) * (is_followed & self.over(epoch))
+    }
+
+    /// 1 if the entry has the tag of this flow, else 0.
+    #[inline(always)]
+    const fn tag_matches(self, hash: FlowHash) -> u64 {
+        1 ^ is_positive((self.0 ^ hash.tag()) >> Self::TAG, 14)
+    }
+}
+
+/// Where a flow's entry is, derived from its 4-tuple and the table's seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowHash(u64);
+
+impl FlowHash {
+    /// Hashes a flow. `addresses` are client and gateway, as two 32-bit halves for IPv4 or already
+    /// folded for IPv6; `ports` are client (high half) and gateway. The seed keeps a client from
+    /// choosing ports that fall on another's bucket.
+    #[inline(always)]
+    pub const fn new(seed: u64, addresses: u64, ports: u32) -> Self {
+        let mut hash = (addresses ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash ^= hash >> 32;
+        hash = (hash ^ ports as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        hash ^= hash >> 32;
+        Self(hash.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// Index of the bucket in a table of `buckets`, a power of two.
+    #[inline(always)]
+    pub const fn bucket(self, buckets: u32) -> u32 {
+        (self.0 >> 32) as u32 & (buckets - 1)
+    }
+
+    /// Distinguishes the flows of a bucket: the top bits, where entries have them.
+    #[inline(always)]
+    const fn tag(self) -> u64 {
+        self.0 >> Entry::TAG << Entry::TAG
+    }
+
+    /// Confirms the tag in entries that have no ISN.
+    #[inline(always)]
+    const fn check(self) -> u64 {
+        self.0 & 0xffff_ffff
+    }
+}
+
+/// A way of a bucket and the entry that it held when it was looked up.
+///
+/// The way is a number and no place: where the verifier does not know which way it is, it follows one path instead of
+/// [`WAYS`].
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// Less than [`WAYS`].
+    pub way: u64,
+    /// Its entry.
+    pub entry: Entry,
+}
+
+/// What a bucket knows of a packet's connection.
+#[derive(Clone, Copy, Debug)]
+pub enum Found {
+    /// It is followed.
+    Followed(Held),
+    /// Its observation is done.
+    Done,
+    /// Nothing.
+    Nothing,
+}
+
+/// Which ISNs the connection of a packet can have, by a number that the packet has.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner {
+    /// A sequence number of the client's, or an acknowledgement of one.
+    pub number: SeqNumber,
+    /// Of an entry whose client has not spoken: the number is one of these many from the ISN on, less `before`.
+    pub open: Range,
+    /// Of an entry whose client has spoken.
+    pub spoken: Range,
+}
+
+/// A range of sequence numbers around an ISN.
+#[derive(Clone, Copy, Debug)]
+pub struct Range {
+    /// How far before the ISN it begins.
+    pub before: u32,
+    /// Its length.
+    pub len: u32,
+}
+
+impl Range {
+    /// Every number but one.
+    pub const ALL: Self = Self { before: 0, len: u32::MAX };
+    /// None.
+    pub const NONE: Self = Self { before: 0, len: 0 };
+
+    /// Whether `number` is in the range around `isn`.
+    #[inline(always)]
+    pub const fn contains(self, number: SeqNumber, isn: SeqNumber) -> bool {
+        number.is_within(isn.minus(self.before), self.len)
+    }
+}
+
+/// Looks for the entry of a packet's connection.
+#[inline(always)]
+pub fn find<B: Bucket>(bucket: B, hash: FlowHash, owner: &Owner) -> Found {
+    for way in 0..WAYS {
+        let entry = bucket.load(bucket.place(way));
+        if (entry.0 ^ hash.tag()) >> Entry::TAG != 0 {
+            continue;
+        }
+        if entry.stage() > stage::DONE {
+            let range = if entry.has_spoken() { owner.spoken } else { owner.open };
+            if range.contains(owner.number, entry.isn()) {
+                let entry = Entry(bucket.forget(entry.0));
+                return Found::Followed(Held { way: bucket.forget(way as u64), entry });
+            }
+        } else if entry == Entry::done(hash) {
+            return Found::Done;
+        }
+    }
+    Found::Nothing
+}
+
+/// The way for a new flow, which the caller fills, and what the flow before it loses: `None` if all others are worth
+/// more.
+///
+/// The entry of an older connection with the same 4-tuple is taken, if it is done, or else put behind it. The first free way is taken; among entries of equal worth
+/// the victim is any: the hash chooses.
+#[inline(always)]
+pub fn make_room<B: Bucket>(
+    bucket: B,
+    hash: FlowHash,
+    new: Entry,
+    epoch: u8,
+) -> Option<(u64, Option<Counter>)> {
+    let turn = hash.0;
+    let mut least = u64::MAX >> 1;
+    let mut older = WAYS as u64;
+    for way in (0..WAYS as u64).rev() {
+        let entry = bucket.load(bucket.place(way as usize));
+        let cost = entry.cost(epoch);
+        let turn = turn & mask(is_positive(cost, 3));
+        let worth = cost << 6 | (way.wrapping_add(turn) & 7) << 3 | way;
+        let change = worth.wrapping_sub(least);
+        least = bucket.forget(least.wrapping_add(change & mask(change >> 63)));
+        let is_older = entry.tag_matches(hash) & is_positive(entry.0 >> Entry::STAGE & 7, 3);
+        older = bucket.forget(older ^ (older ^ way) & mask(is_older));
+    }
+    let (way, cost) = (least & 7, (least >> 6) as u8);
+    if cost > new.stage() {
+        return None;
+    }
+    if older < way {
+        let moved = load_at(bucket, older);
+        if moved.stage() <= stage::DONE {
+            return Some((older, None));
+        }
+        store_at(bucket, way, moved);
+    }
+    let loses = match cost {
+        stage::FREE | stage::DONE => None,
+        stage::MID_STREAM => Some(Counter::MidStreamEvicted),
+        stage::OPEN => Some(Counter::OpenEvicted),
+        _ => Some(Counter::HandshakeEvicted),
+    };
+    Some((if older < way { older } else { way }, loses))
+}
+
+/// All ones for 1, zero for 0.
+#[inline(always)]
+const fn mask(bit: u64) -> u64 {
+    bit.wrapping_neg()
+}
+
+/// 1 if `value`, a number of `bits` bits, is not 0.
+#[inline(always)]
+const fn is_positive(value: u64, bits: u32) -> u64 {
+    (value + (1 << bits) - 1) >> bits
+}
+
+/// The entry of a way that is not known beforehand: the verifier follows constant offsets only.
+#[inline(always)]
+fn load_at<B: Bucket>(bucket: B, way: u64) -> Entry {
+    let mut found = Entry::default();
+    for at in 0..WAYS {
+        if at as u64 == way {
+            found = bucket.load(bucket.place(at));
+            break;
+        }
+    }
+    Entry(bucket.forget(found.0))
+}
+
+/// Overwrites the entry of a way that is not known beforehand.
+#[inline(always)]
+pub fn store_at<B: Bucket>(bucket: B, way: u64, entry: Entry) {
+    for at in 0..WAYS {
+        if at as u64 == way {
+            bucket.store(bucket.place(at), entry);
+            break;
+        }
+    }
+}
