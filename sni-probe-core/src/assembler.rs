@@ -23,19 +23,15 @@ pub const MAX_GAPS: usize = 16;
 #[error("more than {MAX_GAPS} holes between segments")]
 pub struct TooManyGaps;
 
-/// Where a segment lies in its stream, whose first byte has the sequence number `start`, in bytes.
-///
-/// Sequence numbers wrap around (RFC 9293, section 3.4), so a segment up to 2^31 bytes before the
-/// start has a negative offset.
-pub fn stream_offset(start: u32, seq: u32) -> i32 {
-    seq.wrapping_sub(start).cast_signed()
-}
+/// Zeros that may stand where a stream has other bytes: the padding of an Ethernet frame (60 bytes) that is as short
+/// as headers of Ethernet, IPv4 and TCP let it be (54). Middleboxes that count it as payload make such segments; and
+/// the probe of a keep-alive may carry one byte of any value (RFC 1122, section 4.2.3.6), which is 0 in practice.
+pub const MAX_PADDING: usize = 6;
 
-/// The first [`MAX_STREAM_BYTES`] bytes of a stream, as far as they have come.
+/// The first [`MAX_STREAM_BYTES`] bytes of a stream, up to the last one that has come.
 ///
-/// Where segments overlap, the byte that came first stays. A retransmission has the same bytes;
-/// for a pair that differs, no observer can know which one the receiver took, and Linux too keeps
-/// what it has already queued.
+/// Where segments overlap, the byte that came first stays. A retransmission has the same bytes. Of two bytes that
+/// differ, no observer can know which one the receiver took: [`contradiction`](Self::contradiction) says where.
 #[derive(Clone, Debug, Default)]
 pub struct Assembler {
     /// Bytes at their offsets; what no range covers is zero and never shown.
@@ -45,10 +41,13 @@ pub struct Assembler {
     ranges: Vec<Range<usize>>,
     /// The segments that brought something new, as they came: one for each new byte at most.
     segments: Vec<Range<u16>>,
+    /// See [`Assembler::contradiction`].
+    contradiction: Option<u16>,
 }
 
 impl Assembler {
-    /// Adds a segment. What lies before the start of the stream or behind its bound is left out.
+    /// Adds a segment that lies `offset` bytes after the start of the stream. What lies before the start or after the
+    /// bound is left out.
     ///
     /// # Errors
     ///
@@ -65,6 +64,14 @@ impl Assembler {
         let first = self.ranges.partition_point(|range| range.end < start);
         let past = self.ranges.partition_point(|range| range.start <= end);
         let touched = &self.ranges[first..past];
+        if let Some(at) = self.first_difference(touched, start, segment).map(narrow) {
+            // What has come in order was delivered: no receiver lets padding replace it.
+            let is_ignored = is_padding(segment) && end <= self.contiguous().len();
+            self.contradiction = match self.contradiction {
+                known if is_ignored => known,
+                known => Some(known.map_or(at, |known| known.min(at))),
+            };
+        }
         let is_known = touched.iter().any(|range| range.start <= start && end <= range.end);
         if segment.is_empty() || is_known {
             return Ok(());
@@ -90,6 +97,23 @@ impl Assembler {
         self.ranges.splice(first..past, [merged]);
         self.segments.push(narrow(start)..narrow(end));
         Ok(())
+    }
+
+    /// Where a segment first has another byte than is kept of the known ranges.
+    fn first_difference(&self, known: &[Range<usize>], start: usize, segment: &[u8]) -> Option<usize> {
+        let end = start + segment.len();
+        known.iter().find_map(|range| {
+            let common = range.start.max(start)..range.end.min(end);
+            let kept = self.bytes.get(common.clone()).unwrap_or_default();
+            let came = segment.get(common.start - start..common.end - start).unwrap_or_default();
+            let at = kept.iter().zip(came).position(|(kept, came)| kept != came)?;
+            Some(common.start + at)
+        })
+    }
+
+    /// The first offset for which two segments brought different bytes.
+    pub fn contradiction(&self) -> Option<usize> {
+        self.contradiction.map(usize::from)
     }
 
     /// The bytes from the start of the stream to the first hole.
@@ -130,6 +154,11 @@ impl Assembler {
             + self.ranges.capacity() * size_of::<Range<usize>>()
             + self.segments.capacity() * size_of::<Range<u16>>()
     }
+}
+
+/// Whether these bytes can be [padding](MAX_PADDING) that was taken for payload.
+pub fn is_padding(segment: &[u8]) -> bool {
+    segment.len() <= MAX_PADDING && segment.iter().all(|&byte| byte == 0)
 }
 
 /// An offset within [`MAX_STREAM_BYTES`] fits.
@@ -199,8 +228,6 @@ mod tests {
     fn bytes_before_the_start_are_left_out() {
         let assembler = assembled(&[(-3, b"xyzab"), (-4, b"xyz")]);
         assert_eq!(assembler.contiguous(), b"ab");
-        assert_eq!(stream_offset(2, u32::MAX), -3);
-        assert_eq!(stream_offset(u32::MAX, 4), 5);
     }
 
     #[test]
@@ -225,23 +252,59 @@ mod tests {
         assert_eq!(assembler.contiguous(), b"xx");
     }
 
+    #[test]
+    fn contradictions() {
+        let repeated =
+            assembled(&[(0, b"abcd"), (2, b"cdef"), (0, b"abcdef"), (4, b"e"), (9, b"x"), (5, b"fghi")]);
+        assert_eq!(repeated.contradiction(), None);
+        // The first of them, whatever the order in which they come, and whether the segment brings something new or not.
+        for (segments, first) in [
+            (&[(0, &b"abcd"[..]), (1, b"bXd")][..], 2),
+            (&[(4, b"efgh"), (0, b"abcdeXgh")], 5),
+            (&[(0, b"abcd"), (3, b"X"), (1, b"X")], 1),
+            (&[(2, b"cd"), (6, b"gh"), (0, b"abcdefgX")], 7),
+            (&[(2, b"cd"), (1, b"bXX")], 2),
+            (&[(0, b"abcd"), (-2, b"yzaX")], 1),
+        ] {
+            assert_eq!(assembled(segments).contradiction(), Some(first), "{segments:?}");
+        }
+    }
+
+    #[test]
+    fn padding_that_repeats_what_was_delivered_is_no_contradiction() {
+        let zeros = [0; MAX_PADDING + 1];
+        let padding = &zeros[..MAX_PADDING];
+        assert_eq!(assembled(&[(0, b"abcdefghij"), (2, padding), (9, b"\0")]).contradiction(), None);
+        // Where bytes are missing before it, or it goes further, a receiver may take it.
+        assert_eq!(assembled(&[(1, b"bcdefghij"), (2, padding)]).contradiction(), Some(2));
+        assert_eq!(assembled(&[(0, b"abc"), (2, padding)]).contradiction(), Some(2));
+        assert_eq!(assembled(&[(0, b"abcdefghij"), (2, &zeros)]).contradiction(), Some(2));
+        assert_eq!(assembled(&[(0, padding), (0, b"abcdefghij")]).contradiction(), Some(0));
+    }
+
     proptest! {
         #[test]
-        fn like_a_plain_array(inserts in prop::collection::vec((-20i32..200, 0usize..40, any::<u8>()), 0..60)) {
+        fn like_a_plain_array(inserts in prop::collection::vec((-20i32..200, 0usize..40, 0_u8..3), 0..60)) {
             let mut assembler = Assembler::default();
             let mut model: Vec<Option<u8>> = vec![None; 300];
+            let mut contradiction: Option<usize> = None;
             for (offset, len, fill) in inserts {
                 if assembler.insert(offset, &vec![fill; len]).is_err() {
                     continue;
                 }
-                for at in offset..offset + i32::try_from(len).unwrap() {
-                    if let Ok(at) = usize::try_from(at) {
-                        model[at].get_or_insert(fill);
+                let delivered = model.iter().take_while(|byte| byte.is_some()).count();
+                let first = usize::try_from(offset.max(0)).unwrap();
+                let end = usize::try_from(offset + i32::try_from(len).unwrap()).unwrap_or(0);
+                let is_ignored = fill == 0 && end.saturating_sub(first) <= MAX_PADDING && end <= delivered;
+                for (at, known) in model.iter_mut().enumerate().take(end).skip(first) {
+                    if *known.get_or_insert(fill) != fill && !is_ignored {
+                        contradiction = Some(contradiction.map_or(at, |known| known.min(at)));
                     }
                 }
             }
             let expected: Vec<u8> = model.iter().map_while(|byte| *byte).collect();
             prop_assert_eq!(assembler.contiguous(), expected);
+            prop_assert_eq!(assembler.contradiction(), contradiction);
             prop_assert!(assembler.ranges.len() <= MAX_GAPS + 1);
         }
     }

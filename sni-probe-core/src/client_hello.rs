@@ -96,7 +96,7 @@ impl ClientHello {
 /// # Errors
 ///
 /// [`Rejected::MessageType`] if it is no ClientHello; [`Rejected::Hello`] if its lengths contradict
-/// each other, so that nobody can say whether it has an SNI. The content of single extensions is
+/// each other, so that nobody can say whether it has an SNI, or if it has two of them. The content of single extensions is
 /// read leniently: a gateway that does not use one does not read it either.
 pub fn parse(message: &[u8]) -> Result<ClientHello, Rejected> {
     let (header, content) = message.split_at_checked(MESSAGE_HEADER_LEN).ok_or(Rejected::Hello)?;
@@ -127,8 +127,9 @@ pub fn parse(message: &[u8]) -> Result<ClientHello, Rejected> {
         let body = extensions.vec16().ok_or(Rejected::Hello)?;
         lists.extensions.push(kind);
         match kind {
-            // A second one is forbidden (RFC 8446, section 4.2); the first is what is told.
-            extension::SERVER_NAME => sni = sni.or_else(|| Some(server_name::parse(body))),
+            // A second one is forbidden (RFC 8446, section 4.2). Gateways answer it with an alert or read one of the two.
+            extension::SERVER_NAME if sni.is_some() => return Err(Rejected::Hello),
+            extension::SERVER_NAME => sni = Some(server_name::parse(body)),
             extension::EARLY_DATA => features.insert(Feature::EarlyData),
             // An empty ticket only says that the client would like one (RFC 5077, section 3.2).
             extension::SESSION_TICKET if body.is_empty() => {}

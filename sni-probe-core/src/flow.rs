@@ -3,7 +3,8 @@
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use sni_probe_common::event::EventHeader;
+use sni_probe_common::event::{CLIENT_WINDOW, EventHeader, flags, kind};
+use sni_probe_common::seq::SeqNumber;
 
 /// A point in time, in nanoseconds since an epoch that the driver chooses: boot (`CLOCK_MONOTONIC`)
 /// for the daemon, 1970 for a replay. Only differences mean anything here.
@@ -41,6 +42,60 @@ impl FlowKey {
     /// The connection that an event belongs to.
     pub fn of(header: &EventHeader) -> Self {
         WireKey::of(header).into()
+    }
+}
+
+/// Where a connection begins: what distinguishes it from others with the same addresses and ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Sequence number of the first byte of the client's stream; of the first one that was seen, if the SYN was not.
+    pub start: SeqNumber,
+    /// Whether the SYN was seen.
+    pub is_certain: bool,
+}
+
+/// What a packet is to a connection that has its addresses and ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// It is one of the connection.
+    Own,
+    /// It is one of another connection, which does not follow this one: a late one of a connection before it.
+    Foreign,
+    /// It is the client's first data on a connection that began later.
+    Later,
+}
+
+impl Origin {
+    /// The origin of a connection of which this packet of the client is the first one.
+    pub fn of(header: &EventHeader) -> Self {
+        let is_certain = header.flags & flags::ISN_KNOWN != 0;
+        let start = if is_certain { SeqNumber(header.isn).plus(1) } else { SeqNumber(header.seq) };
+        Self { start, is_certain }
+    }
+
+    /// What a packet is to the connection, by the numbers of its client.
+    pub fn relation(self, header: &EventHeader) -> Relation {
+        let is_isn_known = header.flags & flags::ISN_KNOWN != 0;
+        match header.kind {
+            kind::CLIENT_DATA | kind::CLIENT_CLOSE if is_isn_known => {
+                let is_first = header.kind == kind::CLIENT_DATA && header.flags & flags::FIRST != 0;
+                match SeqNumber(header.isn).plus(1) == self.start {
+                    true => Relation::Own,
+                    false if is_first => Relation::Later,
+                    false => Relation::Foreign,
+                }
+            }
+            kind::CLIENT_DATA => {
+                // The byte before the first may be a keep-alive probe's.
+                let is_near = SeqNumber(header.seq).is_within(self.start.minus(1), CLIENT_WINDOW + 2);
+                if is_near { Relation::Own } else { Relation::Later }
+            }
+            kind::CLIENT_CLOSE => Relation::Own,
+            _ if is_isn_known && self.is_certain && SeqNumber(header.isn).plus(1) != self.start => {
+                Relation::Foreign
+            }
+            _ => Relation::Own,
+        }
     }
 }
 

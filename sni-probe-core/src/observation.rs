@@ -197,8 +197,10 @@ pub enum Outcome {
     ResetByClient,
     /// FIN of the gateway before any of the above.
     ClosedByGateway,
-    /// FIN of the client before any of the above.
+    /// FIN of the client before any of the above, and no answer after it.
     ClosedByClient,
+    /// FIN or RST of the gateway before the client had sent anything. No refusal: the gateway has not seen the hello.
+    GatewayClosedFirst,
     /// Nothing within the handshake timeout.
     Timeout,
     /// The tracker gave the flow up.
@@ -233,6 +235,7 @@ impl Outcome {
             Self::ResetByClient => OutcomeClass::ResetByClient,
             Self::ClosedByGateway => OutcomeClass::ClosedByGateway,
             Self::ClosedByClient => OutcomeClass::ClosedByClient,
+            Self::GatewayClosedFirst => OutcomeClass::GatewayClosedFirst,
             Self::Timeout => OutcomeClass::Timeout,
             Self::Evicted => OutcomeClass::Evicted,
             Self::Unfinished => OutcomeClass::Unfinished,

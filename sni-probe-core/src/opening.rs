@@ -66,6 +66,14 @@ pub struct PartialHello {
     pub start: usize,
 }
 
+impl PartialHello {
+    /// Where it ends in the stream at the earliest: each record after the first one takes a header more.
+    pub fn least_end(&self) -> usize {
+        let header = if self.sslv2 { 0 } else { record::HEADER_LEN };
+        self.start.saturating_add(header).saturating_add(usize::try_from(self.length).unwrap_or(usize::MAX))
+    }
+}
+
 /// A hello and where it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WholeHello {

@@ -19,15 +19,16 @@ const HOST_NAME: u8 = 0;
 
 /// Reads the body of a `server_name` extension.
 ///
-/// Whatever the body is, the extension is there: malformed bytes are [`Sni::Invalid`], never absent.
+/// Whatever the body is, the extension is there: malformed bytes are [`Sni::Invalid`], never absent. So are two host
+/// names, which RFC 6066 forbids: OpenSSL and BoringSSL answer them with `decode_error`.
 pub fn parse(body: &[u8]) -> Sni {
     if body.is_empty() {
         return Sni::Empty;
     }
     match host_names(body).as_deref() {
-        Some([first, ..]) if !first.is_empty() => classify(first),
-        Some(_) => Sni::Empty,
-        None => Sni::Invalid(escape(body)),
+        Some([] | [b""]) => Sni::Empty,
+        Some([name]) => classify(name),
+        Some(_) | None => Sni::Invalid(escape(body)),
     }
 }
 
@@ -144,8 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn the_first_host_name_counts() {
-        assert_eq!(parse(&[0, 12, 7, 0, 1, b'x', 0, 0, 1, b'a', 0, 0, 1, b'b']), present("a"));
+    fn the_one_host_name_counts() {
+        assert_eq!(parse(&[0, 8, 7, 0, 1, b'x', 0, 0, 1, b'a']), present("a"));
+        for body in [&[0, 8, 0, 0, 1, b'a', 0, 0, 1, b'b'][..], &[0, 8, 0, 0, 1, b'a', 0, 0, 1, b'a']] {
+            assert_eq!(parse(body), Sni::Invalid(escape(body)), "{body:?}");
+        }
+        let with_an_empty_one = [0, 7, 0, 0, 0, 0, 0, 1, b'b'];
+        assert_eq!(parse(&with_an_empty_one), Sni::Invalid(escape(&with_an_empty_one)));
     }
 
     #[test]

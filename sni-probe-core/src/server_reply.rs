@@ -7,30 +7,19 @@
 
 use std::ops::Range;
 
+use sni_probe_common::answer::{self, Answer, HELLO_RETRY_RANDOM};
+
 use crate::assembler::Assembler;
 use crate::parsed::Parsed;
 use crate::record::{self, content_type};
 use crate::sslv2;
 use crate::vocabulary::AlertDescription;
 
-/// The random that makes a ServerHello a HelloRetryRequest (RFC 8446, section 4.1.3): the SHA-256 of
-/// `HelloRetryRequest`.
-pub const HELLO_RETRY_RANDOM: [u8; 32] = [
-    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2,
-    0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
-];
-
 /// The handshake type of a ServerHello.
 const SERVER_HELLO: u8 = 2;
 
-/// Where the random starts in a ServerHello: behind the message's header and `legacy_version`.
+/// Where the random starts in a ServerHello: after the message's header and `legacy_version`.
 const RANDOM_AT: usize = record::MESSAGE_HEADER_LEN + 2;
-
-/// Where a ServerHello's random ends, if it is in one record: a segment of so many bytes decides by itself.
-pub const RANDOM_END: usize = record::HEADER_LEN + RANDOM_AT + HELLO_RETRY_RANDOM.len();
-
-/// The level of an alert after which the connection may go on (RFC 5246, section 7.2).
-const WARNING: u8 = 1;
 
 /// The first message of an answer, told as soon as the bytes leave no doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,13 +45,38 @@ pub enum Message {
 }
 
 /// Reads the message at the start of `stream`, record headers included.
+///
+/// What one segment of usual form shows is read as the datapath reads it ([`answer::read`]); the rest here, too: a
+/// message in pieces.
 pub fn message(stream: &[u8]) -> Message {
+    match answer(stream) {
+        Answer::ServerHello => Message::ServerHello,
+        Answer::HelloRetryRequest => Message::HelloRetryRequest,
+        Answer::Alert { level, description } => {
+            let may_go_on = answer::may_go_on(level, description);
+            Message::Alert { may_go_on, description: AlertDescription::from_code(description) }
+        }
+        Answer::Other => piece(stream),
+    }
+}
+
+/// What the datapath sees in a segment of the gateway's, of which these are the bytes that were copied.
+pub fn answer(segment: &[u8]) -> Answer {
+    // All bytes are there, so they can be read.
+    answer::read(&segment, 0, segment.len()).unwrap_or(Answer::Other)
+}
+
+fn piece(stream: &[u8]) -> Message {
     match *stream {
         [] | [content_type::HANDSHAKE | content_type::ALERT | content_type::CHANGE_CIPHER_SPEC] => {
             Message::NeedMore
         }
         [content_type::HANDSHAKE, ..] => handshake(stream),
-        [content_type::ALERT, 3, ref rest @ ..] => alert(rest),
+        // An alert of another length is encrypted, and before a ServerHello nothing is.
+        [content_type::ALERT, 3, ref rest @ ..] => match *rest {
+            [] | [_] | [_, 0] | [_, 0, 2] | [_, 0, 2, _] => Message::NeedMore,
+            _ => Message::NotTls,
+        },
         [content_type::CHANGE_CIPHER_SPEC, 3, ..] => Message::ChangeCipherSpec,
         [high, ..] if high & 0x80 != 0 => match stream.len() {
             0..3 => Message::NeedMore,
@@ -90,20 +104,6 @@ fn handshake(stream: &[u8]) -> Message {
             }
         }
         Some(_) => Message::NotTls,
-    }
-}
-
-/// An alert, given what follows its record's type and major version.
-fn alert(rest: &[u8]) -> Message {
-    match *rest {
-        [_, 0, 2, level, description, ..] => {
-            let description = AlertDescription::from_code(description);
-            let may_go_on = level == WARNING && description != AlertDescription::CloseNotify;
-            Message::Alert { may_go_on, description }
-        }
-        [] | [_] | [_, 0] | [_, 0, 2] | [_, 0, 2, _] => Message::NeedMore,
-        // Alerts of other lengths are encrypted, and nothing is before a ServerHello.
-        _ => Message::NotTls,
     }
 }
 
@@ -142,7 +142,7 @@ impl ReplyReader {
     /// are the first.
     pub fn segment(&mut self, offset: i32, data: &[u8], payload_len: u32) -> Reply {
         // A stream that cannot be followed does not decide: the connection's end will.
-        if self.is_other || self.bytes.insert(offset, data).is_err() {
+        if self.bytes.insert(offset, data).is_err() {
             return Reply::Pending;
         }
         let copied = i64::from(offset) + i64::try_from(data.len()).unwrap_or(i64::MAX);
@@ -153,7 +153,24 @@ impl ReplyReader {
         {
             self.not_copied.push(copied..end);
         }
-        self.read()
+        if self.is_other { Reply::Pending } else { self.read() }
+    }
+
+    /// Bytes from the start of the stream up to the first one that has not come.
+    pub fn contiguous(&self) -> usize {
+        let mut end = 0;
+        loop {
+            let copied = end + self.bytes.bytes_at(end).len();
+            let next = self
+                .not_copied
+                .iter()
+                .find(|range| range.contains(&copied))
+                .map_or(copied, |range| range.end);
+            if next == end {
+                return end;
+            }
+            end = next;
+        }
     }
 
     /// A reader for the answer to a hello behind a prelude. Where the client did not wait for the
@@ -223,6 +240,8 @@ fn next_record(stream: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use sni_probe_common::answer::SERVER_HELLO_LEN;
+
     use super::*;
     use crate::testing::{alert, handshake, hello_retry_request, record as record_of, server_hello};
 
@@ -266,10 +285,10 @@ mod tests {
         }
         assert_eq!(message(&answer[..12]), Message::ServerHello);
         let retry = hello_retry_request();
-        for len in 0..RANDOM_END {
+        for len in 0..SERVER_HELLO_LEN {
             assert_eq!(message(&retry[..len]), Message::NeedMore, "{len}");
         }
-        assert_eq!(message(&retry[..RANDOM_END]), Message::HelloRetryRequest);
+        assert_eq!(message(&retry[..SERVER_HELLO_LEN]), Message::HelloRetryRequest);
     }
 
     #[test]
@@ -324,6 +343,21 @@ mod tests {
         assert_eq!(reader.warning(), Some(AlertDescription::UnrecognizedName));
         let answer = server_hello();
         assert_eq!(reader.segment(7, &answer, u32::try_from(answer.len()).unwrap()), Reply::ServerHello);
+    }
+
+    #[test]
+    fn what_has_come_of_the_stream() {
+        let mut reader = ReplyReader::default();
+        assert_eq!(reader.contiguous(), 0);
+        reader.segment(1_400, &[9; 256], 1_400);
+        assert_eq!(reader.contiguous(), 0);
+        reader.segment(0, &[9; 256], 1_400);
+        assert_eq!(reader.contiguous(), 2_800);
+        // Also of another protocol's.
+        reader.segment(2_800, b"HTTP", 4);
+        assert_eq!(reader.contiguous(), 2_804);
+        reader.segment(2_805, b"x", 1);
+        assert_eq!(reader.contiguous(), 2_804);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::net::Ipv4Addr;
 
+use sni_probe_common::answer::HELLO_RETRY_RANDOM;
 use sni_probe_common::event::{ANSWER_COPY, Event, EventHeader, flags, kind, tcp_flags};
 
 use crate::record::MAX_FRAGMENT_LEN;
-use crate::server_reply::HELLO_RETRY_RANDOM;
 use crate::vocabulary::Prelude;
 
 /// A TLS ClientHello in the making.
@@ -191,7 +191,7 @@ pub(crate) fn alert(level: u8, code: u8) -> Vec<u8> {
     record(21, &[level, code])
 }
 
-/// A connection that makes events.
+/// A connection that makes events. It keeps no account of what was sent: acknowledgements are of nothing but the SYN.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Connection {
     pub(crate) client_port: u16,
@@ -217,6 +217,12 @@ impl OwnedEvent {
         self.header.tcp_flags |= tcp_flags;
         self
     }
+
+    /// The same with bits of [`EventHeader::flags`].
+    pub(crate) fn marked(mut self, flags: u8) -> Self {
+        self.header.flags |= flags;
+        self
+    }
 }
 
 impl Connection {
@@ -230,10 +236,7 @@ impl Connection {
         let seq = self.isn.wrapping_add(1).wrapping_add(u32::try_from(offset).unwrap());
         let mut event = self.event(time_ns, kind, seq, data, data.len());
         event.header.ack = self.gateway_isn.wrapping_add(1);
-        if self.syn_seen {
-            event.header.flags = flags::ISN_KNOWN;
-            event.header.isn = self.isn;
-        } else {
+        if !self.syn_seen {
             event.header.isn = seq.wrapping_sub(1);
         }
         event
@@ -244,7 +247,9 @@ impl Connection {
         let kind = if data.is_empty() { kind::GATEWAY_CLOSE } else { kind::GATEWAY_DATA };
         let seq = self.gateway_isn.wrapping_add(1).wrapping_add(u32::try_from(offset).unwrap());
         let copied = &data[..data.len().min(ANSWER_COPY as usize)];
-        self.event(time_ns, kind, seq, copied, data.len())
+        let mut event = self.event(time_ns, kind, seq, copied, data.len());
+        event.header.ack = self.isn.wrapping_add(1);
+        event
     }
 
     fn event(self, time_ns: u64, kind: u8, seq: u32, data: &[u8], payload_len: usize) -> OwnedEvent {
@@ -255,14 +260,14 @@ impl Connection {
             client_port: self.client_port,
             gateway_port: 443,
             ifindex: 3,
-            isn: 0,
+            isn: self.isn,
             seq,
             ack: 0,
             payload_len: u32::try_from(payload_len).unwrap(),
             data_len: u32::try_from(data.len()).unwrap(),
             kind,
             tcp_flags: tcp_flags::ACK,
-            flags: 0,
+            flags: if self.syn_seen { flags::ISN_KNOWN } else { 0 },
             padding: 0,
         };
         OwnedEvent { header, data: data.to_vec() }

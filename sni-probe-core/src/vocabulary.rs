@@ -91,6 +91,8 @@ label! {
         ClosedByGateway => "closed_by_gateway",
         /// The client sent FIN.
         ClosedByClient => "closed_by_client",
+        /// The gateway had closed or reset the connection before the client sent anything.
+        GatewayClosedFirst => "gateway_closed_first",
         /// Nothing of the above within the handshake timeout.
         Timeout => "timeout",
         /// The tracker had to give the flow up: see `flow_evictions_total`.
@@ -110,6 +112,7 @@ impl OutcomeClass {
             | Self::ResetByClient
             | Self::ClosedByGateway
             | Self::ClosedByClient
+            | Self::GatewayClosedFirst
             | Self::Timeout => true,
             Self::ServerHello | Self::Evicted | Self::Unfinished => false,
         }
@@ -225,6 +228,8 @@ label! {
         TooManyGaps => "too_many_gaps",
         /// The record layer, the handshake header or the hello contradicts itself.
         Malformed => "malformed",
+        /// Two segments had different bytes for one place of it: no observer can know which the gateway read.
+        Contradictory => "contradictory",
         /// The tracker had to give the flow up.
         Evicted => "evicted",
         /// The capture ended, or the daemon stopped, before the hello did.

@@ -149,6 +149,16 @@ impl Wire {
         Ok(())
     }
 
+    /// The frame that [`Wire::send`] would send for `client`: for a test that changes it first.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn bytes(&self, segment: &Segment<'_>, client: u32) -> Result<Vec<u8>> {
+        let mut frame = self.frame(segment)?;
+        frame.set_client(client);
+        Ok(frame.bytes)
+    }
+
     /// Writes what [`Wire::send`] would send to a capture file, for a program that sends it faster.
     ///
     /// # Errors

@@ -22,11 +22,13 @@ fn names() {
 }
 
 #[test]
-fn the_first_of_two_name_extensions_counts() {
-    let mut hello = HelloBuilder::new().name("a.example");
-    let second = HelloBuilder::new().name("b.example").extensions.unwrap().pop().unwrap();
-    hello.extensions.as_mut().unwrap().push(second);
-    assert_eq!(parsed(&hello).sni, Sni::Present("a.example".into()));
+fn two_name_extensions_are_malformed() {
+    for (first, second) in [("a.example", "b.example"), ("a.example", "a.example"), ("", "a.example")] {
+        let mut hello = HelloBuilder::new().name(first);
+        let second = HelloBuilder::new().name(second).extensions.unwrap().pop().unwrap();
+        hello.extensions.as_mut().unwrap().push(second);
+        assert_eq!(parse(&hello.message()), Err(Rejected::Hello));
+    }
 }
 
 #[test]

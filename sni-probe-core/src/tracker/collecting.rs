@@ -1,10 +1,14 @@
 //! A flow before it has a hello: its bytes, and where in them a hello may begin.
 
 use sni_probe_common::event::Event;
-use sni_probe_common::flow_table::MAX_ANSWERS;
+use sni_probe_common::seq::SeqNumber;
 
-use super::state::{Awaiting, Before, Context, Sighting, Start, State};
-use crate::assembler::{Assembler, MAX_STREAM_BYTES, stream_offset};
+use super::awaiting::Awaiting;
+use super::connection::Side;
+use super::ending::{Ending, Endings};
+use super::state::{Before, Context, Pieces, Segment, Sighting, State};
+use crate::assembler::{Assembler, MAX_PADDING, MAX_STREAM_BYTES};
+use crate::flow::{FlowKey, Timestamp};
 use crate::observation::Observation;
 use crate::opening::{self, Content, Opening};
 use crate::prelude::{self, Search};
@@ -12,114 +16,183 @@ use crate::proxy_header::ProxyHeader;
 use crate::server_reply::{self, Message};
 use crate::vocabulary::{IncompleteReason, NonTls, Prelude};
 
-/// A flow whose first bytes do not yet make a whole hello.
+/// A flow whose first bytes do not yet make a complete hello.
 #[derive(Debug)]
 pub(super) struct Collecting {
-    start: Start,
+    /// The packet with which the hello began, or the flow.
+    began: Sighting,
     bytes: Assembler,
     /// Reading is in vain before so many contiguous bytes are there.
     at_least: usize,
-    /// The gateway's segments with payload so far.
-    answers: u8,
-    /// The first bytes are no TLS, and preludes are followed.
+    /// The first bytes are not TLS, and preludes are followed.
     behind: Option<Behind>,
+    /// What was seen of the connection's end.
+    endings: Endings,
 }
 
 impl Collecting {
-    pub(super) fn new(start: Start) -> Self {
-        Self { start, bytes: Assembler::default(), at_least: 0, answers: 0, behind: None }
+    pub(super) fn new(began: Sighting) -> Self {
+        Self { began, bytes: Assembler::default(), at_least: 0, behind: None, endings: Endings::default() }
     }
 
     pub(super) fn client_data(mut self: Box<Self>, event: &Event<'_>, context: &mut Context<'_>) -> State {
-        let Start { seen, gateway } = Start::of(&event.header);
-        self.start.gateway = match self.behind {
-            None => self.start.gateway.or(gateway),
-            Some(_) => later(self.start.gateway, gateway),
-        };
-        let offset = stream_offset(context.start, event.header.seq);
+        let now = Sighting::of(&event.header);
+        let seq = SeqNumber(event.header.seq);
+        let offset = context.connection.offset(seq);
+        let contradicted = self.bytes.contradiction().is_some();
         if self.bytes.insert(offset, event.data).is_err() {
-            return match self.give_up(IncompleteReason::TooManyGaps, context) {
-                Some(awaiting) => State::Awaiting(Box::new(awaiting)),
-                None => State::Ignored,
-            };
+            let endings = self.endings;
+            return self.give_up(IncompleteReason::TooManyGaps, context).with(endings);
         }
-        if let Some(rival) = self.rival(offset, event.data) {
-            return self.start.decide(rival, seen, |_| 1, context).unwrap_or(State::Ignored);
+        self.endings.client_goes_on(seq.plus(event.header.payload_len));
+        if !contradicted
+            && self.bytes.contradiction().is_some()
+            && let Some(rival) = self.rival(offset, event.data)
+        {
+            let whole = Pieces { began: self.began, ended: now, contradiction: None };
+            let state = whole.decide(rival, |_| 1, context).unwrap_or(State::Ignored);
+            return state.with(self.endings);
         }
         if self.bytes.contiguous().len() < self.at_least {
             return State::Collecting(self);
         }
-        let opening = self.read(seen, context.config.preludes);
+        let opening = self.read(now, context.config.preludes);
         if let Content::Undecided { at_least } | Content::Partial { at_least, .. } = opening.content {
             self.at_least = at_least;
-            return State::Collecting(self);
+            return self.unless_closed(context);
         }
         let segments = |range| self.bytes.segments_within(range);
-        self.start.decide(opening, seen, segments, context).unwrap_or(State::Ignored)
+        let state = self.pieces(now).decide(opening, segments, context).unwrap_or(State::Ignored);
+        state.with(self.endings)
     }
 
     pub(super) fn gateway_data(
         mut self: Box<Self>,
-        event: &Event<'_>,
+        segment: &Segment<'_>,
         context: &mut Context<'_>,
     ) -> Option<State> {
-        if self.is_answer_to_prelude(event, context.config.preludes) {
-            // The one to the hello comes behind it.
-            let end = event.header.seq.wrapping_add(event.header.payload_len);
-            self.start.gateway = later(self.start.gateway, Some(end));
-            self.answers += 1;
-            if self.answers < MAX_ANSWERS {
+        let is_conclusive = segment.answer.is_conclusive();
+        if !is_conclusive {
+            let is_foreign = segment.follows.is_none();
+            // The answer to the hello comes after one to a prelude. Only the last one that is passed on may be neither.
+            if is_foreign
+                || self.is_answer_to_prelude(segment, context.config.preludes)
+                    && !context.connection.is_deaf()
+            {
                 return Some(State::Collecting(self));
             }
-            // The datapath looks away now.
         }
         // The gateway does not answer half a hello: it saw more than was seen here.
-        match self.give_up(IncompleteReason::NotSeen, context) {
-            Some(awaiting) => Box::new(awaiting).gateway_data(event, context),
-            None => Some(State::Ignored),
+        let endings = self.endings;
+        match self.give_up(IncompleteReason::NotSeen, context).with(endings) {
+            State::Awaiting(awaiting) => awaiting.gateway_data(segment, context),
+            _ if is_conclusive => None,
+            over => Some(over),
         }
     }
 
     /// Whether the gateway says this to what came before a hello, or may come.
-    fn is_answer_to_prelude(&mut self, event: &Event<'_>, preludes: bool) -> bool {
+    fn is_answer_to_prelude(&mut self, segment: &Segment<'_>, preludes: bool) -> bool {
         if !preludes {
             return false;
         }
-        let opening = self.read(self.start.seen, preludes);
+        let opening = self.read(self.began, preludes);
         if self.behind.is_none() && matches!(opening.content, Content::Partial { .. }) {
             return false;
         }
-        let message = server_reply::message(event.data);
+        let message = server_reply::message(segment.event.data);
         !matches!(message, Message::ServerHello | Message::HelloRetryRequest | Message::Alert { .. })
     }
 
-    /// The hello will never be whole. `None` if the bytes do not even show that there is one.
-    pub(super) fn give_up(mut self, reason: IncompleteReason, context: &mut Context<'_>) -> Option<Awaiting> {
-        let opening = self.read(self.start.seen, context.config.preludes);
+    /// A FIN of the client: nothing comes after it, but what is before it may be missing.
+    pub(super) fn client_fin(
+        mut self: Box<Self>,
+        seq: Option<SeqNumber>,
+        at: Timestamp,
+        context: &mut Context<'_>,
+    ) -> State {
+        self.endings.fin(Side::Client, seq, at);
+        self.unless_closed(context)
+    }
+
+    /// Gives the flow up if the client has closed it and all bytes before its FIN are there.
+    fn unless_closed(self: Box<Self>, context: &mut Context<'_>) -> State {
+        let there = self.bytes.contiguous().len();
+        let is_closed = self.endings.client_fin().is_some_and(|fin| {
+            // What the stream has beyond its bound is not kept.
+            usize::try_from(context.connection.offset(fin))
+                .is_ok_and(|end| end.min(MAX_STREAM_BYTES) <= there)
+        });
+        if !is_closed {
+            return State::Collecting(self);
+        }
+        let endings = self.endings;
+        self.give_up(IncompleteReason::Closed, context).with(endings)
+    }
+
+    /// A FIN of the gateway. `is_next`: its packet goes on where the gateway's stream was.
+    pub(super) fn gateway_fin(
+        mut self: Box<Self>,
+        seq: SeqNumber,
+        is_next: bool,
+        at: Timestamp,
+        context: &mut Context<'_>,
+    ) -> State {
+        if is_next || context.connection.has_all_before(seq, None) {
+            return self.end(Ending::Fin(Side::Gateway), at, context);
+        }
+        self.endings.fin(Side::Gateway, Some(seq), at);
+        State::Collecting(self)
+    }
+
+    /// A RST that its receiver may have obeyed.
+    pub(super) fn doubtful_reset(&mut self, by: Side, seq: SeqNumber, at: Timestamp) {
+        self.endings.reset(by, seq, at);
+    }
+
+    /// The connection has ended, or will not be followed any longer.
+    pub(super) fn end(self: Box<Self>, ending: Ending, at: Timestamp, context: &mut Context<'_>) -> State {
+        let (ending, at) = self.endings.settle(ending, at);
+        if let State::Awaiting(awaiting) = self.give_up(ending.reason(), context) {
+            awaiting.conclude(ending.outcome(), at, context);
+        }
+        State::after(ending, context)
+    }
+
+    /// The hello will never be complete. It waits for its outcome; unless the bytes do not even show that there is one.
+    fn give_up(mut self: Box<Self>, reason: IncompleteReason, context: &mut Context<'_>) -> State {
+        let opening = self.read(self.began, context.config.preludes);
+        let pieces = self.pieces(self.began);
+        let before = Before { proxy: opening.proxy, prelude: opening.prelude() };
         let known = match opening.content {
             Content::Partial { partial, .. } => Some((reason, partial)),
             // The last bytes decided, but were too few to be read when they came.
             Content::Rejected { reason, partial } => Some((reason.into(), partial)),
             Content::NonTls(protocol) => {
-                self.start.not_tls(protocol, context);
-                return None;
+                pieces.not_tls(protocol, before, context);
+                return State::Ignored;
             }
             Content::Undecided { .. } | Content::Hello(_) => None,
         };
         if let Some((reason, partial)) = known {
             let segments = self.bytes.segments_within(partial.start..usize::MAX);
-            let before = Before { proxy: opening.proxy, prelude: opening.prelude() };
-            return Some(self.start.incomplete(partial, reason, before, segments, context));
+            let awaiting: Awaiting = pieces.incomplete(partial, reason, before, segments, context);
+            return State::Awaiting(Box::new(awaiting));
         }
         match self.behind {
-            Some(behind) => self.start.not_tls(behind.protocol, context),
+            Some(behind) => pieces.not_tls(behind.protocol, before, context),
             None => {
-                context
-                    .observations
-                    .push_back(Observation::Unclassified { flow: context.key.into(), reason });
+                let flow = FlowKey::from(context.key);
+                let reason =
+                    if pieces.contradiction.is_some() { IncompleteReason::Contradictory } else { reason };
+                context.observations.push_back(Observation::Unclassified { flow, reason });
             }
         }
-        None
+        State::Ignored
+    }
+
+    fn pieces(&self, ended: Sighting) -> Pieces {
+        Pieces { began: self.began, ended, contradiction: self.bytes.contradiction() }
     }
 
     /// Heap memory that the peers' bytes take, in bytes.
@@ -143,21 +216,25 @@ impl Collecting {
         };
         if behind.search(&self.bytes) {
             // The flow began earlier, but its hello did now.
-            self.start.seen = now;
+            self.began = now;
         }
         behind.read(self.bytes.contiguous())
     }
 
-    /// A whole hello in one segment, in the place of other bytes that came first and were no TLS.
+    /// A complete hello in one segment, in the place of zeros that came first.
     ///
-    /// Middleboxes make such bytes: they count the padding of a short Ethernet frame as payload, so that
-    /// a bare ACK carries the zeros where the hello is to be.
+    /// Middleboxes make such zeros: they count the padding of a short Ethernet frame as payload, so that
+    /// a bare ACK carries it where the hello is to be.
     fn rival(&self, offset: i32, segment: &[u8]) -> Option<Opening> {
         let behind = self.behind.as_ref()?;
         let at = usize::try_from(offset).ok()?;
         let first = self.bytes.contiguous().get(at..)?;
-        let is_other = first.iter().zip(segment).any(|(first, other)| first != other);
-        if !is_other || prelude::begins_hello(segment) != Some(true) {
+        // The segment has been added: after the zeros there is what it brought.
+        let (zeros, rest) = first.split_at(first.len().min(MAX_PADDING));
+        let brought = segment.get(zeros.len()..)?;
+        let is_padded = zeros.iter().zip(segment).all(|(&kept, &came)| kept == 0 || kept == came);
+        let is_same = rest.iter().zip(brought).all(|(kept, came)| kept == came);
+        if !is_padded || !is_same || prelude::begins_hello(segment) != Some(true) {
             return None;
         }
         let Content::Hello(mut whole) = opening::read(segment).content else { return None };
@@ -211,13 +288,5 @@ impl Behind {
                 Opening { proxy: self.proxy, behind: None, content }
             }
         }
-    }
-}
-
-/// The later one of two sequence numbers.
-fn later(one: Option<u32>, other: Option<u32>) -> Option<u32> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(if stream_offset(one, other) > 0 { other } else { one }),
-        _ => one.or(other),
     }
 }

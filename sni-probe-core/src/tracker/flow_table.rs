@@ -20,10 +20,12 @@ pub(super) enum Stage {
     Awaiting,
     /// Nothing more is to be learned of it.
     Ignored,
+    /// The same, after the connection's end.
+    Closed,
 }
 
 impl Stage {
-    pub(super) const ALL: [Self; 3] = [Self::Collecting, Self::Awaiting, Self::Ignored];
+    pub(super) const ALL: [Self; 4] = [Self::Collecting, Self::Awaiting, Self::Ignored, Self::Closed];
 }
 
 /// Names a flow as long as it is in the table.

@@ -31,6 +31,7 @@ mod prometheus;
 mod rules;
 mod site;
 mod software;
+mod tags;
 mod tunnels;
 mod untouched;
 mod watch;

@@ -1,6 +1,7 @@
 //! Hellos behind something else: found where preludes are followed, not looked for elsewhere.
 
 use proptest::prelude::*;
+use sni_probe_common::flow_table::MAX_ANSWERS;
 
 use super::*;
 use crate::assembler::MAX_STREAM_BYTES;
@@ -19,13 +20,6 @@ impl Scenario {
     fn following() -> Self {
         Self::with(config())
     }
-
-    /// A client's segment that acknowledges `acked` bytes of the gateway.
-    fn client_acks(&mut self, offset: usize, data: &[u8], acked: usize) -> &mut Self {
-        let mut event = self.connection.client(self.tick(), offset, data);
-        event.header.ack = event.header.ack.wrapping_add(u32::try_from(acked).unwrap());
-        self.send(&event)
-    }
 }
 
 fn named() -> Vec<u8> {
@@ -40,7 +34,7 @@ fn behind_each_prelude() {
         assert_eq!(scenario.observations(), []);
         let bytes = named();
         let (start, end) = (before.len(), ANSWER.len());
-        scenario.client_acks(start, &bytes[..40], end).client_acks(start + 40, &bytes[40..], end);
+        scenario.client(start, &bytes[..40]).client(start + 40, &bytes[40..]);
         scenario.gateway(end, &server_hello());
         let seen = scenario.handshake();
         assert_eq!(seen.hello.prelude, Some(prelude));
@@ -107,7 +101,7 @@ fn one_byte_each_behind_a_prelude() {
 #[test]
 fn behind_a_protocol_that_is_not_known() {
     let mut scenario = Scenario::following();
-    scenario.client(0, b"NXSH-7.0.1\n").gateway(0, b"NXSH-7.0.1\n").client_acks(11, &named(), 11);
+    scenario.client(0, b"NXSH-7.0.1\n").gateway(0, b"NXSH-7.0.1\n").client(11, &named());
     scenario.gateway(11, &alert(2, 112));
     let seen = scenario.handshake();
     assert_eq!(seen.hello.prelude, Some(Prelude::Other));
@@ -128,7 +122,7 @@ fn behind_a_proxy_header_and_a_prelude() {
     for header in [PROXY_V1.to_vec(), proxy_v2()] {
         let mut scenario = Scenario::following();
         scenario.client(0, &header).client(header.len(), before).gateway(0, b"220 ready\r\n");
-        scenario.client_acks(header.len() + before.len(), &named(), 11).gateway(11, &server_hello());
+        scenario.client(header.len() + before.len(), &named()).gateway(11, &server_hello());
         let seen = scenario.handshake();
         assert_eq!(seen.hello.prelude, Some(Prelude::Smtp));
         assert_eq!(seen.proxied.unwrap().client, "203.0.113.7:56324".parse().unwrap());
@@ -173,7 +167,7 @@ fn a_retry_behind_a_prelude() {
     let mut scenario = Scenario::following();
     scenario.client(0, PRELUDES[0].1).gateway(0, ANSWER);
     let (start, end) = (PRELUDES[0].1.len(), ANSWER.len());
-    scenario.client_acks(start, &named(), end).gateway(end, &hello_retry_request());
+    scenario.client(start, &named()).gateway(end, &hello_retry_request());
     scenario.client(start + named().len(), &named());
     scenario.gateway(end + hello_retry_request().len(), &server_hello());
     let seen = scenario.handshake();
@@ -206,7 +200,7 @@ fn no_hello_ever() {
         ];
         for end in ends {
             let mut scenario = Scenario::following();
-            scenario.client(0, bytes).gateway(0, ANSWER).client_acks(bytes.len(), b"more", ANSWER.len());
+            scenario.client(0, bytes).gateway(0, ANSWER).client(bytes.len(), b"more");
             assert_eq!(scenario.observations(), []);
             end(&mut scenario);
             assert_eq!(scenario.observations(), [non_tls(protocol)]);
@@ -227,11 +221,12 @@ fn an_alert_to_other_bytes() {
 fn as_many_answers_as_the_datapath_reports() {
     let mut scenario = Scenario::following();
     scenario.client(0, GET);
-    for answer in 0..15 {
+    let last = usize::from(MAX_ANSWERS) - 1;
+    for answer in 0..last {
         scenario.gateway(answer, b"x");
     }
     assert_eq!(scenario.observations(), []);
-    scenario.gateway(15, b"x");
+    scenario.gateway(last, b"x");
     assert_eq!(scenario.observations(), [non_tls(NonTls::Http)]);
 }
 
@@ -277,7 +272,7 @@ fn half_a_hello_behind_a_prelude() {
 
     // Its other half was not seen.
     let mut scenario = Scenario::following();
-    scenario.client(0, before).gateway(0, ANSWER).client_acks(before.len(), &bytes[..60], ANSWER.len());
+    scenario.client(0, before).gateway(0, ANSWER).client(before.len(), &bytes[..60]);
     scenario.gateway(ANSWER.len(), &server_hello());
     let seen = scenario.handshake();
     assert_eq!(seen.hello.incomplete, Some(IncompleteReason::NotSeen));
