@@ -70,13 +70,8 @@ pub fn frame(bytes: &[u8]) {
             whole.len() * usize::from(control >> control::PART_SHIFT) / 32
         };
         let time_ns = milliseconds(time).0;
-        let mut frame = Frame {
-            layer: Layer::Ethernet,
-            bytes: &whole[..captured],
-            wire_len: whole.len(),
-            time_ns,
-            ifindex: number,
-        };
+        let mut frame =
+            Frame { wire_len: whole.len(), ifindex: number, ..Frame::new(&whole[..captured], time_ns) };
         if let Some(link) = link {
             let captured =
                 FrameBytes { bytes: frame.bytes, wire_len: frame.wire_len, number: number.into(), time_ns };
@@ -175,7 +170,7 @@ impl Flows for Table {
     }
 
     fn epoch<P: Packet>(&self, packet: &P) -> u8 {
-        (packet.time_ns() / DEFAULT_EPOCH_LENGTH) as u8
+        (packet.time_ns() / DEFAULT_EPOCH_LENGTH).to_le_bytes()[0]
     }
 
     fn counts_other_hosts(&self, _: u32) -> bool {
@@ -240,12 +235,14 @@ impl Seen<'_> {
     }
 }
 
+/// What the datapath may say of a flow.
+const ALL_FLAGS: u8 =
+    flags::ISN_KNOWN | flags::FIRST | flags::CLIENT_CLOSED | flags::GATEWAY_CLOSED | flags::UNFOLLOWED;
+
 /// The header agrees with itself, and what is to be copied is within its bounds.
 fn assert_wanted(header: &EventHeader) {
     assert!(PORTS.contains(&header.gateway_port));
-    const ALL: u8 =
-        flags::ISN_KNOWN | flags::FIRST | flags::CLIENT_CLOSED | flags::GATEWAY_CLOSED | flags::UNFOLLOWED;
-    assert_eq!((header.flags & !ALL, header.padding), (0, 0));
+    assert_eq!((header.flags & !ALL_FLAGS, header.padding), (0, 0));
     let is_reset = header.tcp_flags & tcp_flags::RST != 0;
     let is_close = header.tcp_flags & (tcp_flags::FIN | tcp_flags::RST) != 0;
     let offset = header.seq.wrapping_sub(header.isn).wrapping_sub(1);

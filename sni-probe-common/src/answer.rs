@@ -78,7 +78,7 @@ pub fn read<R: Read>(reader: &R, at: usize, len: usize) -> Result<Answer, Unread
     let word = u32::from_be_bytes(first);
     if word >> 16 == 0x1503 {
         // An alert of another length is encrypted, and before a ServerHello nothing is.
-        let is_plain = word & 0xff == 0 && length_low == 2;
+        let is_plain = (word as u8, length_low) == (0, 2);
         return Ok(if is_plain { Answer::Alert { level: fifth, description: sixth } } else { Answer::Other });
     }
     if word >> 16 == 0x1603 {

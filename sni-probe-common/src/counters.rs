@@ -30,11 +30,13 @@ pub enum Counter {
     MidStreamEvicted = 9,
     /// A frame for another host's MAC address that would have opened a connection.
     SkippedOtherHost = 10,
+    /// An IPv6 packet with an IPv4-mapped address.
+    SkippedMappedAddress = 11,
 }
 
 impl Counter {
     /// Every counter, in the order of its index.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::SkippedFragment,
         Self::SkippedExtensionHeaders,
         Self::SkippedVlanTags,
@@ -46,6 +48,7 @@ impl Counter {
         Self::OpenEvicted,
         Self::MidStreamEvicted,
         Self::SkippedOtherHost,
+        Self::SkippedMappedAddress,
     ];
 
     /// Index into the array of counters.

@@ -66,7 +66,7 @@ pub fn gateway_to_client<P: Packet, F: Flows, S: Sink>(packet: &P, flows: &F, si
 #[inline(always)]
 fn report<P: Packet, S: Sink>(packet: &P, draft: Result<Option<Draft>, Rejected>, sink: &mut S) {
     let emitted = match draft {
-        Ok(Some(draft)) => draft.emit(packet, sink).map_err(Rejected::from),
+        Ok(Some(draft)) => draft.emit(packet, sink),
         Ok(None) => Ok(()),
         Err(rejected) => Err(rejected),
     };
@@ -100,7 +100,6 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
         Found::Nothing if !is_syn && !starts_like_a_client(packet, &segment)? => return Ok(None),
         found => found,
     };
-    forget_headers(packet, &mut segment);
 
     let mut flags = 0;
     let held = match found {
@@ -144,11 +143,11 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
     };
     // The ways to an entry meet.
     let entry = Entry(packet.forget(held.entry.0 as usize) as u64);
-    let flags = packet.forget(flags as usize) as u8;
     flow_table::store_at(bucket, held.way, entry);
     if is_syn && segment.payload_len == 0 {
         return Ok(None);
     }
+    let flags = forget_headers(packet, &mut segment, flags as usize) as u8;
 
     // TCP fast open (RFC 7413): the SYN carries data, which follows the number that SYN takes.
     if is_syn {
@@ -238,19 +237,14 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
     };
     let found = flow_table::find(bucket, hash, &owner);
     let Found::Followed(held) = found else { return Ok(None) };
-    forget_headers(packet, &mut segment);
-    let before = held.entry;
+    forget_headers(packet, &mut segment, 0);
+    let before = Entry(packet.forget(held.entry.0 as usize) as u64);
     let mut entry = before;
     let mut data_len = 0;
     if is_reset {
         entry = entry.with_closed(closed::RESET);
     }
-    if !before.has_spoken() {
-        // What the gateway says before the client has spoken is no answer to a hello. But it may hang up.
-        if has_ack && (is_reset || is_fin) {
-            entry = entry.with_closed(closed::GATEWAY);
-        }
-    } else {
+    if before.has_spoken() {
         if is_fin && !is_reset {
             entry = entry.with_closed(closed::GATEWAY);
         }
@@ -263,6 +257,9 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
                 entry.with_answer(packet.interface())
             };
         }
+    } else if has_ack && (is_reset || is_fin) {
+        // What the gateway says before the client has spoken is no answer to a hello. But it may hang up.
+        entry = entry.with_closed(closed::GATEWAY);
     }
     if entry != before {
         flow_table::store_at(bucket, held.way, entry);
@@ -299,10 +296,12 @@ fn forget_lengths<P: Packet>(packet: &P, segment: &mut Segment) {
     segment.payload_len = packet.forget(segment.payload_len);
 }
 
-/// As [`forget_lengths`], with what only an event needs.
+/// As [`forget_lengths`], with what only an event needs, and another number of 16 bits, which it returns.
 #[inline(always)]
-fn forget_headers<P: Packet>(packet: &P, segment: &mut Segment) {
-    segment.flow.header = packet.forget(segment.flow.header);
+fn forget_headers<P: Packet>(packet: &P, segment: &mut Segment, number: usize) -> usize {
+    let both = packet.forget(segment.flow.header << 16 | number);
+    segment.flow.header = both >> 16;
+    both & 0xffff
 }
 
 #[inline(always)]
@@ -478,14 +477,18 @@ struct Draft {
 
 impl Draft {
     #[inline(always)]
-    fn emit<P: Packet, S: Sink>(&self, packet: &P, sink: &mut S) -> Result<(), Unreadable> {
+    fn emit<P: Packet, S: Sink>(&self, packet: &P, sink: &mut S) -> Result<(), Rejected> {
         let Self { segment, .. } = self;
         let (source, destination) = if segment.flow.header & 1 == 0 {
             let (source, destination) = segment.flow.addresses;
             (ipv4_mapped(source), ipv4_mapped(destination))
         } else {
             let addresses = segment::ipv6_addresses(packet, segment.flow.header >> 1)?;
-            let [source, destination]: [[u8; 16]; 2] = bytemuck::cast(addresses);
+            let addresses: [[u8; 16]; 2] = bytemuck::cast(addresses);
+            if segment::has_mapped_address(addresses) {
+                return Err(Rejected::Skipped(Counter::SkippedMappedAddress));
+            }
+            let [source, destination] = addresses;
             (source, destination)
         };
         let (source_port, destination_port) = ((segment.ports >> 16) as u16, segment.ports as u16);

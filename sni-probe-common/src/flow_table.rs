@@ -32,10 +32,12 @@ pub const BUCKETS: u32 = 1 << 16;
 /// Inconclusive segments of an answer that are passed on; then only FIN and RST are.
 pub const MAX_ANSWERS: u8 = 15;
 
-/// Epochs after which an entry is too old. See [`epoch`].
-pub const MAX_AGE: u8 = 9;
+/// Epochs after which an entry is too old: the time that a handshake may take, and what is left of the epoch in which it
+/// began. See [`epoch_length`].
+pub const MAX_AGE: u8 = 3;
 
-/// Different values of an entry's epoch.
+/// Different values of an entry's epoch. An entry that nothing has taken for so many looks young again, in three of 32
+/// epochs; that all entries of a bucket do at once is rare (6 in 10^9).
 const EPOCHS: u8 = 32;
 
 /// Access to a bucket of [`WAYS`] entries. Loads and stores are single and unordered: two CPUs that
@@ -101,11 +103,10 @@ pub mod closed {
     pub const RESET: u8 = 0x04;
 }
 
-/// The length of an epoch, in nanoseconds: an eighth of the time that a handshake may take, twice the timeout (once
-/// for a complete hello, once for its answer).
+/// The length of an epoch, in nanoseconds: the handshake timeout, which a handshake may take twice (once for a complete
+/// hello, once for its answer).
 pub const fn epoch_length(handshake_timeout_ns: u64) -> u64 {
-    let length = handshake_timeout_ns / 4;
-    if length == 0 { 1 } else { length }
+    if handshake_timeout_ns == 0 { 1 } else { handshake_timeout_ns }
 }
 
 /// The length of an epoch for the usual handshake timeout, 30 s.
@@ -353,7 +354,6 @@ pub fn find<B: Bucket>(bucket: B, hash: FlowHash, owner: &Owner) -> Found {
         if entry.stage() > stage::DONE {
             let range = if entry.has_spoken() { owner.spoken } else { owner.open };
             if range.contains(owner.number, entry.isn()) {
-                let entry = Entry(bucket.forget(entry.0));
                 return Found::Followed(Held { way: bucket.forget(way as u64), entry });
             }
         } else if entry == Entry::done(hash) {

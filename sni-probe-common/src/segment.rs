@@ -63,6 +63,22 @@ pub(crate) fn ipv6_addresses<P: Packet>(packet: &P, at: usize) -> Result<[u8; 32
     }
 }
 
+/// Whether one of two IPv6 addresses is IPv4-mapped (`::ffff:a.b.c.d`).
+///
+/// Such addresses stand for IPv4 inside of a program, and never on the wire (RFC 4291, section 2.5.5.2; RFC 6890,
+/// section 2.2.3). Events have IPv4 addresses in this form, so a packet with one would pass for a packet of an IPv4
+/// connection.
+#[inline(always)]
+pub(crate) fn has_mapped_address([source, destination]: [[u8; 16]; 2]) -> bool {
+    is_mapped(source) || is_mapped(destination)
+}
+
+#[inline(always)]
+fn is_mapped(address: [u8; 16]) -> bool {
+    let [first, second, third, _]: [u32; 4] = bytemuck::cast(address);
+    third == 0xffff_u32.to_be() && first | second == 0
+}
+
 /// Bytes of a TCP header without options.
 const TCP: usize = 20;
 
@@ -98,7 +114,7 @@ fn usual<P: Packet, I: Interest>(
         ethertype::IPV6 => {
             usual_ipv6(&packet.head(ETHERNET + IPV6 + TCP)?, ETHERNET, packet.wire_len(), interest)
         }
-        ethertype::VLAN | ethertype::QINQ => match head.u16_at(16).ok()? {
+        tag if ethertype::is_vlan_tag(tag) => match head.u16_at(16).ok()? {
             ethertype::IPV4 => {
                 usual_ipv4(&packet.head(TAGGED + IPV4 + TCP)?, TAGGED, packet.wire_len(), interest)
             }

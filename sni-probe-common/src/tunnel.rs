@@ -5,7 +5,7 @@
 
 use crate::counters::Counter;
 use crate::wire::{
-    Fragment, IpHeader, IpVersion, Read, Rejected, behind_ethernet, ethertype, ip_header, protocol,
+    Fragment, IpHeader, IpVersion, Read, Rejected, after_ethernet, ethertype, ip_header, protocol,
 };
 
 /// Which tunnels are looked into.
@@ -86,14 +86,14 @@ fn behind_udp<R: Read>(
     let port = reader.u16_at(at + 2)?;
     let header = at + UDP;
     if tunnels.has(Tunnels::VXLAN) && (port == VXLAN_PORTS[0] || port == VXLAN_PORTS[1]) {
-        return behind_ethernet(reader, header + TUNNEL_HEADER).map(Some);
+        return after_ethernet(reader, header + TUNNEL_HEADER, false).map(Some);
     }
     if tunnels.has(Tunnels::GENEVE) && port == GENEVE_PORT {
         // Version, length of the options in units of 4 bytes, flags, protocol (RFC 8926, section 3.4).
         let word = reader.u32_at(header)?;
         let payload = header + TUNNEL_HEADER + ((word >> 22) as usize & 0xfc);
         return match word as u16 {
-            ethertype::ETHERNET => behind_ethernet(reader, payload).map(Some),
+            ethertype::ETHERNET => after_ethernet(reader, payload, false).map(Some),
             ethertype::IPV4 => Ok(Some((IpVersion::V4, payload))),
             ethertype::IPV6 => Ok(Some((IpVersion::V6, payload))),
             _ => Ok(None),

@@ -30,12 +30,21 @@ pub struct Frame<'a> {
     pub time_ns: u64,
     /// See [`EventHeader::ifindex`].
     pub ifindex: u32,
+    /// See [`Packet::has_tag_apart`].
+    pub has_tag_apart: bool,
 }
 
 impl<'a> Frame<'a> {
     /// A whole Ethernet frame.
     pub const fn new(bytes: &'a [u8], time_ns: u64) -> Self {
-        Self { layer: Layer::Ethernet, bytes, wire_len: bytes.len(), time_ns, ifindex: 0 }
+        Self {
+            layer: Layer::Ethernet,
+            bytes,
+            wire_len: bytes.len(),
+            time_ns,
+            ifindex: 0,
+            has_tag_apart: false,
+        }
     }
 }
 
@@ -92,6 +101,10 @@ impl<'a> Packet for Frame<'a> {
 
     fn ifindex(&self) -> u32 {
         self.ifindex
+    }
+
+    fn has_tag_apart(&self) -> bool {
+        self.has_tag_apart
     }
 
     fn interface(&self) -> u32 {

@@ -35,6 +35,10 @@ pub trait Packet: Read {
     fn time_ns(&self) -> u64;
     /// Where it was seen: see [`EventHeader::ifindex`](crate::event::EventHeader::ifindex).
     fn ifindex(&self) -> u32;
+    /// Whether the outermost VLAN tag is kept beside the bytes. Linux takes one tag off a received frame before the
+    /// hooks and packet sockets see it, and puts one into a frame to send after the hook for sent frames has seen it
+    /// (`skb_vlan_tag_present`).
+    fn has_tag_apart(&self) -> bool;
     /// The interface that saw it, for [`Entry::with_answer`](crate::flow_table::Entry::with_answer). In a replay, where
     /// [`Packet::ifindex`] is the number of the frame, all frames are of one.
     #[inline(always)]
@@ -81,7 +85,7 @@ impl From<Unreadable> for Rejected {
     }
 }
 
-/// VLAN tags that are followed: one, or two (QinQ).
+/// VLAN tags that are followed: one, or two (QinQ). One that is [kept apart](Packet::has_tag_apart) counts.
 pub const MAX_VLAN_TAGS: usize = 2;
 
 /// IPv6 extension headers that are followed.
@@ -96,13 +100,23 @@ pub(crate) const IPV4: usize = 20;
 /// Bytes of an IPv6 header without extension headers.
 pub(crate) const IPV6: usize = 40;
 
-pub(crate) mod ethertype {
-    pub(crate) const IPV4: u16 = 0x0800;
-    pub(crate) const IPV6: u16 = 0x86dd;
-    pub(crate) const VLAN: u16 = 0x8100;
-    pub(crate) const QINQ: u16 = 0x88a8;
+/// `EtherType` numbers (IANA, "IEEE 802 Numbers").
+pub mod ethertype {
+    /// RFC 791.
+    pub const IPV4: u16 = 0x0800;
+    /// RFC 8200.
+    pub const IPV6: u16 = 0x86dd;
     /// "Transparent Ethernet bridging": an Ethernet frame (RFC 8926, section 3.4).
-    pub(crate) const ETHERNET: u16 = 0x6558;
+    pub const ETHERNET: u16 = 0x6558;
+    /// VLAN tags: IEEE 802.1Q, IEEE 802.1ad, and the two that switches wrote on outer tags before 802.1ad.
+    pub const VLAN_TAGS: [u16; 4] = [0x8100, 0x88a8, 0x9100, 0x9200];
+
+    /// Whether a VLAN tag follows.
+    #[inline(always)]
+    pub const fn is_vlan_tag(ether_type: u16) -> bool {
+        let [customer, provider, old, older] = VLAN_TAGS;
+        ether_type == customer || ether_type == provider || ether_type == old || ether_type == older
+    }
 }
 
 pub(crate) mod protocol {
@@ -152,7 +166,7 @@ pub(crate) enum Fragment {
 #[inline(always)]
 pub(crate) fn network<P: Packet>(packet: &P) -> Result<(IpVersion, usize), Rejected> {
     match packet.layer() {
-        Layer::Ethernet => behind_ethernet(packet, 0),
+        Layer::Ethernet => after_ethernet(packet, 0, packet.has_tag_apart()),
         // The version is in the first four bits of either header.
         Layer::Ip => match packet.u16_at(0)? >> 12 {
             4 => Ok((IpVersion::V4, 0)),
@@ -162,22 +176,30 @@ pub(crate) fn network<P: Packet>(packet: &P) -> Result<(IpVersion, usize), Rejec
     }
 }
 
-/// Finds the IP header behind the Ethernet header at `at` and its VLAN tags.
+/// Finds the IP header after the Ethernet header at `at` and its VLAN tags, of which one may be kept apart.
 #[inline(always)]
-pub(crate) fn behind_ethernet<R: Read>(reader: &R, at: usize) -> Result<(IpVersion, usize), Rejected> {
+pub(crate) fn after_ethernet<R: Read>(
+    reader: &R,
+    at: usize,
+    has_tag_apart: bool,
+) -> Result<(IpVersion, usize), Rejected> {
     let mut ether_type = reader.u16_at(at + 12)?;
     let mut network = at + ETHERNET;
+    let mut tags = usize::from(has_tag_apart);
     for _ in 0..MAX_VLAN_TAGS {
-        if ether_type != ethertype::VLAN && ether_type != ethertype::QINQ {
+        if !ethertype::is_vlan_tag(ether_type) {
             break;
         }
+        tags += 1;
         ether_type = reader.u16_at(network + 2)?;
         network += VLAN_TAG;
+    }
+    if tags > MAX_VLAN_TAGS || ethertype::is_vlan_tag(ether_type) {
+        return Err(Rejected::Skipped(Counter::SkippedVlanTags));
     }
     match ether_type {
         ethertype::IPV4 => Ok((IpVersion::V4, network)),
         ethertype::IPV6 => Ok((IpVersion::V6, network)),
-        ethertype::VLAN | ethertype::QINQ => Err(Rejected::Skipped(Counter::SkippedVlanTags)),
         _ => Err(Rejected::NotTcp),
     }
 }

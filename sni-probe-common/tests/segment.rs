@@ -6,7 +6,7 @@ use sni_probe_common::counters::Counter;
 use sni_probe_common::segment::{Interest, Segment, segment};
 use sni_probe_common::tunnel::Tunnels;
 use sni_probe_common::userspace::{Frame, Layer};
-use sni_probe_common::wire::{IpVersion, Packet, Read, Rejected, Unreadable};
+use sni_probe_common::wire::{IpVersion, Packet, Read, Rejected, Unreadable, ethertype};
 
 const SOURCE: [u8; 4] = [10, 0, 0, 1];
 const DESTINATION: [u8; 4] = [10, 0, 0, 2];
@@ -86,12 +86,20 @@ impl<'a> Packet for InPieces<'a> {
     fn ifindex(&self) -> u32 {
         self.0.ifindex
     }
+
+    fn has_tag_apart(&self) -> bool {
+        self.0.has_tag_apart
+    }
 }
 
 /// What is found in a frame, whichever way.
 #[track_caller]
 fn find(frame: &[u8], tunnels: Tunnels) -> Found {
-    let frame = Frame::new(frame, 0);
+    find_in(Frame::new(frame, 0), tunnels)
+}
+
+#[track_caller]
+fn find_in(frame: Frame<'_>, tunnels: Tunnels) -> Found {
     let found = segment(&frame, &All(tunnels));
     assert_eq!(segment(&InPieces(frame), &All(tunnels)), found);
     found
@@ -121,6 +129,14 @@ fn tagged() -> Vec<u8> {
     let tag = VlanId::try_new(9).expect("a valid id");
     let step = PacketBuilder::ethernet2([2; 6], [4; 6]).single_vlan(tag).ipv4(SOURCE, DESTINATION, 64);
     step.tcp_header(tcp()).write(&mut frame, PAYLOAD).expect("a vector takes all");
+    frame
+}
+
+/// `frame` with these VLAN tags, the outermost first.
+fn with_tags(frame: &[u8], tags: &[u16]) -> Vec<u8> {
+    let bytes = tags.iter().flat_map(|tag| [tag.to_be_bytes(), [0, 7]]).flatten();
+    let mut frame = frame.to_vec();
+    frame.splice(12..12, bytes);
     frame
 }
 
@@ -164,7 +180,43 @@ fn assert_finds(frame: &[u8], inner: &[u8], tunnels: Tunnels) {
     assert_eq!((found.seq, found.flow), (alone.seq, alone.flow));
 }
 
+const TOO_MANY_TAGS: Found = Err(Rejected::Skipped(Counter::SkippedVlanTags));
 const ALL: Tunnels = Tunnels::VXLAN.and(Tunnels::GENEVE).and(Tunnels::IPIP);
+
+#[test]
+fn tags_of_every_kind_are_read() {
+    for inner in [ipv4(), ipv6()] {
+        for outer in ethertype::VLAN_TAGS {
+            let frame = with_tags(&inner, &[outer]);
+            assert_finds(&frame, &inner, Tunnels::NONE);
+            for second in ethertype::VLAN_TAGS {
+                assert_finds(&with_tags(&inner, &[outer, second]), &inner, Tunnels::NONE);
+                let three = with_tags(&inner, &[outer, second, 0x8100]);
+                assert_eq!(find(&three, Tunnels::NONE), TOO_MANY_TAGS);
+            }
+        }
+        assert_eq!(find(&with_tags(&inner, &[0x9300]), Tunnels::NONE), Err(Rejected::NotTcp));
+    }
+}
+
+/// A received frame has one tag less among its bytes than the same frame when it is sent.
+#[test]
+fn a_tag_that_the_kernel_keeps_apart_counts() {
+    for inner in [ipv4(), ipv6()] {
+        for (tags, expected) in [(&[][..], true), (&[0x8100], true), (&[0x9100, 0x8100], false)] {
+            let frame = with_tags(&inner, tags);
+            let received = Frame { has_tag_apart: true, ..Frame::new(&frame, 0) };
+            match find_in(received, Tunnels::NONE) {
+                Ok(Some(found)) => assert!(expected && found.payload_len == PAYLOAD.len(), "{tags:?}"),
+                other => assert!(!expected && other == TOO_MANY_TAGS, "{tags:?}: {other:?}"),
+            }
+        }
+        // Inside of a tunnel there are other tags.
+        let tunnel = vxlan(4789, &with_tags(&inner, &[0x88a8, 0x8100]));
+        let received = Frame { has_tag_apart: true, ..Frame::new(&tunnel, 0) };
+        assert!(find_in(received, ALL).unwrap().is_some());
+    }
+}
 
 #[test]
 fn in_vxlan() {
@@ -255,7 +307,8 @@ fn fragments_of_a_tunnel_are_counted() {
 proptest! {
     #[test]
     fn both_ways_lead_to_the_same(
-        shape in 0_usize..7,
+        shape in 0_usize..9,
+        has_tag_apart in any::<bool>(),
         spoiled in prop::collection::vec((0_usize..120, any::<u8>()), 0..3),
         length in 0_usize..200,
         tunnels in 0_u32..8,
@@ -268,6 +321,8 @@ proptest! {
             geneve(0x6558, &[0, 1, 2, 0], &ipv6()),
             in_ip(4, false, &ipv4()[14..]),
             in_ip(41, true, &ipv6()[14..]),
+            with_tags(&ipv6(), &[0x9100]),
+            with_tags(&ipv4(), &[0x88a8, 0x9200]),
         ];
         let mut frame = frames[shape].clone();
         for (at, value) in spoiled {
@@ -275,6 +330,7 @@ proptest! {
             frame[at] = value;
         }
         frame.resize(length.max(20).min(frame.len() + 30), 0);
-        let _ = find(&frame, Tunnels::from_bits(tunnels));
+        let frame = Frame { has_tag_apart, ..Frame::new(&frame, 0) };
+        let _ = find_in(frame, Tunnels::from_bits(tunnels));
     }
 }

@@ -107,9 +107,8 @@ impl Replay {
 fn packet_of<'a>(packet: &IpPacket<'a>, frame: &FrameBytes<'_>) -> Frame<'a> {
     Frame {
         layer: Layer::Ip,
-        bytes: packet.bytes,
         wire_len: packet.wire_len,
-        time_ns: frame.time_ns,
         ifindex: frame.number as u32,
+        ..Frame::new(packet.bytes, frame.time_ns)
     }
 }

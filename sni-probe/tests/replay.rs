@@ -281,6 +281,20 @@ fn scenarios_give_the_events_that_are_expected() {
 }
 
 #[test]
+fn the_random_is_added_if_asked_for() {
+    let bench = Bench::new();
+    let mixed = Mixed::new();
+    bench.put_capture("mixed.pcap", &mixed.capture());
+    let events = bench.events(&["mixed.pcap"]);
+    assert!(events.iter().all(|event| event.get("random").is_none()));
+    let events = bench.events(&["--client-random", "mixed.pcap"]);
+    assert_eq!(events.len(), mixed.hellos());
+    // That of each hello of the builder.
+    let random: String = (0..32).map(|index: u8| format!("{:02x}", index.wrapping_mul(7))).collect();
+    assert!(events.iter().all(|event| event["random"] == *random), "{events:#?}");
+}
+
+#[test]
 fn containers_give_the_same_events() {
     let bench = Bench::new();
     let mixed = Mixed::new();

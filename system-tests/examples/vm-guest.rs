@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::programs::{SchedClassifier, TcAttachType};
+use aya::programs::{SchedClassifier, TcAttachType, loaded_programs};
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
 use serde_json::{Value, json};
@@ -97,6 +97,21 @@ fn programs() -> Result<Value> {
     counts.into_iter().collect()
 }
 
+/// Instructions of each classifier that is loaded, in the order of loading, as the verifier took them from the daemon.
+/// `null` before Linux 5.16.
+fn verified_instructions() -> Result<Value> {
+    /// `BPF_PROG_TYPE_SCHED_CLS` of linux/bpf.h.
+    const SCHED_CLS: u32 = 3;
+    let mut counts = Vec::new();
+    for program in loaded_programs() {
+        let program = program?;
+        if program.program_type() as u32 == SCHED_CLS {
+            counts.push(json!(program.verified_instruction_count()));
+        }
+    }
+    Ok(counts.into())
+}
+
 struct Site {
     _gateway: ResettingGateway,
     lab: Lab,
@@ -125,19 +140,21 @@ impl Site {
     fn assert_works(&self, capture: &str, capabilities: &str, mode: &str) -> Result<Value> {
         let mut probe = self.start(capture, capabilities)?;
         let result = self.watch_it(&mut probe, mode);
-        let hellos = result.with_context(|| format!("it says:\n{}", probe.service().stderr()))?;
+        let (verified, hellos) = result.with_context(|| format!("it says:\n{}", probe.service().stderr()))?;
         Ok(json!({
             "capture": capture,
             "capabilities": capabilities,
             "mode": mode,
+            "verified": verified,
             "hellos": hellos,
             "detached": true,
         }))
     }
 
-    /// Gives the number of hellos that it counted.
-    fn watch_it(&self, probe: &mut Probe<'_>, mode: &str) -> Result<u64> {
+    /// Gives the verified instructions of the programs that it loaded, and the number of hellos that it counted.
+    fn watch_it(&self, probe: &mut Probe<'_>, mode: &str) -> Result<(Value, u64)> {
         probe.wait_ready()?;
+        let verified = verified_instructions()?;
         let labels = [("interface", GATEWAY_INTERFACE), ("mode", mode)];
         let attached = probe.metrics()?.count("sni_probe_attached", &labels);
         ensure!(attached == 2, "{attached} programs attached by way of {mode}, not 2");
@@ -155,7 +172,7 @@ impl Site {
         let exit = probe.stop()?;
         ensure!(exit == 0, "exit code {exit}");
         self.assert_bare()?;
-        Ok(hellos)
+        Ok((verified, hellos))
     }
 
     /// It says in one line what it lacks.

@@ -149,6 +149,16 @@ impl Wire {
         Ok(())
     }
 
+    /// The frame that [`Wire::send`] would send for `client`: for a test that changes it first.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn bytes(&self, segment: &Segment<'_>, client: u32) -> Result<Vec<u8>> {
+        let mut frame = self.frame(segment)?;
+        frame.set_client(client);
+        Ok(frame.bytes)
+    }
+
     /// Writes what [`Wire::send`] would send to a capture file, for a program that sends it faster.
     ///
     /// # Errors
@@ -229,11 +239,21 @@ impl Wire {
 /// # Errors
 /// When the kernel refuses.
 pub fn stay_on_one_cpu() -> Result<()> {
+    stay_on_cpu(0)
+}
+
+/// Like [`stay_on_one_cpu`], on the one with this position among those on which the thread may run,
+/// or on the last.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn stay_on_cpu(position: usize) -> Result<()> {
     let this_thread = Pid::from_raw(0);
     let allowed = sched_getaffinity(this_thread).context("asking for this thread's CPUs")?;
-    let first = (0..CpuSet::count()).find(|&cpu| allowed.is_set(cpu).unwrap_or(false));
+    let allowed = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false));
+    let chosen = allowed.take(position + 1).last().context("this thread may run on no CPU")?;
     let mut one = CpuSet::new();
-    one.set(first.context("this thread may run on no CPU")?)?;
+    one.set(chosen)?;
     sched_setaffinity(this_thread, &one).context("choosing a CPU")
 }
 

@@ -28,6 +28,7 @@ pub mod grafana;
 pub mod haproxy;
 pub mod hello;
 pub mod interrupt;
+pub mod ledger;
 pub mod manifests;
 pub mod metrics;
 pub mod netns;

@@ -152,6 +152,11 @@ impl Service {
         self.child.id()
     }
 
+    /// The file that has its standard output.
+    pub fn stdout_path(&self) -> &Path {
+        &self.stdout
+    }
+
     /// What it has written to standard output so far.
     pub fn stdout(&self) -> String {
         read_lossy(&self.stdout)

@@ -63,18 +63,23 @@ impl Apt {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Fetches a package and unpacks it to a directory that is not there yet. It is not installed.
-    pub(crate) fn unpack(&self, package: &str, to: &Path) -> Result<()> {
-        self.run("apt-get", &["-q", "download", package])?;
+    /// Fetches packages and unpacks them to a directory that is not there yet. They are not installed.
+    pub(crate) fn unpack(&self, packages: &[String], to: &Path) -> Result<()> {
+        let words = ["-q", "download"].into_iter().chain(packages.iter().map(String::as_str));
+        self.run("apt-get", &words.collect::<Vec<_>>())?;
         let entries = fs::read_dir(&self.directory)?.flatten().map(|entry| entry.path());
-        let package =
-            entries.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "deb"));
-        let package = package.context("apt-get has downloaded no package")?;
+        let files: Vec<PathBuf> =
+            entries.filter(|path| path.extension().is_some_and(|extension| extension == "deb")).collect();
+        if files.is_empty() {
+            bail!("apt-get has downloaded no package");
+        }
         // In one step, so that half of it is never taken for all.
         let partial = self.directory.join("partial");
-        run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&partial))?;
+        for file in &files {
+            run(Command::new("dpkg-deb").arg("-x").arg(file).arg(&partial))?;
+        }
         fs::rename(partial, to)?;
-        fs::remove_file(package)?;
+        files.iter().try_for_each(fs::remove_file)?;
         Ok(())
     }
 }

@@ -57,8 +57,8 @@ impl Capture {
 
     /// What of the tests runs: of packet sockets what is not about programs, or has its own tests of them.
     fn selection(self) -> Vec<String> {
-        const BY_PACKET_SOCKETS: [&str; 6] =
-            ["envoy::", "expected::", "gateways::", "load::", "prometheus::", "tunnels::"];
+        const BY_PACKET_SOCKETS: [&str; 7] =
+            ["envoy::", "expected::", "gateways::", "ledger::", "load::", "prometheus::", "tunnels::"];
         const ABOUT_PROGRAMS: [&str; 1] = ["envoy::attached_as_filters_of_a_clsact_qdisc"];
         match self {
             Self::Tc => Vec::new(),

@@ -1,17 +1,12 @@
 //! Link layers, and what comes between them and IP: tags, labels, sessions.
 
+use sni_probe_common::wire::ethertype;
+
 use super::walk::{Layer, Next, Payload, Stop};
 use super::{LinkType, SkipReason};
 
-/// `EtherType` numbers (IANA's "IEEE 802 numbers").
+/// `EtherType` numbers besides those of [`ethertype`].
 mod ether_type {
-    pub(super) const IPV4: u16 = 0x0800;
-    pub(super) const IPV6: u16 = 0x86dd;
-    pub(super) const VLAN: u16 = 0x8100;
-    pub(super) const QINQ: u16 = 0x88a8;
-    /// QinQ before it had a number.
-    pub(super) const QINQ_OLD: u16 = 0x9100;
-    pub(super) const TRANSPARENT_ETHERNET: u16 = 0x6558;
     pub(super) const PPP: u16 = 0x880b;
     pub(super) const MPLS: u16 = 0x8847;
     pub(super) const MPLS_MULTICAST: u16 = 0x8848;
@@ -54,10 +49,10 @@ pub(super) fn u16_at<const N: usize>(header: &[u8; N], offset: usize) -> u16 {
 /// What an `EtherType` announces.
 pub(super) fn of_ether_type(ether_type: u16) -> Next {
     match ether_type {
-        ether_type::IPV4 => Ok(Layer::Ipv4),
-        ether_type::IPV6 => Ok(Layer::Ipv6),
-        ether_type::VLAN | ether_type::QINQ | ether_type::QINQ_OLD => Ok(Layer::Vlan),
-        ether_type::TRANSPARENT_ETHERNET => Ok(Layer::Ethernet),
+        ethertype::IPV4 => Ok(Layer::Ipv4),
+        ethertype::IPV6 => Ok(Layer::Ipv6),
+        tag if ethertype::is_vlan_tag(tag) => Ok(Layer::Vlan),
+        ethertype::ETHERNET => Ok(Layer::Ethernet),
         ether_type::MPLS | ether_type::MPLS_MULTICAST => Ok(Layer::Mpls),
         ether_type::PPPOE_SESSION => Ok(Layer::Pppoe),
         ether_type::PPP => Ok(Layer::Ppp),

@@ -1,5 +1,7 @@
 //! IP, its extension headers, and what is behind them.
 
+use sni_probe_common::wire::ethertype;
+
 use super::SkipReason;
 use super::fragments::{Fragment, Key};
 use super::link::u16_at;
@@ -11,8 +13,8 @@ use super::walk::{Layer, Next, Payload, Stop};
 /// options twice. (The datapath follows fewer before TCP, and counts the rest.)
 pub const MAX_EXTENSION_HEADERS: usize = 8;
 
-pub(super) const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
-pub(super) const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
+pub(super) const ETHERTYPE_IPV4: [u8; 2] = ethertype::IPV4.to_be_bytes();
+pub(super) const ETHERTYPE_IPV6: [u8; 2] = ethertype::IPV6.to_be_bytes();
 
 /// "More fragments", and the offset of this one (RFC 791, section 3.1).
 const IPV4_MORE: u16 = 0x2000;

@@ -150,7 +150,7 @@ fn add_tags_and_labels(add: Add<'_>) {
     let (v4, v6) = (&tcp4()[..], &tcp6()[..]);
     let eth4 = &ethernet(0x0800, v4)[..];
     add("VLAN", 1, v4, ethernet(0x8100, &[&[0, 5, 0x08, 0x00], v4].concat()));
-    for qinq in [0x88a8, 0x9100, 0x8100] {
+    for qinq in [0x88a8, 0x9100, 0x9200, 0x8100] {
         add("QinQ", 1, v6, ethernet(qinq, &[&[0, 5, 0x81, 0x00, 0, 6, 0x86, 0xdd], v6].concat()));
     }
     let snap = [&[0xaa, 0xaa, 0x03, 0, 0, 0, 0x08, 0x00], v4].concat();

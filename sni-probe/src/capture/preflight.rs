@@ -57,6 +57,11 @@ pub fn reading_maps_takes_bpf() -> bool {
     KernelVersion::current().is_ok_and(|kernel| kernel < KernelVersion::new(5, 19, 0))
 }
 
+/// Whether the verifier allows this process what it allows with `CAP_PERFMON`.
+pub(super) fn has_perfmon() -> bool {
+    has_capability(Capability::CAP_PERFMON) || has_capability(Capability::CAP_SYS_ADMIN)
+}
+
 fn has_capability(capability: Capability) -> bool {
     caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false)
 }

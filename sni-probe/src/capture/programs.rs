@@ -13,6 +13,8 @@ use sni_probe_common::flow_table::{Entry, WAYS};
 use sni_probe_common::ports;
 use sni_probe_common::tunnel::Tunnels;
 
+use super::preflight;
+
 /// Name of the program that looks at packets to the gateway; also of its legacy filter.
 pub const CLIENT_TO_GATEWAY: &str = "client_to_gateway";
 /// Name of the program that looks at packets from the gateway; also of its legacy filter.
@@ -38,15 +40,17 @@ pub enum LoadError {
          also CAP_PERFMON, before Linux 5.11 also CAP_SYS_RESOURCE, and look for a seccomp or lockdown policy that forbids bpf(2)"
     )]
     Refused(io::Error),
-    /// The verifier rejects a program: a defect of this program on this kernel.
+    /// The verifier rejects a program: a defect of this program, or of this kernel.
     #[error(
-        "the kernel's verifier rejects {program}: {reason}; please report this with the kernel's version"
+        "the kernel's verifier rejects {program}: {reason}; {remedy}, and please report this with the kernel's version"
     )]
     Verifier {
         /// The program.
         program: &'static str,
-        /// The last lines of the verifier's output.
+        /// The last line of the verifier's output that is a complaint.
         reason: String,
+        /// What helps nevertheless.
+        remedy: Remedy,
     },
     /// The random seed of the flow table cannot be had.
     #[error("no random numbers from the kernel: {0}")]
@@ -54,6 +58,26 @@ pub enum LoadError {
     /// Anything else, in aya's words.
     #[error("eBPF programs cannot be loaded: {0}")]
     Other(String),
+}
+
+/// What helps where the verifier rejects a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Remedy {
+    /// The process lacks `CAP_PERFMON`. With it the verifier does not look at what a processor may do by speculation,
+    /// and allows more.
+    #[error(
+        "grant CAP_PERFMON, with which the verifier allows more, or use packet sockets (--capture af-packet)"
+    )]
+    Perfmon,
+    /// The verifier allows this process all that it allows to any.
+    #[error("use packet sockets (--capture af-packet)")]
+    PacketSockets,
+}
+
+impl Remedy {
+    fn of_this_process() -> Self {
+        if preflight::has_perfmon() { Self::PacketSockets } else { Self::Perfmon }
+    }
 }
 
 /// The loaded programs. Dropping them unloads them, once they are detached.
@@ -199,7 +223,8 @@ impl LoadError {
                     return Self::from_io(clone(io_error));
                 }
                 let reason = log.lines().rev().find(|line| is_complaint(line)).unwrap_or("no reason given");
-                Self::Verifier { program, reason: reason.trim().to_owned() }
+                let remedy = Remedy::of_this_process();
+                Self::Verifier { program, reason: reason.trim().to_owned(), remedy }
             }
             other => Self::Other(one_line(other)),
         }
@@ -208,9 +233,7 @@ impl LoadError {
     fn from_io(error: io::Error) -> Self {
         match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
             // Before 5.11 maps are charged to RLIMIT_MEMLOCK, and the kernel says EPERM as for a missing capability.
-            Some(rustix::io::Errno::PERM) if super::preflight::locked_memory_is_limited() => {
-                Self::LockedMemory
-            }
+            Some(rustix::io::Errno::PERM) if preflight::locked_memory_is_limited() => Self::LockedMemory,
             Some(rustix::io::Errno::PERM | rustix::io::Errno::ACCESS) => Self::Refused(error),
             _ => Self::Other(one_line(&error)),
         }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 use super::values::parse_bytes;
@@ -51,6 +52,12 @@ pub(crate) struct EventOptions {
     /// What is over it is counted in sni_probe_event_lines_dropped_total.
     #[arg(long, env = "SNI_PROBE_EVENTS_RATE", value_name = "NUMBER", default_value_t = 1000)]
     pub(crate) events_rate: u32,
+
+    /// Add the ClientHello's random, in hexadecimal digits, to each JSON line
+    ///
+    /// The random identifies a handshake, also in a key log (SSLKEYLOGFILE) of the client or the gateway.
+    #[arg(long, env = "SNI_PROBE_CLIENT_RANDOM", value_parser = BoolishValueParser::new())]
+    pub(crate) client_random: bool,
 }
 
 impl EventOptions {
@@ -62,6 +69,7 @@ impl EventOptions {
             events_file_bytes: u64::MAX,
             events_filter: EventsFilter::default(),
             events_rate: 0,
+            client_random: false,
         }
     }
 

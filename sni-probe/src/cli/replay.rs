@@ -39,6 +39,10 @@ pub(crate) struct ReplayOptions {
     #[arg(short, long, value_enum)]
     pub(crate) format: Option<ReplayFormat>,
 
+    /// Add the ClientHello's random, in hexadecimal digits, to each JSON line
+    #[arg(long)]
+    pub(crate) client_random: bool,
+
     /// Only handshakes whose hello says this of the server's name; may be repeated
     #[arg(long, value_name = "CLASS", value_delimiter = ',', value_parser = label_parser::<SniClass>())]
     pub(crate) sni: Vec<SniClass>,

@@ -74,7 +74,7 @@ impl Bench {
             evidence.event(&event, Timestamp(time_ns));
             tracker.handle_event(&event);
         };
-        let frame = Frame { layer: Layer::Ip, bytes, wire_len: bytes.len(), time_ns, ifindex: 2 };
+        let frame = Frame { layer: Layer::Ip, ifindex: 2, ..Frame::new(bytes, time_ns) };
         datapath.client_to_gateway(&frame, &mut handle);
         datapath.gateway_to_client(&frame, &mut handle);
         self.publish();

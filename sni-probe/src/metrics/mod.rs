@@ -229,6 +229,7 @@ impl Metrics {
             Counter::SkippedVlanTags => skipped(SkipReason::VlanTags),
             Counter::SkippedMalformed => skipped(SkipReason::Malformed),
             Counter::SkippedUnreadable => skipped(SkipReason::Unreadable),
+            Counter::SkippedMappedAddress => skipped(SkipReason::Ipv4Mapped),
             Counter::LostRingFull => self.events_lost.get(LostReason::RingFull),
             Counter::LostCopyFailed => self.events_lost.get(LostReason::CopyFailed),
             Counter::HandshakeEvicted => self.flow_evictions.get(FlowEviction::SlotDisplaced),

@@ -182,11 +182,15 @@ const VALUES: &[(&str, &str, Meanings)] = &[
         &[
             ("fragment", "a fragment of an IP packet that carries TCP"),
             ("extension_headers", "more IPv6 extension headers than are followed"),
-            ("vlan_tags", "more VLAN tags than are followed"),
+            ("vlan_tags", "more than two VLAN tags"),
             ("malformed", "header lengths that contradict each other or the packet's"),
             (
                 "unreadable",
                 "the kernel refused to read bytes that the headers promise; in a capture: they were cut off",
+            ),
+            (
+                "ipv4_mapped",
+                "an IPv6 packet with an IPv4-mapped address (`::ffff:a.b.c.d`), which does not belong on the wire",
             ),
             ("link_type", "only in captures: the interface has a link type that is not known"),
             ("too_deep", "only in captures: more headers inside of each other than are followed"),

@@ -87,9 +87,9 @@ fn closed_label_sets_exist_from_the_start_with_zero() {
         ),
         ("sni_probe_non_tls_connections_total", NonTls::ALL.len()),
         ("sni_probe_unclassified_flows_total", IncompleteReason::ALL.len()),
-        ("sni_probe_flow_evictions_total", EvictionReason::ALL.len() + 2),
+        ("sni_probe_flow_evictions_total", EvictionReason::ALL.len() + 3),
         ("sni_probe_events_lost_total", 4),
-        ("sni_probe_packets_skipped_total", 8),
+        ("sni_probe_packets_skipped_total", 10),
         ("sni_probe_evidence_lost_total", EvidenceLoss::ALL.len()),
     ];
     for (name, count) in families {

@@ -103,6 +103,7 @@ label! {
         VlanTags => "vlan_tags",
         Malformed => "malformed",
         Unreadable => "unreadable",
+        Ipv4Mapped => "ipv4_mapped",
         LinkType => "link_type",
         TooDeep => "too_deep",
         Unsupported => "unsupported",

@@ -11,10 +11,21 @@ use sni_probe_core::vocabulary::{Feature, Label, TlsVersion};
 
 use super::{Source, WallClock};
 
-/// Appends the event as one line.
-pub(super) fn write(batch: &mut Vec<u8>, source: Source<'_>, handshake: &Handshake, clock: WallClock) {
+/// Appends the event as one line, with the field `random` if `client_random` is set.
+pub(super) fn write(
+    batch: &mut Vec<u8>,
+    source: Source<'_>,
+    handshake: &Handshake,
+    clock: WallClock,
+    client_random: bool,
+) {
     let start = batch.len();
-    match serde_json::to_writer(&mut *batch, &Event::new(source, handshake, clock)) {
+    let mut event = Event::new(source, handshake, clock);
+    if client_random {
+        let body = handshake.hello.body.as_ref();
+        event.random = Some(Random(body.map(|body| AsText(Hexadecimal(&body.random)))));
+    }
+    match serde_json::to_writer(&mut *batch, &event) {
         Ok(()) => batch.push(b'\n'),
         // A `Vec` takes all, and the keys are strings: this does not happen. But half a line is
         // worse than none.
@@ -39,7 +50,7 @@ pub(crate) fn escaped(bytes: &[u8]) -> String {
 }
 
 /// The fields, in the order in which they are written. All are there always, but for those of the
-/// source: an interface, or a capture and a frame in it.
+/// source (an interface, or a capture and a frame in it) and `random`, which is there if it was asked for.
 #[derive(Debug, Serialize)]
 struct Event<'a> {
     time: AsText<Microseconds>,
@@ -68,6 +79,8 @@ struct Event<'a> {
     segments: u32,
     records: u32,
     format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    random: Option<Random<'a>>,
     prelude: Option<&'static str>,
     features: Vec<&'static str>,
     incomplete: Option<&'static str>,
@@ -113,6 +126,7 @@ impl<'a> Event<'a> {
             segments: hello.segments,
             records: hello.records,
             format: if hello.features.contains(Feature::Sslv2) { "sslv2" } else { "tls" },
+            random: None,
             prelude: hello.prelude.map(Label::as_str),
             features: hello.features.iter().map(Label::as_str).collect(),
             incomplete: hello.incomplete.map(Label::as_str),
@@ -123,6 +137,10 @@ impl<'a> Event<'a> {
         }
     }
 }
+
+/// The random of a ClientHello; null if the hello is incomplete.
+#[derive(Debug, Serialize)]
+struct Random<'a>(Option<AsText<Hexadecimal<'a>>>);
 
 /// Serialised as it is displayed, without a `String` in between.
 #[derive(Debug)]
@@ -151,6 +169,16 @@ struct Version(u16);
 impl Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#06x}", self.0)
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+#[derive(Debug)]
+struct Hexadecimal<'a>(&'a [u8]);
+
+impl Display for Hexadecimal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

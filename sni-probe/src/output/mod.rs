@@ -106,7 +106,10 @@ pub(crate) enum Format {
         colour: bool,
     },
     /// For programs.
-    Json,
+    Json {
+        /// Whether with the ClientHello's random.
+        client_random: bool,
+    },
 }
 
 impl Format {
@@ -119,7 +122,7 @@ impl Format {
         clock: WallClock,
     ) {
         match self {
-            Self::Json => json::write(batch, source, handshake, clock),
+            Self::Json { client_random } => json::write(batch, source, handshake, clock, client_random),
             Self::Text { colour } => text::write(batch, source, handshake, clock, colour),
         }
     }
@@ -132,10 +135,11 @@ impl EventWriter {
     /// If stdout is not open, the file cannot be written to, or no thread is to be had.
     pub(crate) fn open(options: &EventOptions) -> anyhow::Result<Self> {
         let mut outputs = Vec::new();
+        let json = Format::Json { client_random: options.client_random };
         let format = match options.events {
             Events::Off => None,
             Events::Text => Some(Format::Text { colour: logging::colour(&io::stdout()) }),
-            Events::Json => Some(Format::Json),
+            Events::Json => Some(json),
         };
         if let Some(format) = format {
             // Not `io::Stdout`, whose buffer would split batches into several writes.
@@ -148,7 +152,7 @@ impl EventWriter {
             let name = path.display().to_string();
             let lost_lines = Arc::default();
             let file = RotatingFile::open(path, options.events_file_bytes, Arc::clone(&lost_lines));
-            let output = file.and_then(|file| Output::new(&name, Format::Json, file, lost_lines));
+            let output = file.and_then(|file| Output::new(&name, json, file, lost_lines));
             outputs.push(output.with_context(|| {
                 format!("cannot write events to {name}; choose another file with --events-file")
             })?);

@@ -53,6 +53,9 @@ pub(crate) fn sample() -> Handshake {
     }
 }
 
+/// As it is by default.
+const JSON: Format = Format::Json { client_random: false };
+
 fn incomplete() -> Handshake {
     let hello = Hello {
         incomplete: Some(IncompleteReason::Timeout),
@@ -69,9 +72,18 @@ fn json(handshake: &Handshake) -> String {
 }
 
 fn json_from(source: Source<'_>, handshake: &Handshake) -> String {
+    line(JSON, source, handshake)
+}
+
+fn line(format: Format, source: Source<'_>, handshake: &Handshake) -> String {
     let mut line = Vec::new();
-    json::write(&mut line, source, handshake, clock());
+    format.line(&mut line, source, handshake, clock());
     String::from_utf8(line).unwrap()
+}
+
+fn json_with_random(handshake: &Handshake) -> String {
+    let source = Source::Interface { name: "eth0", pods: &Pods::default() };
+    line(Format::Json { client_random: true }, source, handshake)
 }
 
 fn value(handshake: &Handshake) -> serde_json::Value {
@@ -110,9 +122,10 @@ fn the_docs_name_every_field_in_order() {
     let without = |left_out: &[&str]| -> Vec<&str> {
         documented.iter().copied().filter(|field| !left_out.contains(field)).collect()
     };
-    assert_eq!(without(&["capture", "frame"]), keys(&json(&sample())));
+    assert_eq!(without(&["capture", "frame"]), keys(&json_with_random(&sample())));
+    assert_eq!(without(&["capture", "frame", "random"]), keys(&json(&sample())));
     let in_capture = Source::Capture { file: "a.pcap", frame: 7 };
-    assert_eq!(without(&["interface"]), keys(&json_from(in_capture, &sample())));
+    assert_eq!(without(&["interface", "random"]), keys(&json_from(in_capture, &sample())));
 }
 
 /// The keys of an object without nested ones, in their order.
@@ -197,6 +210,17 @@ fn json_of_an_incomplete_hello_has_nulls() {
     for key in ["server_name", "legacy_version", "ja3", "ja4", "likely", "alert", "alert_sender"] {
         assert!(value[key].is_null(), "{key}");
     }
+}
+
+#[test]
+fn json_has_the_random_if_it_was_asked_for() {
+    let mut handshake = sample();
+    handshake.hello.body.as_mut().unwrap().random = (0xf0..=0xff).collect();
+    let value: serde_json::Value = serde_json::from_str(&json_with_random(&handshake)).unwrap();
+    assert_eq!(value["random"], "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff");
+    let value: serde_json::Value = serde_json::from_str(&json_with_random(&incomplete())).unwrap();
+    assert!(value.as_object().unwrap().contains_key("random"));
+    assert!(value["random"].is_null());
 }
 
 #[test]
@@ -322,7 +346,7 @@ impl Write for Puppet {
 fn puppet() -> (EventWriter, Receiver<Vec<u8>>, Sender<io::Result<()>>) {
     let (writes, written) = mpsc::channel();
     let (command, results) = mpsc::channel();
-    let output = Output::new("a puppet", Format::Json, Puppet { writes, results }, Arc::default()).unwrap();
+    let output = Output::new("a puppet", JSON, Puppet { writes, results }, Arc::default()).unwrap();
     (EventWriter::new(EventsFilter::ALL, 0, vec![output]), written, command)
 }
 
@@ -429,11 +453,12 @@ fn a_file_gets_its_lines_whatever_stdout_does() {
         events_file_bytes: 1 << 20,
         events_filter: EventsFilter::ALL,
         events_rate: 0,
+        client_random: true,
     };
     let mut writer = EventWriter::open(&options).unwrap();
     add(&mut writer, &sample());
     assert_eq!(writer.finish(PATIENCE), NONE);
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), json(&sample()));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), json_with_random(&sample()));
 
     let bad = EventOptions { events_file: Some("/nonexistent/events.json".into()), ..options };
     let error = format!("{:#}", EventWriter::open(&bad).unwrap_err());

@@ -50,7 +50,7 @@ impl Report {
         let colour = logging::colour(&stdout);
         let (lines, summary) = match format {
             ReplayFormat::Text => (Some(Format::Text { colour }), Some(Summary::default())),
-            ReplayFormat::Json => (Some(Format::Json), None),
+            ReplayFormat::Json => (Some(Format::Json { client_random: options.client_random }), None),
             ReplayFormat::Summary => (None, Some(Summary::default())),
             ReplayFormat::Prometheus => (None, None),
         };

@@ -193,6 +193,7 @@ fn describe(counter: Counter) -> &'static str {
         Counter::SkippedVlanTags => "packets with too many VLAN tags",
         Counter::SkippedMalformed => "packets whose lengths contradict each other",
         Counter::SkippedUnreadable => "packets cut short before what matters (capture with: tcpdump -s 0)",
+        Counter::SkippedMappedAddress => "IPv6 packets with IPv4-mapped addresses",
         Counter::LostRingFull => "events lost",
         Counter::LostCopyFailed => {
             "segments cut short by the capture's snap length (capture with: tcpdump -s 0)"

@@ -269,10 +269,15 @@ impl Watch {
     }
 }
 
-/// Whether TC cannot be used for what this machine or this process is, rather than for what was asked.
+/// Whether TC cannot be used because of this machine or this process, rather than because of the options: packet
+/// sockets may work then.
 fn is_about_this_machine(error: &anyhow::Error) -> bool {
-    let is_load = error.downcast_ref::<LoadError>().is_some_and(|error| {
-        matches!(error, LoadError::NoObject | LoadError::LockedMemory | LoadError::Refused(_))
+    let is_load = error.downcast_ref::<LoadError>().is_some_and(|error| match error {
+        LoadError::NoObject
+        | LoadError::LockedMemory
+        | LoadError::Refused(_)
+        | LoadError::Verifier { .. } => true,
+        LoadError::Random(_) | LoadError::Other(_) => false,
     });
     is_load || error.is::<preflight::PreflightError>()
 }
@@ -505,4 +510,38 @@ pub(super) fn now() -> Timestamp {
 )]
 fn readable<T: AsRawFd>(inner: T) -> anyhow::Result<AsyncFd<T>> {
     AsyncFd::with_interest(inner, Interest::READABLE).context("cannot wait for events of the kernel")
+}
+
+#[cfg(test)]
+mod tests {
+    use sni_probe::capture::programs::{CLIENT_TO_GATEWAY, Remedy};
+
+    use super::*;
+
+    #[test]
+    fn packet_sockets_take_over_where_the_machine_refuses() {
+        let rejected = |remedy| LoadError::Verifier {
+            program: CLIENT_TO_GATEWAY,
+            reason: "R0 !read_ok".to_owned(),
+            remedy,
+        };
+        let refused = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let about_this_machine = [
+            LoadError::NoObject,
+            LoadError::LockedMemory,
+            LoadError::Refused(refused()),
+            rejected(Remedy::Perfmon),
+            rejected(Remedy::PacketSockets),
+        ];
+        for error in about_this_machine {
+            let error = anyhow::Error::from(error);
+            assert!(is_about_this_machine(&error), "{error}");
+            assert!(is_about_this_machine(&error.context("the programs")), "with a context");
+        }
+        assert!(is_about_this_machine(&preflight::PreflightError::OldKernel("4.19".to_owned()).into()));
+        for error in [LoadError::Random(refused()), LoadError::Other("no map EVENTS".to_owned())] {
+            assert!(!is_about_this_machine(&error.into()));
+        }
+        assert!(!is_about_this_machine(&anyhow!("--kernel-stats: the kernel does not allow it")));
+    }
 }

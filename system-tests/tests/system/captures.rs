@@ -146,7 +146,7 @@ fn compare(path: &Path) -> Compared {
 fn behind_vlan_tags(frame: &[u8]) -> usize {
     [14, 18, 22]
         .into_iter()
-        .find(|&at| !matches!(frame.get(at - 2..at), Some([0x81, 0] | [0x88, 0xa8])))
+        .find(|&at| !matches!(frame.get(at - 2..at), Some([0x81 | 0x91 | 0x92, 0] | [0x88, 0xa8])))
         .filter(|&at| matches!(frame.get(at - 2..at), Some([0x08, 0] | [0x86, 0xdd])))
         .unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use system_tests::probe::{HTTP_PORT, Probe, binary};
-use system_tests::process::run;
+use system_tests::process::{run, run_ok};
 use system_tests::{GATEWAY_INTERFACE, Lab};
 
 use crate::site::{Site, TIMEOUT, assert_bare, assert_counted, wait_for_log};
@@ -249,6 +249,46 @@ fn a_fall_back_is_said() {
     let labels = [("interface", GATEWAY_INTERFACE), ("mode", "af_packet")];
     assert_eq!(probe.metrics().unwrap().count("sni_probe_attached", &labels), 2);
     assert_eq!(probe.stop().unwrap(), 0);
+}
+
+/// The variable that makes the daemon's programs such as the verifier rejects.
+fn damaged_programs(lab: &Lab) -> String {
+    let source = lab.path("damaged_programs.c");
+    fs::write(&source, include_str!("damaged_programs.c")).unwrap();
+    let library = lab.path("damaged_programs.so");
+    run_ok(Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]), TIMEOUT).unwrap();
+    format!("LD_PRELOAD={}", library.display())
+}
+
+#[test]
+fn a_verifier_that_rejects_the_programs_is_a_reason_to_fall_back() {
+    let site = Site::new();
+    let damaged = damaged_programs(&site.lab);
+    let command = through(&site.lab, &["env", &damaged]);
+    let options = ["-i", GATEWAY_INTERFACE, "--orientation", "nic", "--capture", "auto"];
+    let mut probe = Probe::start_by(&site.lab, command, HTTP_PORT, &options).unwrap();
+    probe.wait_ready().unwrap();
+    wait_for_log(&mut probe, "no eBPF here: the kernel's verifier rejects client_to_gateway: R5 !read_ok");
+    wait_for_log(&mut probe, "watching by packet sockets instead");
+    site.hello();
+    assert_counted(&probe, 1);
+    assert_eq!(probe.stop().unwrap(), 0);
+}
+
+#[test]
+fn a_verifier_that_rejects_the_programs_says_what_helps() {
+    let lab = Lab::new().unwrap();
+    let damaged = damaged_programs(&lab);
+    let rejects = "the kernel's verifier rejects client_to_gateway: R5 !read_ok;";
+    let all = ["env", &damaged, "SNI_PROBE_CAPTURE=tc"];
+    assert_says(&refused_by(&lab, &all), &[rejects, "use packet sockets (--capture af-packet)"]);
+    // Without CAP_PERFMON the verifier allows less, and packet sockets take CAP_NET_RAW.
+    for (capture, says) in [("tc", "or use packet sockets"), ("auto", "need CAP_NET_RAW alone")] {
+        let mut words = user_with("+bpf,+net_admin");
+        words.extend(["env".to_owned(), damaged.clone(), format!("SNI_PROBE_CAPTURE={capture}")]);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        assert_says(&refused_by(&lab, &words), &[rejects, "grant CAP_PERFMON", says]);
+    }
 }
 
 #[test]

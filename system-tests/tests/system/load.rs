@@ -50,10 +50,15 @@ struct Load<'lab> {
     _turn: MutexGuard<'static, ()>,
 }
 
+/// The right to fill both cores.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl<'lab> Load<'lab> {
     fn start(lab: &'lab Lab, options: &[&str]) -> Self {
-        static TURN: Mutex<()> = Mutex::new(());
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn();
         let mut probe = Probe::start(lab, options).unwrap();
         let pid = probe.service().pid();
         // So that a SYN comes before the data. The probe has been started: it may use all CPUs.

@@ -110,7 +110,9 @@ enum Wrapping {
     V6Extensions(usize),
     Vlan,
     QinQ,
+    OldTags,
     ThreeTags,
+    V6Mapped,
     /// Behind UDP to this port and 8 bytes of VXLAN, which Geneve may take for its own.
     Udp(u16),
     IpInIp,
@@ -167,6 +169,7 @@ impl Segment {
             Wrapping::V6 | Wrapping::V6Extensions(_) => ethernet.ipv6([from; 16], [to; 16], 64),
             Wrapping::Vlan => ethernet.single_vlan(id).ipv4([10, 0, 0, from], [10, 0, 0, to], 64),
             Wrapping::QinQ => ethernet.double_vlan(id, id).ipv6([from; 16], [to; 16], 64),
+            Wrapping::V6Mapped => ethernet.ipv6(mapped(from), mapped(to), 64),
             _ => ethernet.ipv4([10, 0, 0, from], [10, 0, 0, to], 64),
         }
     }
@@ -193,6 +196,9 @@ impl Segment {
             Wrapping::ThreeTags => {
                 bytes.splice(12..12, [0x88, 0xa8, 0, 1, 0x81, 0, 0, 2, 0x81, 0, 0, 3]);
             }
+            Wrapping::OldTags => {
+                bytes.splice(12..12, [0x92, 0, 0, 1, 0x91, 0, 0, 2]);
+            }
             Wrapping::Udp(port) => {
                 let mut frame = Vec::new();
                 let carried = [&[8, 0, 0x65, 0x58, 0, 0, 7, 0], &bytes[..]].concat();
@@ -206,9 +212,14 @@ impl Segment {
                 outer.write(&mut frame, IpNumber::IPV4, &bytes[14..]).expect("a vector takes all");
                 *bytes = frame;
             }
-            Wrapping::V4 | Wrapping::V6 | Wrapping::Vlan | Wrapping::QinQ => {}
+            Wrapping::V4 | Wrapping::V6 | Wrapping::V6Mapped | Wrapping::Vlan | Wrapping::QinQ => {}
         }
     }
+}
+
+/// `::ffff:10.0.0.last`.
+fn mapped(last: u8) -> [u8; 16] {
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, last]
 }
 
 fn payload() -> impl Strategy<Value = Vec<u8>> {
@@ -253,7 +264,9 @@ fn segment() -> impl Strategy<Value = Segment> {
         1 => (1..5_usize).prop_map(Wrapping::V6Extensions),
         1 => Just(Wrapping::Vlan),
         1 => Just(Wrapping::QinQ),
+        1 => Just(Wrapping::OldTags),
         1 => Just(Wrapping::ThreeTags),
+        1 => Just(Wrapping::V6Mapped),
         1 => Just(Wrapping::Udp(4789)),
         1 => Just(Wrapping::Udp(6081)),
         1 => Just(Wrapping::IpInIp),

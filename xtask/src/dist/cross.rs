@@ -139,7 +139,7 @@ fn debian_sysroot(architecture: Architecture) -> Result<PathBuf> {
     apt.run("apt-get", &["-q", "update"])?;
     let files = directory.join(format!("{version}-files"));
     if !files.exists() {
-        apt.unpack(&format!("{STANDARD_LIBRARY}={version}"), &files)?;
+        apt.unpack(&[format!("{STANDARD_LIBRARY}={version}")], &files)?;
     }
     fs::create_dir_all(sysroot.join("lib"))?;
     symlink(files.join("usr/lib/rustlib"), sysroot.join("lib/rustlib"))?;

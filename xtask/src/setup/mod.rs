@@ -26,13 +26,14 @@ const EBPF_PACKAGES: [&str; 6] =
     ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "libpolly-22-dev", "libzstd-dev"];
 
 /// Programs of the lab, and the packages they come in.
-const LAB_PROGRAMS: [(&str, &str); 17] = [
+const LAB_PROGRAMS: [(&str, &str); 18] = [
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("python3", "python3"),
     ("ip", "iproute2"),
     ("tc", "iproute2"),
     ("ethtool", "ethtool"),
+    ("nft", "nftables"),
     ("nginx", "nginx-light"),
     ("haproxy", "haproxy"),
     ("tcpdump", "tcpdump"),

@@ -15,12 +15,9 @@ pub(super) const SNI_PROBE: &str = "/bin/sni-probe";
 /// What the guest runs besides.
 const TOOLS: [&str; 3] = ["ip", "tc", "setpriv"];
 
-/// Makes the ram disk in `directory` and gives its path.
-pub(super) fn build(directory: &Path, guest: &Path, sni_probe: &Path, kernel: &Files) -> Result<PathBuf> {
-    let root = directory.join("initramfs");
-    if root.exists() {
-        fs::remove_dir_all(&root)?;
-    }
+/// Makes what the ram disks of all kernels have in common, in `directory`, and gives its path.
+pub(super) fn common(directory: &Path, guest: &Path, sni_probe: &Path) -> Result<PathBuf> {
+    let root = empty(directory.join("initramfs"))?;
     for path in ["bin", "modules", "run", "tmp", "proc", "sys", "dev", "etc"] {
         fs::create_dir_all(root.join(path))?;
     }
@@ -46,15 +43,38 @@ pub(super) fn build(directory: &Path, guest: &Path, sni_probe: &Path, kernel: &F
         &root,
         "/bin/busybox",
     )?;
+    pack(&root, &directory.join("common.gz"))
+}
+
+/// Makes the ram disk of one kernel in `directory`, and gives its path: the kernel unpacks one archive after the other.
+pub(super) fn with_modules(common: &Path, directory: &Path, kernel: &Files) -> Result<PathBuf> {
+    let root = empty(directory.join("initramfs"))?;
+    fs::create_dir_all(root.join("modules"))?;
     for module in &kernel.modules {
         unpack_module(module, &root)?;
     }
     let image = directory.join("initramfs.gz");
-    let mut pack = Command::new("sh");
-    pack.args(["-c", r#"find . | cpio --quiet -o -H newc | gzip -1 > "$0""#]).arg(&image).current_dir(&root);
-    run(&mut pack)?;
-    fs::remove_dir_all(&root)?;
+    let modules = fs::read(pack(&root, &image)?)?;
+    fs::write(&image, [fs::read(common)?, modules].concat())?;
     Ok(image)
+}
+
+/// A directory with nothing in it.
+fn empty(directory: PathBuf) -> Result<PathBuf> {
+    if directory.exists() {
+        fs::remove_dir_all(&directory)?;
+    }
+    fs::create_dir_all(&directory)?;
+    Ok(directory)
+}
+
+/// Makes an archive of a directory, which is removed, and gives its path.
+fn pack(root: &Path, archive: &Path) -> Result<PathBuf> {
+    let mut pack = Command::new("sh");
+    pack.args(["-c", r#"find . | cpio --quiet -o -H newc | gzip -1 > "$0""#]).arg(archive).current_dir(root);
+    run(&mut pack)?;
+    fs::remove_dir_all(root)?;
+    Ok(archive.to_owned())
 }
 
 fn inside(root: &Path, at: &str) -> PathBuf {

@@ -20,11 +20,26 @@ pub(crate) enum Kernel {
     /// 6.12, of Debian 13
     #[value(name = "6.12")]
     V6_12,
+    /// 6.17, of Debian 13's backports: without `CAP_PERFMON` its verifier rejects what others accept
+    #[value(name = "6.17")]
+    V6_17,
+    /// 7.3, of Debian 13's backports: the newest
+    #[value(name = "7.3")]
+    V7_3,
+}
+
+/// Which of a release's kernels is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// The one that its metapackage stands for.
+    Current,
+    /// The newest of the first of these versions that it has. Backports hold many versions, and lose some.
+    Versions(&'static [&'static str]),
 }
 
 impl Kernel {
     /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::V5_10, Self::V6_1, Self::V6_12];
+    pub(crate) const ALL: [Self; 5] = [Self::V5_10, Self::V6_1, Self::V6_12, Self::V6_17, Self::V7_3];
 
     /// Its series.
     pub(crate) const fn series(self) -> &'static str {
@@ -32,6 +47,8 @@ impl Kernel {
             Self::V5_10 => "5.10",
             Self::V6_1 => "6.1",
             Self::V6_12 => "6.12",
+            Self::V6_17 => "6.17",
+            Self::V7_3 => "7.3",
         }
     }
 
@@ -40,7 +57,7 @@ impl Kernel {
         match self {
             // TCX came with 6.6.
             Self::V5_10 | Self::V6_1 => "clsact",
-            Self::V6_12 => "tcx",
+            Self::V6_12 | Self::V6_17 | Self::V7_3 => "tcx",
         }
     }
 
@@ -49,7 +66,7 @@ impl Kernel {
         match self {
             // Its verifier takes variable offsets only of who may read all memory, and its maps count as locked memory.
             Self::V5_10 => "bpf,net_admin,perfmon,sys_resource",
-            Self::V6_1 | Self::V6_12 => "bpf,net_admin",
+            Self::V6_1 | Self::V6_12 | Self::V6_17 | Self::V7_3 => "bpf,net_admin",
         }
     }
 
@@ -59,6 +76,16 @@ impl Kernel {
             Self::V5_10 => ("bullseye-security", true),
             Self::V6_1 => ("bookworm", false),
             Self::V6_12 => ("trixie", false),
+            Self::V6_17 | Self::V7_3 => ("trixie-backports", false),
+        }
+    }
+
+    const fn choice(self) -> Choice {
+        match self {
+            Self::V5_10 | Self::V6_1 | Self::V6_12 => Choice::Current,
+            // The bug is in all 6.17, and in 6.18 up to 6.18.12.
+            Self::V6_17 => Choice::Versions(&["6.17.13", "6.17", "6.18.12", "6.18.9", "6.18.5"]),
+            Self::V7_3 => Choice::Versions(&["7.3.4", "7.3", "7"]),
         }
     }
 }
@@ -66,29 +93,55 @@ impl Kernel {
 /// A kernel's files, unpacked.
 #[derive(Debug)]
 pub(crate) struct Files {
+    /// Its release, as `uname -r` prints it.
+    pub(crate) release: String,
     /// What boots.
     pub(crate) image: PathBuf,
     /// The modules of traffic control and veth.
     pub(crate) modules: Vec<PathBuf>,
 }
 
-const MODULES: [&str; 3] = ["veth", "sch_ingress", "cls_bpf"];
+/// What came of fetching a kernel.
+#[derive(Debug)]
+pub(crate) enum Fetched {
+    /// It is there.
+    Files(Files),
+    /// It is not to be had, for this reason.
+    Missing(String),
+}
 
-/// Fetches a kernel, unless it is there. `None` where there are no Debian packages to be had.
-pub(crate) fn files(kernel: Kernel) -> Result<Option<Files>> {
+const MODULES: [&str; 3] = ["veth", "sch_ingress", "cls_bpf"];
+/// What the name of a kernel's package begins and ends with.
+const PACKAGE: (&str, &str) = ("linux-image-", "-cloud-amd64");
+
+/// Fetches a kernel, unless it is there.
+pub(crate) fn fetch(kernel: Kernel) -> Result<Fetched> {
     let directory = root().join("target/vm").join(kernel.series());
     if let Some(files) = unpacked(&directory.join("root")) {
-        return Ok(Some(files));
+        return Ok(Fetched::Files(files));
     }
     let (suite, is_security) = kernel.suite();
-    let Some(archive) = apt::archive(is_security)? else { return Ok(None) };
+    let Some(archive) = apt::archive(is_security)? else {
+        return Ok(Fetched::Missing("no Debian archive is to be had here".to_owned()));
+    };
     let apt = Apt::new(&directory, &archive, suite, "amd64")?;
     apt.run("apt-get", &["-q", "update"])?;
-    let package = kernel_package(&apt)?;
-    apt.unpack(&package, &directory.join("root"))?;
+    let package = match kernel.choice() {
+        Choice::Current => current(&apt)?,
+        Choice::Versions(wanted) => {
+            let names = apt.run("apt-cache", &["pkgnames", PACKAGE.0])?;
+            let Some(package) = choose(&names, wanted) else {
+                let reason = format!("{suite} has no kernel {} any more", wanted.join(", "));
+                return Ok(Fetched::Missing(reason));
+            };
+            package
+        }
+    };
+    let packages = with_parts(&apt, package)?;
+    apt.unpack(&packages, &directory.join("root"))?;
     unpacked(&directory.join("root"))
         .context("the kernel's package has no image, or lacks a module")
-        .map(Some)
+        .map(Fetched::Files)
 }
 
 fn unpacked(root: &Path) -> Option<Files> {
@@ -98,19 +151,79 @@ fn unpacked(root: &Path) -> Option<Files> {
             .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)));
         entries.next()
     };
-    let image = first(root.join("boot"), "vmlinuz-")?;
     let all = first(root.join("usr/lib/modules"), "").or_else(|| first(root.join("lib/modules"), ""))?;
+    // Since 7.2 the image lies beside the modules.
+    let image = first(root.join("boot"), "vmlinuz-").or_else(|| first(all.clone(), "vmlinuz"))?;
     let directories = ["kernel/drivers/net", "kernel/net/sched"].map(|directory| all.join(directory));
     let module =
         |name: &str| directories.iter().find_map(|directory| first(directory.clone(), &format!("{name}.ko")));
     let modules = MODULES.into_iter().map(module).collect::<Option<Vec<_>>>()?;
-    Some(Files { image, modules })
+    let release = all.file_name()?.to_string_lossy().into_owned();
+    Some(Files { release, image, modules })
 }
 
 /// The package that the one for virtual machines stands for.
-fn kernel_package(apt: &Apt) -> Result<String> {
+fn current(apt: &Apt) -> Result<String> {
     let text = apt.run("apt-cache", &["depends", "linux-image-cloud-amd64"])?;
-    let mut packages = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-    let package = packages.find(|package| package.starts_with("linux-image-"));
+    let mut packages = depends(&text);
+    let package = packages.find(|package| package.starts_with(PACKAGE.0));
     package.map(str::to_owned).context("linux-image-cloud-amd64 depends on no kernel")
+}
+
+/// The newest package of the first of the `wanted` versions of which there is one.
+fn choose(names: &str, wanted: &[&str]) -> Option<String> {
+    let version = |name: &str| {
+        let version = name.strip_prefix(PACKAGE.0)?.strip_suffix(PACKAGE.1)?;
+        // "7.3.4+deb13" as numbers; what is no version has none.
+        let numbers = version.split('+').next()?.split('.').map(|number| number.parse::<u32>().ok());
+        numbers.collect::<Option<Vec<_>>>()
+    };
+    let kernels: Vec<(Vec<u32>, &str)> =
+        names.lines().filter_map(|name| Some((version(name)?, name))).collect();
+    wanted.iter().find_map(|wanted| {
+        let wanted: Vec<u32> = wanted.split('.').filter_map(|number| number.parse().ok()).collect();
+        let kernels = kernels.iter().filter(|(version, _)| version.starts_with(&wanted));
+        kernels.max().map(|(_, name)| (*name).to_owned())
+    })
+}
+
+/// A kernel's package, and those that it is split into since 6.19.
+fn with_parts(apt: &Apt, package: String) -> Result<Vec<String>> {
+    let text = apt.run("apt-cache", &["depends", &package])?;
+    let mut packages = vec![package];
+    let is_part =
+        |package: &&str| ["linux-binary-", "linux-modules-"].iter().any(|part| package.starts_with(part));
+    packages.extend(depends(&text).filter(is_part).map(str::to_owned));
+    Ok(packages)
+}
+
+/// The packages that `apt-cache depends` lists as needed.
+fn depends(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| line.trim().strip_prefix("Depends: "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_of_the_first_version_that_is_there() {
+        let names = "linux-image-7.3.4+deb13-cloud-amd64-dbg\nlinux-image-6.17.8+deb13-cloud-amd64\n\
+            linux-image-7.3.2+deb13-cloud-amd64\nlinux-image-7.3.10+deb13-cloud-amd64\n\
+            linux-image-cloud-amd64\nlinux-image-6.17.13+deb13-cloud-amd64\nlinux-image-7.30.1+deb13-cloud-amd64\n\
+            linux-image-7.3.11+deb13-rt-amd64\n";
+        let chosen = |wanted: &[&str]| choose(names, wanted);
+        assert_eq!(chosen(&["6.17.13", "6.17"]).unwrap(), "linux-image-6.17.13+deb13-cloud-amd64");
+        assert_eq!(chosen(&["6.17.1", "6.17.8"]).unwrap(), "linux-image-6.17.8+deb13-cloud-amd64");
+        assert_eq!(chosen(&["7.3.4", "7.3"]).unwrap(), "linux-image-7.3.10+deb13-cloud-amd64");
+        assert_eq!(chosen(&["7.4", "7"]).unwrap(), "linux-image-7.30.1+deb13-cloud-amd64");
+        assert_eq!(chosen(&["6.18"]), None);
+    }
+
+    #[test]
+    fn packages_that_are_needed() {
+        let text = "linux-image-7.3.4+deb13-cloud-amd64\n  PreDepends: linux-base\n |Depends: <dracut>\n  \
+            Depends: linux-binary-7.3.4+deb13-cloud-amd64\n  Suggests: linux-doc-7.3\n";
+        assert_eq!(depends(text).collect::<Vec<_>>(), ["linux-binary-7.3.4+deb13-cloud-amd64"]);
+    }
 }

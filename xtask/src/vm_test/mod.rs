@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use system_tests::probe::PROBE_VARIABLE;
 
+use self::kernel::Fetched;
 pub(crate) use self::kernel::Kernel;
 use crate::build::{self, Built, OBJECT_VARIABLE, WORKSPACE_ON_HOST};
 use crate::setup;
@@ -23,6 +25,8 @@ use crate::tools::{cargo, find, progress, root};
 
 /// What a machine may take, without hardware that helps.
 const DEADLINE: Duration = Duration::from_mins(4);
+/// Machines that run at the same time: each of them waits now and then.
+const MACHINES: usize = 2;
 /// What the guest's answer begins with.
 const ANSWER: &str = "SNI-PROBE-VM-TEST ";
 
@@ -33,7 +37,7 @@ const ANSWER: &str = "SNI-PROBE-VM-TEST ";
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask vm-test
-  cargo xtask vm-test --kernel 5.10,6.12
+  cargo xtask vm-test --kernel 5.10,6.17
   cargo xtask vm-test --json | jq '.[].release'")]
 pub(crate) struct Arguments {
     /// Only these kernels
@@ -72,17 +76,29 @@ pub(crate) fn all(built: &Built) -> Result<Summary> {
 }
 
 /// A kernel, and what became of the daemon on it.
+#[derive(Clone)]
 struct Tested {
     kernel: Kernel,
     outcome: Outcome,
 }
 
+#[derive(Clone)]
 enum Outcome {
     /// The guest's answer.
     Passed(Value),
     Failed(String),
     /// The kernel is not to be had.
     Skipped(String),
+}
+
+impl Outcome {
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Passed(_) => "passed",
+            Self::Failed(_) => "failed",
+            Self::Skipped(_) => "skipped",
+        }
+    }
 }
 
 impl Tested {
@@ -92,11 +108,12 @@ impl Tested {
             Outcome::Passed(answer) => {
                 let mut json = answer.clone();
                 json["kernel"] = kernel.into();
-                json["outcome"] = "passed".into();
+                json["outcome"] = self.outcome.word().into();
                 json
             }
-            Outcome::Failed(reason) => json!({ "kernel": kernel, "outcome": "failed", "reason": reason }),
-            Outcome::Skipped(reason) => json!({ "kernel": kernel, "outcome": "skipped", "reason": reason }),
+            Outcome::Failed(reason) | Outcome::Skipped(reason) => {
+                json!({ "kernel": kernel, "outcome": self.outcome.word(), "reason": reason })
+            }
         }
     }
 }
@@ -104,25 +121,42 @@ impl Tested {
 fn run(built: &Built, kernels: &[Kernel]) -> Result<Vec<Tested>> {
     setup::virtual_machines()?;
     let guest = build_guest(&built.object)?;
-    let mut results = Vec::new();
-    for &kernel in kernels {
-        progress(&format!("Linux {}", kernel.series()));
-        let outcome = match kernel::files(kernel)? {
-            None => Outcome::Skipped("no Debian archive is to be had here".to_owned()),
-            Some(files) => {
-                let directory = root().join("target/vm").join(kernel.series());
-                let image = image::build(&directory, &guest, &built.sni_probe, &files)?;
-                let log = directory.join("console.log");
-                boot(kernel, &files.image, &image, &log)?;
-                judge(&log)?
-            }
-        };
-        if let Outcome::Failed(reason) | Outcome::Skipped(reason) = &outcome {
-            progress(&format!("Linux {}: {reason}", kernel.series()));
+    let directory = root().join("target/vm");
+    fs::create_dir_all(&directory)?;
+    let common = image::common(&directory, &guest, &built.sni_probe)?;
+    let left = Mutex::new(kernels.iter().enumerate());
+    let next = || left.lock().ok()?.next();
+    let work = || {
+        std::iter::from_fn(next)
+            .map(|(index, &kernel)| Ok((index, test(kernel, &directory, &common)?)))
+            .collect::<Result<Vec<_>>>()
+    };
+    let mut results = thread::scope(|scope| {
+        let workers: Vec<_> = (0..MACHINES).map(|_| scope.spawn(work)).collect();
+        let results = workers.into_iter().map(|worker| worker.join().expect("no panic"));
+        results.collect::<Result<Vec<_>>>().map(|results| results.concat())
+    })?;
+    results.sort_by_key(|(index, _)| *index);
+    Ok(results.into_iter().map(|(_, tested)| tested).collect())
+}
+
+/// Fetches a kernel and boots it.
+fn test(kernel: Kernel, directory: &Path, common: &Path) -> Result<Tested> {
+    let outcome = match kernel::fetch(kernel)? {
+        Fetched::Missing(reason) => Outcome::Skipped(reason),
+        Fetched::Files(files) => {
+            progress(&format!("Linux {}: {}", kernel.series(), files.release));
+            let directory = directory.join(kernel.series());
+            let image = image::with_modules(common, &directory, &files)?;
+            let log = directory.join("console.log");
+            boot(kernel, &files.image, &image, &log)?;
+            judge(&log)?
         }
-        results.push(Tested { kernel, outcome });
+    };
+    if let Outcome::Failed(reason) | Outcome::Skipped(reason) = &outcome {
+        progress(&format!("Linux {}: {}: {reason}", kernel.series(), outcome.word()));
     }
-    Ok(results)
+    Ok(Tested { kernel, outcome })
 }
 
 fn build_guest(object: &Path) -> Result<PathBuf> {
@@ -187,7 +221,7 @@ fn judge(log: &Path) -> Result<Outcome> {
 /// The table for people, and for docs/kernels.md.
 fn matrix(results: &[Tested]) -> String {
     let mut text = String::from(
-        "| kernel | --capture | capabilities | attached | hellos and resets counted | detached | verified instructions |\n\
+        "| kernel | --capture | capabilities | attached | hellos and resets counted | detached | verified instructions (as root) |\n\
          |---|---|---|---|---|---|---|\n",
     );
     for Tested { kernel, outcome } in results {
@@ -196,37 +230,41 @@ fn matrix(results: &[Tested]) -> String {
             Outcome::Passed(answer) => {
                 for run in answer["runs"].as_array().into_iter().flatten() {
                     let word = |name: &str| run[name].as_str().unwrap_or_default();
-                    let verified =
-                        if word("capture") == "tc" { verified(&answer["programs"]) } else { String::new() };
                     let _ = writeln!(
                         text,
-                        "| {} | {} | {} | {} | {} of 2 | yes | {verified} |",
+                        "| {} | {} | {} | {} | {} of 2 | yes | {} |",
                         answer["release"].as_str().unwrap_or_default(),
                         word("capture"),
                         word("capabilities").replace(',', ", "),
                         word("mode"),
                         run["hellos"],
+                        verified(run, &answer["programs"]),
                     );
                 }
             }
-            Outcome::Failed(_) => {
-                let _ = writeln!(text, "| {} | **failed** | | | | | |", kernel.series());
-            }
-            Outcome::Skipped(_) => {
-                let _ = writeln!(text, "| {} | skipped | | | | | |", kernel.series());
+            Outcome::Failed(_) | Outcome::Skipped(_) => {
+                let _ = writeln!(text, "| {} | **{}** | | | | | |", kernel.series(), outcome.word());
             }
         }
     }
     text
 }
 
-fn verified(programs: &Value) -> String {
-    let counts =
-        programs.as_array().into_iter().flatten().map(|program| match program["verified"].as_u64() {
-            Some(count) => count.to_string(),
-            None => "not told".to_owned(),
-        });
-    counts.collect::<Vec<_>>().join(" + ")
+/// The instructions that the verifier looked at: with a run's capabilities, and with all.
+fn verified(run: &Value, programs: &Value) -> String {
+    let sum = |counts: Vec<&Value>| {
+        let count = |count: &Value| count.as_u64().map(|count| count.to_string());
+        counts.into_iter().map(count).collect::<Option<Vec<_>>>().map(|counts| counts.join(" + "))
+    };
+    let run = run["verified"].as_array().into_iter().flatten().collect::<Vec<_>>();
+    if run.is_empty() {
+        return String::new();
+    }
+    let programs = programs.as_array().into_iter().flatten().map(|program| &program["verified"]).collect();
+    match (sum(run), sum(programs)) {
+        (Some(run), Some(as_root)) => format!("{run} ({as_root})"),
+        _ => "not reported".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -236,10 +274,10 @@ mod tests {
     fn passed() -> Tested {
         let answer = json!({
             "release": "6.12.1-cloud-amd64",
-            "programs": [{ "verified": 10 }, { "verified": null }],
+            "programs": [{ "verified": 10 }, { "verified": 8 }],
             "runs": [
-                { "capture": "tc", "capabilities": "bpf,net_admin", "mode": "tcx", "hellos": 2 },
-                { "capture": "af-packet", "capabilities": "net_raw", "mode": "af_packet", "hellos": 2 },
+                { "capture": "tc", "capabilities": "bpf,net_admin", "mode": "tcx", "verified": [20, 9], "hellos": 2 },
+                { "capture": "af-packet", "capabilities": "net_raw", "mode": "af_packet", "verified": [], "hellos": 2 },
             ],
         });
         Tested { kernel: Kernel::V6_12, outcome: Outcome::Passed(answer) }
@@ -248,15 +286,23 @@ mod tests {
     #[test]
     fn the_matrix_has_a_line_for_each_run() {
         let failed = Tested { kernel: Kernel::V6_1, outcome: Outcome::Failed("no".to_owned()) };
-        let text = matrix(&[passed(), failed]);
+        let skipped = Tested { kernel: Kernel::V6_17, outcome: Outcome::Skipped("gone".to_owned()) };
+        let text = matrix(&[passed(), failed, skipped]);
         let lines: Vec<&str> = text.lines().skip(2).collect();
         assert_eq!(
             lines[0],
-            "| 6.12.1-cloud-amd64 | tc | bpf, net_admin | tcx | 2 of 2 | yes | 10 + not told |"
+            "| 6.12.1-cloud-amd64 | tc | bpf, net_admin | tcx | 2 of 2 | yes | 20 + 9 (10 + 8) |"
         );
         assert_eq!(lines[1], "| 6.12.1-cloud-amd64 | af-packet | net_raw | af_packet | 2 of 2 | yes |  |");
         assert_eq!(lines[2], "| 6.1 | **failed** | | | | | |");
+        assert_eq!(lines[3], "| 6.17 | **skipped** | | | | | |");
         assert_eq!(passed().json()["outcome"], "passed");
+    }
+
+    #[test]
+    fn kernels_that_report_no_counts() {
+        let run = json!({ "verified": [null, null] });
+        assert_eq!(verified(&run, &json!([{ "verified": null }, { "verified": null }])), "not reported");
     }
 
     #[test]

@@ -93,6 +93,10 @@
   value: {{ join "," $v.events.filter | quote }}
 - name: SNI_PROBE_EVENTS_RATE
   value: {{ int $v.events.rate | quote }}
+{{- if $v.events.clientRandom }}
+- name: SNI_PROBE_CLIENT_RANDOM
+  value: "true"
+{{- end }}
 {{- end }}
 {{- if $v.evidence.enabled }}
 - name: SNI_PROBE_EVIDENCE

@@ -3,7 +3,9 @@
 //! The layouts are those of `linux/if_packet.h`. Whatever stands there, nothing outside of the block is read: what
 //! does not fit ends the block.
 
-use libc::{PACKET_OUTGOING, sockaddr_ll, tpacket_block_desc, tpacket_hdr_v1, tpacket3_hdr};
+use libc::{
+    PACKET_OUTGOING, TP_STATUS_VLAN_VALID, sockaddr_ll, tpacket_block_desc, tpacket_hdr_v1, tpacket3_hdr,
+};
 
 /// A block that the kernel has handed over.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +24,8 @@ pub(super) struct FrameInBlock<'a> {
     pub(super) time_ns: u64,
     /// Whether the interface sends it, rather than has received it.
     pub(super) is_outgoing: bool,
+    /// Whether its outermost VLAN tag is not among the bytes: the kernel keeps it apart.
+    pub(super) has_tag_apart: bool,
 }
 
 mod offset {
@@ -36,6 +40,7 @@ mod offset {
     pub(super) const NANOSECONDS: usize = offset_of!(tpacket3_hdr, tp_nsec);
     pub(super) const CAPTURED: usize = offset_of!(tpacket3_hdr, tp_snaplen);
     pub(super) const LENGTH: usize = offset_of!(tpacket3_hdr, tp_len);
+    pub(super) const STATUS: usize = offset_of!(tpacket3_hdr, tp_status);
     pub(super) const FRAME: usize = offset_of!(tpacket3_hdr, tp_mac);
     /// The address behind the header: both are multiples of its alignment, 16.
     pub(super) const PACKET_TYPE: usize = size_of::<tpacket3_hdr>() + offset_of!(sockaddr_ll, sll_pkttype);
@@ -70,6 +75,7 @@ impl<'a> Block<'a> {
             wire_len: self.u32_at(at + offset::LENGTH)? as usize,
             time_ns: u64::from(seconds) * 1_000_000_000 + u64::from(nanoseconds),
             is_outgoing: packet_type == PACKET_OUTGOING,
+            has_tag_apart: self.u32_at(at + offset::STATUS)? & TP_STATUS_VLAN_VALID != 0,
         })
     }
 
@@ -84,6 +90,8 @@ impl<'a> Block<'a> {
 
 #[cfg(test)]
 mod tests {
+    use libc::TP_STATUS_USER;
+
     use super::*;
 
     /// A block with two frames.
@@ -92,9 +100,10 @@ mod tests {
         let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
         put(offset::FRAMES, &2_u32.to_ne_bytes());
         put(offset::FIRST, &64_u32.to_ne_bytes());
-        for (at, next, packet_type, payload) in
-            [(64, 160_u32, 0, &b"abc"[..]), (224, 0, PACKET_OUTGOING, b"defg")]
+        for (at, next, packet_type, status, payload) in
+            [(64, 160_u32, 0, TP_STATUS_VLAN_VALID, &b"abc"[..]), (224, 0, PACKET_OUTGOING, 0, b"defg")]
         {
+            put(at + offset::STATUS, &(TP_STATUS_USER | status).to_ne_bytes());
             put(at + offset::NEXT, &next.to_ne_bytes());
             put(at + offset::SECONDS, &7_u32.to_ne_bytes());
             put(at + offset::NANOSECONDS, &9_u32.to_ne_bytes());
@@ -111,8 +120,13 @@ mod tests {
     fn frames_are_found() {
         let bytes = block();
         let frames: Vec<_> = Block::new(&bytes).frames().collect();
-        let expected =
-            |bytes, is_outgoing| FrameInBlock { bytes, wire_len: 1_000, time_ns: 7_000_000_009, is_outgoing };
+        let expected = |bytes, is_outgoing| FrameInBlock {
+            bytes,
+            wire_len: 1_000,
+            time_ns: 7_000_000_009,
+            is_outgoing,
+            has_tag_apart: !is_outgoing,
+        };
         assert_eq!(frames, [expected(b"abc", false), expected(b"defg", true)]);
     }
 

@@ -7,10 +7,11 @@
 use libc::{
     BPF_A, BPF_ABS, BPF_ADD, BPF_ALU, BPF_AND, BPF_B, BPF_H, BPF_IMM, BPF_IND, BPF_JA, BPF_JEQ, BPF_JMP,
     BPF_JSET, BPF_K, BPF_LD, BPF_LDX, BPF_LSH, BPF_MEM, BPF_MISC, BPF_RET, BPF_RSH, BPF_ST, BPF_STX, BPF_SUB,
-    BPF_TAX, BPF_X,
+    BPF_TAX, BPF_W, BPF_X, SKF_AD_OFF, SKF_AD_VLAN_TAG_PRESENT,
 };
 use sni_probe_common::event::{ANSWER_COPY, CLIENT_WINDOW, tcp_flags};
 use sni_probe_common::tunnel::Tunnels;
+use sni_probe_common::wire::ethertype;
 use socket2::SockFilter;
 
 /// The most instructions that the kernel takes (`BPF_MAXINSNS`).
@@ -64,13 +65,6 @@ mod cell {
     pub(super) const KEEP: u32 = 1;
 }
 
-mod ethertype {
-    pub(super) const IPV4: u32 = 0x0800;
-    pub(super) const IPV6: u32 = 0x86dd;
-    pub(super) const VLAN: u32 = 0x8100;
-    pub(super) const QINQ: u32 = 0x88a8;
-}
-
 mod protocol {
     pub(super) const TCP: u32 = 6;
     pub(super) const UDP: u32 = 17;
@@ -82,21 +76,28 @@ mod protocol {
 /// X is where the header is that is being looked at.
 fn write(program: &mut Program, ports: &[u16], tunnels: Tunnels) {
     use Label::{Drop, Ipv4, Ipv6, KeepAll, Network, Tcp};
+    /// Where the IP header would be if the frame had one tag.
+    const SECOND_TAG: u32 = 18;
     for (network, is_last) in [(14, false), (18, false), (22, true)] {
         program.load_x(network);
         program.load_half_at(network - 2);
-        for tag in [ethertype::VLAN, ethertype::QINQ] {
+        for tag in ethertype::VLAN_TAGS {
             // More tags than are followed: the datapath counts those.
-            program.jump_if_equal(tag, if is_last { KeepAll } else { Label::Tagged(network) });
+            program.jump_if_equal(tag.into(), if is_last { KeepAll } else { Label::Tagged(network) });
         }
         program.jump(Network);
         if !is_last {
             program.place(Label::Tagged(network));
         }
+        if network == SECOND_TAG {
+            // The same: it is the third if the kernel keeps one apart.
+            program.load_vlan_tag_present();
+            program.jump_if_any_bit(1, KeepAll);
+        }
     }
     program.place(Network);
-    program.jump_if_equal(ethertype::IPV4, Ipv4);
-    program.jump_if_equal(ethertype::IPV6, Ipv6);
+    program.jump_if_equal(ethertype::IPV4.into(), Ipv4);
+    program.jump_if_equal(ethertype::IPV6.into(), Ipv6);
     program.jump(Drop);
 
     program.place(Ipv4);
@@ -248,6 +249,12 @@ impl Program {
 
     fn load_half_at(&mut self, offset: u32) {
         self.push(BPF_LD | BPF_H | BPF_ABS, offset);
+    }
+
+    /// 1 if the kernel keeps a VLAN tag of the frame apart, else 0.
+    fn load_vlan_tag_present(&mut self) {
+        let field = SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT;
+        self.push(BPF_LD | BPF_W | BPF_ABS, field.cast_unsigned());
     }
 
     /// Behind X.

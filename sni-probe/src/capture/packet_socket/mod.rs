@@ -15,7 +15,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use sni_probe_common::userspace::{Frame, Layer};
+use sni_probe_common::userspace::Frame;
 use socket2::{Domain, Socket, Type};
 
 use self::block::Block;
@@ -94,11 +94,10 @@ impl PacketSocket {
         let count = Block::new(self.ring.block()?).frames().map(|frame| {
             let direction = if frame.is_outgoing { Direction::Sent } else { Direction::Received };
             let frame = Frame {
-                layer: Layer::Ethernet,
-                bytes: frame.bytes,
                 wire_len: frame.wire_len,
-                time_ns: frame.time_ns,
                 ifindex: index,
+                has_tag_apart: frame.has_tag_apart,
+                ..Frame::new(frame.bytes, frame.time_ns)
             };
             handle(direction, &frame);
         });

@@ -20,7 +20,7 @@ impl Segment {
     /// `None` if the packet is no TCP.
     pub(super) fn read(packet: &IpPacket<'_>) -> Option<Self> {
         let IpPacket { bytes, wire_len, .. } = *packet;
-        let frame = Frame { layer: Layer::Ip, bytes, wire_len, time_ns: 0, ifindex: 0 };
+        let frame = Frame { layer: Layer::Ip, wire_len, ..Frame::new(bytes, 0) };
         let segment = segment(&frame, &Ends).ok()??;
         // As the tracker has them: an IPv4 address in an IPv6 header is one.
         let [source, destination] = segment.flow.map(|address| address.to_canonical());

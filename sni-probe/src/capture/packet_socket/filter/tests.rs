@@ -48,12 +48,14 @@ enum Wrapping {
     V6Extension(u8),
     Vlan,
     QinQ,
+    OldTags,
     ThreeTags,
+    V6Mapped,
     Udp(u16),
     IpInIp,
 }
 
-const WRAPPINGS: [Wrapping; 11] = [
+const WRAPPINGS: [Wrapping; 13] = [
     Wrapping::V4,
     Wrapping::V4Options,
     Wrapping::V4Fragment,
@@ -62,7 +64,9 @@ const WRAPPINGS: [Wrapping; 11] = [
     Wrapping::V6Extension(60),
     Wrapping::Vlan,
     Wrapping::QinQ,
+    Wrapping::OldTags,
     Wrapping::ThreeTags,
+    Wrapping::V6Mapped,
     Wrapping::Udp(4789),
     Wrapping::IpInIp,
 ];
@@ -74,6 +78,9 @@ fn network(wrapping: Wrapping) -> PacketBuilderStep<IpHeaders> {
         Wrapping::V6 | Wrapping::V6Extension(_) => ethernet.ipv6([1; 16], [2; 16], 64),
         Wrapping::Vlan => ethernet.single_vlan(id).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64),
         Wrapping::QinQ => ethernet.double_vlan(id, id).ipv6([1; 16], [2; 16], 64),
+        Wrapping::V6Mapped => {
+            ethernet.ipv6([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1], [2; 16], 64)
+        }
         _ => ethernet.ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64),
     }
 }
@@ -106,6 +113,9 @@ fn frame(wrapping: Wrapping, source: u16, destination: u16, flags: u8, payload: 
         Wrapping::ThreeTags => {
             bytes.splice(12..12, [0x88, 0xa8, 0, 1, 0x81, 0, 0, 2, 0x81, 0, 0, 3]);
         }
+        Wrapping::OldTags => {
+            bytes.splice(12..12, [0x92, 0, 0, 1, 0x91, 0, 0, 2]);
+        }
         Wrapping::Udp(port) => {
             let carried = [&[8, 0, 0, 0, 0, 0, 7, 0], &bytes[..]].concat();
             outer().udp(50_000, port).write(&mut wrapped, &carried).expect("a vector takes all");
@@ -115,7 +125,7 @@ fn frame(wrapping: Wrapping, source: u16, destination: u16, flags: u8, payload: 
             outer().write(&mut wrapped, IpNumber::IPV4, &bytes[14..]).expect("a vector takes all");
             return wrapped;
         }
-        Wrapping::V4 | Wrapping::V6 | Wrapping::Vlan | Wrapping::QinQ => {}
+        Wrapping::V4 | Wrapping::V6 | Wrapping::V6Mapped | Wrapping::Vlan | Wrapping::QinQ => {}
     }
     bytes
 }
@@ -123,7 +133,9 @@ fn frame(wrapping: Wrapping, source: u16, destination: u16, flags: u8, payload: 
 #[test]
 fn only_what_tells_something_passes() {
     let kernel = Kernel::new(&PORTS, Tunnels::NONE);
-    for wrapping in [Wrapping::V4, Wrapping::V4Options, Wrapping::V6, Wrapping::Vlan, Wrapping::QinQ] {
+    let readable =
+        [Wrapping::V4, Wrapping::V4Options, Wrapping::V6, Wrapping::Vlan, Wrapping::QinQ, Wrapping::OldTags];
+    for wrapping in readable {
         let kept = |source, destination, flags, payload: &[u8]| {
             let frame = frame(wrapping, source, destination, flags, payload);
             kernel.kept(&frame).map(|kept| kept == frame.len())
