@@ -42,7 +42,7 @@ impl Replay {
     pub fn new(ports: impl IntoIterator<Item = u16>, config: TrackerConfig) -> Self {
         Self {
             unwrapper: Unwrapper::new(),
-            datapath: Datapath::new(ports, SEED),
+            datapath: Datapath::new(ports, SEED).with_handshake_timeout(config.handshake_timeout),
             tracker: Tracker::new(config),
         }
     }
@@ -50,10 +50,10 @@ impl Replay {
     /// Takes one frame, and says what was in it. Its number tells it in what it leads to
     /// ([`Handshake::ifindex`](crate::observation::Handshake::ifindex), with 32 bits).
     ///
-    /// Time is that of the frames: what was to come in time and did not, is over when a later frame says so.
+    /// Time is that of the frames: what was to come in time and did not, is over when a later frame says so. One wrong stamp
+    /// does not count: see [`Tracker::handle_event`].
     pub fn frame<'a>(&'a mut self, link: LinkType, frame: &FrameBytes<'a>) -> Seen<'a> {
         let mut seen = None;
-        self.tracker.handle_timeout(Timestamp(frame.time_ns));
         let unwrapped = self.unwrapper.unwrap(link, frame);
         if let Unwrapped::Ip(packet) | Unwrapped::Reassembled { packet, .. } = &unwrapped {
             let packet = packet_of(packet, frame);
@@ -63,6 +63,9 @@ impl Replay {
             };
             self.datapath.client_to_gateway(&packet, &mut handle);
             self.datapath.gateway_to_client(&packet, &mut handle);
+        }
+        if seen.is_none() {
+            self.tracker.handle_stamp(Timestamp(frame.time_ns));
         }
         Seen { unwrapped, event: seen }
     }
@@ -77,6 +80,16 @@ impl Replay {
     /// What was seen, in order.
     pub fn poll_observation(&mut self) -> Option<Observation> {
         self.tracker.poll_observation()
+    }
+
+    /// The time of the latest frame whose stamp is believed.
+    pub fn time(&self) -> Timestamp {
+        self.tracker.time()
+    }
+
+    /// How many stamps were wrong: see [`Tracker::time_jumps`].
+    pub fn time_jumps(&self) -> u64 {
+        self.tracker.time_jumps()
     }
 
     /// How often the datapath counted `counter`.

@@ -23,6 +23,9 @@ const NOTE_ON_MISSING_PACKETS: &str = " Packets are missing besides: there was n
 
 const NOTE_ON_SYN: &str = "Rebuilt from its sequence number; its time and options are not known.";
 
+const NOTE_ON_FIN: &str = "Rebuilt: the gateway had closed or reset the connection before the client sent data; when, \
+and with which number, is not known.";
+
 /// A handshake that failed, with its packets.
 #[derive(Debug)]
 pub(super) struct Case {
@@ -81,6 +84,9 @@ impl Case {
                 && let Some(syn) = packet.syn()
             {
                 write(&syn, time_ns, Some(NOTE_ON_SYN))?;
+            }
+            if let Some(fin) = packet.gateway_fin() {
+                write(&fin, time_ns, Some(NOTE_ON_FIN))?;
             }
             write(&packet.rebuild(), time_ns, summary.take())?;
         }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use sni_probe_common::event::{CLIENT_WINDOW, Event, EventHeader, flags, kind};
-use sni_probe_core::flow::{FlowKey, Timestamp};
+use sni_probe_common::event::{Event, kind};
+use sni_probe_core::flow::{FlowKey, Origin, Relation, Timestamp};
 
 use super::packet::Packet;
 
@@ -30,6 +30,9 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Holding {
     flows: HashMap<FlowKey, Held>,
+    /// The flow that the last event ended, by opening another one with its addresses and ports: the tracker says next what
+    /// became of it.
+    ended: Option<(FlowKey, Held)>,
     /// The flows in the order in which they were opened.
     order: BTreeMap<u64, FlowKey>,
     next_number: u64,
@@ -48,8 +51,7 @@ pub(super) struct Held {
     number: u64,
     /// The time of its earliest packet.
     since: Timestamp,
-    /// See [`EventHeader::isn`].
-    isn: u32,
+    origin: Origin,
     bytes: usize,
 }
 
@@ -63,15 +65,6 @@ impl Held {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
-
-    /// Whether the packet is one of a later connection with the same addresses and ports: as the tracker tells it.
-    fn is_of_another_connection(&self, header: &EventHeader) -> bool {
-        if header.flags & flags::ISN_KNOWN != 0 {
-            return header.isn != self.isn;
-        }
-        // The byte before the first may be a keep-alive probe's.
-        header.kind == kind::CLIENT_DATA && header.seq.wrapping_sub(self.isn) > CLIENT_WINDOW + 1
-    }
 }
 
 impl Holding {
@@ -79,6 +72,7 @@ impl Holding {
     pub(super) fn new(handshake_timeout: Duration) -> Self {
         Self {
             flows: HashMap::new(),
+            ended: None,
             order: BTreeMap::new(),
             next_number: 0,
             bytes: 0,
@@ -87,20 +81,23 @@ impl Holding {
         }
     }
 
-    /// Takes an event. Returns how many flows were given up for want of room.
-    pub(super) fn event(&mut self, event: &Event<'_>) -> u64 {
-        self.expire(Timestamp(event.header.time_ns));
+    /// Takes an event that was seen `now`. Returns how many flows were given up for want of room.
+    pub(super) fn event(&mut self, event: &Event<'_>, now: Timestamp) -> u64 {
+        self.expire(now);
+        self.ended = None;
         let key = FlowKey::of(&event.header);
-        let is_of_client = matches!(event.header.kind, kind::CLIENT_DATA | kind::CLIENT_CLOSE);
-        if is_of_client
-            && self.flows.get(&key).is_some_and(|held| held.is_of_another_connection(&event.header))
-        {
-            self.remove(&key);
+        let known = self.flows.get(&key).map(|held| held.origin.relation(&event.header));
+        if known == Some(Relation::Later) {
+            self.ended = self.remove(&key).map(|held| (key, held));
         }
-        if self.flows.contains_key(&key) {
-            self.add(&key, event);
-        } else if event.header.kind == kind::CLIENT_DATA {
-            self.open(key, event);
+        match known {
+            Some(Relation::Own) => self.add(&key, event, now),
+            // The tracker takes no notice of it either.
+            Some(Relation::Foreign) => {}
+            Some(Relation::Later) | None if event.header.kind == kind::CLIENT_DATA => {
+                self.open(key, event, now)
+            }
+            Some(Relation::Later) | None => {}
         }
         self.make_room()
     }
@@ -108,13 +105,14 @@ impl Holding {
     /// Gives away the packets of a flow of which something was seen at `time` that is told of it now. `None` if there
     /// are none, or only those of a later connection with the same addresses and ports.
     pub(super) fn settle(&mut self, key: &FlowKey, time: Timestamp) -> Option<Held> {
-        if self.flows.get(key)?.since > time {
-            return None;
+        if self.flows.get(key).is_some_and(|held| held.since <= time) {
+            return self.remove(key);
         }
-        self.remove(key)
+        let ended = self.ended.take_if(|(ended, held)| ended == key && held.since <= time);
+        ended.map(|(_, held)| held)
     }
 
-    fn open(&mut self, key: FlowKey, event: &Event<'_>) {
+    fn open(&mut self, key: FlowKey, event: &Event<'_>, now: Timestamp) {
         let number = self.next_number;
         self.next_number += 1;
         self.order.insert(number, key);
@@ -123,15 +121,15 @@ impl Holding {
             packets: Vec::new(),
             is_cut: false,
             number,
-            since: Timestamp(event.header.time_ns),
-            isn: event.header.isn,
+            since: time_of(event, now),
+            origin: Origin::of(&event.header),
             bytes: FLOW_OVERHEAD,
         };
         self.flows.insert(key, held);
-        self.add(&key, event);
+        self.add(&key, event, now);
     }
 
-    fn add(&mut self, key: &FlowKey, event: &Event<'_>) {
+    fn add(&mut self, key: &FlowKey, event: &Event<'_>, now: Timestamp) {
         let Some(held) = self.flows.get_mut(key) else { return };
         let bytes = Packet::size(event);
         let reserved = if event.header.kind == kind::CLIENT_DATA { RESERVED_BYTES } else { 0 };
@@ -140,7 +138,7 @@ impl Holding {
             return;
         }
         // Two CPUs may stamp events out of order by a little.
-        held.since = held.since.min(Timestamp(event.header.time_ns));
+        held.since = held.since.min(time_of(event, now));
         held.bytes += bytes;
         self.bytes += bytes;
         held.packets.push(Packet::of(event));
@@ -177,6 +175,12 @@ impl Holding {
         }
         given_up
     }
+}
+
+/// When an event was seen. A stamp from the future is wrong; the tracker does not believe it either.
+fn time_of(event: &Event<'_>, now: Timestamp) -> Timestamp {
+    let stamp = Timestamp(event.header.time_ns);
+    if stamp > now.plus(GRACE) { now } else { stamp }
 }
 
 #[cfg(test)]

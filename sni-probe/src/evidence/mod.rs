@@ -58,9 +58,10 @@ impl Evidence {
         Ok(Some(Self { holding, keeper, metrics: Arc::clone(metrics) }))
     }
 
-    /// Takes an event. It must come here before it comes to the tracker, whose observations say what becomes of it.
-    pub(crate) fn event(&mut self, event: &Event<'_>) {
-        let given_up = self.holding.event(event);
+    /// Takes an event, `now` by the daemon's clock. It must come here before it comes to the tracker, whose observations say
+    /// what becomes of it.
+    pub(crate) fn event(&mut self, event: &Event<'_>, now: Timestamp) {
+        let given_up = self.holding.event(event, now);
         if given_up > 0 {
             self.metrics.evidence_lost(EvidenceLoss::BufferFull, given_up);
         }

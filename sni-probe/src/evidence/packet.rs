@@ -5,6 +5,7 @@
 
 use etherparse::{IpNumber, Ipv4Header, Ipv6Header, TcpHeader};
 use sni_probe_common::event::{Event, EventHeader, flags, kind, tcp_flags};
+use sni_probe_common::seq::SeqNumber;
 use sni_probe_core::flow::FlowKey;
 
 /// `LINKTYPE_RAW`: packets begin with their IP header, of either version.
@@ -48,7 +49,7 @@ impl Packet {
     /// Whether it carries the first byte that the client sent.
     pub(super) fn begins_stream(&self) -> bool {
         let EventHeader { kind, seq, isn, .. } = self.header;
-        kind == kind::CLIENT_DATA && seq == isn.wrapping_add(1)
+        kind == kind::CLIENT_DATA && SeqNumber(seq) == SeqNumber(isn).plus(1)
     }
 
     /// The SYN that opened the connection, if it was seen: no event is made of it, but its sequence number is in
@@ -64,6 +65,21 @@ impl Packet {
         Some(rebuild(header.client_addr, header.gateway_addr, tcp, &[], 0))
     }
 
+    /// The FIN of the gateway that was seen before the client's first data. Whether it was a RST is not known, and its
+    /// number is the one before what the client acknowledges. `None` if there was none.
+    pub(super) fn gateway_fin(&self) -> Option<Rebuilt> {
+        let header = &self.header;
+        if header.flags & flags::GATEWAY_CLOSED == 0 {
+            return None;
+        }
+        let FlowKey { client, gateway } = FlowKey::of(header);
+        let seq = SeqNumber(header.ack).minus(1);
+        let mut tcp = TcpHeader::new(gateway.port(), client.port(), seq.0, WINDOW);
+        (tcp.fin, tcp.ack) = (true, true);
+        tcp.acknowledgment_number = SeqNumber(header.isn).plus(1).0;
+        Some(rebuild(header.gateway_addr, header.client_addr, tcp, &[], 0))
+    }
+
     pub(super) fn rebuild(&self) -> Rebuilt {
         let Self { header, data } = self;
         let of_client = matches!(header.kind, kind::CLIENT_DATA | kind::CLIENT_CLOSE);
@@ -72,8 +88,8 @@ impl Packet {
         let (source, destination) = if of_client { (client, gateway) } else { (gateway, client) };
         // SYN takes a number of its own, before the data that came with it.
         let is_syn = header.tcp_flags & tcp_flags::SYN != 0;
-        let seq = header.seq.wrapping_sub(u32::from(is_syn));
-        let mut tcp = TcpHeader::new(source.1, destination.1, seq, WINDOW);
+        let seq = SeqNumber(header.seq).minus(u32::from(is_syn));
+        let mut tcp = TcpHeader::new(source.1, destination.1, seq.0, WINDOW);
         tcp.acknowledgment_number = header.ack;
         let has = |bit: u8| header.tcp_flags & bit != 0;
         // The bits without a name here are of RFC 9293 and 3168.

@@ -67,7 +67,7 @@ pub(super) fn handshake(port: u16) -> Handshake {
 pub(super) fn case(port: u16) -> Case {
     let mut holding = Holding::new(Duration::from_secs(30));
     let handshake = handshake(port);
-    holding.event(&client_data(port, handshake.time.0, 0, &[0x16; 500]));
+    holding.event(&client_data(port, handshake.time.0, 0, &[0x16; 500]), handshake.time);
     let held = holding.settle(&handshake.flow, handshake.time).unwrap();
     Case::new(&handshake, "eth0", WallClock::UTC, held)
 }

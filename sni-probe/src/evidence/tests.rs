@@ -1,5 +1,6 @@
 //! From packets to files and back, by the code that runs live and the code that replays.
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
@@ -70,7 +71,7 @@ impl Bench {
         self.publish();
         let Self { evidence, tracker, datapath, .. } = self;
         let mut handle = |event: Event<'_>| {
-            evidence.event(&event);
+            evidence.event(&event, Timestamp(time_ns));
             tracker.handle_event(&event);
         };
         let frame = Frame { layer: Layer::Ip, ifindex: 2, ..Frame::new(bytes, time_ns) };
@@ -199,24 +200,30 @@ fn so_it_does_of_hellos_of_all_kinds() {
         let mut bench = Bench::new();
         let gateways: Vec<SocketAddr> = scenario.expected.iter().map(|expected| expected.gateway).collect();
         let mut last_ns = 0;
+        // What each client acknowledges is what it expects next.
+        let mut acknowledged: HashMap<SocketAddr, u32> = HashMap::new();
         for packet in scenario.capture.packets() {
             last_ns = packet.time_ns;
             // Fragments are passed over live as well.
             let Some(segment) = Essentials::of(&packet.bytes) else { continue };
-            let [syn, _, fin, ..] = segment.flags;
+            let [syn, ack, fin, ..] = segment.flags;
+            if ack {
+                acknowledged.insert(segment.source, segment.ack);
+            }
             if syn || !(gateways.contains(&segment.source) || fin && segment.payload.is_empty()) {
                 bench.packet(packet.time_ns, &packet.bytes);
             }
         }
         for expected in &scenario.expected {
-            bench.packet(last_ns + 1_000, &gateway_reset(expected.client, expected.gateway));
+            let seq = acknowledged.get(&expected.client).copied().unwrap_or_default();
+            bench.packet(last_ns + 1_000, &gateway_reset(expected.client, expected.gateway, seq));
         }
         compared += compare(&scenario.name, &bench.stop()).len();
     }
     assert!(compared >= 30, "{compared} handshakes");
 }
 
-fn gateway_reset(client: SocketAddr, gateway: SocketAddr) -> Vec<u8> {
+fn gateway_reset(client: SocketAddr, gateway: SocketAddr, seq: u32) -> Vec<u8> {
     let builder = match (gateway.ip(), client.ip()) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             PacketBuilder::ipv4(source.octets(), destination.octets(), 64)
@@ -227,7 +234,7 @@ fn gateway_reset(client: SocketAddr, gateway: SocketAddr) -> Vec<u8> {
         _ => panic!("two families"),
     };
     let mut packet = Vec::new();
-    builder.tcp(gateway.port(), client.port(), 1, 0).rst().write(&mut packet, &[]).unwrap();
+    builder.tcp(gateway.port(), client.port(), seq, 0).rst().write(&mut packet, &[]).unwrap();
     packet
 }
 

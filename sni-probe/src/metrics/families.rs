@@ -199,6 +199,12 @@ pub(super) const EVENT_LINES_DROPPED: Family = Family {
     labels: &["reason"],
 };
 
+pub(super) const TIME_JUMPS: Family = Family {
+    name: "sni_probe_time_jumps_total",
+    help: "Packets whose time stamp is wrong: further than the handshake timeout from the time before and after; or whose stamp shows that the time before was wrong.",
+    labels: &[],
+};
+
 pub(super) const FLOWS: Family = Family {
     name: "sni_probe_flows",
     help: "Flows in memory: those whose outcome is awaited, and for up to 130 s of silence those that ended in a way after which packets may still come.",

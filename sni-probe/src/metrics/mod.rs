@@ -59,6 +59,7 @@ pub(crate) struct Metrics {
     events_lost: Table<LostReason, IntCounter>,
     packets_skipped: Table<SkipReason, IntCounter>,
     event_lines_dropped: Table<LineDropReason, IntCounter>,
+    time_jumps: IntCounter,
     flows: IntGauge,
     flows_capacity: IntGauge,
     attached: IntGaugeVec,
@@ -142,6 +143,7 @@ impl Metrics {
             events_lost: families::EVENTS_LOST.counter_table(&registry)?,
             packets_skipped: families::PACKETS_SKIPPED.counter_table(&registry)?,
             event_lines_dropped: families::EVENT_LINES_DROPPED.counter_table(&registry)?,
+            time_jumps: families::TIME_JUMPS.counter(&registry)?,
             flows: families::FLOWS.gauge(&registry)?,
             flows_capacity: families::FLOWS_CAPACITY.gauge(&registry)?,
             attached: families::ATTACHED.gauges(&registry)?,
@@ -264,6 +266,11 @@ impl Metrics {
         count(LineDropReason::SlowReader, dropped.slow_reader);
         count(LineDropReason::RateLimit, dropped.rate_limit);
         count(LineDropReason::WriteFailed, dropped.write_failed);
+    }
+
+    /// Sets how many packets had a wrong time stamp so far.
+    pub(crate) fn set_time_jumps(&self, jumps: u64) {
+        self.time_jumps.inc_by(jumps.saturating_sub(self.time_jumps.get()));
     }
 
     /// Sets how many flows the tracker holds, and how many it can.

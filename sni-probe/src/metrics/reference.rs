@@ -95,7 +95,14 @@ const VALUES: &[(&str, &str, Meanings)] = &[
             ("reset_by_gateway", "RST of the gateway: Envoy's answer when no filter chain matches"),
             ("reset_by_client", "RST of the client"),
             ("closed_by_gateway", "FIN of the gateway before any answer"),
-            ("closed_by_client", "FIN of the client before any answer, whatever the gateway does after it"),
+            (
+                "closed_by_client",
+                "FIN of the client, and neither an answer nor a RST of the gateway after it",
+            ),
+            (
+                "gateway_closed_first",
+                "FIN or RST of the gateway before the client had sent anything: not a refusal",
+            ),
             ("timeout", "none of these within `--handshake-timeout`"),
             ("evicted", "given up before: see `sni_probe_flow_evictions_total`"),
             ("unfinished", "the capture ended, or the daemon stopped, before"),
@@ -221,6 +228,7 @@ const VALUES: &[(&str, &str, Meanings)] = &[
             ("not_seen", "the gateway answered, so it had all, but part of it was not seen here"),
             ("too_large", "longer than is followed"),
             ("too_many_gaps", "more holes between segments than are kept"),
+            ("contradictory", "two segments had different bytes for one place of it"),
             ("malformed", "the bytes contradict themselves"),
             ("evicted", "the flow was given up: see `sni_probe_flow_evictions_total`"),
             ("unfinished", "the capture ended, or the daemon stopped, before"),

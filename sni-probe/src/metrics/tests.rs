@@ -203,6 +203,7 @@ fn every_handshake_counts_in_the_series_of_its_labels() {
         Outcome::ResetByClient,
         Outcome::ClosedByGateway,
         Outcome::ClosedByClient,
+        Outcome::GatewayClosedFirst,
         Outcome::Timeout,
         Outcome::Evicted,
         Outcome::Unfinished,

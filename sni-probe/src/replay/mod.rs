@@ -171,10 +171,11 @@ impl Replay {
             end_capture(session, report, evidence)?;
         }
         let number = session.frames() + 1;
+        let now = session.time().map_or(record.time_ns, |time| time.0);
         let Seen { unwrapped, event } = session.frame(&record);
         if let Some(evidence) = evidence {
             let flow = event.as_ref().map(FlowKey::of);
-            evidence.take(number, &record, &unwrapped, flow).map_err(Failure::Output)?;
+            evidence.take(number, now, &record, &unwrapped, flow).map_err(Failure::Output)?;
         }
         publish(session, report, evidence)?;
         Ok(true)

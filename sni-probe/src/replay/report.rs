@@ -37,7 +37,7 @@ pub(super) struct Totals {
     pub(super) captures: usize,
     pub(super) frames: u64,
     pub(super) span: Span,
-    /// What was passed over or lost, in words, with how many.
+    /// What was skipped or lost, and what else is not as it should be: in words, with how many.
     pub(super) not_seen: Vec<(String, u64)>,
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Session {
     captures: Vec<Capture>,
     /// Of all files.
     frames: u64,
-    /// The latest time in the files so far.
+    /// The latest time in the files so far, wrong stamps left out.
     latest: Option<Timestamp>,
     /// No frame of the file has come yet.
     is_at_start: bool,
@@ -32,6 +32,7 @@ pub(super) struct Session {
     counters: [u64; Counter::ALL.len()],
     skipped: [u64; SkipReason::ALL.len()],
     evicted: [u64; EvictionReason::ALL.len()],
+    time_jumps: u64,
 }
 
 #[derive(Debug)]
@@ -64,6 +65,7 @@ impl Session {
             counters: [0; Counter::ALL.len()],
             skipped: [0; SkipReason::ALL.len()],
             evicted: [0; EvictionReason::ALL.len()],
+            time_jumps: 0,
         }
     }
 
@@ -82,21 +84,37 @@ impl Session {
     /// Whether the file whose first frame is of this time is another capture than the file before: it does not
     /// go on where that one ended. (Rotated captures do, but for what their packets overtook each other.)
     pub(super) fn is_another_capture(&self, time_ns: u64) -> bool {
-        let Some(latest) = self.latest.filter(|_| self.is_at_start) else { return false };
+        let Some(latest) = self.latest.filter(|_| self.is_at_start).map(|_| self.replay.time()) else {
+            return false;
+        };
         let time = Timestamp(time_ns);
         time.since(latest).max(latest.since(time)) > self.config.handshake_timeout
     }
 
     /// Takes a frame.
     pub(super) fn frame<'a>(&'a mut self, record: &Record<'a>) -> Seen<'a> {
+        self.note_time();
         self.frames += 1;
         self.is_at_start = false;
-        let time = Timestamp(record.time_ns);
-        self.latest = self.latest.max(Some(time));
-        self.totals.span.add(time);
         let Record { bytes, wire_len, time_ns, .. } = *record;
         let frame = FrameBytes { bytes, wire_len, time_ns, number: self.frames };
+        // Of the first frame nothing says otherwise.
+        self.latest = self.latest.or(Some(Timestamp(time_ns)));
         self.replay.frame(LinkType(record.link_type), &frame)
+    }
+
+    /// The time of the frames so far, wrong stamps left out; `None` before the first one.
+    pub(super) fn time(&self) -> Option<Timestamp> {
+        self.latest
+    }
+
+    /// Takes in the time of the last frame.
+    fn note_time(&mut self) {
+        if self.latest.is_some() {
+            let time = self.replay.time();
+            self.latest = Some(time);
+            self.totals.span.add(time);
+        }
     }
 
     /// What was seen, in order.
@@ -111,6 +129,7 @@ impl Session {
     /// The capture is over: what is still open becomes an observation.
     pub(super) fn end_capture(&mut self) {
         self.replay.finish();
+        self.note_time();
     }
 
     /// Begins with nothing open. All observations must have been polled.
@@ -121,6 +140,7 @@ impl Session {
         for (sum, &reason) in self.skipped.iter_mut().zip(SkipReason::ALL) {
             *sum += self.replay.skipped(reason);
         }
+        self.time_jumps += self.replay.time_jumps();
         self.replay = Replay::new(self.ports.iter().copied(), self.config);
         self.latest = None;
     }
@@ -146,7 +166,11 @@ impl Session {
         let of_packets = of_packets.map(|(counter, n)| (describe(counter).to_owned(), n));
         let evicted = EvictionReason::ALL.iter().zip(self.evicted);
         let evicted = evicted.map(|(reason, n)| (format!("connections given up ({reason})"), n));
-        self.totals.not_seen = of_frames.chain(of_packets).chain(evicted).collect();
+        let jumps = (
+            "frames with a time stamp that is wrong, or shows that those before it are".to_owned(),
+            self.time_jumps,
+        );
+        self.totals.not_seen = of_frames.chain(of_packets).chain(evicted).chain([jumps]).collect();
         self.totals
     }
 
@@ -158,6 +182,7 @@ impl Session {
         for (&n, &reason) in self.skipped.iter().zip(SkipReason::ALL) {
             metrics.frames_skipped(reason, n);
         }
+        metrics.set_time_jumps(self.time_jumps);
     }
 }
 

@@ -52,7 +52,7 @@ impl Observer {
         let count = source.drain(BATCH, |event| match event {
             Some(event) => {
                 if let Some(evidence) = &mut sinks.evidence {
-                    evidence.event(&event);
+                    evidence.event(&event, time.now);
                 }
                 tracker.handle_event(&event);
                 sinks.publish(tracker, interfaces, time);
@@ -68,6 +68,7 @@ impl Observer {
         }
         sinks.metrics.event_lines_dropped(sinks.events.flush());
         sinks.metrics.set_flows(tracker.flows(), tracker.capacity());
+        sinks.metrics.set_time_jumps(tracker.time_jumps());
         count
     }
 

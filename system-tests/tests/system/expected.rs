@@ -14,7 +14,7 @@ use system_tests::{CLIENT_V4, CLIENT_V6, GATEWAY_INTERFACE, GATEWAY_V4, wait_unt
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The counters that are compared: of all of them the complete set of series that are not 0.
-const FAMILIES: [&str; 12] = [
+const FAMILIES: [&str; 13] = [
     "sni_probe_alerts_total",
     "sni_probe_client_hello_features_total",
     "sni_probe_client_hellos_total",
@@ -26,6 +26,7 @@ const FAMILIES: [&str; 12] = [
     "sni_probe_incomplete_client_hellos_total",
     "sni_probe_non_tls_connections_total",
     "sni_probe_packets_skipped_total",
+    "sni_probe_time_jumps_total",
     "sni_probe_unclassified_flows_total",
 ];
 

@@ -130,13 +130,15 @@ impl Evidence {
         self.interfaces.clear();
     }
 
-    /// Takes a packet. `number` is its frame's in the replay, `event_flow` the connection that the datapath found it to be of.
+    /// Takes a packet. `number` is its frame's in the replay, `now_ns` the time before it, `event_flow` the connection that
+    /// the datapath found it to be of.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub(super) fn take(
         &mut self,
         number: u64,
+        now_ns: u64,
         record: &Record<'_>,
         unwrapped: &Unwrapped<'_>,
         event_flow: Option<FlowKey>,
@@ -147,7 +149,7 @@ impl Evidence {
             Unwrapped::Fragment => {
                 let packet = self.store(record)?;
                 self.hold_fragment(number, packet);
-                return self.make_room(record.time_ns);
+                return self.make_room(now_ns);
             }
             Unwrapped::Other | Unwrapped::Skipped(_) => return Ok(()),
         };
@@ -157,7 +159,7 @@ impl Evidence {
         }
         let packet = self.store(record)?;
         self.hold(key, packet);
-        self.make_room(record.time_ns)
+        self.make_room(now_ns)
     }
 
     /// The connection has its outcome, or there was no hello in it.

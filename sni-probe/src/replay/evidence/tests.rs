@@ -31,7 +31,7 @@ fn take(evidence: &mut Evidence, number: u64, time_ns: u64, key: FlowKey) {
         bytes: &bytes,
     };
     let packet = IpPacket { bytes: &bytes, wire_len: PACKET };
-    evidence.take(number, &record, &Unwrapped::Ip(packet), Some(key)).unwrap();
+    evidence.take(number, time_ns, &record, &Unwrapped::Ip(packet), Some(key)).unwrap();
 }
 
 #[test]

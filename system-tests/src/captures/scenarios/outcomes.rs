@@ -17,6 +17,9 @@ pub fn all() -> Vec<Scenario> {
         alert_of_gateway(),
         closed_by_gateway(),
         closed_by_client(),
+        half_close_then_answer(),
+        half_close_then_reset(),
+        gateway_closed_first(),
         reset_by_client(),
         timeout(),
         unfinished(),
@@ -45,9 +48,36 @@ pub fn closed_by_gateway() -> Scenario {
     one("closed_by_gateway", None, "closed_by_gateway", Connection::gateway_fin)
 }
 
-/// FIN of the client, to which the gateway answers with RST.
+/// FIN of the client, to which the gateway answers with its own.
 pub fn closed_by_client() -> Scenario {
-    one("closed_by_client", None, "closed_by_client", |connection| connection.client_fin().gateway_reset())
+    one("closed_by_client", None, "closed_by_client", |connection| connection.client_fin().gateway_fin())
+}
+
+/// FIN of the client, which the gateway answers all the same: the connection is closed by half.
+pub fn half_close_then_answer() -> Scenario {
+    one("half_close_then_answer", Some(NAME), "server_hello", |connection| {
+        connection.client_fin().gateway(&server_hello()).gateway_fin()
+    })
+}
+
+/// FIN of the client, and RST of the gateway.
+pub fn half_close_then_reset() -> Scenario {
+    one("half_close_then_reset", None, "reset_by_gateway", |connection| {
+        connection.client_fin().gateway_reset()
+    })
+}
+
+/// The gateway hangs up before the client says anything: it closed an idle connection.
+pub fn gateway_closed_first() -> Scenario {
+    let builder = hello(Some(NAME));
+    let mut connection = Connection::v4();
+    connection.open().gateway_fin().client(&builder.build()).gateway_reset();
+    let expected = Expected::of(&connection, builder.handshake().len()).named(Some(NAME));
+    Scenario {
+        name: "gateway_closed_first".to_owned(),
+        capture: connection.capture(),
+        expected: vec![expected.outcome("gateway_closed_first")],
+    }
 }
 
 /// RST of the client.
