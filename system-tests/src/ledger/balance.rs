@@ -1,6 +1,6 @@
 //! The balance: the client's list beside the observer's events.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -86,7 +86,7 @@ struct Balancer<'a> {
     /// By number of the handshake.
     events: Vec<u32>,
     /// Numbers of the handshakes whose hello is incomplete and has no event yet.
-    incomplete: HashMap<Incomplete, Vec<usize>>,
+    incomplete: HashMap<Incomplete, VecDeque<usize>>,
     balance: Balance,
 }
 
@@ -105,14 +105,14 @@ pub(super) fn balance(settings: &Settings, list: &List, events: &Path) -> Result
 impl<'a> Balancer<'a> {
     fn new(settings: &'a Settings, list: &'a List) -> Self {
         let mut tallies = vec![Tally::default(); BEHAVIOURS.len()];
-        let mut incomplete: HashMap<Incomplete, Vec<usize>> = HashMap::new();
+        let mut incomplete: HashMap<Incomplete, VecDeque<usize>> = HashMap::new();
         for (number, entry) in list.entries.iter().enumerate() {
             tallies[usize::from(entry.behaviour)].begun += 1;
             let behaviour = entry.behaviour();
             if let (Some(reason), Right::Outcome(outcome)) = (behaviour.incomplete, behaviour.right) {
                 let place = entry.place;
                 let key = key(&place.client().to_string(), &place.gateway().to_string(), outcome, reason);
-                incomplete.entry(key).or_default().push(number);
+                incomplete.entry(key).or_default().push_back(number);
             }
         }
         for (tally, others) in tallies.iter_mut().zip(&list.others) {
@@ -175,7 +175,7 @@ impl<'a> Balancer<'a> {
     fn incomplete_number(&mut self, event: &Event) -> Option<usize> {
         let reason = event.incomplete.as_deref()?;
         let key = key(&event.peer, &event.gateway, &event.outcome, reason);
-        self.incomplete.get_mut(&key)?.pop()
+        self.incomplete.get_mut(&key)?.pop_front()
     }
 
     fn finish(mut self) -> Balance {

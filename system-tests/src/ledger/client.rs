@@ -356,7 +356,7 @@ impl Client {
         meeting.advance(Stage::ClientDone);
         if behaviour.then == Then::Use {
             // The gateway may end the connection meanwhile.
-            connection.send(&[0x17; MANY_BYTES]).await.ok();
+            connection.send(&vec![0x17; MANY_BYTES]).await.ok();
         }
         if end != Some(End::Reset) {
             self.close(connection).await?;

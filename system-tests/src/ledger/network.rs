@@ -6,8 +6,12 @@
 //! ```
 //!
 //! A packet that is dropped in one of the two output chains never reaches the watched interface: it sees the
-//! retransmission only. One that is dropped in one of the two input chains was seen, and is seen again. A RST is never
-//! dropped, because no kernel sends it again; but see [`Port::Resetting`].
+//! retransmission only. One that is dropped in one of the two input chains was seen, and is seen again.
+//!
+//! A RST is never dropped, because no kernel sends it again; but see [`Port::Resetting`]. A SYN-ACK is not dropped in the
+//! gateway's output chain: Linux forgets a connection that waits for the client's ACK when it cannot send the SYN-ACK
+//! again (`reqsk_timer_handler`, seen with 6.18), and then the gateway knows nothing of a connection that the client holds
+//! to be open.
 
 use std::fs;
 use std::path::Path;
@@ -75,18 +79,18 @@ fn load(namespace: &Namespace, path: &Path, rules: &str) -> Result<()> {
 
 fn client_rules() -> String {
     let hidden = format!("tcp sport {} tcp flags & rst == rst drop", Port::Resetting.number());
-    rules(&[dropped_of("dport")], &[hidden, dropped_of("sport")])
+    rules(&[dropped_of("dport", "rst")], &[hidden, dropped_of("sport", "rst")])
 }
 
 fn gateway_rules() -> String {
-    rules(&[dropped_of("sport")], &[dropped_of("dport")])
+    rules(&[dropped_of("sport", "(rst | syn)")], &[dropped_of("dport", "rst")])
 }
 
-/// A rule for packets whose source or destination port, as `port` says, is one of the gateway's.
-fn dropped_of(port: &str) -> String {
+/// A rule for packets without these flags whose source or destination port, as `port` says, is one of the gateway's.
+fn dropped_of(port: &str, without: &str) -> String {
     let ports = Port::WITH_DROPS.map(|port| port.number().to_string()).join(", ");
     format!(
-        "tcp {port} {{ {ports} }} tcp flags & rst != rst \
+        "tcp {port} {{ {ports} }} tcp flags & {without} == 0 \
          numgen random mod 1000 < {DROPPED_OF_1000} counter drop"
     )
 }
