@@ -84,6 +84,10 @@ impl<'a> Skeleton<'a> {
                 extensions.push((u16::from_be_bytes(*kind), body));
                 block = rest;
             }
+            // Which of two names counts, nothing says (RFC 8446, section 4.2).
+            if extensions.iter().filter(|(kind, _)| *kind == SERVER_NAME).count() > 1 {
+                return None;
+            }
         }
         Some(Self { legacy_version: u16::from_be_bytes(*version), random, block_at, extensions })
     }

@@ -3,15 +3,19 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use sni_probe_common::event::{Event, kind};
-use sni_probe_core::observation::{Features, Handshake, Hello, Sni};
+use sni_probe_common::event::{Event, flags, kind, tcp_flags};
+use sni_probe_core::observation::{Features, Handshake, Hello, Outcome, Sni};
 use sni_probe_core::tracker::Fingerprints;
-use sni_probe_core::vocabulary::{Feature, IncompleteReason, Prelude, SniClass, TlsVersion};
+use sni_probe_core::vocabulary::{AlertSender, Feature, IncompleteReason, Prelude, SniClass, TlsVersion};
 use sni_probe_core::{FlowKey, Observation, Timestamp, Tracker, TrackerConfig};
 
-/// What one event can lead to: a flow with a hello makes room for it and one with its addresses is given
-/// up, three observations each, and its own hello comes and ends.
+/// What one event can lead to, besides the end of flows whose time is over: a flow with a hello makes room for it and one
+/// with its addresses is given up, three observations each, and its own hello comes and ends.
 const MAX_OBSERVATIONS: usize = 8;
+
+/// How often the handshake timeout a latency can be at most: a hello that comes a timeout late, waits for its rest and then
+/// for its outcome.
+const MAX_TIMEOUTS: u32 = 3;
 
 /// A tracker, and what is to be expected of it.
 #[derive(Debug)]
@@ -30,6 +34,7 @@ pub(crate) struct Ledger {
 /// What [`Observation::ClientHello`] says.
 #[derive(Debug, PartialEq)]
 struct Booked {
+    flow: FlowKey,
     sni: SniClass,
     version: TlsVersion,
     features: Features,
@@ -40,6 +45,48 @@ struct Booked {
 struct Sent {
     bytes: usize,
     segments: u32,
+    hellos: u32,
+    /// Every TCP flag that each side sent.
+    client_flags: u8,
+    gateway_flags: u8,
+    /// Every bit of the datapath.
+    flags: u8,
+    is_answered: bool,
+}
+
+impl Sent {
+    fn add(&mut self, event: &Event<'_>) {
+        let header = &event.header;
+        self.flags |= header.flags;
+        match header.kind {
+            kind::CLIENT_DATA => {
+                self.bytes += event.data.len();
+                self.segments += 1;
+                self.client_flags |= header.tcp_flags;
+            }
+            kind::CLIENT_CLOSE => self.client_flags |= header.tcp_flags,
+            _ => {
+                self.is_answered |= header.kind == kind::GATEWAY_DATA;
+                self.gateway_flags |= header.tcp_flags;
+            }
+        }
+    }
+
+    /// Whether something was sent that can lead to the outcome: none is invented.
+    fn explains(&self, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::ServerHello | Outcome::Alert { sender: AlertSender::Gateway, .. } => self.is_answered,
+            Outcome::Alert { sender: AlertSender::Client, .. } => self.segments > 1,
+            Outcome::ResetByGateway => self.gateway_flags & tcp_flags::RST != 0,
+            Outcome::ResetByClient => self.client_flags & tcp_flags::RST != 0,
+            Outcome::ClosedByGateway => self.gateway_flags & tcp_flags::FIN != 0,
+            Outcome::ClosedByClient => {
+                self.client_flags & tcp_flags::FIN != 0 || self.flags & flags::CLIENT_CLOSED != 0
+            }
+            Outcome::GatewayClosedFirst => self.flags & flags::GATEWAY_CLOSED != 0,
+            Outcome::Timeout | Outcome::Evicted | Outcome::Unfinished => true,
+        }
+    }
 }
 
 impl Ledger {
@@ -53,13 +100,11 @@ impl Ledger {
     pub(crate) fn event(&mut self, event: &Event<'_>) {
         let header = &event.header;
         self.clock = self.clock.max(Timestamp(header.time_ns));
-        if header.kind == kind::CLIENT_DATA {
-            let sent = self.sent.entry(FlowKey::of(header)).or_default();
-            sent.bytes += event.data.len();
-            sent.segments += 1;
-        }
+        self.sent.entry(FlowKey::of(header)).or_default().add(event);
+        let flows = self.tracker.flows();
         self.tracker.handle_event(event);
-        self.drain(MAX_OBSERVATIONS);
+        // It may show that the stamp of the one before is right or wrong, which has waited for it.
+        self.drain(2 * flows + 2 * MAX_OBSERVATIONS);
     }
 
     pub(crate) fn timeout(&mut self, now: Timestamp) {
@@ -67,22 +112,22 @@ impl Ledger {
         let flows = self.tracker.flows();
         self.tracker.handle_timeout(now);
         assert!(self.tracker.poll_timeout().is_none_or(|next| next > now), "a flow outlives its time");
-        self.drain(2 * flows);
+        self.drain(2 * flows + MAX_OBSERVATIONS);
     }
 
     /// No more events: every hello gets its outcome.
     pub(crate) fn finish(mut self) -> Vec<Observation> {
         let flows = self.tracker.flows();
         self.tracker.finish();
-        self.drain(2 * flows);
+        self.drain(2 * flows + MAX_OBSERVATIONS);
         self.assert_settled();
         self.seen
     }
 
     /// The same by the passing of time.
     pub(crate) fn expire(mut self) {
-        // Once for its hello or its outcome, and once to be forgotten.
-        let mut steps = 2 * self.tracker.flows();
+        // Once for an event that waits, and for each flow once for its hello or its outcome, and once to be forgotten.
+        let mut steps = 1 + 2 * (self.tracker.flows() + 1);
         while let Some(next) = self.tracker.poll_timeout() {
             assert_ne!(steps, 0, "time passes, and nothing happens");
             steps -= 1;
@@ -110,9 +155,13 @@ impl Ledger {
 
     fn book(&mut self, observation: &Observation) {
         match *observation {
-            Observation::ClientHello { sni, version, features, incomplete, .. } => {
+            Observation::ClientHello { flow, sni, version, features, incomplete, .. } => {
                 assert_eq!(sni == SniClass::Unknown, incomplete.is_some(), "half a hello says nothing");
-                self.open.push(Booked { sni, version, features, incomplete });
+                assert!(self.open.iter().all(|open| open.flow != flow), "two hellos on one connection");
+                let sent = self.sent.get_mut(&flow).expect("a hello of a client that has sent something");
+                sent.hellos += 1;
+                assert!(sent.hellos <= sent.segments, "a hello has a segment of its own");
+                self.open.push(Booked { flow, sni, version, features, incomplete });
             }
             Observation::Handshake(ref handshake) => self.strike_out(handshake),
             Observation::NonTls { time, .. } => assert!(time <= self.clock),
@@ -123,6 +172,7 @@ impl Ledger {
     fn strike_out(&mut self, handshake: &Handshake) {
         let hello = &handshake.hello;
         let booked = Booked {
+            flow: handshake.flow,
             sni: hello.sni.class(),
             version: hello.body.as_ref().map_or(TlsVersion::Unknown, |body| body.version),
             features: without_retry(hello.features),
@@ -132,8 +182,13 @@ impl Ledger {
         let Some(place) = place else { panic!("an outcome of no hello: {handshake:#?}") };
         self.open.swap_remove(place);
 
-        assert!(handshake.time.plus(handshake.latency) <= self.clock);
+        assert!(handshake.time <= self.clock);
+        assert!(handshake.latency <= MAX_TIMEOUTS * self.config.handshake_timeout, "{handshake:#?}");
         let sent = &self.sent[&handshake.flow];
+        assert!(sent.explains(handshake.outcome), "an invented outcome: {handshake:#?}");
+        if hello.incomplete == Some(IncompleteReason::Contradictory) {
+            assert!(sent.segments > 1, "a segment contradicts itself");
+        }
         assert!(hello.segments <= sent.segments);
         assert_hello(hello, sent);
         if let Some(body) = &hello.body {

@@ -37,11 +37,25 @@ mod setting {
 mod step {
     pub(super) const FIN: u8 = 0x08;
     pub(super) const RST: u8 = 0x10;
-    /// The connection's SYN was not seen.
+    /// Of a client: the connection's SYN was not seen. Of a gateway: the packet is far from its place.
     pub(super) const NO_SYN: u8 = 0x20;
+    pub(super) const FAR: u8 = NO_SYN;
     pub(super) const NO_ACK: u8 = 0x40;
-    /// The bytes are others than those of the stream.
+    /// The bytes are others than those of the stream. Without bytes: the packet is far from its place.
     pub(super) const CHANGED: u8 = 0x80;
+}
+
+/// What a step is.
+mod kind_of_step {
+    /// Data of a client; of [`MARKED`](Self) with bits of the datapath as the variation says.
+    pub(super) const MARKED: u8 = 1;
+    pub(super) const GATEWAY: u8 = 3;
+    pub(super) const CLIENT_CLOSES: u8 = 4;
+    pub(super) const GATEWAY_CLOSES: u8 = 5;
+    /// The same addresses and ports, another connection; with [`CHANGED`](super::step::CHANGED) the one before goes on.
+    pub(super) const RECONNECT: u8 = 6;
+    /// Time passes; with [`CHANGED`](super::step::CHANGED) only the next packet's stamp says so, and is wrong.
+    pub(super) const WAIT: u8 = 7;
 }
 
 /// Takes the bytes for traffic.
@@ -115,17 +129,35 @@ impl Step {
         part
     }
 
-    /// Where the part is sent to: at its place, or up to 2^15 bytes from it.
-    fn offset(&self) -> u32 {
-        u32::from(self.at).wrapping_add_signed(self.value.cast_signed().into())
+    /// Where the part is sent to: at its place, or up to 2^15 bytes from it; where it is far, up to 2^31.
+    fn offset(&self, is_far: bool) -> u32 {
+        let distance = i32::from(self.value.cast_signed()) << if is_far { 16 } else { 0 };
+        u32::from(self.at).wrapping_add_signed(distance)
+    }
+
+    /// Bits of the datapath.
+    fn marks(&self) -> u8 {
+        const MARKS: [u8; 4] = [flags::FIRST, flags::CLIENT_CLOSED, flags::GATEWAY_CLOSED, flags::UNFOLLOWED];
+        let is_marked = |bit: usize| self.variation >> bit & 1 != 0;
+        MARKS.iter().enumerate().filter(|(bit, _)| is_marked(*bit)).map(|(_, mark)| mark).sum()
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Connection {
     isn: u32,
-    /// The end of what the gateway has said.
+    gateway_isn: u32,
+    /// The ends of what client and gateway have said.
+    sent: u32,
     answered: u32,
+    /// The client has sent data.
+    has_spoken: bool,
+}
+
+impl Connection {
+    fn new(isn: u32, gateway_isn: u32) -> Self {
+        Self { isn, gateway_isn, sent: 0, answered: 0, has_spoken: false }
+    }
 }
 
 /// Four connections and their tracker.
@@ -134,64 +166,105 @@ struct Traffic<'a> {
     client: &'a [u8],
     gateway: &'a [u8],
     connections: [Connection; CONNECTIONS as usize],
+    /// The connections before, with the same addresses and ports.
+    earlier: [Connection; CONNECTIONS as usize],
     /// In milliseconds.
     time: u64,
+    /// By how many milliseconds the next packet's stamp is wrong.
+    skew: i64,
 }
 
-/// Of all gateways.
+/// Of the first connections.
+const ISN: u32 = u32::MAX - 50;
 const GATEWAY_ISN: u32 = u32::MAX - 100;
 
 impl<'a> Traffic<'a> {
     fn new(config: TrackerConfig, client: &'a [u8], gateway: &'a [u8]) -> Self {
-        let connections = [Connection { isn: u32::MAX - 50, answered: 0 }; CONNECTIONS as usize];
+        let connections = [Connection::new(ISN, GATEWAY_ISN); CONNECTIONS as usize];
         // No packet may be late by more than that.
-        Self { ledger: Ledger::new(config), client, gateway, connections, time: 1_000 }
+        let time = 1_000;
+        let ledger = Ledger::new(config);
+        Self { ledger, client, gateway, connections, earlier: connections, time, skew: 0 }
     }
 
     fn step(&mut self, step: &Step) {
         self.time += 1;
+        let place = usize::from(step.connection);
         match step.what & 7 {
-            0..=2 => self.client(step, &step.part(self.client)),
-            3 => self.gateway(step, &step.part(self.gateway)),
-            4 => self.client(step, &[]),
-            5 => self.gateway(step, &[]),
-            6 => {
-                // The same addresses and ports, another connection.
-                let isn = u32::from(step.value) << 8;
-                self.connections[usize::from(step.connection)] = Connection { isn, answered: 0 };
+            kind_of_step::GATEWAY => self.gateway(step, &step.part(self.gateway)),
+            kind_of_step::CLIENT_CLOSES => self.client(step, &[]),
+            kind_of_step::GATEWAY_CLOSES => self.gateway(step, &[]),
+            kind_of_step::RECONNECT if step.has(step::CHANGED) => {
+                std::mem::swap(&mut self.connections[place], &mut self.earlier[place]);
             }
-            _ => {
+            kind_of_step::RECONNECT => {
+                // The gateway's number is another one each time; the client's may be the same.
+                let isn = if step.value == 0 { ISN } else { u32::from(step.value) << 8 };
+                let gateway_isn = GATEWAY_ISN.wrapping_add(u32::from(step.variation) << 26);
+                self.earlier[place] = self.connections[place];
+                self.connections[place] = Connection::new(isn, gateway_isn);
+            }
+            kind_of_step::WAIT if step.has(step::CHANGED) => {
+                self.skew = 10_000 * i64::from(step.value.cast_signed());
+            }
+            kind_of_step::WAIT => {
                 self.time += 10 * u64::from(step.value);
                 self.ledger.timeout(milliseconds(self.time));
             }
+            _ => self.client(step, &step.part(self.client)),
         }
     }
 
     fn client(&mut self, step: &Step, data: &[u8]) {
         let connection = self.connections[usize::from(step.connection)];
-        let seq = connection.isn.wrapping_add(1).wrapping_add(step.offset());
-        let kind = if data.is_empty() { kind::CLIENT_CLOSE } else { kind::CLIENT_DATA };
-        let mut header = self.header(step, kind, seq, data.len());
-        header.ack = GATEWAY_ISN.wrapping_add(1).wrapping_add(connection.answered);
-        header.isn = connection.isn;
-        header.flags = flags::ISN_KNOWN;
+        let offset = step.offset(data.is_empty() && step.has(step::CHANGED));
+        let seq = connection.isn.wrapping_add(1).wrapping_add(offset);
+        let mut header = self.header(step, &connection, seq, data.len());
+        header.kind =
+            if data.is_empty() || step.has(step::RST) { kind::CLIENT_CLOSE } else { kind::CLIENT_DATA };
+        header.ack = connection.gateway_isn.wrapping_add(1).wrapping_add(connection.answered);
         if step.has(step::NO_SYN) {
             (header.isn, header.flags) = (seq.wrapping_sub(1), 0);
         }
+        if header.kind == kind::CLIENT_CLOSE {
+            self.send(header, &[]);
+            return;
+        }
+        if step.what & 7 == kind_of_step::MARKED {
+            header.flags |= step.marks();
+        } else if !connection.has_spoken && !step.has(step::NO_SYN) {
+            header.flags |= flags::FIRST;
+        }
+        let connection = &mut self.connections[usize::from(step.connection)];
+        connection.has_spoken = true;
+        connection.sent = connection.sent.max(offset.wrapping_add(header.payload_len));
         self.send(header, data);
     }
 
     fn gateway(&mut self, step: &Step, data: &[u8]) {
-        let copied = &data[..data.len().min(ANSWER_COPY as usize)];
-        let seq = GATEWAY_ISN.wrapping_add(1).wrapping_add(step.offset());
-        let kind = if data.is_empty() { kind::GATEWAY_CLOSE } else { kind::GATEWAY_DATA };
-        let header = self.header(step, kind, seq, data.len());
-        let connection = &mut self.connections[usize::from(step.connection)];
-        connection.answered = connection.answered.max(step.offset().wrapping_add(header.payload_len));
-        self.send(header, copied);
+        let connection = self.connections[usize::from(step.connection)];
+        let is_far = step.has(step::FAR);
+        let offset = step.offset(is_far);
+        let seq = connection.gateway_isn.wrapping_add(1).wrapping_add(offset);
+        let mut header = self.header(step, &connection, seq, data.len());
+        header.ack = connection.isn.wrapping_add(1).wrapping_add(connection.sent);
+        if data.is_empty() && step.has(step::CHANGED) {
+            header.ack = header.ack.wrapping_add(u32::from(step.len) << 8);
+        }
+        header.kind =
+            if data.is_empty() || step.has(step::RST) { kind::GATEWAY_CLOSE } else { kind::GATEWAY_DATA };
+        if header.kind == kind::GATEWAY_CLOSE {
+            self.send(header, &[]);
+            return;
+        }
+        if !is_far {
+            let connection = &mut self.connections[usize::from(step.connection)];
+            connection.answered = connection.answered.max(offset.wrapping_add(header.payload_len));
+        }
+        self.send(header, &data[..data.len().min(ANSWER_COPY as usize)]);
     }
 
-    fn header(&self, step: &Step, kind: u8, seq: u32, payload_len: usize) -> EventHeader {
+    fn header(&mut self, step: &Step, connection: &Connection, seq: u32, payload_len: usize) -> EventHeader {
         let mut tcp_flags = if step.has(step::NO_ACK) { 0 } else { tcp_flags::ACK };
         // A packet without payload is an event only because it closes.
         if step.has(step::RST) {
@@ -200,22 +273,28 @@ impl<'a> Traffic<'a> {
             tcp_flags |= tcp_flags::FIN;
         }
         EventHeader {
-            time_ns: milliseconds(self.time - u64::from(step.variation)).0,
+            time_ns: milliseconds(self.stamp(step)).0,
             client_addr: [2; 16],
             gateway_addr: [1; 16],
             client_port: 40_000 + u16::from(step.connection),
             gateway_port: 443,
             ifindex: 3,
-            isn: 0,
+            isn: connection.isn,
             seq,
             ack: 0,
             payload_len: u32::try_from(payload_len).unwrap_or(u32::MAX),
             data_len: 0,
-            kind,
+            kind: 0,
             tcp_flags,
-            flags: 0,
+            flags: flags::ISN_KNOWN,
             padding: 0,
         }
+    }
+
+    /// When the packet was seen, by its stamp, in milliseconds.
+    fn stamp(&mut self, step: &Step) -> u64 {
+        let skew = std::mem::take(&mut self.skew);
+        (self.time - u64::from(step.variation)).saturating_add_signed(skew)
     }
 
     fn send(&mut self, header: EventHeader, data: &[u8]) {

@@ -122,14 +122,24 @@ struct Traffic {
 
 /// What a step is, and bits to go with it.
 const CLIENT: u8 = 0;
+const MARKED: u8 = 1;
 const GATEWAY: u8 = 3;
 const CLIENT_CLOSES: u8 = 4;
 const GATEWAY_CLOSES: u8 = 5;
 const RECONNECT: u8 = 6;
 const WAIT: u8 = 7;
+const FIN: u8 = 0x08;
 const RST: u8 = 0x10;
 const NO_SYN: u8 = 0x20;
+/// Of a gateway's packet.
+const FAR: u8 = 0x20;
 const CHANGED: u8 = 0x80;
+
+/// Bits of the datapath, with the connection's number.
+const FIRST: u8 = 4;
+const CLIENT_CLOSED: u8 = 8;
+const GATEWAY_CLOSED: u8 = 16;
+const UNFOLLOWED: u8 = 32;
 
 const PRELUDES: u8 = 1;
 const EXPIRES: u8 = 2;
@@ -171,7 +181,7 @@ fn tracker() -> Seeds {
         .step(CLIENT, 1, [150, all, 0])
         .step(CLIENT, 1, [60, 100, 0])
         .step(CLIENT, 1, [0, 60, 0])
-        .step(CLIENT_CLOSES, 1, [0; 3]);
+        .step(CLIENT_CLOSES, 1, [named().in_records(3).len(), 0, 0]);
     let half = Traffic::new(FOUR_FLOWS | EXPIRES, &bytes, &[]).step(CLIENT, 0, [0, 40, 0]).step(
         WAIT,
         0,
@@ -206,6 +216,58 @@ fn tracker() -> Seeds {
         .step(CLIENT, 0, [malformed.len() - 1, 1, 0])
         .step(GATEWAY_CLOSES | RST, 0, [0; 3]);
     let sslv2 = simple(EXPIRES, &sslv2(), &[0x80, 3, 4, 0, 1]).step(GATEWAY, 0, [0, all, 0]);
+    let end = [bytes.len(), 0, 0];
+    let answer = server_hello([0x77; 32]);
+    let half_closed =
+        simple(FOUR_FLOWS, &bytes, &answer).step(CLIENT_CLOSES, 0, end).step(GATEWAY, 0, [0, all, 0]);
+    let half_closed_for_good = simple(FOUR_FLOWS | EXPIRES, &bytes, &[]).step(CLIENT_CLOSES, 0, end);
+    let fin_first = simple(FOUR_FLOWS, &bytes, &answer)
+        .step(GATEWAY_CLOSES, 0, [answer.len(), 0, 0])
+        .step(GATEWAY | FIN, 0, [20, all, 0])
+        .step(GATEWAY, 0, [0, 20, 0]);
+    let far = simple(FOUR_FLOWS, &bytes, &answer)
+        .step(GATEWAY_CLOSES | RST | FAR, 0, [0, 0, 0x4000])
+        .step(CLIENT_CLOSES | RST | CHANGED, 0, [0, 0, 0x4000])
+        .step(GATEWAY_CLOSES | RST | CHANGED, 0, [0, 0xffff, 0])
+        .step(GATEWAY, 0, [0, all, 0]);
+    let in_window =
+        simple(FOUR_FLOWS | EXPIRES, &bytes, &answer).step(GATEWAY_CLOSES | RST, 0, [9_000, 0, 0]);
+    let reset_with_text = simple(FOUR_FLOWS, &bytes, &answer).step(GATEWAY | RST, 0, [0, all, 0]);
+    let late_packets = simple(FOUR_FLOWS, &bytes, &answer)
+        .step(RECONNECT, 8, [0, 0, 9])
+        .step(CLIENT, 0, [0, all, 0])
+        .step(RECONNECT | CHANGED, 0, [0; 3])
+        .step(CLIENT, 0, [0, all, 0])
+        .step(GATEWAY, 0, [0, all, 0])
+        .step(CLIENT_CLOSES | RST, 0, end)
+        .step(RECONNECT | CHANGED, 0, [0; 3])
+        .step(GATEWAY_CLOSES | RST, 0, [0; 3]);
+    let mut same_number = Traffic::new(FOUR_FLOWS, &bytes, &[]);
+    for gateway in [4, 8, 12] {
+        same_number = same_number.step(RECONNECT, gateway, [0; 3]).step(CLIENT, 0, [0, all, 0]);
+        same_number = same_number.step(GATEWAY_CLOSES | RST, 0, [0; 3]).step(CLIENT, 0, [0, all, 0]);
+    }
+    let marked = |marks: u8| Traffic::new(FOUR_FLOWS, &bytes, &[]).step(MARKED, FIRST | marks, [0, all, 0]);
+    let two_numberings = simple(FOUR_FLOWS, &bytes, &answer).step(GATEWAY | FAR, 0, [0, all, 0x3000]).step(
+        GATEWAY_CLOSES,
+        0,
+        [0; 3],
+    );
+    let contradictory = Traffic::new(FOUR_FLOWS, &bytes, &[])
+        .step(CLIENT | CHANGED, 4 * 0x20, [90, 60, 0])
+        .step(CLIENT, 0, [0, all, 0])
+        .step(GATEWAY_CLOSES | RST, 0, [0; 3]);
+    let wrong_stamps = simple(FOUR_FLOWS, &bytes, &[])
+        .step(WAIT | CHANGED, 0, [0, 0, 8_640])
+        .step(CLIENT, 1, [0, all, 0])
+        .step(CLIENT, 2, [0, all, 0])
+        .step(WAIT | CHANGED, 0, [0, 0, 0xf000])
+        .step(GATEWAY_CLOSES | RST, 1, [0; 3])
+        .step(WAIT, 0, [0, 0, 100])
+        .step(GATEWAY_CLOSES | RST, 2, [0; 3]);
+    let ends_in_doubt = simple(FOUR_FLOWS | EXPIRES, &bytes, &[])
+        .step(WAIT | CHANGED, 0, [0, 0, 8_640])
+        .step(CLIENT, 1, [0, all, 0]);
     [
         ("accepted", accepted),
         ("reset", reset),
@@ -220,6 +282,21 @@ fn tracker() -> Seeds {
         ("other_bytes_first", rival),
         ("malformed_in_its_last_byte", malformed),
         ("sslv2", sslv2),
+        ("half_closed_and_answered", half_closed),
+        ("half_closed_for_good", half_closed_for_good),
+        ("fin_before_the_answer", fin_first),
+        ("far_from_the_window", far),
+        ("reset_in_the_window", in_window),
+        ("reset_with_text", reset_with_text),
+        ("late_packets_of_the_one_before", late_packets),
+        ("same_number_each_time", same_number),
+        ("closed_first", marked(GATEWAY_CLOSED)),
+        ("closed_by_client_first", marked(CLIENT_CLOSED)),
+        ("unfollowed", marked(UNFOLLOWED)),
+        ("two_numberings", two_numberings),
+        ("contradictory", contradictory),
+        ("wrong_stamps", wrong_stamps),
+        ("ends_in_doubt", ends_in_doubt),
     ]
     .into_iter()
     .map(|(name, traffic)| (name, traffic.bytes))

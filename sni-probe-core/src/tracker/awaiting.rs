@@ -240,7 +240,7 @@ impl Awaiting {
             flow: context.key.into(),
             ifindex: self.ifindex,
             proxied,
-            time: self.time,
+            time: context.scale.stamp_of(self.time),
             hello: self.hello.unpack(),
             outcome,
             latency: at.since(self.time),

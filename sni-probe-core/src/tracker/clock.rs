@@ -4,8 +4,8 @@
 //! further from the time before than a handshake may take is doubted until the next one shows which of the two is right.
 //! In a capture with a gap, the next stamp confirms it.
 //!
-//! Waiting is measured on a second scale, which never goes back: that of [`Clock::now`]. When the clock turns out to
-//! have been wrong, only the distance between the two scales changes.
+//! The tracker itself measures time on a second scale, which never goes back: that of [`Clock::now`]. When the clock turns
+//! out to have been wrong, only the distance between the two scales changes.
 
 use std::time::Duration;
 
@@ -20,13 +20,30 @@ pub(super) enum Stamp {
     Doubted,
 }
 
+/// How far the scale that never goes back is ahead of stamps.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Scale {
+    ahead: Duration,
+}
+
+impl Scale {
+    /// The time of a stamp.
+    pub(super) fn time_of(self, stamp: Timestamp) -> Timestamp {
+        stamp.plus(self.ahead)
+    }
+
+    /// The stamp of a time.
+    pub(super) fn stamp_of(self, time: Timestamp) -> Timestamp {
+        Timestamp(time.0.saturating_sub(Timestamp(0).plus(self.ahead).0))
+    }
+}
+
 /// The time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     /// The latest stamp that was believed; `None` before the first one.
     latest: Option<Timestamp>,
-    /// What to add to a stamp to get a time on the scale that never goes back.
-    ahead: Duration,
+    scale: Scale,
     doubted: Option<Timestamp>,
     /// How far a stamp may be from the one before.
     tolerance: Duration,
@@ -36,7 +53,7 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn new(tolerance: Duration) -> Self {
-        Self { latest: None, ahead: Duration::ZERO, doubted: None, tolerance, jumps: 0 }
+        Self { latest: None, scale: Scale::default(), doubted: None, tolerance, jumps: 0 }
     }
 
     /// The latest stamp that was believed.
@@ -46,12 +63,12 @@ impl Clock {
 
     /// The time on the scale that never goes back.
     pub(super) fn now(&self) -> Timestamp {
-        self.latest().plus(self.ahead)
+        self.scale.time_of(self.latest())
     }
 
-    /// A time of that scale as a stamp.
-    pub(super) fn stamp_of(&self, time: Timestamp) -> Timestamp {
-        Timestamp(time.0.saturating_sub(Timestamp(0).plus(self.ahead).0))
+    /// From stamps to that scale, and back.
+    pub(super) fn scale(&self) -> Scale {
+        self.scale
     }
 
     /// A stamp if it is believed at once, else the time before it.
@@ -109,7 +126,7 @@ impl Clock {
         let latest = self.latest.unwrap_or(time);
         if time < latest && self.is_far(time, latest) {
             self.jumps += 1;
-            self.ahead = self.ahead.saturating_add(latest.since(time));
+            self.scale.ahead = self.scale.ahead.saturating_add(latest.since(time));
             self.latest = Some(time);
         } else {
             self.latest = Some(latest.max(time));
@@ -192,7 +209,7 @@ mod tests {
     fn the_clock_was_wrong() {
         let clock = after(&[87_400, 1_000, 1_001]);
         assert_eq!((clock.latest(), clock.now(), clock.jumps()), (seconds(1_001), seconds(87_401), 1));
-        assert_eq!(clock.stamp_of(seconds(87_431)), seconds(1_031));
+        assert_eq!(clock.scale().stamp_of(seconds(87_431)), seconds(1_031));
         // The time before the first right stamp is as long as can be.
         let clock = after(&[87_400, 1_000, 1_100, 1_200, 1_201]);
         assert_eq!((clock.latest(), clock.now()), (seconds(1_201), seconds(87_601)));

@@ -153,8 +153,9 @@ impl Tracker {
     /// its stamp; then it makes at most a handful of observations, and more only where [`MAX_HELD_BYTES`] makes the
     /// tracker give up several small flows for a large one.
     pub fn handle_event(&mut self, event: &Event<'_>) {
-        if self.is_believed(Timestamp(event.header.time_ns)) {
-            self.event(event);
+        let stamp = Timestamp(event.header.time_ns);
+        if self.is_believed(stamp) {
+            self.event_at(stamp, event.header, event.data);
         } else {
             self.held = Some(HeldEvent { header: event.header, data: event.data.into() });
         }
@@ -187,7 +188,7 @@ impl Tracker {
     pub fn poll_observation(&mut self) -> Option<Observation> {
         while self.is_finished && self.observations.is_empty() {
             let (id, _) = self.oldest_followed().or_else(|| self.oldest_remembered())?;
-            self.end(id, Ending::Unfinished, self.clock.latest());
+            self.end(id, Ending::Unfinished, self.clock.now());
         }
         self.observations.pop_front()
     }
@@ -199,7 +200,7 @@ impl Tracker {
         }
         let ends = Stage::ALL.iter().filter_map(|&stage| {
             let (_, since) = self.flows.oldest(stage)?;
-            Some(self.clock.stamp_of(since.plus(self.time_to_live(stage))))
+            Some(self.clock.scale().stamp_of(since.plus(self.time_to_live(stage))))
         });
         ends.min()
     }
@@ -264,9 +265,15 @@ impl Tracker {
             self.clock.reject();
         }
         if let Some(HeldEvent { header, data }) = self.held.take() {
-            let header = EventHeader { time_ns: self.clock.latest().0, ..header };
-            self.event(&Event { header, data: &data });
+            self.event_at(self.clock.latest(), header, &data);
         }
+    }
+
+    /// Takes an event that was seen at the time of this stamp.
+    fn event_at(&mut self, stamp: Timestamp, header: EventHeader, data: &[u8]) {
+        // From here on, all times are on the scale that never goes back.
+        let time_ns = self.clock.scale().time_of(stamp).0;
+        self.event(&Event { header: EventHeader { time_ns, ..header }, data });
     }
 
     /// Gives up the flows whose time is over.
@@ -278,7 +285,7 @@ impl Tracker {
                 if end > now {
                     break;
                 }
-                self.end(id, Ending::Timeout, self.clock.stamp_of(end));
+                self.end(id, Ending::Timeout, end);
             }
         }
     }
@@ -402,7 +409,8 @@ impl Tracker {
         {}
         let mut connection = Connection::of(header);
         let Self { config, observations, .. } = self;
-        let mut context = Context { key, connection: &mut connection, config, observations };
+        let scale = self.clock.scale();
+        let mut context = Context { key, connection: &mut connection, scale, config, observations };
         let now = Timestamp(header.time_ns);
         let state = State::open(event, &mut context).heed_marks(now, &mut context);
         self.held_bytes += state.heap_bytes();
@@ -417,7 +425,7 @@ impl Tracker {
     /// Gives up a flow for want of room. Returns whether there was one.
     fn evict(&mut self, victim: Option<(FlowId, Timestamp)>) -> bool {
         let Some((id, _)) = victim else { return false };
-        self.end(id, Ending::Evicted(EvictionReason::Capacity), self.clock.latest());
+        self.end(id, Ending::Evicted(EvictionReason::Capacity), self.clock.now());
         true
     }
 
@@ -446,6 +454,7 @@ impl Tracker {
         let mut context = Context {
             key,
             connection: &mut flow.connection,
+            scale: self.clock.scale(),
             config: &self.config,
             observations: &mut self.observations,
         };

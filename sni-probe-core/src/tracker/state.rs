@@ -17,6 +17,7 @@ use sni_probe_common::seq::SeqNumber;
 
 use super::TrackerConfig;
 use super::awaiting::Awaiting;
+use super::clock::Scale;
 use super::collecting::Collecting;
 use super::connection::{Connection, Side};
 use super::ending::{Ending, Endings};
@@ -47,6 +48,7 @@ pub(super) enum State {
 pub(super) struct Context<'a> {
     pub(super) key: WireKey,
     pub(super) connection: &'a mut Connection,
+    pub(super) scale: Scale,
     pub(super) config: &'a TrackerConfig,
     pub(super) observations: &'a mut VecDeque<Observation>,
 }
@@ -304,7 +306,7 @@ impl Pieces {
         context.observations.push_back(if self.contradicts_before(start + prelude::SIGNATURE_LEN) {
             Observation::Unclassified { flow, reason: IncompleteReason::Contradictory }
         } else {
-            Observation::NonTls { flow, time: self.began.time, protocol }
+            Observation::NonTls { flow, time: context.scale.stamp_of(self.began.time), protocol }
         });
     }
 

@@ -107,6 +107,10 @@ fn the_clock_is_set_back() {
     assert_eq!(seen.len(), 3);
     assert_eq!(jumps, 1);
 
+    // The hello before has waited for as long as it was there.
+    let events = [hello_of(1, DAY), hello_of(2, SECOND), hello_of(3, 2 * SECOND), reset_of(1, 3 * SECOND)];
+    assert_eq!(replayed(&events).0[0], (1, Outcome::ResetByGateway, two));
+
     // Those that wait go on waiting as long as they would have.
     let mut tracker = Tracker::new(TrackerConfig::default());
     for event in [hello_of(1, DAY), hello_of(2, SECOND), hello_of(3, 2 * SECOND)] {
