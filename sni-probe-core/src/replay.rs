@@ -54,7 +54,9 @@ impl Replay {
     /// does not count: see [`Tracker::handle_event`].
     pub fn frame<'a>(&'a mut self, link: LinkType, frame: &FrameBytes<'a>) -> Seen<'a> {
         let mut seen = None;
-        let unwrapped = self.unwrapper.unwrap(link, frame);
+        // Fragments wait for each other by the same clock.
+        let time_ns = self.tracker.plausible_time(Timestamp(frame.time_ns)).0;
+        let unwrapped = self.unwrapper.unwrap(link, &FrameBytes { time_ns, ..*frame });
         if let Unwrapped::Ip(packet) | Unwrapped::Reassembled { packet, .. } = &unwrapped {
             let packet = packet_of(packet, frame);
             let mut handle = |event: Event<'_>| {

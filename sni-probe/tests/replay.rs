@@ -743,6 +743,53 @@ fn evidence_of_a_handshake_in_two_files_is_whole() {
     assert_eq!(frames(&bench.path("evidence.pcapng")), frames(&bench.path("whole.pcap")));
 }
 
+// Time.
+
+/// The capture with one record's stamp moved by so many seconds.
+fn with_wrong_stamp(pcap: &[u8], record: usize, by: i64) -> Vec<u8> {
+    let mut bytes = pcap.to_vec();
+    let at = record_offsets(pcap)[record];
+    let seconds: &mut [u8; 4] = (&mut bytes[at..at + 4]).try_into().unwrap();
+    let wrong = i64::from(u32::from_le_bytes(*seconds)) + by;
+    *seconds = u32::try_from(wrong).unwrap().to_le_bytes();
+    bytes
+}
+
+#[test]
+fn one_wrong_stamp_changes_no_outcome() {
+    let bench = Bench::new();
+    let capture = Mixed::new().capture();
+    let right = pcap(&capture);
+    bench.put("right.pcap", &right);
+    let times = ["capture", "time", "latency_us"];
+    let expected = without(&times, sorted_by_client(bench.events(&["right.pcap"])));
+    let day = 24 * 3_600;
+    // After the first one, and before the last: those have nothing on one side that says otherwise.
+    for record in 1..capture.packets().len() - 1 {
+        for by in [day, -day] {
+            bench.put("wrong.pcap", &with_wrong_stamp(&right, record, by));
+            let found = bench.events(&["wrong.pcap"]);
+            let latencies = found.iter().map(|event| event["latency_us"].as_u64().unwrap());
+            assert!(latencies.max() < Some(1_000_000), "{record} {by}: {found:?}");
+            assert_eq!(without(&times, sorted_by_client(found)), expected, "{record} {by}");
+        }
+    }
+}
+
+#[test]
+fn wrong_stamps_are_counted() {
+    let bench = Bench::new();
+    let right = pcap(&Mixed::new().capture());
+    bench.put("right.pcap", &right);
+    bench.put("wrong.pcap", &with_wrong_stamp(&with_wrong_stamp(&right, 9, 24 * 3_600), 20, -3_600));
+    for (file, count) in [("right.pcap", 0), ("wrong.pcap", 2)] {
+        let metrics = bench.text(&["--format", "prometheus", file]);
+        assert!(metrics.contains(&format!("\nsni_probe_time_jumps_total {count}\n")), "{metrics}");
+        let summary = bench.text(&["--format", "summary", file]);
+        assert_eq!(summary.contains("wrong time stamps: 2"), count == 2, "{summary}");
+    }
+}
+
 // Formats.
 
 /// The sum over all labels of a family.

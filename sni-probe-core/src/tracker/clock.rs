@@ -54,6 +54,14 @@ impl Clock {
         Timestamp(time.0.saturating_sub(Timestamp(0).plus(self.ahead).0))
     }
 
+    /// A stamp if it is believed at once, else the time before it.
+    pub(super) fn plausible(&self, stamp: Timestamp) -> Timestamp {
+        match self.latest {
+            Some(latest) if self.is_far(stamp, latest) => latest,
+            _ => stamp,
+        }
+    }
+
     /// How many stamps were wrong: not believed in the end, or the clock had to be set back for them.
     pub(super) fn jumps(&self) -> u64 {
         self.jumps
@@ -154,6 +162,16 @@ mod tests {
         // Two different ones.
         let clock = after(&[1_000, 87_400, 0, 1_001]);
         assert_eq!((clock.latest(), clock.jumps()), (seconds(1_001), 2));
+    }
+
+    #[test]
+    fn plausible_stamps() {
+        let clock = after(&[1_000]);
+        assert_eq!(
+            [980, 1_030, 1_031, 0].map(|stamp| clock.plausible(seconds(stamp)).0 / 1_000_000_000),
+            [980, 1_030, 1_000, 1_000]
+        );
+        assert_eq!(after(&[]).plausible(seconds(7)), seconds(7));
     }
 
     #[test]

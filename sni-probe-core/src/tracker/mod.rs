@@ -219,6 +219,11 @@ impl Tracker {
         self.clock.latest()
     }
 
+    /// The time of a packet with this stamp, before it is known whether the stamp is right.
+    pub fn plausible_time(&self, stamp: Timestamp) -> Timestamp {
+        self.clock.plausible(stamp)
+    }
+
     /// How many stamps were further from the time before than the handshake timeout, and turned out to be wrong; or showed
     /// that the time before was. The gaps of a capture are not among them.
     pub fn time_jumps(&self) -> u64 {

@@ -166,10 +166,7 @@ impl Session {
         let of_packets = of_packets.map(|(counter, n)| (describe(counter).to_owned(), n));
         let evicted = EvictionReason::ALL.iter().zip(self.evicted);
         let evicted = evicted.map(|(reason, n)| (format!("connections given up ({reason})"), n));
-        let jumps = (
-            "frames with a time stamp that is wrong, or shows that those before it are".to_owned(),
-            self.time_jumps,
-        );
+        let jumps = ("wrong time stamps".to_owned(), self.time_jumps);
         self.totals.not_seen = of_frames.chain(of_packets).chain(evicted).chain([jumps]).collect();
         self.totals
     }
