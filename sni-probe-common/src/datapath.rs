@@ -131,7 +131,7 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
             };
             flags = if is_syn { flags::FIRST } else { 0 };
             let epoch = flows.epoch(packet);
-            let entry = Entry::new(hash, stage, epoch, isn);
+            let entry = Entry(packet.forget(Entry::new(hash, stage, epoch, isn).0 as usize) as u64);
             let way = match flow_table::make_room(bucket, hash, entry, epoch) {
                 Some((way, None)) => way,
                 Some((way, Some(counter))) => {
