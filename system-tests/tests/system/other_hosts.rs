@@ -1,12 +1,12 @@
 //! Frames for other MAC addresses: of other hosts on a promiscuous interface, and where a gateway's frames arrive so.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use system_tests::frames::{Flag, Segment, Wire, stay_on_one_cpu};
 use system_tests::hello::ClientHelloBuilder;
 use system_tests::probe::Probe;
 use system_tests::resetting::{ResettingGateway, send_hello};
-use system_tests::{CLIENT_INTERFACE, GATEWAY_INTERFACE, Lab, Namespace};
+use system_tests::{GATEWAY_INTERFACE, Lab, Namespace};
 
 use crate::site::{PORT, Site, TIMEOUT, assert_bare, assert_counted, wait_for_log};
 
