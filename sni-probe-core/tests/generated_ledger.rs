@@ -161,7 +161,8 @@ impl Connection {
         self.numbers = Numbers { client: random.number(), gateway: random.number() };
         if self.behaviour == ResetWithTheSameNumber && self.old.client != 0 {
             // The gateway's numbers begin elsewhere, as they do with time (RFC 9293, section 3.4.1).
-            self.numbers = Numbers { client: self.old.client, gateway: self.old.gateway.wrapping_add(1 << 30) };
+            self.numbers =
+                Numbers { client: self.old.client, gateway: self.old.gateway.wrapping_add(1 << 30) };
         }
         let mut frames = self.script();
         frames.reverse();

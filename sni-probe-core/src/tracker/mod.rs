@@ -414,8 +414,8 @@ impl Tracker {
         let now = Timestamp(header.time_ns);
         let state = State::open(event, &mut context).heed_marks(now, &mut context);
         self.held_bytes += state.heap_bytes();
-        let stage = state.stage();
-        Some(self.flows.insert(key, stage, self.clock.now(), Flow { connection, state }))
+        let flow = Flow { connection, state };
+        Some(self.flows.insert(key, flow.state.stage(), self.clock.now(), flow))
     }
 
     fn end(&mut self, id: FlowId, ending: Ending, at: Timestamp) {
@@ -464,9 +464,10 @@ impl Tracker {
         };
         self.held_bytes += state.heap_bytes();
         let after = state.stage();
-        flow.state = state;
         // A remembered flow starts anew with each event: only silence ends it.
-        if after != before || after == Stage::Ignored {
+        let is_renewed = after != before || state.is_over();
+        flow.state = state;
+        if is_renewed {
             self.flows.enter(id, after, self.clock.now());
         }
         true
