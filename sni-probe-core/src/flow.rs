@@ -79,10 +79,12 @@ impl Origin {
         match header.kind {
             kind::CLIENT_DATA | kind::CLIENT_CLOSE if is_isn_known => {
                 let is_first = header.kind == kind::CLIENT_DATA && header.flags & flags::FIRST != 0;
-                match SeqNumber(header.isn).plus(1) == self.start {
-                    true => Relation::Own,
-                    false if is_first => Relation::Later,
-                    false => Relation::Foreign,
+                if SeqNumber(header.isn).plus(1) == self.start {
+                    Relation::Own
+                } else if is_first {
+                    Relation::Later
+                } else {
+                    Relation::Foreign
                 }
             }
             kind::CLIENT_DATA => {

@@ -216,6 +216,34 @@ fn tracker() -> Seeds {
         .step(CLIENT, 0, [malformed.len() - 1, 1, 0])
         .step(GATEWAY_CLOSES | RST, 0, [0; 3]);
     let sslv2 = simple(EXPIRES, &sslv2(), &[0x80, 3, 4, 0, 1]).step(GATEWAY, 0, [0, all, 0]);
+    [
+        ("accepted", accepted),
+        ("reset", reset),
+        ("refused", refused),
+        ("retried", retried),
+        ("out_of_order", out_of_order),
+        ("half_then_timeout", half),
+        ("more_than_fit", crowd),
+        ("port_reused", reopened),
+        ("proxied_and_warned", proxied),
+        ("starttls", starttls),
+        ("other_bytes_first", rival),
+        ("malformed_in_its_last_byte", malformed),
+        ("sslv2", sslv2),
+    ]
+    .into_iter()
+    .chain(ends_and_successors())
+    .map(|(name, traffic)| (name, traffic.bytes))
+    .collect()
+}
+
+/// Connections that end in some way, or are followed by others with their addresses and ports.
+fn ends_and_successors() -> Vec<(&'static str, Traffic)> {
+    let bytes = named().build();
+    let all = 0xffff;
+    let simple = |settings, client: &[u8], gateway: &[u8]| {
+        Traffic::new(settings, client, gateway).step(CLIENT, 0, [0, all, 0])
+    };
     let end = [bytes.len(), 0, 0];
     let answer = server_hello([0x77; 32]);
     let half_closed =
@@ -268,20 +296,7 @@ fn tracker() -> Seeds {
     let ends_in_doubt = simple(FOUR_FLOWS | EXPIRES, &bytes, &[])
         .step(WAIT | CHANGED, 0, [0, 0, 8_640])
         .step(CLIENT, 1, [0, all, 0]);
-    [
-        ("accepted", accepted),
-        ("reset", reset),
-        ("refused", refused),
-        ("retried", retried),
-        ("out_of_order", out_of_order),
-        ("half_then_timeout", half),
-        ("more_than_fit", crowd),
-        ("port_reused", reopened),
-        ("proxied_and_warned", proxied),
-        ("starttls", starttls),
-        ("other_bytes_first", rival),
-        ("malformed_in_its_last_byte", malformed),
-        ("sslv2", sslv2),
+    vec![
         ("half_closed_and_answered", half_closed),
         ("half_closed_for_good", half_closed_for_good),
         ("fin_before_the_answer", fin_first),
@@ -298,9 +313,6 @@ fn tracker() -> Seeds {
         ("wrong_stamps", wrong_stamps),
         ("ends_in_doubt", ends_in_doubt),
     ]
-    .into_iter()
-    .map(|(name, traffic)| (name, traffic.bytes))
-    .collect()
 }
 
 /// The first byte of `sni_probe_fuzz::frame`: a place in its list of link types, or Ethernet as the

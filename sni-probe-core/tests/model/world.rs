@@ -1,0 +1,564 @@
+//! A client, a gateway, a network that reorders, repeats and loses packets, and sni-probe at the gateway's door.
+//!
+//! Chance decides what happens next. Whatever it is, the model keeps books: which hello the gateway's TCP received, and
+//! what became of it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use sni_probe_common::seq::SeqNumber;
+use sni_probe_common::userspace::Datapath;
+use sni_probe_core::observation::Outcome;
+use sni_probe_core::vocabulary::{AlertDescription, AlertSender};
+
+use super::tap::Tap;
+use super::tcp::{Segment, Side, State, Tcp};
+use super::wire;
+
+/// Connections of one client on one port, one after the other.
+pub(crate) const CONNECTIONS: usize = 2;
+
+/// Numbers by chance, the same each time: xorshift64.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() >> 33).expect("31 bits") % bound
+    }
+
+    pub(crate) fn is_one_in(&mut self, count: usize) -> bool {
+        self.below(count) == 0
+    }
+
+    fn number(&mut self) -> SeqNumber {
+        SeqNumber(u32::try_from(self.next() >> 32).expect("32 bits"))
+    }
+
+    /// The next initial sequence number of a host. It is not near one before, as one by chance would be once in 16,384
+    /// times: nothing can distinguish the two connections then.
+    fn number_after(&mut self, before: SeqNumber) -> SeqNumber {
+        const NEAR: u32 = 1 << 24;
+        before.plus(NEAR + self.number().0 % NEAR)
+    }
+}
+
+/// What a client does on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClientPlan {
+    Wait,
+    HalfClose,
+    Abort,
+    /// It is switched off: its TCP knows nothing any more.
+    Vanish,
+}
+
+/// What a gateway does with a hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GatewayPlan {
+    Answer,
+    AnswerInPieces,
+    Refuse,
+    /// Warns, and then closes the connection or does nothing.
+    Warn,
+    Retry,
+    Reset,
+    Close,
+    Nothing,
+    /// Does not wait for the hello.
+    CloseFirst {
+        is_hard: bool,
+    },
+    /// It is switched off: its TCP knows nothing any more.
+    Forget,
+}
+
+/// What the books say of a connection.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an entry of its own")]
+pub(crate) struct Book {
+    /// The gateway's TCP has received the hello, all of it.
+    pub(crate) is_received: bool,
+    /// What became of it.
+    pub(crate) outcome: Option<Outcome>,
+    /// What an observer may say as well, that cannot know what the gateway's TCP does with a packet.
+    pub(crate) or: Vec<Outcome>,
+    /// In the middle of the hello came a RST of the client, or data of the other connection. An observer cannot know that
+    /// the gateway's TCP ignores it.
+    pub(crate) is_disturbed: bool,
+    is_warned: bool,
+    has_client_fin: bool,
+    /// When data of the client came to the gateway's door for the first time.
+    first_data: Option<u64>,
+}
+
+impl Book {
+    /// The first outcome counts.
+    fn decide(&mut self, outcome: Outcome) {
+        if self.is_received && self.outcome.is_none() {
+            self.outcome = Some(self.warned(outcome));
+        }
+    }
+
+    /// A RST of the client is at the door. The gateway's TCP may ignore it, for a reason that nobody else sees.
+    fn note_client_reset(&mut self) {
+        let is_early = self.first_data.is_some() && !self.is_received;
+        self.is_disturbed |= is_early;
+        if is_early || self.is_received && self.outcome.is_none() {
+            self.or.push(self.warned(self.by_client()));
+        }
+    }
+
+    /// What a RST of the client makes of the hello: it may have hung up before.
+    fn by_client(&self) -> Outcome {
+        if self.has_client_fin { Outcome::ClosedByClient } else { Outcome::ResetByClient }
+    }
+
+    /// What the next connection's hello makes of it.
+    fn reused(&self) -> Outcome {
+        self.warned(if self.has_client_fin { Outcome::ClosedByClient } else { Outcome::Evicted })
+    }
+
+    /// What silence makes of it.
+    fn silent(&self) -> Outcome {
+        self.warned(if self.has_client_fin { Outcome::ClosedByClient } else { Outcome::Timeout })
+    }
+
+    /// A warning after which no answer comes is what became of the hello.
+    fn warned(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::ServerHello | Outcome::GatewayClosedFirst => outcome,
+            _ if self.is_warned => alert(),
+            _ => outcome,
+        }
+    }
+}
+
+fn alert() -> Outcome {
+    Outcome::Alert { description: AlertDescription::UnrecognizedName, sender: AlertSender::Gateway }
+}
+
+pub(crate) struct World {
+    random: Random,
+    pub(crate) tap: Tap,
+    pub(crate) books: [Book; CONNECTIONS],
+    /// Both begin each time with the same number of the client.
+    is_same_number: bool,
+    isn: SeqNumber,
+    client: Option<Tcp>,
+    /// The connections that the client has begun.
+    begun: usize,
+    client_plan: ClientPlan,
+    /// What the client is still to send.
+    unsent: Vec<Vec<u8>>,
+    gateway: Option<Tcp>,
+    gateway_isn: SeqNumber,
+    gateway_plan: GatewayPlan,
+    /// The gateway's program has done what it does.
+    is_done: bool,
+    /// It has hung up before the client said anything.
+    is_closed_first: bool,
+    to_gateway: Vec<Segment>,
+    to_client: Vec<Segment>,
+    clock: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, datapath: &Rc<RefCell<Datapath>>) -> Self {
+        let mut random = Random::new(seed);
+        let is_same_number = random.is_one_in(8);
+        let (isn, gateway_isn) = (random.number(), random.number());
+        Self {
+            random,
+            tap: Tap::new(seed, Rc::clone(datapath)),
+            books: Default::default(),
+            is_same_number,
+            isn,
+            client: None,
+            begun: 0,
+            client_plan: ClientPlan::Wait,
+            unsent: Vec::new(),
+            gateway: None,
+            gateway_isn,
+            gateway_plan: GatewayPlan::Nothing,
+            is_done: true,
+            is_closed_first: false,
+            to_gateway: Vec::new(),
+            to_client: Vec::new(),
+            clock: 0,
+        }
+    }
+
+    /// Lets chance play, and then the network carry what is left, until nothing happens any more.
+    pub(crate) fn run(&mut self) {
+        for _ in 0..60 + self.random.below(120) {
+            self.step();
+        }
+        for _ in 0..200 {
+            self.deliver(Side::Client, 0);
+            self.deliver(Side::Gateway, 0);
+        }
+        for book in &mut self.books {
+            book.decide(book.silent());
+        }
+    }
+
+    fn step(&mut self) {
+        self.clock += 1;
+        match self.random.below(16) {
+            0..=3 => self.deliver_any(Side::Client),
+            4..=7 => self.deliver_any(Side::Gateway),
+            8 => self.disturb(Side::Client),
+            9 => self.disturb(Side::Gateway),
+            10 => {
+                if let Some(segment) = self.client.as_ref().and_then(Tcp::again) {
+                    self.to_gateway.push(segment);
+                }
+            }
+            11 => {
+                if let Some(segment) = self.gateway.as_ref().and_then(Tcp::again) {
+                    self.gateway_sends(segment);
+                }
+            }
+            12 | 13 => self.client_acts(),
+            _ => self.gateway_acts(),
+        }
+    }
+
+    // The network.
+
+    fn way(&mut self, from: Side) -> &mut Vec<Segment> {
+        match from {
+            Side::Client => &mut self.to_gateway,
+            Side::Gateway => &mut self.to_client,
+        }
+    }
+
+    /// Carries one of the packets under way: mostly the first.
+    fn deliver_any(&mut self, from: Side) {
+        let count = self.way(from).len();
+        if count > 0 {
+            let at = if self.random.is_one_in(3) { self.random.below(count) } else { 0 };
+            self.deliver(from, at);
+        }
+    }
+
+    fn deliver(&mut self, from: Side, at: usize) {
+        if self.way(from).len() <= at {
+            return;
+        }
+        let segment = self.way(from).remove(at);
+        match from {
+            Side::Client => self.arrive_at_gateway(&segment),
+            Side::Gateway => self.arrive_at_client(&segment),
+        }
+    }
+
+    /// Loses a packet, or carries it twice.
+    fn disturb(&mut self, from: Side) {
+        let count = self.way(from).len();
+        if count == 0 {
+            return;
+        }
+        let at = self.random.below(count);
+        if self.random.is_one_in(2) {
+            self.way(from).remove(at);
+        } else {
+            let copy = self.way(from)[at].clone();
+            self.way(from).push(copy);
+        }
+    }
+
+    // The client.
+
+    fn arrive_at_client(&mut self, segment: &Segment) {
+        let Some(tcp) = &mut self.client else {
+            self.to_gateway.extend(segment.refusal());
+            return;
+        };
+        let before = tcp.state;
+        let reply = tcp.arrive(segment);
+        let (connection, state) = (tcp.connection, tcp.state);
+        let is_retried = tcp.received == wire::hello_retry_request();
+        self.to_gateway.extend(reply);
+        if before == State::SynSent && state == State::Established {
+            // No copy of a SYN is slower than the gateway's answer to it, the client's hello, and the answer to that.
+            self.to_gateway.retain(|segment| segment.connection != connection || !segment.flags.syn);
+        }
+        if is_retried && self.gateway_plan == GatewayPlan::Retry && self.unsent.is_empty() {
+            self.unsent.push(wire::client_hello(connection));
+            self.gateway_plan = GatewayPlan::AnswerInPieces;
+        }
+    }
+
+    fn client_acts(&mut self) {
+        let is_over =
+            self.client.as_ref().is_none_or(|tcp| matches!(tcp.state, State::Closed | State::TimeWait));
+        if is_over {
+            if self.begun < CONNECTIONS {
+                self.connect();
+            }
+            return;
+        }
+        let Some(tcp) = &mut self.client else { return };
+        let is_tired = self.unsent.is_empty() || self.random.is_one_in(6);
+        if tcp.can_send() && !self.unsent.is_empty() {
+            let data = self.unsent.remove(0);
+            self.to_gateway.push(tcp.send(&data));
+            return;
+        }
+        match self.client_plan {
+            ClientPlan::HalfClose if tcp.can_send() => self.to_gateway.push(tcp.finish()),
+            ClientPlan::Abort if is_tired && self.random.is_one_in(3) => self.to_gateway.extend(tcp.abort()),
+            ClientPlan::Vanish if is_tired && self.random.is_one_in(3) => self.client = None,
+            _ => {}
+        }
+    }
+
+    fn connect(&mut self) {
+        let connection = self.begun;
+        if self.is_same_number {
+            // A device takes its time to begin anew.
+            self.to_gateway.clear();
+            self.to_client.clear();
+        } else {
+            self.isn = self.random.number_after(self.isn);
+        }
+        let (tcp, syn) = Tcp::connect(connection, self.isn);
+        self.client = Some(tcp);
+        self.to_gateway.push(syn);
+        self.begun += 1;
+        let hello = wire::client_hello(connection);
+        let cut = self.random.below(hello.len());
+        self.unsent = match self.random.below(3) {
+            0 if cut > 0 => vec![hello[..cut].to_vec(), hello[cut..].to_vec()],
+            1 => vec![hello, vec![23, 3, 3, 0, 2, 1, 2]],
+            _ => vec![hello],
+        };
+        let plans = [
+            ClientPlan::Wait,
+            ClientPlan::Wait,
+            ClientPlan::HalfClose,
+            ClientPlan::Abort,
+            ClientPlan::Vanish,
+        ];
+        self.client_plan = plans[self.random.below(plans.len())];
+    }
+
+    // The gateway.
+
+    fn gateway_sends(&mut self, segment: Segment) {
+        self.tap.see(&segment);
+        self.to_client.push(segment);
+    }
+
+    fn arrive_at_gateway(&mut self, segment: &Segment) {
+        self.note_arrival(segment);
+        if segment.flags.syn {
+            // No copy of a hello is slower than the answer to it and the SYN of the next connection: the datapath has
+            // forgotten the connection then, and would take the copy for one of which no SYN was seen.
+            let books = &self.books;
+            self.to_gateway.retain(|segment| {
+                let outcome = books[segment.connection].outcome;
+                let is_answered = matches!(outcome, Some(Outcome::ServerHello | Outcome::Alert { .. }));
+                segment.data.is_empty() || !is_answered
+            });
+        }
+        self.tap.see(segment);
+        let reply = match &mut self.gateway {
+            Some(tcp) if tcp.state != State::Closed && !tcp.gives_way_to(segment) => tcp.arrive(segment),
+            _ => self.listen(segment),
+        };
+        if let Some(reply) = reply {
+            self.gateway_sends(reply);
+        }
+        self.note_received(segment);
+    }
+
+    /// A packet of no connection: a SYN opens one, all else but a RST is refused.
+    fn listen(&mut self, segment: &Segment) -> Option<Segment> {
+        self.gateway_isn = self.random.number_after(self.gateway_isn);
+        let Some((tcp, syn_ack)) = Tcp::accept(segment, self.gateway_isn) else {
+            let refusal = segment.refusal()?;
+            // A RST that acknowledges nothing may be of the other connection as well.
+            let is_of_either = refusal.ack.is_none() && self.begun == CONNECTIONS;
+            let book = &mut self.books[segment.connection];
+            if !is_of_either {
+                book.decide(Outcome::ResetByGateway);
+            } else if book.is_received && book.outcome.is_none() {
+                book.or.push(book.warned(Outcome::ResetByGateway));
+            }
+            return Some(refusal);
+        };
+        self.gateway = Some(tcp);
+        self.is_done = false;
+        self.is_closed_first = false;
+        self.gateway_plan = match self.random.below(18) {
+            0..=3 => GatewayPlan::Answer,
+            4 => GatewayPlan::AnswerInPieces,
+            5 | 6 => GatewayPlan::Refuse,
+            7 => GatewayPlan::Warn,
+            8 => GatewayPlan::Retry,
+            9..=11 => GatewayPlan::Reset,
+            12 => GatewayPlan::Close,
+            13 => GatewayPlan::CloseFirst { is_hard: false },
+            14 => GatewayPlan::CloseFirst { is_hard: true },
+            15 => GatewayPlan::Forget,
+            _ => GatewayPlan::Nothing,
+        };
+        Some(syn_ack)
+    }
+
+    /// Books what a packet at the door shows, before the gateway takes it.
+    fn note_arrival(&mut self, segment: &Segment) {
+        let clock = self.clock;
+        let connection = segment.connection;
+        if !segment.data.is_empty() && !segment.flags.rst && self.books[connection].first_data.is_none() {
+            self.books[connection].first_data = Some(clock);
+            self.note_reuse(connection);
+        }
+        if segment.flags.syn && self.is_same_number {
+            // The same SYN again opens the datapath's entry again: the end of the one before is not seen any more.
+            for book in self.books.iter_mut().filter(|book| book.is_received && book.outcome.is_none()) {
+                book.or.extend([book.reused(), book.silent()]);
+            }
+        }
+        self.books[connection].has_client_fin |= segment.flags.fin;
+        for (number, book) in self.books.iter_mut().enumerate() {
+            if segment.flags.rst && (number == connection || self.is_same_number) {
+                book.note_client_reset();
+            }
+        }
+    }
+
+    /// The first data of a connection ends what an observer knows of the other one.
+    fn note_reuse(&mut self, connection: usize) {
+        for other in (0..CONNECTIONS).filter(|&other| other != connection) {
+            let book = &mut self.books[other];
+            if other > connection {
+                // It came late: the connection after it has spoken already, and of two an observer follows one.
+                if book.first_data.is_some() && book.outcome.is_none() {
+                    book.is_disturbed |= !book.is_received;
+                    book.or.push(Outcome::Evicted);
+                }
+            } else {
+                book.decide(book.reused());
+            }
+        }
+    }
+
+    /// Books what the gateway's TCP has made of a packet.
+    fn note_received(&mut self, segment: &Segment) {
+        let Some(tcp) = &mut self.gateway else { return };
+        // With the same numbers, the SYN of one connection may have opened the gateway's end of the next one.
+        if self.is_same_number && !segment.data.is_empty() {
+            tcp.connection = segment.connection;
+        }
+        let connection = tcp.connection;
+        let book = &mut self.books[connection];
+        let hello = wire::client_hello(connection);
+        if tcp.received.starts_with(&hello) {
+            book.is_received = true;
+            if self.is_closed_first {
+                book.decide(Outcome::GatewayClosedFirst);
+            }
+        }
+        if tcp.is_reset {
+            book.decide(book.by_client());
+            self.gateway = None;
+            return;
+        }
+        let is_hard = self.gateway_plan == GatewayPlan::CloseFirst { is_hard: true };
+        if is_hard && self.is_closed_first && !segment.data.is_empty() && tcp.is_established() {
+            let reset = tcp.abort();
+            self.gateway = None;
+            if let Some(reset) = reset {
+                self.gateway_sends(reset);
+            }
+        }
+    }
+
+    fn gateway_acts(&mut self) {
+        let Some(tcp) = &mut self.gateway else { return };
+        let connection = tcp.connection;
+        if !tcp.is_established() || self.is_done {
+            return;
+        }
+        if let GatewayPlan::CloseFirst { .. } = self.gateway_plan {
+            // With the same numbers, data of the next connection is data of this one.
+            let last = if self.is_same_number { CONNECTIONS } else { connection + 1 };
+            if self.books[connection..last].iter().all(|book| book.first_data.is_none()) {
+                self.is_closed_first = true;
+                self.is_done = true;
+                let fin = tcp.finish();
+                self.gateway_sends(fin);
+            }
+            return;
+        }
+        let hello = wire::client_hello(connection);
+        if tcp.received.len() < hello.len() || self.random.is_one_in(3) {
+            return;
+        }
+        let mut segments = Vec::new();
+        let book = &mut self.books[connection];
+        match self.gateway_plan {
+            GatewayPlan::Answer => {
+                segments.push(tcp.send(&wire::server_hello()));
+                book.decide(Outcome::ServerHello);
+            }
+            GatewayPlan::AnswerInPieces => {
+                let answer = wire::server_hello();
+                let (first, second) = answer.split_at(1 + self.random.below(40));
+                segments.extend([tcp.send(first), tcp.send(second)]);
+                book.decide(Outcome::ServerHello);
+            }
+            GatewayPlan::Refuse => {
+                segments.extend([tcp.send(&wire::alert(2, 112)), tcp.finish()]);
+                book.decide(alert());
+            }
+            GatewayPlan::Warn => {
+                segments.push(tcp.send(&wire::alert(1, 112)));
+                book.is_warned = true;
+                if self.random.is_one_in(2) {
+                    segments.push(tcp.finish());
+                    book.decide(alert());
+                }
+            }
+            GatewayPlan::Retry => {
+                segments.push(tcp.send(&wire::hello_retry_request()));
+                // Goes on when the second hello is there.
+                for segment in segments {
+                    self.gateway_sends(segment);
+                }
+                self.is_done = true;
+                return;
+            }
+            GatewayPlan::Reset => {
+                segments.extend(tcp.abort());
+                book.decide(Outcome::ResetByGateway);
+            }
+            GatewayPlan::Close => {
+                segments.push(tcp.finish());
+                let by_client = book.has_client_fin;
+                book.decide(if by_client { Outcome::ClosedByClient } else { Outcome::ClosedByGateway });
+            }
+            GatewayPlan::Forget => self.gateway = None,
+            GatewayPlan::Nothing | GatewayPlan::CloseFirst { .. } => {}
+        }
+        self.is_done = true;
+        for segment in segments {
+            self.gateway_sends(segment);
+        }
+    }
+}
