@@ -98,12 +98,18 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
     let found = match found {
         Found::Done if !is_syn => return Ok(None),
         Found::Nothing if !is_syn && !starts_like_a_client(packet, &segment)? => return Ok(None),
+        // A repeated SYN.
+        Found::Followed(held) if is_syn && segment.payload_len == 0 && held.entry.is_fresh() => {
+            return Ok(None);
+        }
         found => found,
     };
 
     let mut flags = 0;
+    let mut before = Entry(0);
     let held = match found {
         Found::Followed(held) => {
+            before = held.entry;
             let entry = if is_syn {
                 again(held.entry, flows.epoch(packet), segment.payload_len, &mut flags)
             } else {
@@ -125,7 +131,7 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
             };
             flags = if is_syn { flags::FIRST } else { 0 };
             let epoch = flows.epoch(packet);
-            let entry = Entry::new(hash, stage, epoch, isn);
+            let entry = Entry(packet.forget(Entry::new(hash, stage, epoch, isn).0 as usize) as u64);
             let way = match flow_table::make_room(bucket, hash, entry, epoch) {
                 Some((way, None)) => way,
                 Some((way, Some(counter))) => {
@@ -143,7 +149,9 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
     };
     // The ways to an entry meet.
     let entry = Entry(packet.forget(held.entry.0 as usize) as u64);
-    flow_table::store_at(bucket, held.way, entry);
+    if entry != before {
+        flow_table::store_at(bucket, held.way, entry);
+    }
     if is_syn && segment.payload_len == 0 {
         return Ok(None);
     }
@@ -252,7 +260,7 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
             data_len = (segment.payload_len as u32).min(ANSWER_COPY);
             let answer = answer::read(packet, segment.payload_offset, segment.payload_len)?;
             entry = if answer.is_conclusive() {
-                Entry::done(hash)
+                flow_table::finished(bucket, hash)
             } else {
                 entry.with_answer(packet.interface())
             };

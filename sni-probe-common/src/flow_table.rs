@@ -10,7 +10,7 @@
 //! Entries live in buckets of [`WAYS`], which fill a cache line. A seeded hash of the 4-tuple chooses the bucket; the
 //! tag and the client's initial sequence number (ISN) distinguish its flows. Two entries of one 4-tuple may be alive
 //! at once: a SYN with another ISN does not end the connection before it, only the gateway's answer shows whether
-//! it does. The newer of the two stands first.
+//! it does.
 //!
 //! **Life cycle.** A SYN opens an entry. The same SYN opens it again once the connection is over ([`Entry::is_over`]):
 //! after a reset, a close, or a conclusive answer. Nothing is allocated, locked or swept. A new flow takes the entry
@@ -139,7 +139,7 @@ impl Entry {
     /// The entry of a flow whose observation is done. In the place of the ISN it has more of the hash, so that it is
     /// not taken for another flow's.
     #[inline(always)]
-    pub const fn done(hash: FlowHash) -> Self {
+    const fn done(hash: FlowHash) -> Self {
         Self(hash.tag() | (stage::DONE as u64) << Self::STAGE | hash.check())
     }
 
@@ -165,6 +165,12 @@ impl Entry {
     #[inline(always)]
     pub const fn answers(self) -> u8 {
         (self.0 >> Self::ANSWERS) as u8 & 15
+    }
+
+    /// Whether nothing came after the SYN.
+    #[inline(always)]
+    pub const fn is_fresh(self) -> bool {
+        (self.0 >> Self::STAGE) as u8 & 0x3f == stage::OPEN
     }
 
     /// Whether the client has sent payload.
@@ -343,31 +349,45 @@ impl Range {
     }
 }
 
+/// Writes a block out for each way, with its number as a constant. A loop would advance a pointer beyond the bucket,
+/// which the verifier refuses without `CAP_PERFMON`, even if nothing is read there.
+macro_rules! each_way {
+    ($way:ident => $block:block) => {
+        each_way!($way => $block, 0, 1, 2, 3, 4, 5, 6, 7);
+        const _: () = assert!(WAYS == 8);
+    };
+    ($way:ident => $block:block, $($number:literal),+) => {
+        $({
+            const $way: usize = $number;
+            $block
+        })+
+    };
+}
+
 /// Looks for the entry of a packet's connection.
 #[inline(always)]
 pub fn find<B: Bucket>(bucket: B, hash: FlowHash, owner: &Owner) -> Found {
-    for way in 0..WAYS {
-        let entry = bucket.load(bucket.place(way));
-        if (entry.0 ^ hash.tag()) >> Entry::TAG != 0 {
-            continue;
-        }
-        if entry.stage() > stage::DONE {
-            let range = if entry.has_spoken() { owner.spoken } else { owner.open };
-            if range.contains(owner.number, entry.isn()) {
-                return Found::Followed(Held { way: bucket.forget(way as u64), entry });
+    each_way!(WAY => {
+        let entry = bucket.load(bucket.place(WAY));
+        if (entry.0 ^ hash.tag()) < (1 << Entry::TAG) {
+            if entry.stage() > stage::DONE {
+                let range = if entry.has_spoken() { owner.spoken } else { owner.open };
+                if range.contains(owner.number, entry.isn()) {
+                    return Found::Followed(Held { way: bucket.forget(WAY as u64), entry });
+                }
+            } else if entry == Entry::done(hash) {
+                return Found::Done;
             }
-        } else if entry == Entry::done(hash) {
-            return Found::Done;
         }
-    }
+    });
     Found::Nothing
 }
 
 /// The way for a new flow, which the caller fills, and what the flow before it loses: `None` if all others are worth
 /// more.
 ///
-/// The entry of an older connection with the same 4-tuple is taken, if it is done, or else put behind it. The first free way is taken; among entries of equal worth
-/// the victim is any: the hash chooses.
+/// The entry of an earlier connection with the same 4-tuple is taken, if that is over; else the first free one. Among
+/// entries of equal worth the victim is any: the hash chooses.
 #[inline(always)]
 pub fn make_room<B: Bucket>(
     bucket: B,
@@ -375,29 +395,21 @@ pub fn make_room<B: Bucket>(
     new: Entry,
     epoch: u8,
 ) -> Option<(u64, Option<Counter>)> {
-    let turn = hash.0;
     let mut least = u64::MAX >> 1;
-    let mut older = WAYS as u64;
-    for way in (0..WAYS as u64).rev() {
-        let entry = bucket.load(bucket.place(way as usize));
+    each_way!(WAY => {
+        let way = WAY as u64;
+        let entry = bucket.load(bucket.place(WAY));
         let cost = entry.cost(epoch);
-        let turn = turn & mask(is_positive(cost, 3));
-        let worth = cost << 6 | (way.wrapping_add(turn) & 7) << 3 | way;
+        let turn = hash.0 & mask(is_positive(cost, 3));
+        let worth = (cost + 1) << 6 | (way.wrapping_add(turn) & 7) << 3;
+        let is_own = entry.tag_matches(hash) & (1 ^ (cost + 6) >> 3);
+        let worth = worth & !mask(is_own) | way;
         let change = worth.wrapping_sub(least);
         least = bucket.forget(least.wrapping_add(change & mask(change >> 63)));
-        let is_older = entry.tag_matches(hash) & is_positive(entry.0 >> Entry::STAGE & 7, 3);
-        older = bucket.forget(older ^ (older ^ way) & mask(is_older));
-    }
-    let (way, cost) = (least & 7, (least >> 6) as u8);
+    });
+    let (way, cost) = (least & 7, ((least >> 6) as u8).saturating_sub(1));
     if cost > new.stage() {
         return None;
-    }
-    if older < way {
-        let moved = load_at(bucket, older);
-        if moved.stage() <= stage::DONE {
-            return Some((older, None));
-        }
-        store_at(bucket, way, moved);
     }
     let loses = match cost {
         stage::FREE | stage::DONE => None,
@@ -405,7 +417,7 @@ pub fn make_room<B: Bucket>(
         stage::OPEN => Some(Counter::OpenEvicted),
         _ => Some(Counter::HandshakeEvicted),
     };
-    Some((if older < way { older } else { way }, loses))
+    Some((way, loses))
 }
 
 /// All ones for 1, zero for 0.
@@ -420,26 +432,26 @@ const fn is_positive(value: u64, bits: u32) -> u64 {
     (value + (1 << bits) - 1) >> bits
 }
 
-/// The entry of a way that is not known beforehand: the verifier follows constant offsets only.
+/// The entry of a flow whose observation is done: [`Found::Done`] from now on. None, if another connection of the same
+/// 4-tuple is followed and was not reset, which must be found.
 #[inline(always)]
-fn load_at<B: Bucket>(bucket: B, way: u64) -> Entry {
-    let mut found = Entry::default();
-    for at in 0..WAYS {
-        if at as u64 == way {
-            found = bucket.load(bucket.place(at));
-            break;
-        }
-    }
-    Entry(bucket.forget(found.0))
+pub fn finished<B: Bucket>(bucket: B, hash: FlowHash) -> Entry {
+    let mut followed = 0;
+    each_way!(WAY => {
+        let entry = bucket.load(bucket.place(WAY));
+        let is_followed = ((entry.0 >> Entry::STAGE & 7) + 6) >> 3;
+        let is_reset = entry.0 >> Entry::CLOSED >> 2;
+        followed += entry.tag_matches(hash) & is_followed & !is_reset;
+    });
+    if bucket.forget(followed) > 1 { Entry(0) } else { Entry::done(hash) }
 }
 
-/// Overwrites the entry of a way that is not known beforehand.
+/// Overwrites the entry of a way that is not known beforehand: the verifier follows constant offsets only.
 #[inline(always)]
 pub fn store_at<B: Bucket>(bucket: B, way: u64, entry: Entry) {
-    for at in 0..WAYS {
-        if at as u64 == way {
-            bucket.store(bucket.place(at), entry);
-            break;
+    each_way!(WAY => {
+        if WAY as u64 == way {
+            return bucket.store(bucket.place(WAY), entry);
         }
-    }
+    });
 }

@@ -3,6 +3,7 @@
 extern crate alloc;
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::vec;
 use core::cell::Cell;
 use core::time::Duration;
@@ -32,6 +33,8 @@ pub struct Frame<'a> {
     pub ifindex: u32,
     /// See [`Packet::has_tag_apart`].
     pub has_tag_apart: bool,
+    /// See [`Packet::is_for_other_host`].
+    pub is_for_other_host: bool,
 }
 
 impl<'a> Frame<'a> {
@@ -44,6 +47,7 @@ impl<'a> Frame<'a> {
             time_ns,
             ifindex: 0,
             has_tag_apart: false,
+            is_for_other_host: false,
         }
     }
 }
@@ -107,6 +111,10 @@ impl<'a> Packet for Frame<'a> {
         self.has_tag_apart
     }
 
+    fn is_for_other_host(&self) -> bool {
+        self.is_for_other_host
+    }
+
     fn interface(&self) -> u32 {
         match self.layer {
             Layer::Ethernet => self.ifindex,
@@ -132,6 +140,7 @@ impl Datapath {
             tunnels: Tunnels::NONE,
             buckets: vec![bucket; BUCKETS as usize].into_boxed_slice(),
             epoch_length: DEFAULT_EPOCH_LENGTH,
+            other_hosts: BTreeSet::new(),
         };
         Self { table, counters: [0; Counter::ALL.len()] }
     }
@@ -148,6 +157,15 @@ impl Datapath {
     pub fn with_handshake_timeout(mut self, timeout: Duration) -> Self {
         self.table.epoch_length = epoch_length(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
         self
+    }
+
+    /// Says whether frames for other hosts count on an interface: see [`Packet::is_for_other_host`].
+    pub fn count_other_hosts(&mut self, ifindex: u32, do_count: bool) {
+        if do_count {
+            self.table.other_hosts.insert(ifindex);
+        } else {
+            self.table.other_hosts.remove(&ifindex);
+        }
     }
 
     /// What the program `client_to_gateway` does with a frame: at most one event.
@@ -185,6 +203,8 @@ struct Table {
     buckets: Box<[[Cell<Entry>; WAYS]]>,
     /// Nanoseconds.
     epoch_length: u64,
+    /// Interfaces on which frames for other hosts count.
+    other_hosts: BTreeSet<u32>,
 }
 
 impl Table {
@@ -214,8 +234,8 @@ impl Flows for Table {
         self.epoch_at(packet.time_ns())
     }
 
-    fn counts_other_hosts(&self, _: u32) -> bool {
-        false
+    fn counts_other_hosts(&self, ifindex: u32) -> bool {
+        self.other_hosts.contains(&ifindex)
     }
 }
 

@@ -21,6 +21,7 @@ fn defaults() {
     assert_eq!(options.probe.ports, [443, 8443]);
     assert_eq!(options.probe.attach, Attach::Auto);
     assert_eq!(options.probe.orientation, Orientation::Auto);
+    assert!(!options.probe.mirror_port);
     assert_eq!(options.web.listen, "0.0.0.0:9917".parse().unwrap());
     assert_eq!(options.events.events, Events::Off);
     assert_eq!(options.probe.handshake_timeout, DEFAULT_HANDSHAKE_TIMEOUT);
@@ -41,6 +42,7 @@ fn every_flag() {
         "clsact",
         "--orientation",
         "veth",
+        "--mirror-port",
         "--listen",
         "[::1]:80",
         "--events",
@@ -57,6 +59,7 @@ fn every_flag() {
     assert_eq!(options.probe.ports, [443, 15443]);
     assert_eq!(options.probe.attach, Attach::Clsact);
     assert_eq!(options.probe.orientation, Orientation::Veth);
+    assert!(options.probe.mirror_port);
     assert_eq!(options.web.listen, "[::1]:80".parse().unwrap());
     assert_eq!(options.events.events, Events::Json);
     assert_eq!(options.probe.handshake_timeout, Duration::from_secs(90));

@@ -14,6 +14,7 @@ mod record_software;
 mod root;
 mod run;
 mod setup;
+mod soak;
 mod summary;
 mod system_test;
 mod test;
@@ -46,6 +47,7 @@ enum Verb {
     Demo(demo::Arguments),
     Test(test::Arguments),
     SystemTest(system_test::Arguments),
+    Soak(soak::Arguments),
     Dist(dist::Arguments),
     Fuzz(fuzz::Arguments),
     Lint(lint::Arguments),
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Verb::Demo(arguments) => demo::main(&arguments),
         Verb::Test(arguments) => test::main(&arguments),
         Verb::SystemTest(arguments) => system_test::main(&arguments),
+        Verb::Soak(arguments) => soak::main(&arguments),
         Verb::Dist(arguments) => dist::main(&arguments),
         Verb::Fuzz(arguments) => fuzz::main(&arguments),
         Verb::Lint(arguments) => lint::main(&arguments),

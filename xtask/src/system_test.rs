@@ -48,7 +48,12 @@ pub(crate) enum Capture {
 impl Capture {
     const ALL: [Self; 2] = [Self::Tc, Self::AfPacket];
 
-    const fn value(self) -> &'static str {
+    /// The one that is asked for, or all.
+    pub(crate) fn of(only: Option<Self>) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |capture| only.is_none_or(|only| only == *capture))
+    }
+
+    pub(crate) const fn value(self) -> &'static str {
         match self {
             Self::Tc => "tc",
             Self::AfPacket => "af-packet",
@@ -75,9 +80,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let built = build::sni_probe(&build::Options::default())?;
     let release = needs_release(arguments).then(dist::for_tests).transpose()?;
     let mut summary = Summary::default();
-    for capture in
-        Capture::ALL.into_iter().filter(|capture| arguments.capture.is_none_or(|only| only == *capture))
-    {
+    for capture in Capture::of(arguments.capture) {
         // A filter takes the place of the selection.
         let mut words = match (&arguments.filter, arguments.capture) {
             (None, _) => capture.selection(),
@@ -92,7 +95,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
             (Some(filter), _) => vec![filter.clone()],
         };
         words.extend(arguments.runner.iter().cloned());
-        summary += run(&built, release.as_deref(), capture, &words)?;
+        summary += run(&built, release.as_deref(), capture, &[], &words)?;
     }
     println!("{summary}");
     Ok(if summary.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -103,7 +106,7 @@ pub(crate) fn all(built: &Built) -> Result<Summary> {
     let release = dist::for_tests()?;
     let mut summary = Summary::default();
     for capture in Capture::ALL {
-        summary += run(built, Some(&release), capture, &capture.selection())?;
+        summary += run(built, Some(&release), capture, &[], &capture.selection())?;
     }
     Ok(summary)
 }
@@ -118,8 +121,14 @@ fn needs_release(arguments: &Arguments) -> bool {
     }
 }
 
-/// Builds the tests as the user and runs them as root.
-fn run(built: &Built, release: Option<&Path>, capture: Capture, arguments: &[String]) -> Result<Summary> {
+/// Builds the tests as the user and runs them as root, with these variables besides those of all tests.
+pub(crate) fn run(
+    built: &Built,
+    release: Option<&Path>,
+    capture: Capture,
+    more_variables: &[(&str, &OsStr)],
+    arguments: &[String],
+) -> Result<Summary> {
     let test = build_tests(&built.object)?;
     let envoy = setup::envoy().context("Envoy is not installed; run: cargo xtask setup")?;
     let path = path_with(&[])?;
@@ -139,6 +148,7 @@ fn run(built: &Built, release: Option<&Path>, capture: Capture, arguments: &[Str
     }
     let grafana_python = setup::grafana_python();
     variables.push((PYTHON_VARIABLE, grafana_python.as_os_str()));
+    variables.extend(more_variables);
     // The programs are the default.
     if capture != Capture::Tc {
         variables.push(("SNI_PROBE_CAPTURE", OsStr::new(capture.value())));

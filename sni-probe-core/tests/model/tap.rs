@@ -46,14 +46,7 @@ impl Tap {
         self.trace.push(describe(segment));
         let client = u32::try_from(self.world).expect("fewer worlds than addresses");
         let bytes = wire::packet(segment, client.to_be_bytes());
-        let frame = Frame {
-            layer: Layer::Ip,
-            bytes: &bytes,
-            wire_len: bytes.len(),
-            time_ns: self.time_ns,
-            ifindex: 1,
-            has_tag_apart: false,
-        };
+        let frame = Frame { layer: Layer::Ip, ifindex: 1, ..Frame::new(&bytes, self.time_ns) };
         let Self { datapath, tracker, trace, .. } = self;
         let mut handle = |event: sni_probe_common::event::Event<'_>| {
             let header = event.header;

@@ -10,10 +10,10 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::{fmt, io};
 
 use aya::programs::links::LinkOrder;
-use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, qdisc_add_clsact};
+use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
 
-use super::filters::{FILTER_HANDLE, is_ours};
+use super::filters::{FILTER_HANDLES, is_ours};
 use super::links::{Link, Netlink, Orientation, delete_clsact_if_empty, delete_filters};
 use super::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT, Programs};
 
@@ -46,6 +46,8 @@ pub struct Options {
     pub mode: Option<Mode>,
     /// Priority of legacy filters; else the first of a few that is free.
     pub priority: Option<u16>,
+    /// Whether the interface receives both directions of connections, as a mirror port does.
+    pub is_mirror_port: bool,
 }
 
 /// Why programs could not be attached.
@@ -87,6 +89,8 @@ pub struct Attachment {
     /// Which way round.
     pub orientation: Orientation,
     program_ids: Vec<u32>,
+    /// How many programs are on its hooks.
+    attached: usize,
     made_clsact: bool,
     /// Of clsact mode.
     claim: Option<UnixDatagram>,
@@ -105,14 +109,12 @@ pub async fn attach(
         return Err(AttachError::NotEthernet(link.name.clone(), link.layer.clone()));
     }
     match options.mode {
-        Some(Mode::Clsact) => attach_clsact(programs, link, options.priority, orientation).await,
-        Some(Mode::Tcx) => attach_tcx(programs, link, orientation).await.map_err(|error| {
+        Some(Mode::Clsact) => attach_clsact(programs, link, options, orientation).await,
+        Some(Mode::Tcx) => attach_tcx(programs, link, options, orientation).await.map_err(|error| {
             if is_unsupported(&error) { AttachError::NoTcx(link.name.clone()) } else { other(link, &error) }
         }),
-        None => match attach_tcx(programs, link, orientation).await {
-            Err(error) if is_unsupported(&error) => {
-                attach_clsact(programs, link, options.priority, orientation).await
-            }
+        None => match attach_tcx(programs, link, options, orientation).await {
+            Err(error) if is_unsupported(&error) => attach_clsact(programs, link, options, orientation).await,
             result => result.map_err(|error| other(link, &error)),
         },
     }
@@ -127,7 +129,7 @@ impl Attachment {
             // If the kernel does not say, they are taken to be there: better than to attach again and again.
             Mode::Clsact => {
                 let count = netlink.count_filters(self.link.index, is_ours).await;
-                count.map_or(true, |count| count >= 2)
+                count.map_or(true, |count| count >= self.attached)
             }
         }
     }
@@ -160,6 +162,7 @@ impl Attachment {
 async fn attach_tcx(
     programs: &mut Programs,
     link: &Link,
+    options: Options,
     orientation: Orientation,
 ) -> Result<Attachment, ProgramError> {
     // Of an earlier process in clsact mode that was killed: they would see every packet as well.
@@ -167,12 +170,12 @@ async fn attach_tcx(
         // Without a clsact qdisc the kernel has nothing to list.
         let _ = remove_filters(link).await;
     }
-    let mut links = Vec::with_capacity(2);
+    let mut links = Vec::new();
     let program_ids = programs.ids()?;
-    for (name, hook) in hooks(orientation) {
+    for (name, hook) in hooks(options, orientation) {
         let program = programs.program(name)?;
-        let options = TcAttachOptions::TcxOrder(LinkOrder::first());
-        let id = program.attach_with_options(&link.name, hook, options)?;
+        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+        let id = program.attach_with_options(&link.name, hook, order)?;
         links.push(program.take_link(id)?);
     }
     Ok(Attachment {
@@ -180,6 +183,7 @@ async fn attach_tcx(
         mode: Mode::Tcx,
         orientation,
         program_ids,
+        attached: links.len(),
         made_clsact: false,
         claim: None,
         links,
@@ -189,7 +193,7 @@ async fn attach_tcx(
 async fn attach_clsact(
     programs: &mut Programs,
     link: &Link,
-    priority: Option<u16>,
+    options: Options,
     orientation: Orientation,
 ) -> Result<Attachment, AttachError> {
     let claim = claim(link).map_err(|error| match error.kind() {
@@ -206,11 +210,12 @@ async fn attach_clsact(
         mode: Mode::Clsact,
         orientation,
         program_ids: programs.ids().map_err(|error| other(link, &error))?,
+        attached: hooks(options, orientation).count(),
         made_clsact,
         claim: Some(claim),
         links: Vec::new(),
     };
-    if let Err(error) = add_filters(programs, link, priority, orientation).await {
+    if let Err(error) = add_filters(programs, link, options, orientation).await {
         // That it failed is what counts, not that the interface may be gone by now.
         let _ = attachment.detach().await;
         return Err(error);
@@ -221,16 +226,20 @@ async fn attach_clsact(
 async fn add_filters(
     programs: &mut Programs,
     link: &Link,
-    priority: Option<u16>,
+    options: Options,
     orientation: Orientation,
 ) -> Result<(), AttachError> {
     // Those of an earlier process that was killed.
     remove_filters(link).await?;
-    let priorities = priority.map_or(FILTER_PRIORITIES, |priority| priority..=priority);
-    for (name, hook) in hooks(orientation) {
-        let attached =
-            programs.program(name).and_then(|program| attach_filter(program, link, hook, &priorities));
-        attached.map_err(|error| match priority {
+    let priorities = options.priority.map_or(FILTER_PRIORITIES, |priority| priority..=priority);
+    let mut taken = Vec::new();
+    for (name, hook) in hooks(options, orientation) {
+        let handle = FILTER_HANDLES[usize::from(taken.contains(&hook))];
+        taken.push(hook);
+        let attached = programs
+            .program(name)
+            .and_then(|program| attach_filter(program, link, hook, handle, &priorities));
+        attached.map_err(|error| match options.priority {
             Some(priority) if is_place_taken(&error) => {
                 AttachError::PriorityTaken(link.name.clone(), priority)
             }
@@ -244,10 +253,11 @@ fn attach_filter(
     program: &mut SchedClassifier,
     link: &Link,
     hook: TcAttachType,
+    handle: TcHandle,
     priorities: &RangeInclusive<u16>,
 ) -> Result<(), ProgramError> {
     let mut attach = |priority| {
-        let options = NlOptions { priority, handle: FILTER_HANDLE, classid: None };
+        let options = NlOptions { priority, handle, classid: None };
         program.attach_with_options(&link.name, hook, TcAttachOptions::Netlink(options))
     };
     let mut result = attach(*priorities.start());
@@ -271,16 +281,15 @@ fn claim(link: &Link) -> io::Result<UnixDatagram> {
     UnixDatagram::bind_addr(&address)
 }
 
-/// The hook of each program.
-const fn hooks(orientation: Orientation) -> [(&'static str, TcAttachType); 2] {
-    match orientation {
-        Orientation::Nic => {
-            [(CLIENT_TO_GATEWAY, TcAttachType::Ingress), (GATEWAY_TO_CLIENT, TcAttachType::Egress)]
-        }
-        Orientation::Veth => {
-            [(CLIENT_TO_GATEWAY, TcAttachType::Egress), (GATEWAY_TO_CLIENT, TcAttachType::Ingress)]
-        }
-    }
+/// The hook of each program. A mirror port receives what the gateway sends as well: there both programs look at what
+/// comes in.
+fn hooks(options: Options, orientation: Orientation) -> impl Iterator<Item = (&'static str, TcAttachType)> {
+    let (ingress, egress) = match orientation {
+        Orientation::Nic => (CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT),
+        Orientation::Veth => (GATEWAY_TO_CLIENT, CLIENT_TO_GATEWAY),
+    };
+    let mirrored = options.is_mirror_port.then_some((egress, TcAttachType::Ingress));
+    [(ingress, TcAttachType::Ingress), (egress, TcAttachType::Egress)].into_iter().chain(mirrored)
 }
 
 /// Removes the filters of ours from both hooks of `link`, if any.

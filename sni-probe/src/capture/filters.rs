@@ -5,8 +5,9 @@ use rtnetlink::packet_route::tc::{TcAttribute, TcFilterBpfOption, TcMessage, TcO
 
 use super::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
 
-/// Explicit, so that a second copy cannot be added by mistake.
-pub(super) const FILTER_HANDLE: TcHandle = TcHandle::new(0, 0x0535);
+/// Explicit, so that a second copy cannot be added by mistake. The second one is that of the other program on the same
+/// hook, at a mirror port: two filters of one priority must differ by handle.
+pub(super) const FILTER_HANDLES: [TcHandle; 2] = [TcHandle::new(0, 0x0535), TcHandle::new(0, 0x0536)];
 
 /// A filter's priority, which shares a word with its protocol.
 pub(super) fn priority(filter: &TcMessage) -> u16 {
@@ -16,7 +17,7 @@ pub(super) fn priority(filter: &TcMessage) -> u16 {
 /// Whether it is one of this program's, by handle and name. The name is empty where aya could not find out that the
 /// kernel knows names, for which it loads a tracing program: without `CAP_PERFMON` it may not.
 pub(super) fn is_ours(filter: &TcMessage) -> bool {
-    u32::from(filter.header.handle) == u32::from(FILTER_HANDLE)
+    FILTER_HANDLES.into_iter().any(|handle| u32::from(filter.header.handle) == u32::from(handle))
         && program_name(filter).is_some_and(|name| ["", CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT].contains(&name))
 }
 

@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::{fmt, io};
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
-use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
-    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    InfoKind, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
+use rtnetlink::packet_route::neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteHeader, RouteMessage};
 use rtnetlink::packet_route::tc::{TcAttribute, TcMessage};
+use rtnetlink::sys::AsyncSocket as _;
 use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder};
 
 /// A network interface.
@@ -28,6 +31,8 @@ pub struct Link {
     pub layer: String,
     /// Whether it is one end of a veth pair whose other end is in another network namespace.
     pub is_veth_to_elsewhere: bool,
+    /// The bridge of which it is a port.
+    pub bridge: Option<Bridge>,
     /// Packets that it carried by the time of the question.
     pub packets: Packets,
 }
@@ -48,6 +53,26 @@ impl Packets {
         Self {
             received: self.received.saturating_sub(earlier.received),
             sent: self.sent.saturating_sub(earlier.sent),
+        }
+    }
+}
+
+/// A kind of bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bridge {
+    /// The kernel's own.
+    Kernel,
+    /// Open vSwitch.
+    OpenVswitch,
+}
+
+impl Bridge {
+    /// Of which kind the interface that this is about is a port.
+    fn of(info: &LinkInfo) -> Option<Self> {
+        match info {
+            LinkInfo::PortKind(InfoPortKind::Bridge) => Some(Self::Kernel),
+            LinkInfo::PortKind(InfoPortKind::Other(kind)) if kind == "openvswitch" => Some(Self::OpenVswitch),
+            _ => None,
         }
     }
 }
@@ -113,6 +138,8 @@ impl Links {
 #[derive(Clone, Debug)]
 pub struct Netlink {
     handle: Handle,
+    /// A connection on which the kernel heeds the interface that a request names, and does not list those of all.
+    strict: Handle,
 }
 
 impl Netlink {
@@ -122,7 +149,11 @@ impl Netlink {
         let (connection, handle, messages) =
             rtnetlink::new_multicast_connection(&[MulticastGroup::Link, MulticastGroup::Tc])?;
         tokio::spawn(connection);
-        Ok((Self { handle }, messages.map(|_| ())))
+        let (mut connection, strict, _) = rtnetlink::new_connection()?;
+        // (Linux 4.20. An older kernel lists those of all interfaces, which are then sorted out here.)
+        let _ = connection.socket_mut().socket_mut().set_netlink_get_strict_chk(true);
+        tokio::spawn(connection);
+        Ok((Self { handle, strict }, messages.map(|_| ())))
     }
 
     pub(super) const fn handle(&self) -> &Handle {
@@ -133,6 +164,28 @@ impl Netlink {
     pub async fn links(&self) -> Result<Links, rtnetlink::Error> {
         let messages: Vec<LinkMessage> = self.handle.link().get().execute().try_collect().await?;
         Ok(Links { all: messages.iter().filter_map(link).collect(), default_routes: BTreeSet::new() })
+    }
+
+    /// Whether an interface receives for more unicast MAC addresses than its own (`dev_uc_add`): those of macvlan
+    /// interfaces on it, in whatever namespace, of VLAN interfaces, of VRRP.
+    pub async fn has_more_addresses(&self, link: &Link) -> Result<bool, rtnetlink::Error> {
+        let mut message = NeighbourMessage::default();
+        message.header.family = AddressFamily::Bridge;
+        message.header.ifindex = link.index;
+        let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetNeighbour(message));
+        request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+        let mut answers = self.strict.clone().request(request)?;
+        let mut has_more = false;
+        while let Some(answer) = answers.next().await {
+            match answer.payload {
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNeighbour(entry)) => {
+                    has_more |= is_own_unicast_address(&entry, link.index);
+                }
+                NetlinkPayload::Error(error) => return Err(rtnetlink::Error::NetlinkError(error)),
+                _ => {}
+            }
+        }
+        Ok(has_more)
     }
 
     /// How many legacy filters that are `counted` an interface has, on both hooks together.
@@ -162,6 +215,7 @@ fn link(message: &LinkMessage) -> Option<Link> {
     let mut name = None;
     let mut is_veth = false;
     let mut is_elsewhere = false;
+    let mut bridge = None;
     let mut packets = Packets::default();
     for attribute in &message.attributes {
         match attribute {
@@ -172,6 +226,7 @@ fn link(message: &LinkMessage) -> Option<Link> {
             }
             LinkAttribute::LinkInfo(infos) => {
                 is_veth |= infos.iter().any(|info| matches!(info, LinkInfo::Kind(InfoKind::Veth)));
+                bridge = infos.iter().find_map(Bridge::of);
             }
             _ => {}
         }
@@ -184,8 +239,20 @@ fn link(message: &LinkMessage) -> Option<Link> {
         has_ethernet_header: matches!(layer, LinkLayerType::Ether | LinkLayerType::Loopback),
         layer: format!("{layer:?}").to_lowercase(),
         is_veth_to_elsewhere: is_veth && is_elsewhere,
+        bridge,
         packets,
     })
+}
+
+/// Whether an entry is an address that the interface itself receives for, rather than one that a bridge has learnt.
+fn is_own_unicast_address(entry: &NeighbourMessage, index: u32) -> bool {
+    /// The bit of a MAC address that says "group" (IEEE 802, section 8.2).
+    const GROUP: u8 = 1;
+    let is_unicast = entry.attributes.iter().any(|attribute| {
+        matches!(attribute, NeighbourAttribute::LinkLayerAddress(address)
+            if address.first().is_some_and(|first| first & GROUP == 0))
+    });
+    is_unicast && entry.header.ifindex == index && entry.header.flags.contains(NeighbourFlags::Own)
 }
 
 /// The interfaces of a route, if it is a default route of the main table.

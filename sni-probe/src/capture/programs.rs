@@ -141,8 +141,8 @@ impl Programs {
             return interfaces.insert(ifindex, 1, 0).map_err(io::Error::other);
         }
         match interfaces.remove(&ifindex) {
-            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-            Err(error) => Err(io::Error::other(error)),
+            Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result.map_err(io::Error::other),
         }
     }
 

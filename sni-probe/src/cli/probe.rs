@@ -79,6 +79,14 @@ pub(crate) struct ProbeOptions {
     #[arg(long, env = "SNI_PROBE_DECAPSULATE", value_name = "TUNNEL", value_enum, value_delimiter = ',')]
     pub(crate) decapsulate: Vec<Decapsulate>,
 
+    /// The interfaces are mirror ports: they receive both directions of other hosts' connections
+    ///
+    /// Without it, frames for other MAC addresses do not count on an interface in promiscuous mode. They do where
+    /// they arrive in the ordinary way: on ports of a bridge, on the node's end of a pod's veth, and where an
+    /// interface has more MAC addresses (macvlan, VRRP).
+    #[arg(long, env = "SNI_PROBE_MIRROR_PORT", value_parser = BoolishValueParser::new())]
+    pub(crate) mirror_port: bool,
+
     /// Keep all capabilities, instead of dropping those that are not needed any more after attaching
     ///
     /// With named interfaces none is needed. One that is deleted and made anew can then not be watched again: the

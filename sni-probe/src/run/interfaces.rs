@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use sni_probe::capture::links::{Link, Links, Netlink, Orientation};
 use sni_probe::capture::neighbours::{self, Neighbour};
 
+use super::other_hosts::{self, Reason};
 use super::selection::{MAX_FOUND, Patterns};
 use super::source::{Source, Watch};
 use crate::cli::{self, ProbeOptions, Wanted};
@@ -20,6 +21,8 @@ const DEPARTED: usize = 64;
 pub(super) struct Interfaces {
     netlink: Netlink,
     orientation: Option<Orientation>,
+    /// `--mirror-port`.
+    are_mirror_ports: bool,
     /// In another network namespace than this process was started in.
     is_elsewhere: bool,
     patterns: Patterns,
@@ -43,10 +46,30 @@ struct Watched {
 struct Watching {
     link: Link,
     watch: Watch,
+    orientation: Orientation,
+    /// Why frames for other MAC addresses count there, if they do.
+    other_hosts: Option<Reason>,
     /// Who is before our programs.
     before: Vec<Neighbour>,
     /// That was not asked yet.
     is_new: bool,
+}
+
+impl Watching {
+    /// Has frames for other MAC addresses counted, or not any more.
+    fn count_other_hosts(&mut self, reason: Option<Reason>, source: &mut Source) {
+        let name = &*self.link.name;
+        if let Err(error) = source.count_other_hosts(self.link.index, reason.is_some()) {
+            tracing::warn!(interface = name, %error, "cannot say whether frames for other MAC addresses count");
+            return;
+        }
+        self.other_hosts = reason;
+        if let Some(reason) = reason {
+            tracing::info!(interface = name, reason = reason.text(), "frames for other MAC addresses count");
+        } else {
+            tracing::info!(interface = name, "frames for other MAC addresses do not count any more");
+        }
+    }
 }
 
 /// Of which interfaces it is asked who is before our programs: some system calls each.
@@ -67,9 +90,16 @@ impl Watched {
     }
 
     /// Tells that it is watched.
-    fn announce(&self, orientation: Orientation) {
-        let Some(Watching { link, watch, .. }) = &self.watch else { return };
+    fn announce(&self) {
+        let Some(Watching { link, watch, orientation, other_hosts, .. }) = &self.watch else { return };
         tracing::info!(interface = self.name, mode = watch.mode().name(), %orientation, "attached");
+        if let Some(reason) = other_hosts.filter(|reason| *reason != Reason::PodsEnd) {
+            tracing::info!(
+                interface = self.name,
+                reason = reason.text(),
+                "frames for other MAC addresses count"
+            );
+        }
         if !link.is_up {
             tracing::warn!(
                 interface = self.name,
@@ -118,6 +148,7 @@ impl Interfaces {
         Ok(Self {
             netlink,
             orientation: orientation(options.orientation),
+            are_mirror_ports: options.mirror_port,
             is_elsewhere: options.netns.is_some(),
             patterns: Patterns::new(patterns),
             watched: names.into_iter().map(|name| Watched::new(name, true)).collect(),
@@ -134,7 +165,6 @@ impl Interfaces {
     pub(super) async fn watch_all(&mut self, source: &mut Source) -> anyhow::Result<()> {
         let mut links = self.netlink.links().await.context("cannot ask the kernel for interfaces")?;
         self.netlink.add_default_routes(&mut links).await;
-        let mut announcements = Vec::new();
         for index in 0..self.watched.len() {
             let name = self.watched[index].name.clone();
             self.metrics.add_interface(&name);
@@ -142,18 +172,13 @@ impl Interfaces {
                 Some(link) => self.watch(index, link, &links, source).await,
                 None => Err(anyhow::anyhow!("interface {name} has gone away")),
             };
-            match result {
-                Ok(orientation) => announcements.push(orientation),
-                Err(error) => {
-                    self.unwatch_all(source).await;
-                    return Err(error);
-                }
+            if let Err(error) = result {
+                self.unwatch_all(source).await;
+                return Err(error);
             }
         }
         // Not before: a failure is told in one line.
-        for (watched, orientation) in self.watched.iter().zip(announcements) {
-            watched.announce(orientation);
-        }
+        self.watched.iter().for_each(Watched::announce);
         self.readiness.set_pattern((!self.patterns.is_empty()).then(|| self.patterns.text()));
         self.find_new(&links, source).await;
         if self.watched.is_empty() {
@@ -246,6 +271,13 @@ impl Interfaces {
             watching.link.name.clone_from(&link.name);
             watching.watch.renamed(&link.name);
         }
+        let known = watching.other_hosts;
+        let reason =
+            other_hosts::reason(&self.netlink, link, watching.orientation, self.are_mirror_ports, known)
+                .await;
+        if reason != known {
+            watching.count_other_hosts(reason, source);
+        }
         if let Some(complaint) = source.complaint(&watching.watch, &watching.link, &self.netlink).await {
             self.lost(index, complaint, source);
         }
@@ -320,9 +352,9 @@ impl Interfaces {
     async fn watch_again(&mut self, index: usize, links: &Links, source: &mut Source) {
         let Some(link) = links.by_name(&self.watched[index].name) else { return };
         match self.watch(index, link, links, source).await {
-            Ok(orientation) => {
+            Ok(()) => {
                 self.watched[index].complaint = None;
-                self.watched[index].announce(orientation);
+                self.watched[index].announce();
             }
             Err(error) => {
                 let watched = &mut self.watched[index];
@@ -342,19 +374,27 @@ impl Interfaces {
         link: &Link,
         links: &Links,
         source: &mut Source,
-    ) -> anyhow::Result<Orientation> {
+    ) -> anyhow::Result<()> {
         let orientation = self.orientation.unwrap_or_else(|| {
             // A pod's veth leads out of it, be there a default route or not; a node always has one.
             let is_in_pod = self.is_elsewhere && links.default_routes.is_empty();
             if is_in_pod { Orientation::Nic } else { links.orientation(link) }
         });
+        let other_hosts =
+            other_hosts::reason(&self.netlink, link, orientation, self.are_mirror_ports, None).await;
+        // Before the first frame.
+        source.count_other_hosts(link.index, other_hosts.is_some()).with_context(|| {
+            format!("cannot say whether frames for other MAC addresses count on {}", link.name)
+        })?;
         let watch = source.watch(link, orientation).await?;
         let watched = &mut self.watched[index];
         set_attached(&self.metrics, &watched.name, &watch, true);
         self.metrics.interface_changed(&watched.name, InterfaceChange::Attached);
         self.readiness.set(&watched.name, Status::Attached { before: Vec::new() });
-        watched.watch = Some(Watching { link: link.clone(), watch, before: Vec::new(), is_new: true });
-        Ok(orientation)
+        let link = link.clone();
+        watched.watch =
+            Some(Watching { link, watch, orientation, other_hosts, before: Vec::new(), is_new: true });
+        Ok(())
     }
 
     /// Looks for programs before ours, and tells of changes.

@@ -8,10 +8,13 @@
 mod background;
 mod interfaces;
 mod observer;
+mod other_hosts;
+mod packets;
 mod probe;
 mod sample;
 mod selection;
 mod source;
+mod wall_clock;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};

@@ -81,6 +81,7 @@ mod tests {
             has_ethernet_header: true,
             layer: "ether".to_owned(),
             is_veth_to_elsewhere: true,
+            bridge: None,
             packets: Packets::default(),
         };
         Links { all: (1..).zip(names).map(link).collect(), ..Links::default() }

@@ -1,7 +1,7 @@
 //! Where events come from: the programs in the kernel, or packet sockets and the same datapath in user space.
 
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use aya::sys::{Stats, enable_stats};
@@ -9,17 +9,17 @@ use caps::{CapSet, Capability};
 use rustix::time::{ClockId, clock_gettime};
 use sni_probe::capture::attach::{self, Attachment, Mode, Options};
 use sni_probe::capture::links::{Link, Netlink, Orientation};
-use sni_probe::capture::packet_socket::{self, Direction, Filter, PacketSocket};
+use sni_probe::capture::packet_socket;
+use sni_probe::capture::preflight;
 use sni_probe::capture::programs::{Counters, EventRing, FlowTable, LoadError, Programs, Runs};
-use sni_probe::capture::{preflight, seed};
 use sni_probe_common::counters::Counter;
 use sni_probe_common::event::{Event, RING_BYTES};
 use sni_probe_common::flow_table;
-use sni_probe_common::userspace::{Datapath, Frame};
 use sni_probe_core::flow::Timestamp;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::packets::Packets;
 use super::sample::Sample;
 use crate::cli::{Attach, Capture, Decapsulate, ProbeOptions};
 use crate::metrics::{AttachMode, Metrics};
@@ -102,9 +102,22 @@ impl Source {
                 Ok(Watch::Tc(attachment))
             }
             Self::Packets(packets) => {
-                let socket = PacketSocket::open(link, &packets.filter)?;
-                packets.sockets.push(Opened { socket: readable(socket)?, orientation, is_failed: false });
+                packets.watch(link, orientation)?;
                 Ok(Watch::Packets)
+            }
+        }
+    }
+
+    /// Says whether frames for other MAC addresses count on an interface.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn count_other_hosts(&mut self, index: u32, do_count: bool) -> std::io::Result<()> {
+        match self {
+            Self::Tc(tc) => tc.programs.count_other_hosts(index, do_count),
+            Self::Packets(packets) => {
+                packets.count_other_hosts(index, do_count);
+                Ok(())
             }
         }
     }
@@ -122,8 +135,7 @@ impl Source {
                 (!is_in_place).then_some("somebody has removed the filters")
             }
             (Self::Packets(packets), Watch::Packets) => {
-                let opened = packets.sockets.iter().find(|opened| opened.index() == link.index);
-                opened.is_none_or(|opened| opened.is_failed).then_some("its packet socket has failed")
+                (!packets.is_well(link.index)).then_some("its packet socket has failed")
             }
             _ => Some("it is watched by another way"),
         }
@@ -131,6 +143,8 @@ impl Source {
 
     /// Forgets an interface that is gone, or whose programs are.
     pub(super) fn forget(&mut self, index: u32) {
+        // Another one may get its index. An error is without effect until then.
+        let _ = self.count_other_hosts(index, false);
         if let Self::Packets(packets) = self {
             packets.close(index);
         }
@@ -157,12 +171,7 @@ impl Source {
         match self {
             // Edge-triggered: cleared before the ring is drained, so that what comes meanwhile wakes again.
             Self::Tc(tc) => tc.ring.readable_mut().await.context(WAITING)?.clear_ready(),
-            Self::Packets(packets) if packets.sockets.is_empty() => std::future::pending().await,
-            Self::Packets(packets) => {
-                let waits = packets.sockets.iter_mut().map(|opened| Box::pin(opened.socket.readable_mut()));
-                let (ready, ..) = futures_util::future::select_all(waits).await;
-                ready.context(WAITING)?.clear_ready();
-            }
+            Self::Packets(packets) => packets.readable().await.context(WAITING)?,
         }
         Ok(())
     }
@@ -316,7 +325,7 @@ impl Tc {
             Attach::Tcx => Some(Mode::Tcx),
             Attach::Clsact => Some(Mode::Clsact),
         };
-        let options = Options { mode, priority: options.priority };
+        let options = Options { mode, priority: options.priority, is_mirror_port: options.mirror_port };
         let sample = Sample::default();
         let mut tc = Self { programs, ring, counters, flow_table, epoch_length, sample, options, statistics };
         tc.renew_epoch().context("cannot write the age of flow table entries")?;
@@ -355,147 +364,6 @@ fn nanoseconds(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Packet sockets, and the datapath behind them.
-pub(super) struct Packets {
-    filter: Filter,
-    datapath: Datapath,
-    sockets: Vec<Opened>,
-    /// What the datapath had counted when it was last asked.
-    seen: [u64; Counter::ALL.len()],
-    /// What sockets that were closed since then had dropped.
-    dropped: u64,
-    sample: Sample,
-}
-
-struct Opened {
-    socket: AsyncFd<PacketSocket>,
-    orientation: Orientation,
-    /// The interface was taken from it.
-    is_failed: bool,
-}
-
-impl Opened {
-    fn index(&self) -> u32 {
-        self.socket.get_ref().index()
-    }
-}
-
-impl Packets {
-    fn open(options: &ProbeOptions) -> anyhow::Result<Self> {
-        preflight::packet_sockets()?;
-        let tunnels = Decapsulate::tunnels(&options.decapsulate);
-        let seed = seed::random().context("no random numbers from the kernel")?;
-        Ok(Self {
-            filter: Filter::new(&options.ports, tunnels)?,
-            datapath: Datapath::new(options.ports.iter().copied(), seed)
-                .with_tunnels(tunnels)
-                .with_handshake_timeout(options.handshake_timeout),
-            sockets: Vec::new(),
-            seen: [0; Counter::ALL.len()],
-            dropped: 0,
-            sample: Sample::default(),
-        })
-    }
-
-    fn report(&mut self, metrics: &Metrics) {
-        metrics.set_ring_bytes(self.sockets.len() * packet_socket::RING_BYTES);
-        let Self { datapath, sample, .. } = self;
-        sample.renew(datapath.epoch(now().0), |bucket| datapath.bucket(bucket));
-        sample.report(metrics);
-    }
-
-    fn close(&mut self, index: u32) {
-        for opened in self.sockets.extract_if(.., |opened| opened.index() == index) {
-            self.dropped += opened.socket.get_ref().take_drops().unwrap_or_default();
-        }
-    }
-
-    fn drain(&mut self, max: usize, mut handle: impl FnMut(Option<Event<'_>>)) -> usize {
-        let to_monotonic = WallToMonotonic::now();
-        let Self { sockets, datapath, .. } = self;
-        let mut events = 0;
-        let mut frames = 0;
-        // In turns, so that no interface's frames wait for those of a busy one.
-        loop {
-            let mut is_idle = true;
-            for Opened { socket, orientation, .. } in &mut *sockets {
-                let drained = socket.get_mut().drain_block(|direction, frame| {
-                    let frame = Frame { time_ns: to_monotonic.convert(frame.time_ns), ..*frame };
-                    let mut handle = |event: Event<'_>| {
-                        events += 1;
-                        handle(Some(event));
-                    };
-                    if is_from_client(*orientation, direction) {
-                        datapath.client_to_gateway(&frame, &mut handle);
-                    } else {
-                        datapath.gateway_to_client(&frame, &mut handle);
-                    }
-                });
-                frames += drained.unwrap_or_default();
-                is_idle &= drained.is_none();
-            }
-            if is_idle {
-                // However many there were: the caller is told that there are no more.
-                return events.min(max.saturating_sub(1));
-            }
-            if frames >= max {
-                return max;
-            }
-        }
-    }
-
-    fn poll_losses(&mut self, mut handle: impl FnMut(Loss, u64)) -> std::io::Result<()> {
-        for (counter, seen) in Counter::ALL.into_iter().zip(&mut self.seen) {
-            let total = self.datapath.counter(counter);
-            if total > *seen {
-                handle(Loss::Datapath(counter), total - *seen);
-                *seen = total;
-            }
-        }
-        let mut dropped = std::mem::take(&mut self.dropped);
-        for opened in &mut self.sockets {
-            let socket = opened.socket.get_ref();
-            dropped += socket.take_drops()?;
-            // "The network is down" comes as well when the interface is only set down: the socket then lives on.
-            if let Some(error) = socket.take_error()? {
-                opened.is_failed |=
-                    rustix::io::Errno::from_io_error(&error) != Some(rustix::io::Errno::NETDOWN);
-            }
-        }
-        if dropped > 0 {
-            handle(Loss::PacketRingFull, dropped);
-        }
-        Ok(())
-    }
-}
-
-/// Which of the two programs would see the frame.
-fn is_from_client(orientation: Orientation, direction: Direction) -> bool {
-    match orientation {
-        Orientation::Nic => direction == Direction::Received,
-        Orientation::Veth => direction == Direction::Sent,
-    }
-}
-
-/// From the clock of packet sockets to that of the tracker.
-#[derive(Clone, Copy)]
-struct WallToMonotonic {
-    difference: i128,
-}
-
-impl WallToMonotonic {
-    /// As the clocks are now: somebody may set that of the wall.
-    fn now() -> Self {
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let wall = i128::try_from(wall.as_nanos()).unwrap_or(i128::MAX);
-        Self { difference: wall - i128::from(now().0) }
-    }
-
-    fn convert(self, wall_ns: u64) -> u64 {
-        u64::try_from(i128::from(wall_ns) - self.difference).unwrap_or_default()
-    }
-}
-
 /// The clock that the programs stamp events with.
 pub(super) fn now() -> Timestamp {
     let now = clock_gettime(ClockId::Monotonic);
@@ -508,7 +376,7 @@ pub(super) fn now() -> Timestamp {
     deprecated,
     reason = "the successor is unsafe, for types that do not own their descriptor; this crate has no unsafe"
 )]
-fn readable<T: AsRawFd>(inner: T) -> anyhow::Result<AsyncFd<T>> {
+pub(super) fn readable<T: AsRawFd>(inner: T) -> anyhow::Result<AsyncFd<T>> {
     AsyncFd::with_interest(inner, Interest::READABLE).context("cannot wait for events of the kernel")
 }
 

@@ -85,7 +85,12 @@ pub(crate) fn cases(family: Family) -> Vec<Case> {
     let syn = client(Flags::Syn, 0, &[]);
     // The connection that the case before has left ends first. One with another number, too: without it, earlier
     // versions of the programs take the SYN for a repeated one.
-    let opened = vec![client(Flags::Rst, 1, &[]), client(Flags::Syn, 7, &[]), syn.clone()];
+    let opened = vec![
+        client(Flags::Rst, 1, &[]),
+        client(Flags::Syn, 1 << 30, &[]),
+        client(Flags::Rst, (1 << 30) + 1, &[]),
+        syn.clone(),
+    ];
     let mut spoken = opened.clone();
     spoken.push(client(Flags::Push, 1, &hello));
     let mut established = spoken.clone();

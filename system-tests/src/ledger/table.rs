@@ -112,7 +112,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
     ),
     line("closed", 500, Opening::Hello, Then::Wait, Gateway::Close, Right::Outcome("closed_by_gateway")),
     line("silent", 60, Opening::Hello, Then::Wait, Gateway::Silence, Right::Outcome("timeout")),
-    // The hello is in the SYN.
+    // The hello is in the SYN. (Until it has the SYN-ACK, Linux closes a connection without a RST.)
     line(
         "fast_open_served",
         300,
@@ -144,7 +144,8 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         Then::Reset,
         Gateway::Silence,
         Right::Outcome("reset_by_client"),
-    ),
+    )
+    .on(Port::Lossless),
     // The client closes its side.
     line(
         "half_closed_served",

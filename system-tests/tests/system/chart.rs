@@ -68,6 +68,7 @@ imagePullSecrets: [{name: registry}]
 namespace: {create: true}
 interfaces: [gw0]
 orientation: nic
+mirrorPort: true
 decapsulate: [vxlan, ipip]
 capture: tc
 attach: tcx

@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use system_tests::clients::{self, Target};
 use system_tests::envoy::{Envoy, EnvoyOptions, Stats};
 use system_tests::hello::{ClientHelloBuilder, POST_QUANTUM_BYTES, RECORD_HEADER, TLS_1_0, TLS_1_2, sslv2};
+use system_tests::metrics::Metrics;
 use system_tests::probe::Probe;
 use system_tests::process::{Finished, run};
 use system_tests::raw::{End, RawClient, Reply};

@@ -22,6 +22,7 @@ mod lifecycle;
 mod load;
 mod logs;
 mod neighbours;
+mod other_hosts;
 mod packet_sockets;
 mod page;
 mod parity;

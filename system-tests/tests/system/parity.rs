@@ -15,6 +15,9 @@ use sni_probe_common::userspace::{Datapath, Frame};
 /// `TC_ACT_UNSPEC`, which is `TCX_NEXT`: the chain goes on.
 pub(super) const NO_VERDICT: u32 = u32::MAX;
 const GATEWAY_PORT: u16 = 8443;
+/// The kernel's test packets are of this interface.
+const LOOPBACK: u32 = 1;
+const LOOPBACK_MAC: [u8; 6] = [0; 6];
 /// Frames that are compared.
 const CASES: usize = 20_000;
 /// The kernel builds its test packets in one page.
@@ -53,8 +56,8 @@ impl Kernel {
 
     fn load_with(ports: &[u16], tunnels: Tunnels) -> Self {
         let mut programs = Programs::load(ports, tunnels).expect("the programs load");
-        // The kernel's test packets are of the loopback interface, and for another MAC address than its own.
-        programs.count_other_hosts(1, true).expect("room for an interface");
+        // Most test packets are for another MAC address than that of the kernel's interface for them.
+        programs.count_other_hosts(LOOPBACK, true).expect("room for an interface");
         let ring = programs.take_events().expect("the ring");
         let counters = programs.take_counters().expect("the counters");
         Self { programs, ring, counters }
@@ -84,7 +87,8 @@ impl User {
     fn run(&mut self, packet: &Packet) -> Seen {
         let before = Counter::ALL.map(|counter| self.datapath.counter(counter));
         let mut seen = Seen { events: Vec::new(), counts: Vec::new() };
-        let frame = Frame::new(&packet.bytes, 0);
+        let is_for_other_host = packet.bytes[0] & 1 == 0 && packet.bytes[..6] != LOOPBACK_MAC;
+        let frame = Frame { ifindex: LOOPBACK, is_for_other_host, ..Frame::new(&packet.bytes, 0) };
         if packet.program == CLIENT_TO_GATEWAY {
             self.datapath.client_to_gateway(&frame, |event| seen.add(&event));
         } else {
@@ -128,6 +132,8 @@ struct Segment {
     payload: Vec<u8>,
     wrapping: Wrapping,
     padding: usize,
+    /// For the MAC address of the interface.
+    is_for_this_host: bool,
     /// A byte to spoil, and its new value.
     spoiled: Option<(usize, u8)>,
     /// Cut the frame to this length.
@@ -151,6 +157,9 @@ impl Segment {
         self.network().tcp_header(header).write(&mut bytes, &self.payload).expect("a vector takes all");
         self.wrap(&mut bytes);
         bytes.resize(bytes.len() + self.padding, 0xee);
+        if self.is_for_this_host {
+            bytes[..6].copy_from_slice(&LOOPBACK_MAC);
+        }
         if let Some((at, value)) = self.spoiled {
             let at = at % bytes.len();
             bytes[at] = value;
@@ -274,38 +283,49 @@ fn segment() -> impl Strategy<Value = Segment> {
     let spoiled = prop::option::weighted(0.1, (0..80_usize, any::<u8>()));
     // The kernel takes no test packet that ends within its IP header.
     let cut = prop::option::weighted(0.1, 62..130_usize);
-    (0..3_u8, any::<bool>(), flags, offset, payload(), wrapping, 0..20_usize, spoiled, cut).prop_map(
-        |(flow, from_client, flags, offset, payload, wrapping, padding, spoiled, cut)| Segment {
-            flow,
-            from_client,
-            flags,
-            offset,
-            payload,
-            wrapping,
-            padding,
-            spoiled,
-            cut,
+    let of_flow = (0..3_u8, any::<bool>(), any::<bool>());
+    (of_flow, flags, offset, payload(), wrapping, 0..20_usize, spoiled, cut).prop_map(
+        |((flow, from_client, is_for_this_host), flags, offset, payload, wrapping, padding, spoiled, cut)| {
+            Segment {
+                flow,
+                from_client,
+                flags,
+                offset,
+                payload,
+                wrapping,
+                padding,
+                is_for_this_host,
+                spoiled,
+                cut,
+            }
         },
     )
 }
 
 #[test]
 fn kernel_and_user_space_agree_frame_by_frame() {
-    assert_agreement(Tunnels::NONE);
+    assert_agreement(Tunnels::NONE, true);
+}
+
+#[test]
+fn kernel_and_user_space_agree_on_frames_for_other_hosts() {
+    assert_agreement(Tunnels::NONE, false);
 }
 
 #[test]
 fn kernel_and_user_space_agree_on_what_tunnels_carry() {
-    assert_agreement(Tunnels::VXLAN.and(Tunnels::GENEVE).and(Tunnels::IPIP));
+    assert_agreement(Tunnels::VXLAN.and(Tunnels::GENEVE).and(Tunnels::IPIP), true);
 }
 
-fn assert_agreement(tunnels: Tunnels) {
+fn assert_agreement(tunnels: Tunnels, count_other_hosts: bool) {
     let mut kernel = Kernel::load_with(&[443, GATEWAY_PORT], tunnels);
     let mut user =
         User { datapath: Datapath::new([443, GATEWAY_PORT], kernel.programs.seed()).with_tunnels(tunnels) };
+    kernel.programs.count_other_hosts(LOOPBACK, count_other_hosts).expect("a known interface");
+    user.datapath.count_other_hosts(LOOPBACK, count_other_hosts);
     // Both keep their slots from case to case: a shared history of many connections.
     let mut runner = TestRunner::deterministic();
-    let (mut events, mut counts, mut in_tunnels) = (0, 0, 0);
+    let (mut events, mut counts, mut in_tunnels, mut other_hosts) = (0, 0, 0, 0);
     for _ in 0..CASES {
         let segment = segment().new_tree(&mut runner).expect("a segment").current();
         let packet = segment.packet();
@@ -316,7 +336,9 @@ fn assert_agreement(tunnels: Tunnels) {
             in_tunnels += in_kernel.events.len();
         }
         counts += in_kernel.counts.len();
+        other_hosts += usize::from(in_kernel.counts.contains(&(Counter::SkippedOtherHost, 1)));
     }
+    assert_eq!(other_hosts > CASES / 100, !count_other_hosts, "{other_hosts} frames for other hosts");
     assert!(
         events > CASES / 10 && counts > CASES / 100,
         "{events} events, {counts} counts: too few to prove much"

@@ -22,6 +22,10 @@
 - name: SNI_PROBE_ORIENTATION
   value: {{ $v.orientation }}
 {{- end }}
+{{- if $v.mirrorPort }}
+- name: SNI_PROBE_MIRROR_PORT
+  value: "true"
+{{- end }}
 {{- with $v.decapsulate }}
 - name: SNI_PROBE_DECAPSULATE
   value: {{ join "," . | quote }}

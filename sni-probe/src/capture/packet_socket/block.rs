@@ -4,7 +4,8 @@
 //! does not fit ends the block.
 
 use libc::{
-    PACKET_OUTGOING, TP_STATUS_VLAN_VALID, sockaddr_ll, tpacket_block_desc, tpacket_hdr_v1, tpacket3_hdr,
+    PACKET_OTHERHOST, PACKET_OUTGOING, TP_STATUS_VLAN_VALID, sockaddr_ll, tpacket_block_desc, tpacket_hdr_v1,
+    tpacket3_hdr,
 };
 
 /// A block that the kernel has handed over.
@@ -24,6 +25,8 @@ pub(super) struct FrameInBlock<'a> {
     pub(super) time_ns: u64,
     /// Whether the interface sends it, rather than has received it.
     pub(super) is_outgoing: bool,
+    /// Whether the interface has received it for another MAC address than its own.
+    pub(super) is_for_other_host: bool,
     /// Whether its outermost VLAN tag is not among the bytes: the kernel keeps it apart.
     pub(super) has_tag_apart: bool,
 }
@@ -75,6 +78,7 @@ impl<'a> Block<'a> {
             wire_len: self.u32_at(at + offset::LENGTH)? as usize,
             time_ns: u64::from(seconds) * 1_000_000_000 + u64::from(nanoseconds),
             is_outgoing: packet_type == PACKET_OUTGOING,
+            is_for_other_host: packet_type == PACKET_OTHERHOST,
             has_tag_apart: self.u32_at(at + offset::STATUS)? & TP_STATUS_VLAN_VALID != 0,
         })
     }
@@ -100,9 +104,10 @@ mod tests {
         let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
         put(offset::FRAMES, &2_u32.to_ne_bytes());
         put(offset::FIRST, &64_u32.to_ne_bytes());
-        for (at, next, packet_type, status, payload) in
-            [(64, 160_u32, 0, TP_STATUS_VLAN_VALID, &b"abc"[..]), (224, 0, PACKET_OUTGOING, 0, b"defg")]
-        {
+        for (at, next, packet_type, status, payload) in [
+            (64, 160_u32, PACKET_OTHERHOST, TP_STATUS_VLAN_VALID, &b"abc"[..]),
+            (224, 0, PACKET_OUTGOING, 0, b"defg"),
+        ] {
             put(at + offset::STATUS, &(TP_STATUS_USER | status).to_ne_bytes());
             put(at + offset::NEXT, &next.to_ne_bytes());
             put(at + offset::SECONDS, &7_u32.to_ne_bytes());
@@ -125,6 +130,7 @@ mod tests {
             wire_len: 1_000,
             time_ns: 7_000_000_009,
             is_outgoing,
+            is_for_other_host: !is_outgoing,
             has_tag_apart: !is_outgoing,
         };
         assert_eq!(frames, [expected(b"abc", false), expected(b"defg", true)]);

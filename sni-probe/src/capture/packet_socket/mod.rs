@@ -97,6 +97,7 @@ impl PacketSocket {
                 wire_len: frame.wire_len,
                 ifindex: index,
                 has_tag_apart: frame.has_tag_apart,
+                is_for_other_host: frame.is_for_other_host,
                 ..Frame::new(frame.bytes, frame.time_ns)
             };
             handle(direction, &frame);
