@@ -69,7 +69,7 @@ impl Awaiting {
     }
 
     /// Adds what was seen of the connection's end before the hello was there.
-    pub(super) fn add_endings(&mut self, endings: Endings) {
+    pub(super) fn add(&mut self, endings: Endings) {
         if !endings.is_empty() {
             self.details_mut().endings = endings;
         }

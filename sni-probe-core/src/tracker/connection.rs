@@ -23,7 +23,7 @@ pub(super) enum Side {
     Gateway,
 }
 
-/// What the receiver of a RST does. The first of them counts, where it has several numberings.
+/// What the receiver of a RST does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
     /// The connection is over: the number is one that it can expect next.
@@ -244,7 +244,6 @@ impl Connection {
             Side::Gateway if !self.acknowledges(header) => Standing::Outside,
             Side::Gateway => {
                 let standings = self.numberings().iter().map(|sent| sent.standing(seq, !self.is_deaf()));
-                // Where nothing is known, nothing is against it.
                 standings.min().unwrap_or(Standing::Exact)
             }
         }

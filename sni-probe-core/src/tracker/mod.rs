@@ -412,10 +412,11 @@ impl Tracker {
         let scale = self.clock.scale();
         let mut context = Context { key, connection: &mut connection, scale, config, observations };
         let now = Timestamp(header.time_ns);
-        let state = State::open(event, &mut context).heed_marks(now, &mut context);
-        self.held_bytes += state.heap_bytes();
-        let flow = Flow { connection, state };
-        Some(self.flows.insert(key, flow.state.stage(), self.clock.now(), flow))
+        let opened = State::open(event, &mut context).heed_marks(now, &mut context);
+        self.held_bytes += opened.heap_bytes();
+        let stage = opened.stage();
+        let flow = Flow { connection, state: opened };
+        Some(self.flows.insert(key, stage, self.clock.now(), flow))
     }
 
     fn end(&mut self, id: FlowId, ending: Ending, at: Timestamp) {

@@ -137,11 +137,14 @@ impl State {
     }
 
     /// The same with what was seen of the connection's end before its hello was there.
-    pub(super) fn with(mut self, endings: Endings) -> Self {
-        if let Self::Awaiting(awaiting) = &mut self {
-            awaiting.add_endings(endings);
+    pub(super) fn with(self, endings: Endings) -> Self {
+        match self {
+            Self::Awaiting(mut awaiting) => {
+                awaiting.add(endings);
+                Self::Awaiting(awaiting)
+            }
+            other => other,
         }
-        self
     }
 
     /// The same after a FIN: where both sides have closed the connection, it is over.

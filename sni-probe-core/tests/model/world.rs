@@ -99,6 +99,8 @@ pub(crate) struct Book {
     pub(crate) is_disturbed: bool,
     is_warned: bool,
     has_client_fin: bool,
+    /// The connection may be over, by what was at the door: a RST, or a FIN of the gateway.
+    is_over: bool,
     /// When data of the client came to the gateway's door for the first time.
     first_data: Option<u64>,
 }
@@ -359,6 +361,7 @@ impl World {
     // The gateway.
 
     fn gateway_sends(&mut self, segment: Segment) {
+        self.books[segment.connection].is_over |= segment.flags.rst || segment.flags.fin;
         self.tap.see(&segment);
         self.to_client.push(segment);
     }
@@ -366,13 +369,12 @@ impl World {
     fn arrive_at_gateway(&mut self, segment: &Segment) {
         self.note_arrival(segment);
         if segment.flags.syn {
-            // No copy of a hello is slower than the answer to it and the SYN of the next connection: the datapath has
+            // No copy of a hello is slower than the end of its connection and the SYN of the next one: the datapath has
             // forgotten the connection then, and would take the copy for one of which no SYN was seen.
             let books = &self.books;
             self.to_gateway.retain(|segment| {
-                let outcome = books[segment.connection].outcome;
-                let is_answered = matches!(outcome, Some(Outcome::ServerHello | Outcome::Alert { .. }));
-                segment.data.is_empty() || !is_answered
+                let book = &books[segment.connection];
+                segment.data.is_empty() || !(book.is_over || book.outcome.is_some())
             });
         }
         self.tap.see(segment);
@@ -435,6 +437,7 @@ impl World {
             }
         }
         self.books[connection].has_client_fin |= segment.flags.fin;
+        self.books[connection].is_over |= segment.flags.rst;
         for (number, book) in self.books.iter_mut().enumerate() {
             if segment.flags.rst && (number == connection || self.is_same_number) {
                 book.note_client_reset();

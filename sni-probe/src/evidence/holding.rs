@@ -92,11 +92,11 @@ impl Holding {
         }
         match known {
             Some(Relation::Own) => self.add(&key, event, now),
-            None | Some(Relation::Later) if event.header.kind == kind::CLIENT_DATA => {
+            Some(Relation::Later) | None if event.header.kind == kind::CLIENT_DATA => {
                 self.open(key, event, now);
             }
-            // The tracker takes no notice of it either.
-            None | Some(Relation::Later | Relation::Foreign) => {}
+            // The tracker ignores it as well.
+            Some(_) | None => {}
         }
         self.make_room()
     }
