@@ -1,12 +1,12 @@
 //! Frames for other MAC addresses: of other hosts on a promiscuous interface, and where a gateway's frames arrive so.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use system_tests::frames::{Flag, Segment, Wire, stay_on_one_cpu};
 use system_tests::hello::ClientHelloBuilder;
 use system_tests::probe::Probe;
 use system_tests::resetting::{ResettingGateway, send_hello};
-use system_tests::{CLIENT_INTERFACE, GATEWAY_INTERFACE, Lab, Namespace};
+use system_tests::{GATEWAY_INTERFACE, Lab, Namespace};
 
 use crate::site::{PORT, Site, TIMEOUT, assert_bare, assert_counted, wait_for_log};
 
@@ -139,6 +139,27 @@ fn on_a_port_of_a_bridge_they_do() {
         wait_for_log(&mut probe, DO_NOT_COUNT);
         send_to_another(&lab, 1..2);
         assert_skipped(&probe, 4);
+        assert_counted(&probe, 1);
+        assert_eq!(probe.stop().unwrap(), 0);
+    }
+}
+
+/// The port is an interface on the NIC (macvlan that takes all; VLAN, on most hypervisors), and the NIC is watched.
+#[test]
+fn under_a_port_of_a_bridge_they_do() {
+    for capture in CAPTURES {
+        let lab = Lab::new().unwrap();
+        let node = &lab.gateway;
+        node.ip("link add br0 type bridge").unwrap();
+        node.ip("link set br0 up").unwrap();
+        node.ip(&format!("link add link {GATEWAY_INTERFACE} name upper type macvlan mode passthru")).unwrap();
+        node.ip("link set upper master br0 up").unwrap();
+        let machine = Pod::on_bridge(node, "tap0", "br0", Ipv4Addr::new(10, 77, 0, 20));
+        let options = ["-i", GATEWAY_INTERFACE, "--orientation", "nic", "--capture", capture];
+        let mut probe = Probe::start_with(&lab, &options).unwrap();
+        probe.wait_ready().unwrap();
+        wait_for_log(&mut probe, "an interface on it is a port of a bridge");
+        send_hello(&lab.client, machine.address).unwrap();
         assert_counted(&probe, 1);
         assert_eq!(probe.stop().unwrap(), 0);
     }
