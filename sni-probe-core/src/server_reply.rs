@@ -73,10 +73,11 @@ fn piece(stream: &[u8]) -> Message {
         }
         [content_type::HANDSHAKE, ..] => handshake(stream),
         // An alert of another length is encrypted, and before a ServerHello nothing is.
-        [content_type::ALERT, 3, ref rest @ ..] => match *rest {
-            [] | [_] | [_, 0] | [_, 0, 2] | [_, 0, 2, _] => Message::NeedMore,
-            _ => Message::NotTls,
-        },
+        [content_type::ALERT, 3, ref rest @ ..]
+            if matches!(*rest, [] | [_] | [_, 0] | [_, 0, 2] | [_, 0, 2, _]) =>
+        {
+            Message::NeedMore
+        }
         [content_type::CHANGE_CIPHER_SPEC, 3, ..] => Message::ChangeCipherSpec,
         [high, ..] if high & 0x80 != 0 => match stream.len() {
             0..3 => Message::NeedMore,

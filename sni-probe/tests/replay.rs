@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -290,7 +291,10 @@ fn the_random_is_added_if_asked_for() {
     let events = bench.events(&["--client-random", "mixed.pcap"]);
     assert_eq!(events.len(), mixed.hellos());
     // That of each hello of the builder.
-    let random: String = (0..32).map(|index: u8| format!("{:02x}", index.wrapping_mul(7))).collect();
+    let random: String = (0..32_u8).fold(String::new(), |mut random, index| {
+        let _ = write!(random, "{:02x}", index.wrapping_mul(7));
+        random
+    });
     assert!(events.iter().all(|event| event["random"] == *random), "{events:#?}");
 }
 

@@ -12,7 +12,7 @@ use crate::flow::Timestamp;
 use crate::observation::{Handshake, Hello, Observation, Outcome, Proxied};
 use crate::record::{self, content_type};
 use crate::server_reply::{self, Message, Reply, ReplyReader};
-use crate::vocabulary::{AlertDescription, AlertSender, Feature, Prelude};
+use crate::vocabulary::{AlertDescription, AlertSender, EvictionReason, Feature, Prelude};
 
 /// A hello without an outcome. A gateway that hangs makes many of these: small, with what is seldom
 /// needed behind a pointer.
@@ -68,12 +68,11 @@ impl Awaiting {
         }
     }
 
-    /// The same with what was seen of the connection's end before the hello was there.
-    pub(super) fn with(mut self: Box<Self>, endings: Endings) -> Box<Self> {
+    /// Adds what was seen of the connection's end before the hello was there.
+    pub(super) fn add(&mut self, endings: Endings) {
         if !endings.is_empty() {
             self.details_mut().endings = endings;
         }
-        self
     }
 
     fn details_mut(&mut self) -> &mut Details {
@@ -219,17 +218,27 @@ impl Awaiting {
             }
             _ => at,
         };
-        let (ending, at) = endings.settle(ending, at);
+        let (ending, at) = match endings.settle(ending, at) {
+            // The connection is over, and the warning was its last word.
+            (Ending::Evicted(EvictionReason::PortReuse), at) if self.warning().is_some() => {
+                (Ending::Timeout, at)
+            }
+            settled => settled,
+        };
         self.conclude(ending.outcome(), at, context);
         State::after(ending, context)
+    }
+
+    /// An alert of the gateway that let the handshake go on, and when it came.
+    fn warning(&self) -> Option<(AlertDescription, Timestamp)> {
+        self.details.as_ref()?.reply.as_ref()?.warning
     }
 
     /// The hello leaves, with its outcome. A warning alert after which nothing more came is that; but where the
     /// gateway had hung up before the hello, nothing can be an answer to it.
     pub(super) fn conclude(self, outcome: Outcome, at: Timestamp, context: &mut Context<'_>) {
-        let Details { proxied, reply, .. } = self.details.map(|details| *details).unwrap_or_default();
-        let warning = reply.and_then(|reply| reply.warning);
-        let (outcome, at) = match (context.connection.outcome(), warning) {
+        let proxied = self.details.as_ref().and_then(|details| details.proxied);
+        let (outcome, at) = match (context.connection.outcome(), self.warning()) {
             (Some(outcome), _) => (outcome, at),
             (None, Some((description, at))) if outcome != Outcome::Evicted => {
                 (Outcome::Alert { description, sender: AlertSender::Gateway }, at)

@@ -138,6 +138,10 @@ impl Collecting {
         at: Timestamp,
         context: &mut Context<'_>,
     ) -> State {
+        // One that was sent before the hello began is no news when it comes again.
+        if context.connection.is_closed_first() {
+            return State::Collecting(self);
+        }
         if is_next || context.connection.has_all_before(seq, None) {
             return self.end(Ending::Fin(Side::Gateway), at, context);
         }
@@ -179,14 +183,13 @@ impl Collecting {
             let awaiting: Awaiting = pieces.incomplete(partial, reason, before, segments, context);
             return State::Awaiting(Box::new(awaiting));
         }
-        match self.behind {
-            Some(behind) => pieces.not_tls(behind.protocol, before, context),
-            None => {
-                let flow = FlowKey::from(context.key);
-                let reason =
-                    if pieces.contradiction.is_some() { IncompleteReason::Contradictory } else { reason };
-                context.observations.push_back(Observation::Unclassified { flow, reason });
-            }
+        if let Some(behind) = self.behind {
+            pieces.not_tls(behind.protocol, before, context);
+        } else {
+            let flow = FlowKey::from(context.key);
+            let is_contradictory = pieces.contradiction.is_some();
+            let reason = if is_contradictory { IncompleteReason::Contradictory } else { reason };
+            context.observations.push_back(Observation::Unclassified { flow, reason });
         }
         State::Ignored
     }

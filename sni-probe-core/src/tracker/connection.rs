@@ -24,7 +24,7 @@ pub(super) enum Side {
 }
 
 /// What the receiver of a RST does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
     /// The connection is over: the number is one that it can expect next.
     Exact,
@@ -140,11 +140,16 @@ impl Connection {
         self.has(mark::UNFOLLOWED)
     }
 
+    /// Whether the gateway had hung up before the client said anything.
+    pub(super) fn is_closed_first(&self) -> bool {
+        self.has(mark::GATEWAY_CLOSED)
+    }
+
     /// What becomes of a hello on this connection, whatever else is seen.
     pub(super) fn outcome(&self) -> Option<Outcome> {
         if self.is_unfollowed() {
             Some(Outcome::Evicted)
-        } else if self.has(mark::GATEWAY_CLOSED) {
+        } else if self.is_closed_first() {
             Some(Outcome::GatewayClosedFirst)
         } else {
             None
@@ -181,21 +186,20 @@ impl Connection {
         if self.is_near(SeqNumber(header.seq)) {
             self.client.send(end_of(header));
         }
-        if header.tcp_flags & tcp_flags::ACK != 0 {
-            self.client_acknowledges(SeqNumber(header.ack));
+        if header.tcp_flags & tcp_flags::ACK == 0 {
+            return;
         }
-    }
-
-    fn client_acknowledges(&mut self, ack: SeqNumber) {
+        let ack = SeqNumber(header.ack);
         let known = usize::from(self.known);
         if let Some(sent) = self.gateway[..known].iter_mut().find(|sent| sent.has_near(ack)) {
             sent.acknowledge(ack);
-            return;
+        } else if header.kind == kind::CLIENT_DATA {
+            // The first numbering stays; of the others, the last one. (A FIN may be of a connection that begins with the same
+            // number, and comes before its data.)
+            let place = known.min(1);
+            self.gateway[place] = Sent::from(ack);
+            self.known = self.known.max(if place == 0 { 1 } else { 2 });
         }
-        // The first numbering is the one that answers are read by.
-        let place = known.min(1);
-        self.gateway[place] = Sent::from(ack);
-        self.known = self.known.max(if place == 0 { 1 } else { 2 });
     }
 
     /// Takes a packet of the gateway.
@@ -240,7 +244,7 @@ impl Connection {
             Side::Gateway if !self.acknowledges(header) => Standing::Outside,
             Side::Gateway => {
                 let standings = self.numberings().iter().map(|sent| sent.standing(seq, !self.is_deaf()));
-                standings.fold(None, Standing::best).unwrap_or(Standing::Exact)
+                standings.min().unwrap_or(Standing::Exact)
             }
         }
     }
@@ -251,7 +255,8 @@ impl Connection {
         let is_own = match by {
             // A client sends nothing after its FIN.
             Side::Client => {
-                self.is_near(SeqNumber(header.seq)) && fin.plus(1).offset_from(self.client.end) >= 0
+                let is_last = fin.plus(1).offset_from(self.client.end) >= 0;
+                is_last && self.is_near(SeqNumber(header.seq)) && self.is_acknowledged_by(header)
             }
             Side::Gateway => {
                 self.acknowledges(header) && (self.is_deaf() || self.gateway_end_near(fin).is_some())
@@ -288,6 +293,13 @@ impl Connection {
         header.tcp_flags & tcp_flags::ACK == 0 || self.is_near(SeqNumber(header.ack))
     }
 
+    /// Whether a packet of the client acknowledges something of this connection; also if it acknowledges nothing.
+    fn is_acknowledged_by(&self, header: &EventHeader) -> bool {
+        header.tcp_flags & tcp_flags::ACK == 0
+            || self.is_deaf()
+            || self.gateway_end_near(SeqNumber(header.ack)).is_some()
+    }
+
     fn is_near(&self, number: SeqNumber) -> bool {
         datapath::is_near(number, self.start.minus(1))
     }
@@ -298,16 +310,6 @@ impl Connection {
 
     fn numberings(&self) -> &[Sent] {
         &self.gateway[..usize::from(self.known)]
-    }
-}
-
-impl Standing {
-    fn best(known: Option<Self>, other: Self) -> Option<Self> {
-        match (known, other) {
-            (Some(Self::Exact), _) | (_, Self::Exact) => Some(Self::Exact),
-            (Some(Self::InWindow), _) | (_, Self::InWindow) => Some(Self::InWindow),
-            _ => Some(Self::Outside),
-        }
     }
 }
 

@@ -133,10 +133,11 @@ impl Endings {
         let fins = fins.into_iter().filter_map(|(fin, by)| fin.map(|fin| (Ending::Fin(by), fin.at)));
         let first_fin = fins.min_by_key(|&(_, at)| at);
         match ending {
-            // It was given up before anything could be told of it.
-            Ending::Evicted(EvictionReason::Capacity) | Ending::Unfollowed => (ending, at),
-            Ending::Reset(Side::Gateway) => (ending, at),
-            // Whoever hung up first has ended it.
+            // It was given up before anything could be said of it, or the gateway refused it.
+            Ending::Evicted(EvictionReason::Capacity) | Ending::Unfollowed | Ending::Reset(Side::Gateway) => {
+                (ending, at)
+            }
+            // The side that hung up first has ended it.
             Ending::Reset(Side::Client) | Ending::Fin(_) => {
                 first_fin.filter(|&(_, first)| first <= at).unwrap_or((ending, at))
             }

@@ -412,10 +412,11 @@ impl Tracker {
         let scale = self.clock.scale();
         let mut context = Context { key, connection: &mut connection, scale, config, observations };
         let now = Timestamp(header.time_ns);
-        let state = State::open(event, &mut context).heed_marks(now, &mut context);
-        self.held_bytes += state.heap_bytes();
-        let stage = state.stage();
-        Some(self.flows.insert(key, stage, self.clock.now(), Flow { connection, state }))
+        let opened = State::open(event, &mut context).heed_marks(now, &mut context);
+        self.held_bytes += opened.heap_bytes();
+        let stage = opened.stage();
+        let flow = Flow { connection, state: opened };
+        Some(self.flows.insert(key, stage, self.clock.now(), flow))
     }
 
     fn end(&mut self, id: FlowId, ending: Ending, at: Timestamp) {
@@ -464,9 +465,10 @@ impl Tracker {
         };
         self.held_bytes += state.heap_bytes();
         let after = state.stage();
-        flow.state = state;
         // A remembered flow starts anew with each event: only silence ends it.
-        if after != before || after == Stage::Ignored {
+        let is_renewed = after != before || state.is_over();
+        flow.state = state;
+        if is_renewed {
             self.flows.enter(id, after, self.clock.now());
         }
         true

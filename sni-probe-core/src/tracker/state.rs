@@ -139,7 +139,10 @@ impl State {
     /// The same with what was seen of the connection's end before its hello was there.
     pub(super) fn with(self, endings: Endings) -> Self {
         match self {
-            Self::Awaiting(awaiting) => Self::Awaiting(awaiting.with(endings)),
+            Self::Awaiting(mut awaiting) => {
+                awaiting.add(endings);
+                Self::Awaiting(awaiting)
+            }
             other => other,
         }
     }

@@ -92,12 +92,11 @@ impl Holding {
         }
         match known {
             Some(Relation::Own) => self.add(&key, event, now),
-            // The tracker takes no notice of it either.
-            Some(Relation::Foreign) => {}
             Some(Relation::Later) | None if event.header.kind == kind::CLIENT_DATA => {
-                self.open(key, event, now)
+                self.open(key, event, now);
             }
-            Some(Relation::Later) | None => {}
+            // The tracker ignores it as well.
+            Some(_) | None => {}
         }
         self.make_room()
     }

@@ -289,12 +289,12 @@ fn segment() -> impl Strategy<Value = Segment> {
             Segment {
                 flow,
                 from_client,
-                is_for_this_host,
                 flags,
                 offset,
                 payload,
                 wrapping,
                 padding,
+                is_for_this_host,
                 spoiled,
                 cut,
             }

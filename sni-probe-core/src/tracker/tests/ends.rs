@@ -285,7 +285,9 @@ fn closed_before_the_hello() {
     let mut scenario = Scenario::new();
     let event = scenario.connection.client(1_000, 0, &bytes[..40]).marked(closed);
     scenario.time = 1_000;
-    scenario.send(&event).assert_undecided().client(40, &bytes[40..]);
+    scenario.send(&event).assert_undecided();
+    // The same FIN comes again.
+    scenario.gateway_closes(FIN).assert_undecided().client(40, &bytes[40..]);
     assert_eq!(scenario.outcome(), (Outcome::GatewayClosedFirst, 0));
 
     // Half of it, and then the gateway's TCP says that the connection is no more.

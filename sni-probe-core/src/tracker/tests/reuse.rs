@@ -55,8 +55,9 @@ fn a_port_is_used_again() {
 #[test]
 fn a_port_is_used_again_after_an_end_in_doubt() {
     type End = fn(&mut Scenario) -> &mut Scenario;
-    let ends: [(End, Outcome); 4] = [
+    let ends: [(End, Outcome); 5] = [
         (|scenario| scenario.client_closes(FIN), Outcome::ClosedByClient),
+        (|scenario| scenario.gateway(0, &alert(1, 112)), by_gateway(AlertDescription::UnrecognizedName)),
         (|scenario| scenario.gateway_closes_after(700, FIN), Outcome::ClosedByGateway),
         (|scenario| scenario.gateway_closes_after(700, RST), Outcome::ResetByGateway),
         (|scenario| scenario.client_with(5_000, b"", RST), Outcome::ResetByClient),

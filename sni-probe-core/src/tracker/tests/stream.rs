@@ -284,10 +284,13 @@ fn overlaps_without_contradiction_and_contradictions_after_the_hello() {
     assert_eq!(scenario.handshake().hello.sni, sni);
 }
 
+/// What happens last.
+type End = fn(&mut Scenario) -> &mut Scenario;
+
 #[test]
 fn a_contradiction_in_a_hello_that_never_ends() {
     let [named, nameless, _] = three_hellos();
-    let ends: [(fn(&mut Scenario) -> &mut Scenario, Outcome); 3] = [
+    let ends: [(End, Outcome); 3] = [
         (|scenario| scenario.gateway_closes(RST), Outcome::ResetByGateway),
         (|scenario| scenario.wait(30), Outcome::Timeout),
         (|scenario| scenario.gateway(0, &server_hello()), Outcome::ServerHello),
