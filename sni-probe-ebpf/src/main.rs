@@ -115,7 +115,7 @@ impl Flows for Maps {
 
     #[inline(always)]
     fn counts_other_hosts(&self, ifindex: u32) -> bool {
-        OTHER_HOSTS.get_ptr(&ifindex).is_some()
+        OTHER_HOSTS.get_ptr(ifindex).is_some()
     }
 }
 

@@ -32,7 +32,7 @@ impl<'a> Skb<'a> {
     /// to the first barrier only: it never comes to the call.
     ///
     /// The store costs nothing that can be measured. Without `CAP_PERFMON` the barrier costs 15 ns (2026-11-29, AMD
-    /// EPYC). A buffer in a per-CPU map would need none, but is not safe on a kernel with PREEMPT_RT, from 6.18 on:
+    /// EPYC). A buffer in a per-CPU map would need none, but is not safe on a kernel with `PREEMPT_RT`, from 6.18 on:
     /// there one program may interrupt another on the same processor.
     #[inline(always)]
     fn end_speculation(&self) {

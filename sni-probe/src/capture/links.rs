@@ -17,7 +17,7 @@ use rtnetlink::sys::AsyncSocket as _;
 use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder};
 
 /// A network interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     /// Index, unique in its network namespace at a time.
     pub index: u32,
@@ -33,6 +33,10 @@ pub struct Link {
     pub is_veth_to_elsewhere: bool,
     /// The bridge of which it is a port.
     pub bridge: Option<Bridge>,
+    /// Index of the interface that it is enslaved to: a bridge, a bond.
+    pub master: Option<u32>,
+    /// Index of the interface that it is on, if it is a VLAN or macvlan interface.
+    pub lower: Option<u32>,
     /// Packets that it carried by the time of the question.
     pub packets: Packets,
 }
@@ -114,6 +118,26 @@ impl Links {
     /// The interfaces through which default routes lead.
     pub fn with_default_route(&self) -> impl Iterator<Item = &Link> {
         self.all.iter().filter(|link| self.default_routes.contains(&link.index))
+    }
+
+    /// Whether an interface that takes frames of `link` is a port of a bridge: a VLAN interface on it, the bond that it
+    /// belongs to, or one that is on these.
+    pub fn is_under_bridge_port(&self, link: &Link) -> bool {
+        let is_upper =
+            |upper: &Link, of: &Link| upper.lower == Some(of.index) || of.master == Some(upper.index);
+        let mut seen = vec![link];
+        let mut next = 0;
+        while let Some(&current) = seen.get(next) {
+            next += 1;
+            // A bridge takes them, and hands them on to its ports: what is on it has them no more.
+            if current.bridge.is_some() {
+                continue;
+            }
+            let uppers = self.all.iter().filter(|upper| is_upper(upper, current));
+            let new: Vec<_> = uppers.filter(|upper| !seen.contains(upper)).collect();
+            seen.extend(new);
+        }
+        seen[1..].iter().any(|upper| upper.bridge.is_some())
     }
 
     /// The names of all interfaces, for messages.
@@ -216,16 +240,24 @@ fn link(message: &LinkMessage) -> Option<Link> {
     let mut is_veth = false;
     let mut is_elsewhere = false;
     let mut bridge = None;
+    let mut master = None;
+    let mut lower = None;
+    let mut is_on_another = false;
     let mut packets = Packets::default();
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(value) => name = Some(value.clone()),
             LinkAttribute::LinkNetNsId(_) => is_elsewhere = true,
+            LinkAttribute::Controller(index) => master = Some(*index),
+            LinkAttribute::Link(index) => lower = Some(*index),
             LinkAttribute::Stats64(stats) => {
                 packets = Packets { received: stats.rx_packets, sent: stats.tx_packets };
             }
             LinkAttribute::LinkInfo(infos) => {
                 is_veth |= infos.iter().any(|info| matches!(info, LinkInfo::Kind(InfoKind::Veth)));
+                is_on_another |= infos.iter().any(|info| {
+                    matches!(info, LinkInfo::Kind(InfoKind::Vlan | InfoKind::MacVlan | InfoKind::MacVtap))
+                });
                 bridge = infos.iter().find_map(Bridge::of);
             }
             _ => {}
@@ -240,6 +272,8 @@ fn link(message: &LinkMessage) -> Option<Link> {
         layer: format!("{layer:?}").to_lowercase(),
         is_veth_to_elsewhere: is_veth && is_elsewhere,
         bridge,
+        master,
+        lower: lower.filter(|_| is_on_another && !is_elsewhere),
         packets,
     })
 }
@@ -341,4 +375,37 @@ async fn filters(handle: &Handle, index: u32) -> Result<Vec<TcMessage>, rtnetlin
 
 fn is_of_kind(message: &TcMessage, wanted: &str) -> bool {
     message.attributes.iter().any(|attribute| matches!(attribute, TcAttribute::Kind(kind) if kind == wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_of_bridges_are_found_above_an_interface() {
+        let link = |index, lower, master, bridge| Link { index, bridge, master, lower, ..Link::default() };
+        let kernel = Some(Bridge::Kernel);
+        let links = Links {
+            all: vec![
+                // Two in a bond, with two VLAN interfaces on it, one of which is a port of bridge 9.
+                link(1, None, Some(3), None),
+                link(2, None, Some(3), None),
+                link(3, None, None, None),
+                link(4, Some(3), None, None),
+                link(5, Some(3), Some(9), kernel),
+                // A port itself, and one on the bridge.
+                link(6, None, Some(9), kernel),
+                link(7, Some(9), None, None),
+                // Alone; and two that say that they are on each other.
+                link(8, None, None, None),
+                link(9, None, None, None),
+                link(10, Some(11), None, None),
+                link(11, Some(10), None, None),
+            ],
+            ..Links::default()
+        };
+        let under: Vec<u32> =
+            links.all.iter().filter(|link| links.is_under_bridge_port(link)).map(|link| link.index).collect();
+        assert_eq!(under, [1, 2, 3]);
+    }
 }

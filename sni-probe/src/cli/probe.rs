@@ -82,7 +82,7 @@ pub(crate) struct ProbeOptions {
     /// The interfaces are mirror ports: they receive both directions of other hosts' connections
     ///
     /// Without it, frames for other MAC addresses do not count on an interface in promiscuous mode. They do where
-    /// they arrive in the ordinary way: on ports of a bridge, on the node's end of a pod's veth, and where an
+    /// they arrive in the ordinary way: on and under ports of a bridge, on the node's end of a pod's veth, and where an
     /// interface has more MAC addresses (macvlan, VRRP).
     #[arg(long, env = "SNI_PROBE_MIRROR_PORT", value_parser = BoolishValueParser::new())]
     pub(crate) mirror_port: bool,

@@ -56,14 +56,13 @@ struct Watching {
 }
 
 impl Watching {
-    /// Has frames for other MAC addresses counted, or not any more.
+    /// Has frames for other MAC addresses counted from now on, or not any more.
     fn count_other_hosts(&mut self, reason: Option<Reason>, source: &mut Source) {
+        self.other_hosts = reason;
         let name = &*self.link.name;
-        if let Err(error) = source.count_other_hosts(self.link.index, reason.is_some()) {
-            tracing::warn!(interface = name, %error, "cannot say whether frames for other MAC addresses count");
+        if !other_hosts::count(&self.link, reason, source) {
             return;
         }
-        self.other_hosts = reason;
         if let Some(reason) = reason {
             tracing::info!(interface = name, reason = reason.text(), "frames for other MAC addresses count");
         } else {
@@ -272,9 +271,15 @@ impl Interfaces {
             watching.watch.renamed(&link.name);
         }
         let known = watching.other_hosts;
-        let reason =
-            other_hosts::reason(&self.netlink, link, watching.orientation, self.are_mirror_ports, known)
-                .await;
+        let reason = other_hosts::reason(
+            &self.netlink,
+            links,
+            link,
+            watching.orientation,
+            self.are_mirror_ports,
+            known,
+        )
+        .await;
         if reason != known {
             watching.count_other_hosts(reason, source);
         }
@@ -381,11 +386,9 @@ impl Interfaces {
             if is_in_pod { Orientation::Nic } else { links.orientation(link) }
         });
         let other_hosts =
-            other_hosts::reason(&self.netlink, link, orientation, self.are_mirror_ports, None).await;
+            other_hosts::reason(&self.netlink, links, link, orientation, self.are_mirror_ports, None).await;
         // Before the first frame.
-        source.count_other_hosts(link.index, other_hosts.is_some()).with_context(|| {
-            format!("cannot say whether frames for other MAC addresses count on {}", link.name)
-        })?;
+        other_hosts::count(link, other_hosts, source);
         let watch = source.watch(link, orientation).await?;
         let watched = &mut self.watched[index];
         set_attached(&self.metrics, &watched.name, &watch, true);

@@ -3,7 +3,9 @@
 //! An interface in promiscuous mode receives whatever its segment floods to it, and a connection of another host is
 //! none of this gateway's. But there are places where a gateway's frames have another MAC address than the interface.
 
-use sni_probe::capture::links::{Link, Netlink, Orientation};
+use sni_probe::capture::links::{Link, Links, Netlink, Orientation};
+
+use super::source::Source;
 
 /// Why frames for other MAC addresses count on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub(super) enum Reason {
     PodsEnd,
     /// The frames are for the bridge, or for what is at its other ports.
     BridgePort,
+    /// The same of a VLAN interface on it, or of the bond that it belongs to.
+    UnderBridgePort,
     /// The interface receives for macvlan or VLAN interfaces, or VRRP, as well.
     MoreAddresses,
 }
@@ -26,6 +30,7 @@ impl Reason {
             Self::MirrorPort => "it is a mirror port (--mirror-port)",
             Self::PodsEnd => "it is the node's end of a pod's veth",
             Self::BridgePort => "it is a port of a bridge",
+            Self::UnderBridgePort => "an interface on it is a port of a bridge",
             Self::MoreAddresses => "it has more MAC addresses than its own",
         }
     }
@@ -35,12 +40,13 @@ impl Reason {
 /// `known` before.
 pub(super) async fn reason(
     netlink: &Netlink,
+    links: &Links,
     link: &Link,
     orientation: Orientation,
     is_mirror_port: bool,
     known: Option<Reason>,
 ) -> Option<Reason> {
-    let reason = by_kind(link, orientation, is_mirror_port);
+    let reason = by_kind(links, link, orientation, is_mirror_port);
     if reason.is_some() {
         return reason;
     }
@@ -50,7 +56,21 @@ pub(super) async fn reason(
     }
 }
 
-fn by_kind(link: &Link, orientation: Orientation, is_mirror_port: bool) -> Option<Reason> {
+/// Tells the datapath. An error is logged and not tried again: where such frames do not count, each is counted as
+/// skipped.
+pub(super) fn count(link: &Link, reason: Option<Reason>, source: &mut Source) -> bool {
+    let result = source.count_other_hosts(link.index, reason.is_some());
+    if let Err(error) = &result {
+        tracing::warn!(
+            interface = link.name,
+            %error,
+            "cannot say whether frames for other MAC addresses count"
+        );
+    }
+    result.is_ok()
+}
+
+fn by_kind(links: &Links, link: &Link, orientation: Orientation, is_mirror_port: bool) -> Option<Reason> {
     if is_mirror_port {
         Some(Reason::MirrorPort)
     } else if orientation == Orientation::Veth {
@@ -58,35 +78,33 @@ fn by_kind(link: &Link, orientation: Orientation, is_mirror_port: bool) -> Optio
     } else if link.bridge.is_some() {
         Some(Reason::BridgePort)
     } else {
-        None
+        links.is_under_bridge_port(link).then_some(Reason::UnderBridgePort)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use sni_probe::capture::links::{Bridge, Packets};
+    use sni_probe::capture::links::Bridge;
 
     use super::*;
 
     #[test]
     fn what_an_interface_is_decides() {
-        let link = |bridge| Link {
-            index: 7,
-            name: "eth0".to_owned(),
-            is_up: true,
-            has_ethernet_header: true,
-            layer: "ether".to_owned(),
-            is_veth_to_elsewhere: false,
-            bridge,
-            packets: Packets::default(),
-        };
+        let link = |bridge| Link { index: 7, bridge, ..Link::default() };
+        let on_it = |bridge| Link { index: 8, lower: Some(7), bridge, ..Link::default() };
         let (nic, veth) = (Orientation::Nic, Orientation::Veth);
-        assert_eq!(by_kind(&link(None), nic, false), None);
-        assert_eq!(by_kind(&link(None), veth, false), Some(Reason::PodsEnd));
-        assert_eq!(by_kind(&link(None), nic, true), Some(Reason::MirrorPort));
-        for bridge in [Bridge::Kernel, Bridge::OpenVswitch] {
-            assert_eq!(by_kind(&link(Some(bridge)), nic, false), Some(Reason::BridgePort));
-            assert_eq!(by_kind(&link(Some(bridge)), veth, false), Some(Reason::PodsEnd));
+        let reason = |link: Link, upper: Option<Link>, orientation, is_mirror_port| {
+            let all = std::iter::once(link.clone()).chain(upper).collect();
+            by_kind(&Links { all, ..Links::default() }, &link, orientation, is_mirror_port)
+        };
+        assert_eq!(reason(link(None), None, nic, false), None);
+        assert_eq!(reason(link(None), Some(on_it(None)), nic, false), None);
+        assert_eq!(reason(link(None), None, veth, false), Some(Reason::PodsEnd));
+        assert_eq!(reason(link(None), None, nic, true), Some(Reason::MirrorPort));
+        for bridge in [Some(Bridge::Kernel), Some(Bridge::OpenVswitch)] {
+            assert_eq!(reason(link(bridge), None, nic, false), Some(Reason::BridgePort));
+            assert_eq!(reason(link(bridge), None, veth, false), Some(Reason::PodsEnd));
+            assert_eq!(reason(link(None), Some(on_it(bridge)), nic, false), Some(Reason::UnderBridgePort));
         }
     }
 }

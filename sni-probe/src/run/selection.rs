@@ -69,8 +69,6 @@ impl Patterns {
 
 #[cfg(test)]
 mod tests {
-    use sni_probe::capture::links::Packets;
-
     use super::*;
 
     fn links(names: impl IntoIterator<Item = String>) -> Links {
@@ -81,8 +79,7 @@ mod tests {
             has_ethernet_header: true,
             layer: "ether".to_owned(),
             is_veth_to_elsewhere: true,
-            bridge: None,
-            packets: Packets::default(),
+            ..Link::default()
         };
         Links { all: (1..).zip(names).map(link).collect(), ..Links::default() }
     }

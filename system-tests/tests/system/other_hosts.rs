@@ -144,6 +144,27 @@ fn on_a_port_of_a_bridge_they_do() {
     }
 }
 
+/// The port is an interface on the NIC (macvlan that takes all; VLAN, on most hypervisors), and the NIC is watched.
+#[test]
+fn under_a_port_of_a_bridge_they_do() {
+    for capture in CAPTURES {
+        let lab = Lab::new().unwrap();
+        let node = &lab.gateway;
+        node.ip("link add br0 type bridge").unwrap();
+        node.ip("link set br0 up").unwrap();
+        node.ip(&format!("link add link {GATEWAY_INTERFACE} name upper type macvlan mode passthru")).unwrap();
+        node.ip("link set upper master br0 up").unwrap();
+        let machine = Pod::on_bridge(node, "tap0", "br0", Ipv4Addr::new(10, 77, 0, 20));
+        let options = ["-i", GATEWAY_INTERFACE, "--orientation", "nic", "--capture", capture];
+        let mut probe = Probe::start_with(&lab, &options).unwrap();
+        probe.wait_ready().unwrap();
+        wait_for_log(&mut probe, "an interface on it is a port of a bridge");
+        send_hello(&lab.client, machine.address).unwrap();
+        assert_counted(&probe, 1);
+        assert_eq!(probe.stop().unwrap(), 0);
+    }
+}
+
 /// As the CNI plugin "bridge" connects pods: from a pod of the same node the kernel only bridges, and the frames keep
 /// the mark that they got at the port where they came in; what comes from outside it routes.
 #[test]
