@@ -187,6 +187,12 @@ impl Tcp {
         is_open.then(|| Segment { flags: Flags { rst: true, ..Flags::default() }, ..self.acknowledgement() })
     }
 
+    /// A RST that is so far beyond what it has sent.
+    pub(crate) fn stray_reset(&self, beyond: u32) -> Segment {
+        let seq = self.next().plus(beyond);
+        Segment { seq, flags: Flags { rst: true, ..Flags::default() }, ..self.acknowledgement() }
+    }
+
     /// What it sends again: the first of what is not acknowledged.
     pub(crate) fn again(&self) -> Option<Segment> {
         match self.state {

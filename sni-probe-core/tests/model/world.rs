@@ -218,7 +218,7 @@ impl World {
 
     fn step(&mut self) {
         self.clock += 1;
-        match self.random.below(16) {
+        match self.random.below(17) {
             0..=3 => self.deliver_any(Side::Client),
             4..=7 => self.deliver_any(Side::Gateway),
             8 => self.disturb(Side::Client),
@@ -234,7 +234,27 @@ impl World {
                 }
             }
             12 | 13 => self.client_acts(),
+            14 if self.random.is_one_in(4) => self.stray(),
             _ => self.gateway_acts(),
+        }
+    }
+
+    /// A RST with the right addresses and ports, and a number that is out of the window: its receiver ignores it.
+    fn stray(&mut self) {
+        let beyond = 70_000 + u32::try_from(self.random.below(80_000)).expect("not many");
+        let of_client = self.random.is_one_in(2);
+        let sender = if of_client { &self.client } else { &self.gateway };
+        let Some(tcp) = sender.as_ref().filter(|tcp| tcp.is_established()) else { return };
+        // Before that, no number of the gateway's was seen.
+        if self.books[tcp.connection].first_data.is_none() {
+            return;
+        }
+        let reset = tcp.stray_reset(beyond);
+        self.books[reset.connection].is_over = true;
+        if of_client {
+            self.tap.see(&reset);
+        } else {
+            self.gateway_sends(reset);
         }
     }
 
@@ -280,6 +300,16 @@ impl World {
             let copy = self.way(from)[at].clone();
             self.way(from).push(copy);
         }
+    }
+
+    /// No copy of a hello is slower than the end of its connection and the SYN of the next one: the datapath has forgotten
+    /// the connection then, and would take the copy for one of which no SYN was seen.
+    fn lose_late_copies(&mut self) {
+        let books = &self.books;
+        self.to_gateway.retain(|segment| {
+            let book = &books[segment.connection];
+            segment.data.is_empty() || !(book.is_over || book.outcome.is_some())
+        });
     }
 
     // The client.
@@ -361,21 +391,19 @@ impl World {
     // The gateway.
 
     fn gateway_sends(&mut self, segment: Segment) {
+        // What is not meant to be obeyed is a hint all the same.
         self.books[segment.connection].is_over |= segment.flags.rst || segment.flags.fin;
         self.tap.see(&segment);
         self.to_client.push(segment);
+        if self.begun == CONNECTIONS && !self.is_same_number {
+            self.lose_late_copies();
+        }
     }
 
     fn arrive_at_gateway(&mut self, segment: &Segment) {
         self.note_arrival(segment);
         if segment.flags.syn {
-            // No copy of a hello is slower than the end of its connection and the SYN of the next one: the datapath has
-            // forgotten the connection then, and would take the copy for one of which no SYN was seen.
-            let books = &self.books;
-            self.to_gateway.retain(|segment| {
-                let book = &books[segment.connection];
-                segment.data.is_empty() || !(book.is_over || book.outcome.is_some())
-            });
+            self.lose_late_copies();
         }
         self.tap.see(segment);
         let reply = match &mut self.gateway {
@@ -430,9 +458,13 @@ impl World {
             self.books[connection].first_data = Some(clock);
             self.note_reuse(connection);
         }
-        if segment.flags.syn && self.is_same_number {
-            // The same SYN again opens the datapath's entry again: the end of the one before is not seen any more.
-            for book in self.books.iter_mut().filter(|book| book.is_received && book.outcome.is_none()) {
+        if segment.flags.syn {
+            // A SYN takes the entry of the datapath that may be over, and the same SYN opens it again: the end of the
+            // connection before is not seen any more.
+            let is_taken = |book: &&mut Book| {
+                book.is_received && book.outcome.is_none() && (book.is_over || self.is_same_number)
+            };
+            for book in self.books.iter_mut().filter(is_taken) {
                 book.or.extend([book.reused(), book.silent()]);
             }
         }

@@ -139,6 +139,18 @@ fn after_a_half_close() {
     }
 }
 
+/// Of a client that goes on sending, or of a connection before.
+#[test]
+fn a_fin_before_data_that_was_seen_is_ignored() {
+    let mut scenario = greeted();
+    scenario.client_with(40, b"", FIN).client_with(named().len() - 2, b"", FIN).wait(30);
+    assert_eq!(scenario.outcome().0, Outcome::Timeout);
+    let mut scenario = greeted();
+    let fin = scenario.connection.client(2_000, named().len(), b"").with_flags(FIN);
+    scenario.send(&shifted(fin, 1 << 20)).wait(30);
+    assert_eq!(scenario.outcome().0, Outcome::Timeout);
+}
+
 #[test]
 fn a_half_close_in_the_hello() {
     let bytes = named();

@@ -151,6 +151,16 @@ fn the_same_initial_sequence_number_each_time() {
     }
 }
 
+/// The FIN of a connection that begins with the same number overtakes its data.
+#[test]
+fn a_fin_of_the_next_connection_with_the_same_number() {
+    let mut scenario = Scenario::new();
+    let isn = scenario.connection.isn;
+    scenario.client(0, &old()).reconnect(isn, GATEWAY_ISN).client_with(new().len(), b"", FIN);
+    scenario.client(0, &new()).gateway(0, &server_hello());
+    assert_eq!(outcomes(&mut scenario), [of_old(Outcome::Evicted), of_new(Outcome::ServerHello)]);
+}
+
 /// A copy of a hello after its connection's end: late, or seen by a second interface.
 #[test]
 fn a_late_copy_of_a_hello_is_no_new_one() {
