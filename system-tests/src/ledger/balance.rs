@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use super::Settings;
-use super::behaviour::{Opening, Right};
+use super::behaviour::Opening;
 use super::hello::{Mark, Random, Template};
 use super::list::{Entry, List, Texts};
 use super::table::BEHAVIOURS;
@@ -76,8 +76,8 @@ pub(super) struct Balance {
     outcomes: HashMap<String, u64>,
 }
 
-/// How an event without a random is recognised: by client, gateway, outcome and reason.
-type Incomplete = (String, String, String, String);
+/// The two ends of a connection, as events spell them.
+type Ends = (String, String);
 
 struct Balancer<'a> {
     settings: &'a Settings,
@@ -85,8 +85,8 @@ struct Balancer<'a> {
     templates: Vec<Template>,
     /// By number of the handshake.
     events: Vec<u32>,
-    /// Numbers of the handshakes whose hello is incomplete and has no event yet.
-    incomplete: HashMap<Incomplete, VecDeque<usize>>,
+    /// Numbers of the handshakes whose hello is incomplete and has no event yet. Their events have no random.
+    incomplete: HashMap<Ends, VecDeque<usize>>,
     balance: Balance,
 }
 
@@ -105,14 +105,12 @@ pub(super) fn balance(settings: &Settings, list: &List, events: &Path) -> Result
 impl<'a> Balancer<'a> {
     fn new(settings: &'a Settings, list: &'a List) -> Self {
         let mut tallies = vec![Tally::default(); BEHAVIOURS.len()];
-        let mut incomplete: HashMap<Incomplete, VecDeque<usize>> = HashMap::new();
+        let mut incomplete: HashMap<Ends, VecDeque<usize>> = HashMap::new();
         for (number, entry) in list.entries.iter().enumerate() {
             tallies[usize::from(entry.behaviour)].begun += 1;
-            let behaviour = entry.behaviour();
-            if let (Some(reason), Right::Outcome(outcome)) = (behaviour.incomplete, behaviour.right) {
-                let place = entry.place;
-                let key = key(&place.client().to_string(), &place.gateway().to_string(), outcome, reason);
-                incomplete.entry(key).or_default().push_back(number);
+            if entry.behaviour().incomplete.is_some() {
+                let ends = (entry.place.client().to_string(), entry.place.gateway().to_string());
+                incomplete.entry(ends).or_default().push_back(number);
             }
         }
         for (tally, others) in tallies.iter_mut().zip(&list.others) {
@@ -145,16 +143,10 @@ impl<'a> Balancer<'a> {
             self.balance.differences.add(kind, || format!("{}: {event}", describe(number, entry)));
             return;
         }
-        let is_slow = entry.took.is_some_and(|took| took >= self.settings.handshake_timeout);
-        let is_accepted = if entry.behaviour().accepts(&event.outcome) {
-            true
-        } else if is_slow && event.outcome == "timeout" {
-            self.balance.slow += 1;
-            true
+        let timeout = self.settings.handshake_timeout;
+        if entry.is_right(event, timeout) && entry.is_described(event, &self.templates, timeout) {
+            self.balance.slow += u64::from(!entry.behaviour().accepts(&event.outcome));
         } else {
-            false
-        };
-        if !is_accepted || !is_right(event, entry, &self.templates, self.settings.handshake_timeout) {
             tally.wrong += 1;
             let kind = format!("{}: {} is not right", entry.behaviour().name, event.outcome);
             self.balance.differences.add(kind, || format!("{}: {event}", describe(number, entry)));
@@ -171,11 +163,12 @@ impl<'a> Balancer<'a> {
         (is_complete && entry.random(number, self.settings.seed) == random).then_some(index)
     }
 
-    /// A handshake that an event of an incomplete hello may belong to.
+    /// The first handshake on the connection of an event without a random for which the event is right.
     fn incomplete_number(&mut self, event: &Event) -> Option<usize> {
-        let reason = event.incomplete.as_deref()?;
-        let key = key(&event.peer, &event.gateway, &event.outcome, reason);
-        self.incomplete.get_mut(&key)?.pop_front()
+        let numbers = self.incomplete.get_mut(&(event.peer.clone(), event.gateway.clone()))?;
+        let (list, timeout) = (self.list, self.settings.handshake_timeout);
+        let position = numbers.iter().position(|&number| list.entries[number].is_right(event, timeout))?;
+        numbers.remove(position)
     }
 
     fn finish(mut self) -> Balance {
@@ -190,24 +183,30 @@ impl<'a> Balancer<'a> {
     }
 }
 
-/// Whether the event says of the handshake what is true, its outcome apart.
-fn is_right(event: &Event, entry: &Entry, templates: &[Template], timeout: Duration) -> bool {
-    let behaviour = entry.behaviour();
-    let sni = match behaviour.incomplete {
-        None => templates[usize::from(entry.template)].sni,
-        Some(_) => "unknown",
-    };
-    let is_late = Duration::from_micros(event.latency_us) > timeout;
-    event.peer == entry.place.client().to_string()
-        && event.gateway == entry.place.gateway().to_string()
-        && event.sni == sni
-        && event.incomplete.as_deref() == behaviour.incomplete
-        && !is_late
-        && (event.outcome != "timeout" || Duration::from_micros(event.latency_us) == timeout)
-}
+impl Entry {
+    /// Whether the event has the outcome of this handshake. What took longer than the timeout by the client's clock, an
+    /// observer may have seen time out.
+    fn is_right(&self, event: &Event, timeout: Duration) -> bool {
+        let behaviour = self.behaviour();
+        let is_slow = self.took.is_some_and(|took| took >= timeout);
+        let has_outcome = behaviour.accepts(&event.outcome) || is_slow && event.outcome == "timeout";
+        let is_late =
+            is_slow && behaviour.incomplete.is_some() && event.incomplete.as_deref() == Some("timeout");
+        has_outcome && (event.incomplete.as_deref() == behaviour.incomplete || is_late)
+    }
 
-fn key(client: &str, gateway: &str, outcome: &str, reason: &str) -> Incomplete {
-    (client.to_owned(), gateway.to_owned(), outcome.to_owned(), reason.to_owned())
+    /// Whether the event says of this handshake what is true, its outcome apart.
+    fn is_described(&self, event: &Event, templates: &[Template], timeout: Duration) -> bool {
+        let sni = match self.behaviour().incomplete {
+            None => templates[usize::from(self.template)].sni,
+            Some(_) => "unknown",
+        };
+        let latency = Duration::from_micros(event.latency_us);
+        event.peer == self.place.client().to_string()
+            && event.gateway == self.place.gateway().to_string()
+            && event.sni == sni
+            && if event.outcome == "timeout" { latency == timeout } else { latency <= timeout }
+    }
 }
 
 fn parse_random(text: &str) -> Option<Random> {

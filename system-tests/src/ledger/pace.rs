@@ -10,12 +10,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio::time::Instant;
 
-/// Handshakes by which the observer may be behind. Their packets have room in the ring of a packet socket.
-const MAX_BEHIND: u64 = 400;
+/// Handshakes by which the observer may be behind. Their packets, and those of all clients' handshakes under way, have
+/// room in the ring of a packet socket.
+const MAX_BEHIND: u64 = 200;
 /// Between two looks at the observer's events.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// What does not come within this time is missed: it is not waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Without an event for so long, those that have not come are taken for missed, and no longer waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How far the observer is.
 #[derive(Debug)]

@@ -102,6 +102,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         Gateway::RetryReset,
         Right::Outcome("reset_by_gateway"),
     ),
+    // (Where a segment is lost, the RST is not what the client expects. It asks back once, and that may be lost as well.)
     line(
         "reset_after_babble",
         50,
@@ -109,7 +110,8 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         Then::Wait,
         Gateway::Babble,
         Right::Outcome("reset_by_gateway"),
-    ),
+    )
+    .on(Port::Lossless),
     line("closed", 500, Opening::Hello, Then::Wait, Gateway::Close, Right::Outcome("closed_by_gateway")),
     line("silent", 60, Opening::Hello, Then::Wait, Gateway::Silence, Right::Outcome("timeout")),
     // The hello is in the SYN. (Until it has the SYN-ACK, Linux closes a connection without a RST.)
