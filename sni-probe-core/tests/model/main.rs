@@ -1,6 +1,8 @@
 //! Two connections on the same addresses and ports, interleaved by chance, through the real datapath and tracker: what
 //! they say of each handshake is what a model of RFC 9293 at both ends says.
 
+mod books;
+mod random;
 mod tap;
 mod tcp;
 mod wire;
@@ -13,7 +15,8 @@ use sni_probe_common::counters::Counter;
 use sni_probe_common::userspace::Datapath;
 use sni_probe_core::observation::{Handshake, Outcome};
 
-use self::world::{Book, CONNECTIONS, World};
+use self::books::Book;
+use self::world::{CONNECTIONS, World};
 
 /// Worlds that are played. (2,500,000 were, on 29 November 2026.)
 const WORLDS: u64 = 10_000;

@@ -9,50 +9,15 @@ use std::rc::Rc;
 use sni_probe_common::seq::SeqNumber;
 use sni_probe_common::userspace::Datapath;
 use sni_probe_core::observation::Outcome;
-use sni_probe_core::vocabulary::{AlertDescription, AlertSender};
 
+use super::books::{Book, alert};
+use super::random::Random;
 use super::tap::Tap;
 use super::tcp::{Segment, Side, State, Tcp};
 use super::wire;
 
 /// Connections of one client on one port, one after the other.
 pub(crate) const CONNECTIONS: usize = 2;
-
-/// Numbers by chance, the same each time: xorshift64.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() >> 33).expect("31 bits") % bound
-    }
-
-    pub(crate) fn is_one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-
-    fn number(&mut self) -> SeqNumber {
-        SeqNumber(u32::try_from(self.next() >> 32).expect("32 bits"))
-    }
-
-    /// The next initial sequence number of a host. It is not near one before, as one by chance would be once in 16,384
-    /// times: nothing can distinguish the two connections then.
-    fn number_after(&mut self, before: SeqNumber) -> SeqNumber {
-        const NEAR: u32 = 1 << 24;
-        before.plus(NEAR + self.number().0 % NEAR)
-    }
-}
 
 /// What a client does on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,73 +47,6 @@ enum GatewayPlan {
     },
     /// It is switched off: its TCP knows nothing any more.
     Forget,
-}
-
-/// What the books say of a connection.
-#[derive(Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an entry of its own")]
-pub(crate) struct Book {
-    /// The gateway's TCP has received the hello, all of it.
-    pub(crate) is_received: bool,
-    /// What became of it.
-    pub(crate) outcome: Option<Outcome>,
-    /// What an observer may say as well, that cannot know what the gateway's TCP does with a packet.
-    pub(crate) or: Vec<Outcome>,
-    /// In the middle of the hello came a RST of the client, or data of the other connection. An observer cannot know that
-    /// the gateway's TCP ignores it.
-    pub(crate) is_disturbed: bool,
-    is_warned: bool,
-    has_client_fin: bool,
-    /// The connection may be over, by what was at the door: a RST, or a FIN of the gateway.
-    is_over: bool,
-    /// When data of the client came to the gateway's door for the first time.
-    first_data: Option<u64>,
-}
-
-impl Book {
-    /// The first outcome counts.
-    fn decide(&mut self, outcome: Outcome) {
-        if self.is_received && self.outcome.is_none() {
-            self.outcome = Some(self.warned(outcome));
-        }
-    }
-
-    /// A RST of the client is at the door. The gateway's TCP may ignore it, for a reason that nobody else sees.
-    fn note_client_reset(&mut self) {
-        let is_early = self.first_data.is_some() && !self.is_received;
-        self.is_disturbed |= is_early;
-        if is_early || self.is_received && self.outcome.is_none() {
-            self.or.push(self.warned(self.by_client()));
-        }
-    }
-
-    /// What a RST of the client makes of the hello: it may have hung up before.
-    fn by_client(&self) -> Outcome {
-        if self.has_client_fin { Outcome::ClosedByClient } else { Outcome::ResetByClient }
-    }
-
-    /// What the next connection's hello makes of it.
-    fn reused(&self) -> Outcome {
-        self.warned(if self.has_client_fin { Outcome::ClosedByClient } else { Outcome::Evicted })
-    }
-
-    /// What silence makes of it.
-    fn silent(&self) -> Outcome {
-        self.warned(if self.has_client_fin { Outcome::ClosedByClient } else { Outcome::Timeout })
-    }
-
-    /// A warning after which no answer comes is what became of the hello.
-    fn warned(&self, outcome: Outcome) -> Outcome {
-        match outcome {
-            Outcome::ServerHello | Outcome::GatewayClosedFirst => outcome,
-            _ if self.is_warned => alert(),
-            _ => outcome,
-        }
-    }
-}
-
-fn alert() -> Outcome {
-    Outcome::Alert { description: AlertDescription::UnrecognizedName, sender: AlertSender::Gateway }
 }
 
 pub(crate) struct World {
