@@ -287,12 +287,13 @@ const SAME: Range = Range { before: 0, len: 1 };
 const FROM_CLIENT: Range = Range { before: 0, len: CLIENT_WINDOW + 1 };
 /// What a gateway can acknowledge before that payload: the SYN, and perhaps a FIN.
 const ACKNOWLEDGED: Range = Range { before: u32::MAX, len: 2 };
-/// Numbers of a client that has spoken, and acknowledgements of them: before the ISN a window of usual size, after it
-/// more than any client sends before the gateway's answer (early data of TLS 1.3 included).
-const NEAR: Range = Range { before: 64 * 1024, len: 256 * 1024 };
+/// Numbers of a client that has spoken, and acknowledgements of them: a little before the ISN, and after it more than a
+/// client sends before the gateway's answer (early data of TLS 1.3 included, of which servers take 16 KiB). Less than
+/// 64,000, by which some stacks advance their numbers from one connection to the next.
+const NEAR: Range = Range { before: 2 * 1024, len: 50 * 1024 };
 
 /// Whether `number`, a sequence number of a client that has spoken or an acknowledgement of one, is near this ISN. A
-/// packet of another connection with the same addresses and ports is not, but for one in 16,384.
+/// packet of another connection with the same addresses and ports is not, but for one in 80,000.
 pub const fn is_near(number: SeqNumber, isn: SeqNumber) -> bool {
     NEAR.contains(number, isn)
 }

@@ -258,7 +258,7 @@ fn floods_of_bare_flags_leave_no_trace() {
     let lab = Lab::new().unwrap();
     let mut load = Load::start(&lab, &["--handshake-timeout", NEVER, "--events", "off"]);
     load.real_handshake();
-    let before = load.metrics();
+    let before = load.wait_for(|metrics| flows(metrics) == 0);
     load.send(&Segment::SYN, 0..SYNS);
     // Of connections that have been opened, and of ones that nobody has heard of.
     for clients in [0..STRAYS, SYNS..SYNS + STRAYS] {
@@ -269,8 +269,9 @@ fn floods_of_bare_flags_leave_no_trace() {
     }
     // Whatever the floods had left in the ring would come before this.
     load.real_handshake();
-    let after = load.metrics();
-    assert_eq!((flows(&after), hellos(&after)), (0, 2));
+    // A flow that a RST has ended is remembered for a moment.
+    let after = load.wait_for(|metrics| flows(metrics) == 0);
+    assert_eq!(hellos(&after), 2);
     let quiet = |metrics: &Metrics| {
         let series = metrics.nonzero().into_iter().map(|(name, value)| (name.to_owned(), value));
         // There are more SYNs than slots; and packet sockets copy all of them, which a busy machine may be too slow for.
@@ -360,7 +361,8 @@ fn a_hundred_thousand_connections_at_once_and_more_than_there_is_room_for() {
 
     // Their ends: each is seen, or its flow has lost its slot in the kernel and that is counted.
     let kept = ALL - u32::try_from(capacity).unwrap();
-    let displaced = |metrics: &Metrics| evictions(metrics, "slot_displaced");
+    // (No SYN was seen of any.)
+    let displaced = |metrics: &Metrics| evictions(metrics, "mid_stream");
     let ended = |metrics: &Metrics| outcomes(metrics, "reset_by_client");
     let reset = Segment::only(Flag::Rst, hello.len());
     load.send_in_bursts(&reset, kept..ALL, BURST, |metrics, sent| {

@@ -169,7 +169,7 @@ fn bytes_that_are_no_part_of_the_stream() {
     let connection = scenario.connection;
     let mut keep_alive = connection.client(1, 0, b"x");
     keep_alive.header.seq = connection.isn;
-    scenario.send(&keep_alive).client(16_384, b"x").client(usize::from(u16::MAX), b"x");
+    scenario.send(&keep_alive).client(16_384, b"x").client(40_000, b"x");
     assert_eq!(scenario.tracker.flows(), 0);
     scenario.client(0, &hello().bytes()).send(&keep_alive).gateway_closes(RST);
     assert_eq!(scenario.handshake().outcome, Outcome::ResetByGateway);
