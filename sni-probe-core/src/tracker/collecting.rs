@@ -54,7 +54,7 @@ impl Collecting {
             return state.with(self.endings);
         }
         if self.bytes.contiguous().len() < self.at_least {
-            return State::Collecting(self);
+            return self.unless_closed(context);
         }
         let opening = self.read(now, context.config.preludes);
         if let Content::Undecided { at_least } | Content::Partial { at_least, .. } = opening.content {
@@ -117,17 +117,16 @@ impl Collecting {
 
     /// Gives the flow up if the client has closed it and all bytes before its FIN are there.
     fn unless_closed(self: Box<Self>, context: &mut Context<'_>) -> State {
+        let Some((fin, at)) = self.endings.client_fin() else { return State::Collecting(self) };
         let there = self.bytes.contiguous().len();
-        let is_closed = self.endings.client_fin().is_some_and(|fin| {
-            // What the stream has beyond its bound is not kept.
-            usize::try_from(context.connection.offset(fin))
-                .is_ok_and(|end| end.min(MAX_STREAM_BYTES) <= there)
-        });
+        // What the stream has beyond its bound is not kept.
+        let is_closed = usize::try_from(context.connection.offset(fin))
+            .is_ok_and(|end| end.min(MAX_STREAM_BYTES) <= there);
         if !is_closed {
             return State::Collecting(self);
         }
-        let endings = self.endings;
-        self.give_up(IncompleteReason::Closed, context).with(endings)
+        // What the gateway does with half a hello is no answer to one.
+        self.end(Ending::Fin(Side::Client), at, context)
     }
 
     /// A FIN of the gateway. `is_next`: its packet goes on where the gateway's stream was.

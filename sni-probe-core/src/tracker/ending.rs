@@ -90,9 +90,10 @@ impl Endings {
         self.reset = Some(Reset { by, seq, at });
     }
 
-    /// Where the client's FIN is, if that is known.
-    pub(super) fn client_fin(&self) -> Option<SeqNumber> {
-        self.client_fin?.seq
+    /// Where the client's FIN is, if that is known, and when it came.
+    pub(super) fn client_fin(&self) -> Option<(SeqNumber, Timestamp)> {
+        let fin = self.client_fin?;
+        Some((fin.seq?, fin.at))
     }
 
     /// How the connection has ended, now that the gateway has sent this segment and its bytes are there up to `seen`;

@@ -334,7 +334,7 @@ fn sslv2_format() {
     assert!(seen.hello.body.unwrap().sslv2);
 
     let mut scenario = Scenario::new();
-    scenario.client(0, &bytes[..20]).client_closes(FIN).gateway_closes(FIN);
+    scenario.client(0, &bytes[..20]).client_closes(FIN);
     let seen = scenario.handshake();
     assert_eq!(seen.hello.incomplete, Some(IncompleteReason::Closed));
     assert_eq!(features(seen.hello.features), [Feature::Sslv2]);

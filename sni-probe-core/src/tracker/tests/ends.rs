@@ -151,27 +151,30 @@ fn a_fin_before_data_that_was_seen_is_ignored() {
     assert_eq!(scenario.outcome().0, Outcome::Timeout);
 }
 
+/// All that is before the FIN is there, and no more of the hello will come: what the gateway does is no answer to it.
 #[test]
 fn a_half_close_in_the_hello() {
     let bytes = named();
-    for (answer, outcome) in
-        [(Some(alert(2, 50)), by_gateway(AlertDescription::DecodeError)), (None, Outcome::ClosedByClient)]
-    {
-        let mut scenario = Scenario::new();
-        scenario.client(0, &bytes[..40]).client_closes(FIN);
-        // All that is before the FIN is there: no more of the hello will come.
-        let seen = scenario.observations();
-        let [Observation::ClientHello { incomplete: Some(IncompleteReason::Closed), .. }] = seen[..] else {
-            panic!("{seen:#?}")
-        };
-        match answer {
-            Some(answer) => scenario.gateway(0, &answer),
-            None => scenario.wait(30),
-        };
-        let seen = scenario.observations();
-        let [Observation::Handshake(handshake)] = &seen[..] else { panic!("{seen:#?}") };
-        assert_eq!(handshake.outcome, outcome);
-    }
+    let mut scenario = Scenario::new();
+    scenario.client(0, &bytes[..40]).client_closes(FIN);
+    let seen = scenario.handshake();
+    assert_eq!(
+        (seen.hello.incomplete, seen.outcome),
+        (Some(IncompleteReason::Closed), Outcome::ClosedByClient)
+    );
+    assert_eq!(seen.latency, Duration::from_micros(1));
+    scenario.gateway_closes(RST).wait(30);
+    assert_eq!(scenario.observations(), []);
+
+    // The last bytes come after it.
+    let mut scenario = Scenario::new();
+    scenario.client(0, &bytes[..20]).client_with(40, b"", FIN).assert_undecided().client(20, &bytes[20..40]);
+    let seen = scenario.handshake();
+    assert_eq!(
+        (seen.hello.incomplete, seen.outcome),
+        (Some(IncompleteReason::Closed), Outcome::ClosedByClient)
+    );
+    assert_eq!(seen.latency, Duration::from_micros(1), "when the FIN came");
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn every_prefix_is_unknown() {
     for bytes in [hello.bytes(), hello.in_records(&[1, 40]), HelloBuilder::tls10().bytes()] {
         for len in 1..bytes.len() {
             let mut scenario = Scenario::new();
-            scenario.client(0, &bytes[..len]).client_closes(FIN).gateway_closes(FIN);
+            scenario.client(0, &bytes[..len]).client_closes(FIN);
             let seen = scenario.handshake();
             assert_eq!(seen.hello.sni, Sni::Unknown, "{len}");
             assert_eq!(seen.hello.incomplete, Some(IncompleteReason::Closed));
