@@ -218,12 +218,6 @@ impl Awaiting {
             }
             _ => at,
         };
-        // A client that closes in the middle of its hello has given up: the gateway, which never had it, refuses nothing.
-        let has_given_up = self.hello.is_incomplete() && endings.client_fin().is_some();
-        let ending = match ending {
-            Ending::Reset(Side::Gateway) if has_given_up => Ending::Fin(Side::Client),
-            other => other,
-        };
         let (ending, at) = match endings.settle(ending, at) {
             // The connection is over, and the warning was its last word.
             (Ending::Evicted(EvictionReason::PortReuse), at) if self.warning().is_some() => {
