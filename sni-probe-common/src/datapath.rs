@@ -236,12 +236,12 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
     let has_ack = segment.flags & tcp_flags::ACK != 0;
     let is_reset = segment.flags & tcp_flags::RST != 0;
     let is_fin = segment.flags & tcp_flags::FIN != 0;
-    // Only a RST may come without an acknowledgement, and then it may be of any connection.
+    // Only a RST may come without an acknowledgement, and then it may be of any connection; one that has a hello first.
     let owner = if has_ack {
         Owner { number: ack, open: ACKNOWLEDGED, spoken: NEAR }
     } else {
         let all = if is_reset { Range::ALL } else { Range::NONE };
-        Owner { number: ack, open: all, spoken: all }
+        Owner { number: ack, open: Range::NONE, spoken: all }
     };
     let found = flow_table::find(bucket, hash, &owner);
     let Found::Followed(held) = found else { return Ok(None) };
@@ -260,7 +260,7 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
             data_len = (segment.payload_len as u32).min(ANSWER_COPY);
             let answer = answer::read(packet, segment.payload_offset, segment.payload_len)?;
             entry = if answer.is_conclusive() {
-                flow_table::finished(bucket, hash)
+                Entry::done(hash)
             } else {
                 entry.with_answer(packet.interface())
             };

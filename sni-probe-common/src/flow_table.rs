@@ -139,7 +139,7 @@ impl Entry {
     /// The entry of a flow whose observation is done. In the place of the ISN it has more of the hash, so that it is
     /// not taken for another flow's.
     #[inline(always)]
-    const fn done(hash: FlowHash) -> Self {
+    pub const fn done(hash: FlowHash) -> Self {
         Self(hash.tag() | (stage::DONE as u64) << Self::STAGE | hash.check())
     }
 
@@ -248,12 +248,6 @@ impl Entry {
         let stage = self.0 >> Self::STAGE & 7;
         let is_followed = (stage + 6) >> 3;
         stage - (stage.wrapping_sub(1)) * (is_followed & self.over(epoch))
-    }
-
-    /// 1 if the entry has the tag of this flow, else 0.
-    #[inline(always)]
-    const fn tag_matches(self, hash: FlowHash) -> u64 {
-        1 ^ is_positive((self.0 ^ hash.tag()) >> Self::TAG, 14)
     }
 }
 
@@ -365,29 +359,44 @@ macro_rules! each_way {
 }
 
 /// Looks for the entry of a packet's connection.
+///
+/// Of two connections whose ISNs both fit, it is the one whose ISN is the next before the number. (Linux advances ISNs
+/// by 15,625 in a millisecond: where a port is used again at once, the numbers are near each other.)
 #[inline(always)]
 pub fn find<B: Bucket>(bucket: B, hash: FlowHash, owner: &Owner) -> Found {
+    const DONE: u64 = 1 << 35;
+    const NOTHING: u64 = 1 << 36;
+    // A distance, and below it the way.
+    let mut nearest = bucket.forget(NOTHING);
+    let mut found = bucket.forget(0);
     each_way!(WAY => {
         let entry = bucket.load(bucket.place(WAY));
         if (entry.0 ^ hash.tag()) < (1 << Entry::TAG) {
-            if entry.stage() > stage::DONE {
-                let range = if entry.has_spoken() { owner.spoken } else { owner.open };
-                if range.contains(owner.number, entry.isn()) {
-                    return Found::Followed(Held { way: bucket.forget(WAY as u64), entry });
-                }
-            } else if entry == Entry::done(hash) {
-                return Found::Done;
+            let range = if entry.has_spoken() { owner.spoken } else { owner.open };
+            let rank = if entry == Entry::done(hash) {
+                DONE
+            } else if entry.stage() > stage::DONE && range.contains(owner.number, entry.isn()) {
+                (owner.number.distance_from(entry.isn()) as u64) << 3 | WAY as u64
+            } else {
+                NOTHING
+            };
+            if rank < nearest {
+                (nearest, found) = (bucket.forget(rank), bucket.forget(entry.0));
             }
         }
     });
-    Found::Nothing
+    match nearest {
+        ..DONE => Found::Followed(Held { way: nearest & 7, entry: Entry(found) }),
+        DONE => Found::Done,
+        _ => Found::Nothing,
+    }
 }
 
 /// The way for a new flow, which the caller fills, and what the flow before it loses: `None` if all others are worth
 /// more.
 ///
-/// The entry of an earlier connection with the same 4-tuple is taken, if that is over; else the first free one. Among
-/// entries of equal worth the victim is any: the hash chooses.
+/// Among entries of equal worth the victim is any: the hash chooses. An earlier connection of the same 4-tuple keeps its
+/// entry as long as there is room, so that its late packets are not taken for the new one's.
 #[inline(always)]
 pub fn make_room<B: Bucket>(
     bucket: B,
@@ -401,13 +410,11 @@ pub fn make_room<B: Bucket>(
         let entry = bucket.load(bucket.place(WAY));
         let cost = entry.cost(epoch);
         let turn = hash.0 & mask(is_positive(cost, 3));
-        let worth = (cost + 1) << 6 | (way.wrapping_add(turn) & 7) << 3;
-        let is_own = entry.tag_matches(hash) & (1 ^ (cost + 6) >> 3);
-        let worth = worth & !mask(is_own) | way;
+        let worth = cost << 6 | (way.wrapping_add(turn) & 7) << 3 | way;
         let change = worth.wrapping_sub(least);
         least = bucket.forget(least.wrapping_add(change & mask(change >> 63)));
     });
-    let (way, cost) = (least & 7, ((least >> 6) as u8).saturating_sub(1));
+    let (way, cost) = (least & 7, (least >> 6) as u8);
     if cost > new.stage() {
         return None;
     }
@@ -430,20 +437,6 @@ const fn mask(bit: u64) -> u64 {
 #[inline(always)]
 const fn is_positive(value: u64, bits: u32) -> u64 {
     (value + (1 << bits) - 1) >> bits
-}
-
-/// The entry of a flow whose observation is done: [`Found::Done`] from now on. None, if another connection of the same
-/// 4-tuple is followed and was not reset, which must be found.
-#[inline(always)]
-pub fn finished<B: Bucket>(bucket: B, hash: FlowHash) -> Entry {
-    let mut followed = 0;
-    each_way!(WAY => {
-        let entry = bucket.load(bucket.place(WAY));
-        let is_followed = ((entry.0 >> Entry::STAGE & 7) + 6) >> 3;
-        let is_reset = entry.0 >> Entry::CLOSED >> 2;
-        followed += entry.tag_matches(hash) & is_followed & !is_reset;
-    });
-    if bucket.forget(followed) > 1 { Entry(0) } else { Entry::done(hash) }
 }
 
 /// Overwrites the entry of a way that is not known beforehand: the verifier follows constant offsets only.
