@@ -90,13 +90,13 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
     let is_syn = segment.flags & tcp_flags::SYN != 0;
     let mut seq = SeqNumber(segment.seq);
     let owner = if is_syn {
-        Owner { number: seq, open: SAME, spoken: SAME }
+        Owner { number: seq, open: SAME, spoken: SAME, done: Range::NONE }
     } else {
-        Owner { number: seq, open: FROM_CLIENT, spoken: NEAR }
+        Owner { number: seq, open: FROM_CLIENT, spoken: NEAR, done: Range::ALL }
     };
     let found = flow_table::find(bucket, hash, &owner);
     let found = match found {
-        Found::Done if !is_syn => return Ok(None),
+        Found::Done => return Ok(None),
         Found::Nothing if !is_syn && !starts_like_a_client(packet, &segment)? => return Ok(None),
         // A repeated SYN.
         Found::Followed(held) if is_syn && segment.payload_len == 0 && held.entry.is_fresh() => {
@@ -118,7 +118,7 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
             Held { entry, ..held }
         }
         // (The entry of a connection before is one of those that may be taken.)
-        Found::Done | Found::Nothing => {
+        _ => {
             if packet.is_for_other_host() && !flows.counts_other_hosts(packet.ifindex()) {
                 return Err(Rejected::Skipped(Counter::SkippedOtherHost));
             }
@@ -238,10 +238,10 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
     let is_fin = segment.flags & tcp_flags::FIN != 0;
     // Only a RST may come without an acknowledgement, and then it may be of any connection; one that has a hello first.
     let owner = if has_ack {
-        Owner { number: ack, open: ACKNOWLEDGED, spoken: NEAR }
+        Owner { number: ack, open: ACKNOWLEDGED, spoken: NEAR, done: Range::ALL }
     } else {
         let all = if is_reset { Range::ALL } else { Range::NONE };
-        Owner { number: ack, open: Range::NONE, spoken: all }
+        Owner { number: ack, open: Range::NONE, spoken: all, done: Range::NONE }
     };
     let found = flow_table::find(bucket, hash, &owner);
     let Found::Followed(held) = found else { return Ok(None) };
@@ -260,7 +260,7 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
             data_len = (segment.payload_len as u32).min(ANSWER_COPY);
             let answer = answer::read(packet, segment.payload_offset, segment.payload_len)?;
             entry = if answer.is_conclusive() {
-                Entry::done(hash)
+                Entry::done(hash, before.isn())
             } else {
                 entry.with_answer(packet.interface())
             };

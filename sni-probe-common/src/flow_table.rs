@@ -136,11 +136,11 @@ impl Entry {
         )
     }
 
-    /// The entry of a flow whose observation is done. In the place of the ISN it has more of the hash, so that it is
-    /// not taken for another flow's.
+    /// The entry of a flow whose observation is done. Above the ISN it has more of the hash, so that it is not taken for
+    /// another flow's.
     #[inline(always)]
-    pub const fn done(hash: FlowHash) -> Self {
-        Self(hash.tag() | (stage::DONE as u64) << Self::STAGE | hash.check())
+    pub const fn done(hash: FlowHash, isn: SeqNumber) -> Self {
+        Self(hash.tag() | hash.check() | (stage::DONE as u64) << Self::STAGE | isn.0 as u64)
     }
 
     /// How far the handshake is: one of [`stage`].
@@ -280,10 +280,10 @@ impl FlowHash {
         self.0 >> Entry::TAG << Entry::TAG
     }
 
-    /// Confirms the tag in entries that have no ISN.
+    /// Confirms the tag in entries of which nothing but the ISN is of interest: 15 bits, where others have the rest.
     #[inline(always)]
     const fn check(self) -> u64 {
-        self.0 & 0xffff_ffff
+        self.0 << Entry::CLOSED & !(!0 << Entry::TAG)
     }
 }
 
@@ -319,6 +319,8 @@ pub struct Owner {
     pub open: Range,
     /// Of an entry whose client has spoken.
     pub spoken: Range,
+    /// Of an entry whose observation is done.
+    pub done: Range,
 }
 
 /// A range of sequence numbers around an ISN.
@@ -364,31 +366,34 @@ macro_rules! each_way {
 /// by 15,625 in a millisecond: where a port is used again at once, the numbers are near each other.)
 #[inline(always)]
 pub fn find<B: Bucket>(bucket: B, hash: FlowHash, owner: &Owner) -> Found {
-    const DONE: u64 = 1 << 35;
     const NOTHING: u64 = 1 << 36;
-    // A distance, and below it the way.
+    // A distance, below it whether the observation is done, and the way.
     let mut nearest = bucket.forget(NOTHING);
     let mut found = bucket.forget(0);
     each_way!(WAY => {
         let entry = bucket.load(bucket.place(WAY));
         if (entry.0 ^ hash.tag()) < (1 << Entry::TAG) {
-            let range = if entry.has_spoken() { owner.spoken } else { owner.open };
-            let rank = if entry == Entry::done(hash) {
-                DONE
-            } else if entry.stage() > stage::DONE && range.contains(owner.number, entry.isn()) {
-                (owner.number.distance_from(entry.isn()) as u64) << 3 | WAY as u64
-            } else {
-                NOTHING
+            let range = match entry.stage() {
+                stage::FREE => Range::NONE,
+                stage::DONE if entry != Entry::done(hash, entry.isn()) => Range::NONE,
+                stage::DONE => owner.done,
+                stage::OPEN => owner.open,
+                _ => owner.spoken,
             };
-            if rank < nearest {
+            let is_done = (entry.stage() == stage::DONE) as u64;
+            let rank = (owner.number.distance_from(entry.isn()) as u64) << 4 | is_done << 3 | WAY as u64;
+            if range.contains(owner.number, entry.isn()) && rank < nearest {
                 (nearest, found) = (bucket.forget(rank), bucket.forget(entry.0));
             }
         }
     });
-    match nearest {
-        ..DONE => Found::Followed(Held { way: nearest & 7, entry: Entry(found) }),
-        DONE => Found::Done,
-        _ => Found::Nothing,
+    let entry = Entry(found);
+    if nearest == NOTHING {
+        Found::Nothing
+    } else if entry.stage() == stage::DONE {
+        Found::Done
+    } else {
+        Found::Followed(Held { way: nearest & 7, entry })
     }
 }
 
