@@ -155,6 +155,11 @@ impl Collecting {
 
     /// The connection has ended, or will not be followed any longer.
     pub(super) fn end(self: Box<Self>, ending: Ending, at: Timestamp, context: &mut Context<'_>) -> State {
+        // Silence is measured from the hello's own first packet, which may have been a little late.
+        let at = match ending {
+            Ending::Timeout => at.min(self.began.time.plus(context.config.handshake_timeout)),
+            _ => at,
+        };
         let (ending, at) = self.endings.settle(ending, at);
         if let State::Awaiting(awaiting) = self.give_up(ending.reason(), context) {
             awaiting.conclude(ending.outcome(), at, context);
