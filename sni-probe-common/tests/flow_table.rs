@@ -307,6 +307,62 @@ fn a_packet_on_two_interfaces_counts_once() {
     assert_eq!(probe.kinds().last(), Some(&kind::GATEWAY_DATA), "not looked away yet");
 }
 
+/// Linux advances the numbers of a 4-tuple by 15,625 in a millisecond: those of two connections are near each other.
+#[test]
+fn a_packet_is_of_the_connection_that_began_last_before_its_number() {
+    let old = Connection::new(1, 1_000);
+    for later in [3_000, 15_625, 31_250] {
+        let new = Connection { isn: old.isn + later, gateway_isn: 9_000_000, ..old };
+        let mut probe = Probe::new();
+        probe.see(&old.syn()).see(&old.hello());
+        probe.see(&new.syn()).see(&new.hello());
+        probe.see(&old.hello()).see(&new.reset()).see(&old.reset());
+        let isns: Vec<u32> = probe.events.iter().map(|header| header.isn).collect();
+        assert_eq!(isns, [old.isn, new.isn, old.isn, new.isn, old.isn], "{later}");
+        assert_eq!([0, 1, 2].map(|event| probe.is_first(event)), [true, true, false]);
+
+        // The older one said nothing, and the newer one is done: its data is no hello of the other's.
+        let mut probe = Probe::new();
+        probe.see(&old.syn()).see(&old.by_client(1, FIN | ACK, &[]));
+        probe.see(&new.syn()).see(&new.hello()).see(&new.server_hello());
+        for offset in [15, 500, 13_000, 20_000] {
+            probe.see(&new.by_client(offset, ACK, b"requests and so on"));
+        }
+        assert_eq!(probe.kinds(), [kind::CLIENT_DATA, kind::GATEWAY_DATA], "{later}");
+    }
+}
+
+/// A copy of a hello that the network held back is no hello of another connection.
+#[test]
+fn a_late_copy_of_a_hello_is_none() {
+    let old = Connection::new(1, 0x4000_0000);
+    let new = Connection { isn: 1_000, gateway_isn: 9_000_000, ..old };
+    for end in [old.server_hello(), old.reset()] {
+        let mut probe = Probe::new();
+        probe.see(&old.syn()).see(&old.hello()).see(&end);
+        probe.see(&new.syn()).see(&old.hello()).see(&new.hello()).see(&old.hello()).see(&new.server_hello());
+        probe.see(&old.hello());
+        let firsts = probe.events.iter().filter(|header| header.flags & flags::FIRST != 0);
+        assert_eq!(firsts.map(|header| header.isn).collect::<Vec<_>>(), [old.isn, new.isn]);
+        let mid_stream = probe.events.iter().filter(|header| header.flags & flags::ISN_KNOWN == 0);
+        assert_eq!(mid_stream.count(), 0);
+    }
+}
+
+/// It answers data of a connection that the gateway does not have: RFC 9293, section 3.10.7.1.
+#[test]
+fn a_reset_without_an_acknowledgement_is_of_the_connection_that_has_spoken() {
+    for old_isn in [5, 0x4000_0000, 0xf000_0000] {
+        let old = Connection::new(1, old_isn);
+        let new = Connection { isn: 0x2000_0000, ..old };
+        let bare = frame((GATEWAY, GATEWAY_PORT), (1, old.port), 5_001, 0, RST, &[]);
+        let mut probe = Probe::new();
+        probe.see(&old.syn()).see(&old.hello()).see(&new.syn()).see(&bare).see(&new.hello());
+        assert_eq!(probe.kinds(), [kind::CLIENT_DATA, kind::GATEWAY_CLOSE, kind::CLIENT_DATA], "{old_isn}");
+        assert_eq!(probe.events[1].isn, old.isn);
+    }
+}
+
 /// A part of the table's buckets, so that a test fills them with few connections.
 const SOME_BUCKETS: u32 = BUCKETS / 128;
 const SOME_ENTRIES: usize = SOME_BUCKETS as usize * WAYS;

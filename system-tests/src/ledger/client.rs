@@ -27,6 +27,8 @@ use crate::raw::End;
 
 /// The source port of the first client.
 const FIRST_SOURCE: u16 = 20_000;
+/// How often a connection may be refused.
+const MAX_REFUSALS: u32 = 3;
 /// Until a source port that the kernel still holds is tried again.
 const SOURCE_RETRY: Duration = Duration::from_millis(20);
 /// What a silent gateway's client waits beyond the observer's timeout.
@@ -275,10 +277,16 @@ impl Client {
 
     /// Connects from the client's own port, as often as it takes until the kernel gives it.
     async fn connect(&mut self, place: Place, fast_open: bool) -> Result<Connection> {
+        let mut refusals = 0;
         let stream = loop {
             match try_connect(place.client(), place.gateway(), fast_open).await {
                 Ok(stream) => break stream,
                 Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
+                    tokio::time::sleep(SOURCE_RETRY).await;
+                }
+                // The gateway's kernel is still about to forget the connection before, and refuses the SYN.
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused && refusals < MAX_REFUSALS => {
+                    refusals += 1;
                     tokio::time::sleep(SOURCE_RETRY).await;
                 }
                 Err(error) => return Err(error).context("connecting"),
