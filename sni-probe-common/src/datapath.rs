@@ -15,7 +15,7 @@ use crate::answer;
 use crate::counters::Counter;
 use crate::event::{ANSWER_COPY, CLIENT_WINDOW, EventHeader, flags, kind, tcp_flags};
 use crate::flow_table::{
-    self, Bucket, Entry, FlowHash, Found, Held, MAX_ANSWERS, Owner, Range, WAYS, closed, stage,
+    self, Bucket, Entry, FlowHash, Found, Held, MAX_ANSWERS, Owners, Range, WAYS, closed, stage,
 };
 use crate::segment::{self, Interest, segment};
 use crate::seq::SeqNumber;
@@ -84,69 +84,32 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
     let Some(mut segment) = segment(packet, &Seen { flows, sender: Sender::Client })? else {
         return Ok(None);
     };
-    forget_lengths(packet, &mut segment);
     let hash = segment.flow.hash;
     let Some(bucket) = flows.bucket(hash) else { return Ok(None) };
     let is_syn = segment.flags & tcp_flags::SYN != 0;
     let mut seq = SeqNumber(segment.seq);
-    let owner = if is_syn {
-        Owner { number: seq, open: SAME, spoken: SAME, done: Range::NONE }
-    } else {
-        Owner { number: seq, open: FROM_CLIENT, spoken: NEAR, done: Range::ALL }
-    };
-    let found = flow_table::find(bucket, hash, &owner);
-    let found = match found {
-        Found::Done => return Ok(None),
-        Found::Nothing if !is_syn && !starts_like_a_client(packet, &segment)? => return Ok(None),
+    let first = match flow_table::first(bucket, hash) {
+        // Nearly all packets with data.
+        Some(Held { entry, .. }) if !is_syn && entry.is_only_and_done(hash) => return Ok(None),
         // A repeated SYN.
-        Found::Followed(held) if is_syn && segment.payload_len == 0 && held.entry.is_fresh() => {
+        Some(Held { entry, .. })
+            if is_syn && segment.payload_len == 0 && entry.is_only_and_fresh(hash, seq) =>
+        {
             return Ok(None);
         }
-        found => found,
+        first => first.map(|first| first.met(bucket)),
     };
-
-    let mut flags = 0;
-    let mut before = Entry(0);
-    let held = match found {
-        Found::Followed(held) => {
-            before = held.entry;
-            let entry = if is_syn {
-                again(held.entry, flows.epoch(packet), segment.payload_len, &mut flags)
-            } else {
-                go_on(packet, flows, held.entry, &segment, &mut flags)
-            };
-            Held { entry, ..held }
+    forget_lengths(packet, &mut segment);
+    let is_plain = segment.flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST) == 0;
+    let step = match first {
+        // Nearly all hellos.
+        Some(first) if is_plain && first.entry.is_only_and_fresh(hash, seq.minus(1)) => {
+            let entry = first.entry.with_stage(stage::HANDSHAKE).renewed(flows.epoch(packet));
+            Some(Step { before: first.entry, held: Held { entry, ..first }, flags: flags::FIRST })
         }
-        // (The entry of a connection before is one of those that may be taken.)
-        _ => {
-            if packet.is_for_other_host() && !flows.counts_other_hosts(packet.ifindex()) {
-                return Err(Rejected::Skipped(Counter::SkippedOtherHost));
-            }
-            let (isn, stage) = if !is_syn {
-                (seq.minus(1), stage::MID_STREAM)
-            } else if segment.payload_len == 0 {
-                (seq, stage::OPEN)
-            } else {
-                (seq, stage::HANDSHAKE)
-            };
-            flags = if is_syn { flags::FIRST } else { 0 };
-            let epoch = flows.epoch(packet);
-            let entry = Entry(packet.forget(Entry::new(hash, stage, epoch, isn).0 as usize) as u64);
-            let way = match flow_table::make_room(bucket, hash, entry, epoch) {
-                Some((way, None)) => way,
-                Some((way, Some(counter))) => {
-                    sink.count(counter);
-                    way
-                }
-                None => {
-                    sink.count(if is_syn { Counter::OpenEvicted } else { Counter::MidStreamEvicted });
-                    flags |= flags::UNFOLLOWED;
-                    WAYS as u64
-                }
-            };
-            Held { way, entry }
-        }
+        first => step(packet, flows, sink, &segment, bucket, first)?,
     };
+    let Some(Step { before, held, flags }) = step else { return Ok(None) };
     // The ways to an entry meet.
     let entry = Entry(packet.forget(held.entry.0 as usize) as u64);
     if entry != before {
@@ -171,6 +134,91 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
     let kind = if data_len == 0 { kind::CLIENT_CLOSE } else { kind::CLIENT_DATA };
     let flags = flags | isn_flags(entry);
     Ok(Some(Draft { segment, sender: Sender::Client, kind, seq, isn: entry.isn(), flags, data_len }))
+}
+
+/// What a packet of a client makes of its flow.
+struct Step {
+    /// The entry before; of a new flow 0.
+    before: Entry,
+    held: Held,
+    /// Of the event: bits of [`flags`].
+    flags: u8,
+}
+
+/// The step of a packet whose flow's [first](flow_table::first) entry this is. `None`: it is of no interest.
+#[inline(always)]
+fn step<P: Packet, F: Flows, S: Sink, B: Bucket>(
+    packet: &P,
+    flows: &F,
+    sink: &mut S,
+    segment: &Segment,
+    bucket: B,
+    first: Option<Held>,
+) -> Result<Option<Step>, Rejected> {
+    let hash = segment.flow.hash;
+    let is_syn = segment.flags & tcp_flags::SYN != 0;
+    let seq = SeqNumber(segment.seq);
+    let found = match first {
+        None => Found::Nothing,
+        Some(first) if is_syn => flow_table::find_opened(bucket, hash, seq, first),
+        Some(first) => flow_table::find(bucket, hash, Some(seq), &BY_SEQUENCE, first),
+    };
+    let mut flags = 0;
+    match found {
+        Found::Done => Ok(None),
+        Found::Followed(held) => {
+            let before = held.entry;
+            if is_syn && segment.payload_len == 0 && before.is_fresh() {
+                return Ok(None);
+            }
+            let entry = if is_syn {
+                again(before, flows.epoch(packet), segment.payload_len, &mut flags)
+            } else {
+                go_on(packet, flows, before, segment, &mut flags)
+            };
+            Ok(Some(Step { before, held: Held { entry, ..held }, flags }))
+        }
+        Found::Nothing => {
+            if !is_syn && !starts_like_a_client(packet, segment)? {
+                return Ok(None);
+            }
+            if packet.is_for_other_host() && !flows.counts_other_hosts(packet.ifindex()) {
+                return Err(Rejected::Skipped(Counter::SkippedOtherHost));
+            }
+            let (isn, stage) = if !is_syn {
+                (seq.minus(1), stage::MID_STREAM)
+            } else if segment.payload_len == 0 {
+                (seq, stage::OPEN)
+            } else {
+                (seq, stage::HANDSHAKE)
+            };
+            flags = if is_syn { flags::FIRST } else { 0 };
+            let epoch = flows.epoch(packet);
+            let entry = Entry::new(hash, stage, epoch, isn);
+            let (entry, taken) = match first {
+                Some(first) => (entry.shared(), flow_table::share(bucket, hash, first)),
+                None => (entry, None),
+            };
+            let entry = Entry(packet.forget(entry.0 as usize) as u64);
+            let room = match taken {
+                Some(way) => Some((way, None)),
+                None => flow_table::make_room(bucket, hash, entry, epoch),
+            };
+            let way = match room {
+                Some((way, None)) => way,
+                Some((way, Some(counter))) => {
+                    sink.count(counter);
+                    way
+                }
+                None => {
+                    sink.count(if is_syn { Counter::OpenEvicted } else { Counter::MidStreamEvicted });
+                    flags |= flags::UNFOLLOWED;
+                    WAYS as u64
+                }
+            };
+            Ok(Some(Step { before: Entry(0), held: Held { way, entry }, flags }))
+        }
+    }
 }
 
 /// The entry after a SYN of a connection that is followed: opened again, unless the client has spoken and nothing has
@@ -229,21 +277,23 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
     let Some(mut segment) = segment(packet, &Seen { flows, sender: Sender::Gateway })? else {
         return Ok(None);
     };
-    forget_lengths(packet, &mut segment);
     let hash = segment.flow.hash;
     let Some(bucket) = flows.bucket(hash) else { return Ok(None) };
+    let first = match flow_table::first(bucket, hash) {
+        Some(first) if !first.entry.is_only_and_done(hash) => first,
+        _ => return Ok(None),
+    };
+    forget_lengths(packet, &mut segment);
     let ack = SeqNumber(segment.ack);
     let has_ack = segment.flags & tcp_flags::ACK != 0;
     let is_reset = segment.flags & tcp_flags::RST != 0;
     let is_fin = segment.flags & tcp_flags::FIN != 0;
-    // Only a RST may come without an acknowledgement, and then it may be of any connection; one that has a hello first.
-    let owner = if has_ack {
-        Owner { number: ack, open: ACKNOWLEDGED, spoken: NEAR, done: Range::ALL }
-    } else {
-        let all = if is_reset { Range::ALL } else { Range::NONE };
-        Owner { number: ack, open: Range::NONE, spoken: all, done: Range::NONE }
-    };
-    let found = flow_table::find(bucket, hash, &owner);
+    // Only a RST may come without an acknowledgement. Then it may be of any connection whose client has spoken.
+    if !has_ack && !is_reset {
+        return Ok(None);
+    }
+    let number = if has_ack { Some(ack) } else { None };
+    let found = flow_table::find(bucket, hash, number, &BY_ACKNOWLEDGEMENT, first.met(bucket));
     let Found::Followed(held) = found else { return Ok(None) };
     forget_headers(packet, &mut segment, 0);
     let before = Entry(packet.forget(held.entry.0 as usize) as u64);
@@ -260,7 +310,7 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
             data_len = (segment.payload_len as u32).min(ANSWER_COPY);
             let answer = answer::read(packet, segment.payload_offset, segment.payload_len)?;
             entry = if answer.is_conclusive() {
-                Entry::done(hash, before.isn())
+                before.done(hash)
             } else {
                 entry.with_answer(packet.interface())
             };
@@ -281,12 +331,11 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
     Ok(Some(Draft { segment, sender: Sender::Gateway, kind, seq, isn, flags, data_len }))
 }
 
-/// The ISN itself: of a SYN.
-const SAME: Range = Range { before: 0, len: 1 };
-/// Numbers of a client whose first payload is still to come.
-const FROM_CLIENT: Range = Range { before: 0, len: CLIENT_WINDOW + 1 };
-/// What a gateway can acknowledge before that payload: the SYN, and perhaps a FIN.
-const ACKNOWLEDGED: Range = Range { before: u32::MAX, len: 2 };
+/// Of which connection a packet of the client is, by its sequence number.
+const BY_SEQUENCE: Owners = Owners { open: Range { before: 0, len: CLIENT_WINDOW + 1 }, spoken: NEAR };
+/// Of which connection a packet of the gateway is, by its acknowledgement. Before the client's first payload there is
+/// only a SYN to acknowledge, and perhaps a FIN.
+const BY_ACKNOWLEDGEMENT: Owners = Owners { open: Range { before: u32::MAX, len: 2 }, spoken: NEAR };
 /// Numbers of a client that has spoken, and acknowledgements of them: a little before the ISN, and after it more than a
 /// client sends before the gateway's answer (early data of TLS 1.3 included, of which servers take 16 KiB). Less than
 /// 64,000, by which some stacks advance their numbers from one connection to the next.

@@ -1,10 +1,10 @@
 //! The flow table: what the datapath remembers of a connection, in 64 bits.
 //!
 //! ```text
-//! 63      50 49      47 46   43 42  38 37    35 34   32 31                             0
-//! ┌─────────┬──────────┬───────┬──────┬────────┬───────┬────────────────────────────────┐
-//! │ tag     │ interface│answers│ epoch│ closed │ stage │ initial sequence number        │
-//! └─────────┴──────────┴───────┴──────┴────────┴───────┴────────────────────────────────┘
+//! 63    51   50  49      47 46   43 42  38 37    35 34   32 31                           0
+//! ┌───────┬──────┬──────────┬───────┬──────┬────────┬───────┬──────────────────────────────┐
+//! │ tag   │shared│ interface│answers│ epoch│ closed │ stage │ initial sequence number      │
+//! └───────┴──────┴──────────┴───────┴──────┴────────┴───────┴──────────────────────────────┘
 //! ```
 //!
 //! Entries live in buckets of [`WAYS`], which fill a cache line. A seeded hash of the 4-tuple chooses the bucket; the
@@ -123,7 +123,8 @@ impl Entry {
     const EPOCH: u32 = 38;
     const ANSWERS: u32 = 43;
     const INTERFACE: u32 = 47;
-    const TAG: u32 = 50;
+    const SHARED: u32 = 50;
+    const TAG: u32 = 51;
 
     /// The entry of a flow whose first packet comes in `epoch`.
     #[inline(always)]
@@ -136,11 +137,46 @@ impl Entry {
         )
     }
 
-    /// The entry of a flow whose observation is done. Above the ISN it has more of the hash, so that it is not taken for
+    /// The same, of a flow whose observation is done. Above the ISN it has more of the hash, so that it is not taken for
     /// another flow's.
     #[inline(always)]
-    pub const fn done(hash: FlowHash, isn: SeqNumber) -> Self {
-        Self(hash.tag() | hash.check() | (stage::DONE as u64) << Self::STAGE | isn.0 as u64)
+    #[must_use]
+    pub const fn done(self, hash: FlowHash) -> Self {
+        let kept = self.0 & (1 << Self::SHARED | 0xffff_ffff);
+        Self(kept | Self::upper_of_done(hash))
+    }
+
+    /// What an entry that is done has above its ISN.
+    #[inline(always)]
+    const fn upper_of_done(hash: FlowHash) -> u64 {
+        hash.tag() | hash.check() | (stage::DONE as u64) << Self::STAGE
+    }
+
+    /// The same, beside another entry with its tag.
+    #[inline(always)]
+    #[must_use]
+    pub const fn shared(self) -> Self {
+        Self(self.0 | 1 << Self::SHARED)
+    }
+
+    /// Whether this is the only entry with its tag, and the flow's observation is done.
+    #[inline(always)]
+    pub const fn is_only_and_done(self, hash: FlowHash) -> bool {
+        self.0 ^ Self::upper_of_done(hash) < 1 << Self::STAGE
+    }
+
+    /// Whether this is the only entry with its tag, and nothing came after the SYN with this number.
+    #[inline(always)]
+    pub const fn is_only_and_fresh(self, hash: FlowHash, isn: SeqNumber) -> bool {
+        const KEPT: u64 = !(!0 << Entry::EPOCH & !(!0 << Entry::SHARED));
+        let fresh = hash.tag() | (stage::OPEN as u64) << Self::STAGE | isn.0 as u64;
+        (self.0 ^ fresh) & KEPT == 0
+    }
+
+    /// Whether another entry of the bucket may have its tag.
+    #[inline(always)]
+    pub const fn is_shared(self) -> bool {
+        self.0 & 1 << Self::SHARED != 0
     }
 
     /// How far the handshake is: one of [`stage`].
@@ -183,7 +219,7 @@ impl Entry {
     #[inline(always)]
     #[must_use]
     pub const fn opened(self, epoch: u8) -> Self {
-        let kept = self.0 & !(!0 << Self::STAGE & !(!0 << Self::TAG));
+        let kept = self.0 & (!0 << Self::SHARED | 0xffff_ffff);
         Self(kept | ((epoch & (EPOCHS - 1)) as u64) << Self::EPOCH | (stage::OPEN as u64) << Self::STAGE)
     }
 
@@ -274,16 +310,16 @@ impl FlowHash {
         (self.0 >> 32) as u32 & (buckets - 1)
     }
 
-    /// Distinguishes the flows of a bucket: the top bits, where entries have them.
+    /// Distinguishes the flows of a bucket: the top bits, where entries have them. Never that of a free entry, which is 0.
     #[inline(always)]
     const fn tag(self) -> u64 {
-        self.0 >> Entry::TAG << Entry::TAG
+        (self.0 | 1 << 63) >> Entry::TAG << Entry::TAG
     }
 
     /// Confirms the tag in entries of which nothing but the ISN is of interest: 15 bits, where others have the rest.
     #[inline(always)]
     const fn check(self) -> u64 {
-        self.0 << Entry::CLOSED & !(!0 << Entry::TAG)
+        self.0 << Entry::CLOSED & !(!0 << Entry::SHARED)
     }
 }
 
@@ -299,6 +335,15 @@ pub struct Held {
     pub entry: Entry,
 }
 
+impl Held {
+    /// The same. From here on the verifier does not know the way.
+    #[inline(always)]
+    #[must_use]
+    pub fn met<B: Bucket>(self, bucket: B) -> Self {
+        Self { way: bucket.forget(self.way), ..self }
+    }
+}
+
 /// What a bucket knows of a packet's connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Found {
@@ -310,17 +355,28 @@ pub enum Found {
     Nothing,
 }
 
-/// Which ISNs the connection of a packet can have, by a number that the packet has.
+/// Which entries a packet can be of, by its number: a sequence number of the client's, or an acknowledgement of one.
 #[derive(Clone, Copy, Debug)]
-pub struct Owner {
-    /// A sequence number of the client's, or an acknowledgement of one.
-    pub number: SeqNumber,
-    /// Of an entry whose client has not spoken: the number is one of these many from the ISN on, less `before`.
+pub struct Owners {
+    /// Of an entry whose client has not spoken, the number is in this range around the ISN.
     pub open: Range,
-    /// Of an entry whose client has spoken.
+    /// Of an entry whose client has spoken. Where the observation is done, any number will do.
     pub spoken: Range,
-    /// Of an entry whose observation is done.
-    pub done: Range,
+}
+
+impl Owners {
+    /// Whether a packet with this number can be of the connection of an entry with its tag.
+    #[inline(always)]
+    const fn contain(&self, entry: Entry, number: SeqNumber, hash: FlowHash) -> bool {
+        if entry.stage() == stage::DONE {
+            return entry.0 == entry.done(hash).0;
+        }
+        if entry.has_spoken() {
+            self.spoken.contains(number, entry.isn())
+        } else {
+            self.open.contains(number, entry.isn())
+        }
+    }
 }
 
 /// A range of sequence numbers around an ISN.
@@ -333,11 +389,6 @@ pub struct Range {
 }
 
 impl Range {
-    /// Every number but one.
-    pub const ALL: Self = Self { before: 0, len: u32::MAX };
-    /// None.
-    pub const NONE: Self = Self { before: 0, len: 0 };
-
     /// Whether `number` is in the range around `isn`.
     #[inline(always)]
     pub const fn contains(self, number: SeqNumber, isn: SeqNumber) -> bool {
@@ -360,29 +411,57 @@ macro_rules! each_way {
     };
 }
 
-/// Looks for the entry of a packet's connection.
+/// The first entry with the tag of a packet's 4-tuple: nearly always the only one.
+#[inline(always)]
+pub fn first<B: Bucket>(bucket: B, hash: FlowHash) -> Option<Held> {
+    let (way, entry);
+    'found: {
+        each_way!(WAY => {
+            let loaded = bucket.load(bucket.place(WAY));
+            if (loaded.0 ^ hash.tag()) < (1 << Entry::TAG) {
+                (way, entry) = (WAY as u64, loaded);
+                break 'found;
+            }
+        });
+        return None;
+    }
+    Some(Held { way, entry })
+}
+
+/// Looks for the entry of a packet's connection, from the [first] one with its tag on. `number` is the packet's, if it has
+/// one: else it may be of each.
 ///
 /// Of two connections whose ISNs both fit, it is the one whose ISN is the next before the number. (Linux advances ISNs
 /// by 15,625 in a millisecond: where a port is used again at once, the numbers are near each other.)
 #[inline(always)]
-pub fn find<B: Bucket>(bucket: B, hash: FlowHash, owner: &Owner) -> Found {
+pub fn find<B: Bucket>(
+    bucket: B,
+    hash: FlowHash,
+    number: Option<SeqNumber>,
+    owners: &Owners,
+    first: Held,
+) -> Found {
     const NOTHING: u64 = 1 << 36;
+    let number_for = |entry: Entry| number.unwrap_or(entry.isn());
+    if !first.entry.is_shared() {
+        return if !owners.contain(first.entry, number_for(first.entry), hash) {
+            Found::Nothing
+        } else if first.entry.stage() == stage::DONE {
+            Found::Done
+        } else {
+            Found::Followed(first)
+        };
+    }
     // A distance, below it whether the observation is done, and the way.
     let mut nearest = bucket.forget(NOTHING);
     let mut found = bucket.forget(0);
     each_way!(WAY => {
         let entry = bucket.load(bucket.place(WAY));
         if (entry.0 ^ hash.tag()) < (1 << Entry::TAG) {
-            let range = match entry.stage() {
-                stage::FREE => Range::NONE,
-                stage::DONE if entry != Entry::done(hash, entry.isn()) => Range::NONE,
-                stage::DONE => owner.done,
-                stage::OPEN => owner.open,
-                _ => owner.spoken,
-            };
+            let number = number_for(entry);
             let is_done = (entry.stage() == stage::DONE) as u64;
-            let rank = (owner.number.distance_from(entry.isn()) as u64) << 4 | is_done << 3 | WAY as u64;
-            if range.contains(owner.number, entry.isn()) && rank < nearest {
+            let rank = (number.distance_from(entry.isn()) as u64) << 4 | is_done << 3 | WAY as u64;
+            if owners.contain(entry, number, hash) && rank < nearest {
                 (nearest, found) = (bucket.forget(rank), bucket.forget(entry.0));
             }
         }
@@ -397,11 +476,55 @@ pub fn find<B: Bucket>(bucket: B, hash: FlowHash, owner: &Owner) -> Found {
     }
 }
 
+/// Looks for the entry that a SYN with this number has opened, from the [first] one with its tag on.
+#[inline(always)]
+pub fn find_opened<B: Bucket>(bucket: B, hash: FlowHash, isn: SeqNumber, first: Held) -> Found {
+    let is_own = |entry: Entry| {
+        (entry.0 ^ hash.tag()) < (1 << Entry::TAG) && entry.stage() > stage::DONE && entry.isn().0 == isn.0
+    };
+    if is_own(first.entry) {
+        return Found::Followed(first);
+    }
+    if !first.entry.is_shared() {
+        return Found::Nothing;
+    }
+    let (way, entry);
+    'found: {
+        each_way!(WAY => {
+            let loaded = bucket.load(bucket.place(WAY));
+            if is_own(loaded) {
+                (way, entry) = (bucket.forget(WAY as u64), loaded);
+                break 'found;
+            }
+        });
+        return Found::Nothing;
+    }
+    Found::Followed(Held { way, entry })
+}
+
+/// Makes a new entry and the one with its tag known to each other, and says which entry may be overwritten: one of an
+/// earlier connection of the 4-tuple, the second that is done. One stays, so that its late packets are not taken for
+/// those of a connection that was not seen to begin.
+#[inline(always)]
+pub fn share<B: Bucket>(bucket: B, hash: FlowHash, first: Held) -> Option<u64> {
+    if !first.entry.is_shared() {
+        store_at(bucket, first.way, first.entry.shared());
+        return None;
+    }
+    let mut done = bucket.forget(WAYS as u64);
+    each_way!(WAY => {
+        let entry = bucket.load(bucket.place(WAY));
+        if (entry.0 ^ hash.tag()) < (1 << Entry::TAG) && entry.stage() == stage::DONE {
+            done = bucket.forget(WAY as u64);
+        }
+    });
+    (done < WAYS as u64).then_some(done)
+}
+
 /// The way for a new flow, which the caller fills, and what the flow before it loses: `None` if all others are worth
 /// more.
 ///
-/// Among entries of equal worth the victim is any: the hash chooses. An earlier connection of the same 4-tuple keeps its
-/// entry as long as there is room, so that its late packets are not taken for the new one's.
+/// Among entries of equal worth the victim is any: the hash chooses.
 #[inline(always)]
 pub fn make_room<B: Bucket>(
     bucket: B,
@@ -409,13 +532,29 @@ pub fn make_room<B: Bucket>(
     new: Entry,
     epoch: u8,
 ) -> Option<(u64, Option<Counter>)> {
+    let way;
+    'found: {
+        each_way!(WAY => {
+            let entry = bucket.load(bucket.place(WAY));
+            if entry.stage() <= stage::DONE && (entry.0 ^ hash.tag()) >= 1 << Entry::TAG {
+                way = bucket.forget(WAY as u64);
+                break 'found;
+            }
+        });
+        return evict(bucket, hash, new, epoch);
+    }
+    Some((way, None))
+}
+
+/// Where there is no room: the entry that costs least to lose, if it costs less than the new one.
+#[inline(always)]
+fn evict<B: Bucket>(bucket: B, hash: FlowHash, new: Entry, epoch: u8) -> Option<(u64, Option<Counter>)> {
     let mut least = u64::MAX >> 1;
     each_way!(WAY => {
         let way = WAY as u64;
         let entry = bucket.load(bucket.place(WAY));
         let cost = entry.cost(epoch);
-        let turn = hash.0 & mask(is_positive(cost, 3));
-        let worth = cost << 6 | (way.wrapping_add(turn) & 7) << 3 | way;
+        let worth = cost << 6 | (way.wrapping_add(hash.0) & 7) << 3 | way;
         let change = worth.wrapping_sub(least);
         least = bucket.forget(least.wrapping_add(change & mask(change >> 63)));
     });
@@ -424,7 +563,7 @@ pub fn make_room<B: Bucket>(
         return None;
     }
     let loses = match cost {
-        stage::FREE | stage::DONE => None,
+        stage::DONE => None,
         stage::MID_STREAM => Some(Counter::MidStreamEvicted),
         stage::OPEN => Some(Counter::OpenEvicted),
         _ => Some(Counter::HandshakeEvicted),

@@ -19,6 +19,8 @@ pub(crate) struct Kernel {
     /// are loaded in the order ours, other, other, ours.
     pairs: [Pair; 2],
     empty: Ebpf,
+    /// How many clients there were.
+    clients: u32,
 }
 
 struct Pair {
@@ -44,12 +46,12 @@ impl Loaded {
     }
 
     /// Nanoseconds of a run.
-    fn sample(&mut self, case: &Case) -> f64 {
+    fn sample(&mut self, case: &Case, client: u32) -> f64 {
         self.ring.drain(usize::MAX, |_| ());
         for packet in &case.before {
-            self.run(packet, 1);
+            self.run(&packet.of(client), 1);
         }
-        self.run(&case.packet, case.repeat)
+        self.run(&case.packet.of(client), case.repeat)
     }
 
     fn run(&mut self, packet: &Packet, repeat: u32) -> f64 {
@@ -65,7 +67,7 @@ impl Kernel {
         let (other, ours) = (other.map(load), ours());
         let mut empty = Ebpf::load(&constant_classifier(EMPTY, NO_VERDICT)).expect("an object");
         classifier(&mut empty).load().expect("the empty classifier loads");
-        Self { pairs: [first, Pair { ours, other }], empty }
+        Self { pairs: [first, Pair { ours, other }], empty, clients: 0 }
     }
 
     /// Instructions of each program: as the verifier left them, and how many it looked at on all paths.
@@ -93,15 +95,17 @@ impl Kernel {
         let Pair { ours, other } = &mut self.pairs[round as usize % 2];
         let mut sum = Sample { program: 0.0, empty: 0.0, other: other.as_ref().map(|_| 0.0) };
         for call in 0..case.calls {
+            self.clients += 1;
+            let client = self.clients;
             // In turns, so that neither is always the first.
             if call.is_multiple_of(2) {
-                sum.program += ours.sample(case);
+                sum.program += ours.sample(case, client);
             }
             if let (Some(other), Some(sum)) = (&mut *other, &mut sum.other) {
-                *sum += other.sample(case);
+                *sum += other.sample(case, client);
             }
             if !call.is_multiple_of(2) {
-                sum.program += ours.sample(case);
+                sum.program += ours.sample(case, client);
             }
             sum.empty += run(classifier(&mut self.empty), &case.packet, case.repeat);
         }
