@@ -296,7 +296,7 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
     let found = flow_table::find(bucket, hash, number, &BY_ACKNOWLEDGEMENT, first.met(bucket));
     let Found::Followed(held) = found else { return Ok(None) };
     forget_headers(packet, &mut segment, 0);
-    let before = Entry(packet.forget(held.entry.0 as usize) as u64);
+    let before = held.entry;
     let mut entry = before;
     let mut data_len = 0;
     if is_reset {

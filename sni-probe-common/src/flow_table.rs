@@ -459,8 +459,9 @@ pub fn find<B: Bucket>(
         let entry = bucket.load(bucket.place(WAY));
         if (entry.0 ^ hash.tag()) < (1 << Entry::TAG) {
             let number = number_for(entry);
-            let is_done = (entry.stage() == stage::DONE) as u64;
-            let rank = (number.distance_from(entry.isn()) as u64) << 4 | is_done << 3 | WAY as u64;
+            let is_done = u64::from(entry.stage() == stage::DONE);
+            let distance = u64::from(number.distance_from(entry.isn()));
+            let rank = distance << 4 | is_done << 3 | WAY as u64;
             if owners.contain(entry, number, hash) && rank < nearest {
                 (nearest, found) = (bucket.forget(rank), bucket.forget(entry.0));
             }
