@@ -8,6 +8,7 @@
 //! One pass, so that a pipe will do: which handshakes are selected is known only when they end, and until
 //! then their packets are held. A written packet waits for those before it whose handshake is still open.
 
+mod open_flows;
 mod output;
 mod segment;
 
@@ -17,10 +18,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sni_probe::capture_file::Record;
-use sni_probe_common::event::tcp_flags;
 use sni_probe_core::flow::FlowKey;
-use sni_probe_core::frame::{IpPacket, Unwrapped};
+use sni_probe_core::frame::Unwrapped;
 
+use self::open_flows::OpenFlows;
 use self::output::Output;
 use self::segment::Segment;
 
@@ -48,8 +49,8 @@ pub(super) struct Evidence {
     held: VecDeque<Held>,
     /// The number of the first of them.
     first: u64,
-    /// The packets of each connection whose outcome is open.
-    flows: HashMap<FlowKey, OpenFlow>,
+    /// The packets of the connections whose outcome is open.
+    flows: HashMap<FlowKey, OpenFlows>,
     /// The fragments of datagrams that are not whole: number of the frame, place among the held packets.
     fragments: VecDeque<(u64, u64)>,
     fragment_bytes: usize,
@@ -68,14 +69,6 @@ pub(super) struct EvidenceCounts {
     pub(super) given_up: u64,
     /// Handshakes that were selected and of which not all packets were there.
     pub(super) incomplete: u64,
-}
-
-#[derive(Debug, Default)]
-struct OpenFlow {
-    packets: Vec<u64>,
-    bytes: usize,
-    /// Not all of its packets are held.
-    is_cut: bool,
 }
 
 #[derive(Debug)]
@@ -153,12 +146,14 @@ impl Evidence {
             }
             Unwrapped::Other | Unwrapped::Skipped(_) => return Ok(()),
         };
-        let Some(key) = event_flow.or_else(|| self.flow_of(packet)) else { return Ok(()) };
+        let segment = Segment::read(packet);
+        let flow = event_flow.or_else(|| segment.as_ref().and_then(|segment| self.flow_of(segment)));
+        let Some(key) = flow else { return Ok(()) };
         for &fragment in fragments.iter().filter(|&&fragment| fragment != number) {
             self.assign_fragment(fragment, key);
         }
         let packet = self.store(record)?;
-        self.hold(key, packet);
+        self.hold(key, segment.as_ref(), packet);
         self.make_room(now_ns)
     }
 
@@ -167,10 +162,14 @@ impl Evidence {
     /// # Errors
     /// If the file cannot be written.
     pub(super) fn settle(&mut self, key: &FlowKey, is_selected: bool) -> anyhow::Result<()> {
-        let Some(flow) = self.flows.remove(key) else {
+        let Entry::Occupied(mut open) = self.flows.entry(*key) else {
             self.incomplete += u64::from(is_selected);
             return Ok(());
         };
+        let flow = open.get_mut().take_first();
+        if open.get().is_empty() {
+            open.remove();
+        }
         self.incomplete += u64::from(is_selected && flow.is_cut);
         for number in flow.packets {
             let Some(held) = index(self.first, number).and_then(|at| self.held.get_mut(at)) else { continue };
@@ -208,8 +207,8 @@ impl Evidence {
         Ok(Stored { interface, time_ns, wire_len, bytes: record.bytes.into() })
     }
 
-    fn hold(&mut self, key: FlowKey, packet: Stored) {
-        let flow = self.flows.entry(key).or_default();
+    fn hold(&mut self, key: FlowKey, segment: Option<&Segment>, packet: Stored) {
+        let flow = self.flows.entry(key).or_default().of(&key, segment);
         let bytes = OVERHEAD + packet.bytes.len();
         if flow.bytes + bytes > MAX_FLOW_BYTES {
             flow.is_cut = true;
@@ -244,7 +243,7 @@ impl Evidence {
 
     /// The fragment of a frame turns out to be the connection's.
     fn assign_fragment(&mut self, number: u64, key: FlowKey) {
-        let flow = self.flows.entry(key).or_default();
+        let flow = self.flows.entry(key).or_default().of(&key, None);
         let found = self.fragments.binary_search_by_key(&number, |&(number, _)| number);
         let place = found.ok().and_then(|at| self.fragments.remove(at)).map(|(_, place)| place);
         let held = place.and_then(|place| index(self.first, place)).and_then(|at| self.held.get_mut(at));
@@ -261,11 +260,10 @@ impl Evidence {
 
     /// The connection that a packet without an event is to be held for: one that it opens, or one of which
     /// packets are held.
-    fn flow_of(&self, packet: &IpPacket<'_>) -> Option<FlowKey> {
-        let segment = Segment::read(packet)?;
-        let Segment { source, destination, flags } = segment;
+    fn flow_of(&self, segment: &Segment) -> Option<FlowKey> {
+        let Segment { source, destination, .. } = *segment;
         let from_client = FlowKey { client: source, gateway: destination };
-        if flags & (tcp_flags::SYN | tcp_flags::ACK) == tcp_flags::SYN {
+        if segment.opens() {
             return Some(from_client);
         }
         let from_gateway = FlowKey { client: destination, gateway: source };
@@ -293,9 +291,13 @@ impl Evidence {
         while self.held_bytes > MAX_HELD_BYTES / 2
             && let Some(oldest) = self.held.front()
         {
-            let flow = oldest.key.and_then(|key| self.flows.get(&key));
-            self.given_up += flow.map_or(1, |flow| flow.packets.len() as u64);
+            let key = oldest.key;
+            let packets = |flows: &HashMap<_, OpenFlows>| {
+                key.and_then(|key| flows.get(&key)).map_or(0, OpenFlows::packets)
+            };
+            let before = packets(&self.flows);
             self.give_up_oldest()?;
+            self.given_up += (before - packets(&self.flows)).max(1);
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use sni_probe_common::event::tcp_flags;
 use sni_probe_common::segment::{Interest, segment};
+use sni_probe_common::seq::SeqNumber;
 use sni_probe_common::tunnel::Tunnels;
 use sni_probe_common::userspace::{Frame, Layer};
 use sni_probe_common::wire::{IpVersion, Read, Unreadable};
@@ -13,7 +15,10 @@ pub(super) struct Segment {
     pub(super) source: SocketAddr,
     pub(super) destination: SocketAddr,
     /// The low byte of the TCP flags.
-    pub(super) flags: u8,
+    flags: u8,
+    seq: SeqNumber,
+    ack: SeqNumber,
+    payload_len: usize,
 }
 
 impl Segment {
@@ -30,7 +35,29 @@ impl Segment {
             source: end(source, source_port)?,
             destination: end(destination, destination_port)?,
             flags: segment.flags,
+            seq: SeqNumber(segment.seq),
+            ack: SeqNumber(segment.ack),
+            payload_len: segment.payload_len,
         })
+    }
+
+    /// Whether it is a client's SYN.
+    pub(super) fn opens(&self) -> bool {
+        self.flags & (tcp_flags::SYN | tcp_flags::ACK) == tcp_flags::SYN
+    }
+
+    /// Whether it has data.
+    pub(super) fn has_payload(&self) -> bool {
+        self.payload_len != 0
+    }
+
+    /// Where it is in the client's sequence numbers: its own number, or what it acknowledges.
+    pub(super) fn number(&self, client: SocketAddr) -> Option<SeqNumber> {
+        if self.source == client {
+            Some(self.seq)
+        } else {
+            (self.flags & tcp_flags::ACK != 0).then_some(self.ack)
+        }
     }
 }
 
