@@ -173,6 +173,12 @@ impl Behaviour {
         Self { incomplete: Some(reason), ..self }
     }
 
+    /// Whether the connection ends by a RST of the client, and nothing else. (Linux sends none before it has the SYN-ACK.)
+    pub(super) const fn ends_by_reset(&self) -> bool {
+        matches!(self.then, Then::Reset | Then::ResetAtOnce | Then::HalfCloseReset)
+            && !matches!(self.opening, Opening::FastOpen)
+    }
+
     /// Whether `outcome` is right.
     pub(super) fn accepts(&self, outcome: &str) -> bool {
         match self.right {

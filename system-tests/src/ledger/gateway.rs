@@ -12,7 +12,7 @@ use tokio::task::LocalSet;
 
 use super::HTTP_REQUEST;
 use super::answers::{BABBLE, BABBLE_SEGMENTS, BAD_REQUEST, WARNING, answer};
-use super::behaviour::{Gateway, Port};
+use super::behaviour::{Behaviour, Gateway, Port};
 use super::connection::Connection;
 use super::hello::{Mark, RANDOM_END, Random, random_of};
 use super::meetings::{Meeting, Meetings, Stage};
@@ -85,16 +85,23 @@ async fn serve(stream: TcpStream, port: Port, meetings: &Meetings) -> Result<()>
         return Ok(());
     }
     let Some(meeting) = meetings.find(mark.number) else { return Ok(()) };
-    let gateway = BEHAVIOURS[usize::from(mark.behaviour)].gateway;
+    let behaviour = &BEHAVIOURS[usize::from(mark.behaviour)];
+    let gateway = behaviour.gateway;
     if matches!(gateway, Gateway::SilenceUntilReset | Gateway::Forget) {
         // No packet comes after the client has forgotten the connection.
         connection.acknowledge()?;
     }
     meeting.advance(Stage::Received);
-    act(connection, gateway, &random, &meeting).await
+    act(connection, behaviour, &random, &meeting).await
 }
 
-async fn act(connection: Connection, gateway: Gateway, random: &Random, meeting: &Meeting) -> Result<()> {
+async fn act(
+    connection: Connection,
+    behaviour: &Behaviour,
+    random: &Random,
+    meeting: &Meeting,
+) -> Result<()> {
+    let gateway = behaviour.gateway;
     let bytes = answer(gateway).bytes;
     match gateway {
         Gateway::ServerHello => connection.send(&bytes).await?,
@@ -163,6 +170,10 @@ async fn act(connection: Connection, gateway: Gateway, random: &Random, meeting:
         }
     }
     meeting.reach(Stage::ClientDone).await;
+    if behaviour.ends_by_reset() {
+        // Another processor may still have the RST in its queue: what is sent before it comes would be the end.
+        return connection.wait_reset().await;
+    }
     leave(connection, random).await
 }
 
