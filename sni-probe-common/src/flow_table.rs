@@ -536,8 +536,7 @@ pub fn make_room<B: Bucket>(
     let way;
     'found: {
         each_way!(WAY => {
-            let entry = bucket.load(bucket.place(WAY));
-            if entry.stage() <= stage::DONE && (entry.0 ^ hash.tag()) >= 1 << Entry::TAG {
+            if bucket.load(bucket.place(WAY)).stage() == stage::FREE {
                 way = bucket.forget(WAY as u64);
                 break 'found;
             }
@@ -547,7 +546,8 @@ pub fn make_room<B: Bucket>(
     Some((way, None))
 }
 
-/// Where there is no room: the entry that costs least to lose, if it costs less than the new one.
+/// Where no entry is free: the one that costs least to lose, if it costs less than the new one. Any of those that are
+/// done, not always the same one: each keeps copies of its hello from being counted again.
 #[inline(always)]
 fn evict<B: Bucket>(bucket: B, hash: FlowHash, new: Entry, epoch: u8) -> Option<(u64, Option<Counter>)> {
     let mut least = u64::MAX >> 1;
@@ -564,7 +564,7 @@ fn evict<B: Bucket>(bucket: B, hash: FlowHash, new: Entry, epoch: u8) -> Option<
         return None;
     }
     let loses = match cost {
-        stage::DONE => None,
+        stage::FREE | stage::DONE => None,
         stage::MID_STREAM => Some(Counter::MidStreamEvicted),
         stage::OPEN => Some(Counter::OpenEvicted),
         _ => Some(Counter::HandshakeEvicted),

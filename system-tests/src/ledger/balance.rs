@@ -55,13 +55,6 @@ pub(super) struct Tally {
     pub(super) wrong: u64,
 }
 
-impl Tally {
-    pub(super) fn is_balanced(self) -> bool {
-        let Self { begun: _, missed, invented, wrong } = self;
-        [missed, invented, wrong] == [0; 3]
-    }
-}
-
 /// Both sides, compared.
 #[derive(Debug)]
 pub(super) struct Balance {
