@@ -97,7 +97,7 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
         {
             return Ok(None);
         }
-        first => first.map(|first| first.met(bucket)),
+        first => first.map(|first| first.forget_way(bucket)),
     };
     forget_lengths(packet, &mut segment);
     let is_plain = segment.flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST) == 0;
@@ -145,7 +145,7 @@ struct Step {
     flags: u8,
 }
 
-/// The step of a packet whose flow's [first](flow_table::first) entry this is. `None`: it is of no interest.
+/// Returns the step of a packet, given the [first](flow_table::first) entry with its tag. `None` if the packet is ignored.
 #[inline(always)]
 fn step<P: Packet, F: Flows, S: Sink, B: Bucket>(
     packet: &P,
@@ -288,12 +288,13 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
     let has_ack = segment.flags & tcp_flags::ACK != 0;
     let is_reset = segment.flags & tcp_flags::RST != 0;
     let is_fin = segment.flags & tcp_flags::FIN != 0;
-    // Only a RST may come without an acknowledgement. Then it may be of any connection whose client has spoken.
+    // Only a RST may come without an acknowledgement. It may then belong to any connection on which the client has sent
+    // payload.
     if !has_ack && !is_reset {
         return Ok(None);
     }
     let number = if has_ack { Some(ack) } else { None };
-    let found = flow_table::find(bucket, hash, number, &BY_ACKNOWLEDGEMENT, first.met(bucket));
+    let found = flow_table::find(bucket, hash, number, &BY_ACKNOWLEDGEMENT, first.forget_way(bucket));
     let Found::Followed(held) = found else { return Ok(None) };
     forget_headers(packet, &mut segment, 0);
     let before = held.entry;

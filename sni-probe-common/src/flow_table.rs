@@ -10,7 +10,8 @@
 //! Entries live in buckets of [`WAYS`], which fill a cache line. A seeded hash of the 4-tuple chooses the bucket; the
 //! tag and the client's initial sequence number (ISN) distinguish its flows. Two entries of one 4-tuple may be alive
 //! at once: a SYN with another ISN does not end the connection before it, only the gateway's answer shows whether
-//! it does.
+//! it does. Two entries with one tag are marked as shared. An entry that is not is the only one with its tag: nearly
+//! every packet needs to look at one entry.
 //!
 //! **Life cycle.** A SYN opens an entry. The same SYN opens it again once the connection is over ([`Entry::is_over`]):
 //! after a reset, a close, or a conclusive answer. Nothing is allocated, locked or swept. A new flow takes the entry
@@ -137,8 +138,8 @@ impl Entry {
         )
     }
 
-    /// The same, of a flow whose observation is done. Above the ISN it has more of the hash, so that it is not taken for
-    /// another flow's.
+    /// The entry after a conclusive answer. Above the ISN it has more of the hash, so that packets of another flow do not
+    /// match it.
     #[inline(always)]
     #[must_use]
     pub const fn done(self, hash: FlowHash) -> Self {
@@ -336,10 +337,10 @@ pub struct Held {
 }
 
 impl Held {
-    /// The same. From here on the verifier does not know the way.
+    /// Hides the way from the verifier, which then follows one path instead of [`WAYS`].
     #[inline(always)]
     #[must_use]
-    pub fn met<B: Bucket>(self, bucket: B) -> Self {
+    pub fn forget_way<B: Bucket>(self, bucket: B) -> Self {
         Self { way: bucket.forget(self.way), ..self }
     }
 }
@@ -358,9 +359,9 @@ pub enum Found {
 /// Which entries a packet can be of, by its number: a sequence number of the client's, or an acknowledgement of one.
 #[derive(Clone, Copy, Debug)]
 pub struct Owners {
-    /// Of an entry whose client has not spoken, the number is in this range around the ISN.
+    /// Range around the ISN in which the number is, before the client has sent payload.
     pub open: Range,
-    /// Of an entry whose client has spoken. Where the observation is done, any number will do.
+    /// The same range, after the client has sent payload. In stage `DONE` every number matches.
     pub spoken: Range,
 }
 
@@ -431,8 +432,8 @@ pub fn first<B: Bucket>(bucket: B, hash: FlowHash) -> Option<Held> {
 /// Looks for the entry of a packet's connection, from the [first] one with its tag on. `number` is the packet's, if it has
 /// one: else it may be of each.
 ///
-/// Of two connections whose ISNs both fit, it is the one whose ISN is the next before the number. (Linux advances ISNs
-/// by 15,625 in a millisecond: where a port is used again at once, the numbers are near each other.)
+/// If two connections match, the packet belongs to the one with the nearest ISN before the number. (Linux advances the
+/// ISNs of a 4-tuple by 15,625 in a millisecond: if a port is used again at once, the ISNs are near each other.)
 #[inline(always)]
 pub fn find<B: Bucket>(
     bucket: B,
@@ -503,23 +504,23 @@ pub fn find_opened<B: Bucket>(bucket: B, hash: FlowHash, isn: SeqNumber, first: 
     Found::Followed(Held { way, entry })
 }
 
-/// Makes a new entry and the one with its tag known to each other, and says which entry may be overwritten: one of an
-/// earlier connection of the 4-tuple, the second that is done. One stays, so that its late packets are not taken for
-/// those of a connection that was not seen to begin.
+/// Marks the [first] entry with a new entry's tag as shared. Returns the way of an entry with the tag in stage `DONE` that
+/// the new one may overwrite, if there are two: one stays, because late copies of its hello would otherwise count as
+/// hellos in mid stream.
 #[inline(always)]
 pub fn share<B: Bucket>(bucket: B, hash: FlowHash, first: Held) -> Option<u64> {
     if !first.entry.is_shared() {
         store_at(bucket, first.way, first.entry.shared());
         return None;
     }
-    let mut done = bucket.forget(WAYS as u64);
+    let (mut done, mut way) = (bucket.forget(0), bucket.forget(0));
     each_way!(WAY => {
         let entry = bucket.load(bucket.place(WAY));
         if (entry.0 ^ hash.tag()) < (1 << Entry::TAG) && entry.stage() == stage::DONE {
-            done = bucket.forget(WAY as u64);
+            (done, way) = (bucket.forget(done + 1), bucket.forget(WAY as u64));
         }
     });
-    (done < WAYS as u64).then_some(done)
+    (done > 1).then_some(way)
 }
 
 /// The way for a new flow, which the caller fills, and what the flow before it loses: `None` if all others are worth
@@ -546,8 +547,8 @@ pub fn make_room<B: Bucket>(
     Some((way, None))
 }
 
-/// Where no entry is free: the one that costs least to lose, if it costs less than the new one. Any of those that are
-/// done, not always the same one: each keeps copies of its hello from being counted again.
+/// Returns the entry that costs least to lose, in a bucket without a free one. Among entries of equal cost the hash
+/// chooses, so that entries in stage `DONE` last: they prevent that late copies of their hellos count again.
 #[inline(always)]
 fn evict<B: Bucket>(bucket: B, hash: FlowHash, new: Entry, epoch: u8) -> Option<(u64, Option<Counter>)> {
     let mut least = u64::MAX >> 1;

@@ -3,7 +3,9 @@
 use etherparse::{PacketBuilder, TcpHeader};
 use sni_probe_common::counters::Counter;
 use sni_probe_common::event::{EventHeader, flags, kind, tcp_flags};
-use sni_probe_common::flow_table::{BUCKETS, DEFAULT_EPOCH_LENGTH, FlowHash, MAX_AGE, MAX_ANSWERS, WAYS};
+use sni_probe_common::flow_table::{
+    BUCKETS, DEFAULT_EPOCH_LENGTH, FlowHash, MAX_AGE, MAX_ANSWERS, WAYS, stage,
+};
 use sni_probe_common::userspace::{Datapath, Frame};
 
 const GATEWAY: u32 = u32::from_be_bytes([10, 255, 0, 2]);
@@ -347,6 +349,32 @@ fn a_late_copy_of_a_hello_is_none() {
         let mid_stream = probe.events.iter().filter(|header| header.flags & flags::ISN_KNOWN == 0);
         assert_eq!(mid_stream.count(), 0);
     }
+}
+
+/// The last finished connection of a 4-tuple is remembered, however many there were; and not each takes an entry.
+#[test]
+fn a_port_that_is_used_many_times() {
+    let connection =
+        |number: u32| Connection { isn: number.wrapping_mul(0x0123_4567), ..Connection::new(1, 0) };
+    let mut probe = Probe::new();
+    for number in 1..100 {
+        let (old, new) = (connection(number - 1), connection(number));
+        probe.see(&new.syn());
+        if number > 1 {
+            probe.see(&old.hello());
+        }
+        probe.see(&new.hello()).see(&new.server_hello());
+    }
+    let firsts = probe.events.iter().filter(|header| header.flags & flags::FIRST != 0);
+    assert_eq!(firsts.count(), 99);
+    assert!(
+        probe.events.iter().all(|header| header.flags & flags::ISN_KNOWN != 0),
+        "no late copy is a hello"
+    );
+    assert_eq!(probe.evicted(), [0; 3]);
+    let buckets = (0..BUCKETS).filter_map(|bucket| probe.datapath.bucket(bucket));
+    let in_use = buckets.flatten().filter(|entry| entry.stage() != stage::FREE);
+    assert_eq!(in_use.count(), 2, "both are done");
 }
 
 /// It answers data of a connection that the gateway does not have: RFC 9293, section 3.10.7.1.

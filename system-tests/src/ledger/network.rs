@@ -21,9 +21,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::behaviour::Port;
+use crate::GATEWAY_INTERFACE;
 use crate::netns::{Lab, Namespace};
 use crate::process::{Service, run_ok};
-use crate::{CLIENT_INTERFACE, GATEWAY_INTERFACE};
 
 /// The table's name in both namespaces, which take it with them.
 const TABLE: &str = "ledger";
@@ -67,20 +67,8 @@ pub(super) fn prepare(lab: &Lab) -> Result<()> {
             Ok(())
         })??;
     }
-    keep_order(&lab.client, CLIENT_INTERFACE)?;
-    keep_order(&lab.gateway, GATEWAY_INTERFACE)?;
     load(&lab.client, &lab.path("client.nft"), &client_rules())?;
     load(&lab.gateway, &lab.path("gateway.nft"), &gateway_rules())
-}
-
-/// Has one processor receive all packets (RPS). Linux queues a packet of a veth on the processor that sends it: a RST
-/// overtakes the hello before it when the client's thread moves to another one in between. The gateway then obeys
-/// neither the RST nor those that answer its challenge ACKs, of which the client knows nothing.
-fn keep_order(namespace: &Namespace, interface: &str) -> Result<()> {
-    let path = format!("/sys/class/net/{interface}/queues/rx-0/rps_cpus");
-    // `ip netns exec` mounts the namespace's own /sys.
-    run_ok(namespace.command("sh").args(["-c", "echo 1 > \"$0\""]).arg(path), TIMEOUT)?;
-    Ok(())
 }
 
 fn load(namespace: &Namespace, path: &Path, rules: &str) -> Result<()> {

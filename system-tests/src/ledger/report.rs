@@ -4,12 +4,16 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Settings;
-use super::balance::{Balance, Tally};
+use super::balance::{Balance, Disagreement, Tally};
 use super::behaviour::Opening;
 use super::list::{List, Texts};
 use super::network::Kernel;
 use super::table::BEHAVIOURS;
 use crate::metrics::Metrics;
+
+/// Metrics that say that something was not seen.
+const MUST_BE_ZERO: [&str; 3] =
+    ["sni_probe_events_lost_total", "sni_probe_event_lines_dropped_total", "sni_probe_packets_skipped_total"];
 
 /// The result of a run, as a table for people.
 #[derive(Debug)]
@@ -25,9 +29,11 @@ pub struct Report {
     lost: u64,
     kernel: Kernel,
     differences: Texts,
-    /// What follows from differences: metrics that do not agree with the list, connections that took another course.
-    consequences: Vec<String>,
-    /// What is not as it must be, whatever the differences are.
+    /// Metrics that do not agree with the list.
+    disagreements: Vec<Disagreement>,
+    /// Connections that did not go as the table says.
+    astray: Option<String>,
+    /// What no difference excuses.
     faults: Vec<String>,
 }
 
@@ -41,10 +47,13 @@ impl Report {
         duration: Duration,
         exit_code: i32,
     ) -> Self {
-        let mut consequences = balance.compare(list, metrics);
+        let disagreements = balance.compare(list, metrics);
         let mut faults = vain(list, kernel);
-        if !list.astray.is_empty() {
-            consequences.push(format!("connections that did not go as the table says:\n{}", list.astray));
+        for name in MUST_BE_ZERO {
+            let count = metrics.count(name, &[]);
+            if count != 0 {
+                faults.push(format!("{name}: {count}, not 0"));
+            }
         }
         if exit_code != 0 {
             faults.push(format!("the observer ended with exit code {exit_code}"));
@@ -60,18 +69,22 @@ impl Report {
             unknown: balance.unknown,
             slow: balance.slow,
             kernel,
+            disagreements,
+            astray: (!list.astray.is_empty()).then(|| list.astray.to_string()),
             differences: balance.differences,
-            consequences,
             faults,
         }
     }
 
-    /// Whether each handshake was reported once and right, and nothing else was, but for so many. Then each metric may
-    /// differ by as much.
+    /// Whether each handshake was reported once and right, and nothing else was: up to `allowed` differences. Only with a
+    /// difference may a metric disagree, by as much, and a connection go astray.
     pub fn is_balanced(&self, allowed: u64) -> bool {
-        let differing = |tally: &Tally| tally.missed + tally.invented + tally.wrong;
-        let differences = self.unknown + self.tallies.iter().map(differing).sum::<u64>();
-        self.faults.is_empty() && differences <= allowed && (self.consequences.is_empty() || allowed > 0)
+        let of_line = |tally: &Tally| tally.missed + tally.invented + tally.wrong;
+        let differences = self.unknown + self.tallies.iter().map(of_line).sum::<u64>();
+        differences <= allowed
+            && self.disagreements.iter().all(|disagreement| disagreement.by <= differences)
+            && (self.astray.is_none() || differences > 0)
+            && self.faults.is_empty()
     }
 
     /// How many handshakes there were.
@@ -124,7 +137,13 @@ impl fmt::Display for Report {
             "kernels: dropped {dropped_before} packets before and {dropped_after} after the watched interface, \
              retransmitted {retransmitted}, took {fast_open} hellos from a SYN, sent {challenges} challenge ACKs"
         )?;
-        for fault in self.consequences.iter().chain(&self.faults) {
+        for Disagreement { text, .. } in &self.disagreements {
+            writeln!(f, "{text}")?;
+        }
+        if let Some(astray) = &self.astray {
+            writeln!(f, "connections that did not go as the table says:\n{astray}")?;
+        }
+        for fault in &self.faults {
             writeln!(f, "{fault}")?;
         }
         write!(f, "{}", self.differences)

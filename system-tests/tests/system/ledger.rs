@@ -6,8 +6,8 @@ use system_tests::ledger::{self, Settings};
 
 use crate::load;
 
-/// Handshakes of which the observer and the lists may disagree, of 60,000 or less. One in 60,000 or so does: fast open whose
-/// SYN the gateway's kernel resets, of which the lists do not know. `cargo xtask soak` allows none.
+/// Handshakes on which the observer and the lists may disagree in a run of up to 60,000. About one in 60,000 does, with TCP
+/// fast open (docs/limits.md). `cargo xtask soak` allows none.
 const ALLOWED: u64 = 5;
 
 #[test]

@@ -49,7 +49,7 @@ pub(super) struct Evidence {
     held: VecDeque<Held>,
     /// The number of the first of them.
     first: u64,
-    /// The packets of the connections whose outcome is open.
+    /// The packets of the connections that have no outcome yet.
     flows: HashMap<FlowKey, OpenFlows>,
     /// The fragments of datagrams that are not whole: number of the frame, place among the held packets.
     fragments: VecDeque<(u64, u64)>,

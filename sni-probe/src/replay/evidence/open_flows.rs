@@ -5,16 +5,12 @@ use sni_probe_core::flow::FlowKey;
 
 use super::segment::Segment;
 
-/// Connections of one 4-tuple that are told apart. Packets of others are held with the last one.
+/// Connections of one 4-tuple that are distinguished. Packets of further ones are held with the last one.
 const MAX_FLOWS: usize = 4;
 
-/// The connections of one 4-tuple whose outcome is open.
+/// The connections of one 4-tuple that have no outcome yet, in the order in which they began.
 #[derive(Debug, Default)]
-pub(super) struct OpenFlows {
-    /// In the order in which they began. There is room for one without an allocation of its own.
-    first: Option<OpenFlow>,
-    later: Vec<OpenFlow>,
-}
+pub(super) struct OpenFlows(Vec<OpenFlow>);
 
 /// What is held of one connection.
 #[derive(Debug, Default)]
@@ -32,84 +28,51 @@ pub(super) struct OpenFlow {
 
 impl OpenFlows {
     pub(super) fn is_empty(&self) -> bool {
-        self.first.is_none()
+        self.0.is_empty()
     }
 
     /// How many packets are held.
     pub(super) fn packets(&self) -> u64 {
-        self.iter().map(|flow| flow.packets.len() as u64).sum()
+        self.0.iter().map(|flow| flow.packets.len() as u64).sum()
     }
 
-    /// The connection of a packet; a SYN with another number than those before opens one. Without a segment, the last one.
+    /// Returns the connection of a packet, without a segment the last one. A SYN with a new sequence number opens one.
     pub(super) fn of(&mut self, key: &FlowKey, segment: Option<&Segment>) -> &mut OpenFlow {
         let number = segment.and_then(|segment| segment.number(key.client));
         let opens = segment.is_some_and(Segment::opens);
+        let flows = &mut self.0;
         let place = match number {
-            Some(number) if opens => self.iter().position(|flow| flow.isn == Some(number)),
-            // The one that began last before the number.
-            Some(number) => (0..self.len())
-                .filter_map(|place| Some((self.get(place)?.isn?, place)))
-                .min_by_key(|&(isn, _)| number.distance_from(isn))
-                .map(|(_, place)| place),
+            Some(number) if opens => flows.iter().position(|flow| flow.isn == Some(number)),
+            // The nearest one before the number.
+            Some(number) => {
+                let known = flows.iter().enumerate().filter_map(|(place, flow)| Some((flow.isn?, place)));
+                known.min_by_key(|&(isn, _)| number.distance_from(isn)).map(|(_, place)| place)
+            }
             None => None,
         };
-        let len = self.len();
-        let place = match place {
-            Some(place) => place,
-            None if len == 0 || (opens && len < MAX_FLOWS) => self.push(number.filter(|_| opens)),
-            None => len - 1,
-        };
-        let flow = self.get_mut(place);
+        if place.is_none() && (flows.is_empty() || opens && flows.len() < MAX_FLOWS) {
+            // Nearly always the only one: a vector takes room for four otherwise.
+            flows.reserve_exact(1);
+            flows.push(OpenFlow { isn: number.filter(|_| opens), ..OpenFlow::default() });
+        }
+        let last = flows.len() - 1;
+        let flow = &mut flows[place.unwrap_or(last)];
         flow.has_spoken |=
             segment.is_some_and(|segment| segment.source == key.client && segment.has_payload());
         flow
     }
 
-    /// Takes the connection that has an outcome: the first one whose client has spoken. What is held of those before it goes
-    /// with it, for they had no hello.
+    /// Takes the connection that has an outcome: the first one with data of the client. Those before it had no hello:
+    /// their packets are taken with it.
     pub(super) fn take_first(&mut self) -> OpenFlow {
-        let mut taken = self.pop().unwrap_or_default();
-        while !taken.has_spoken
-            && let Some(flow) = self.pop()
-        {
+        let spoken = self.0.iter().position(|flow| flow.has_spoken);
+        let end = spoken.map_or(self.0.len(), |place| place + 1);
+        let mut taken = OpenFlow::default();
+        for flow in self.0.drain(..end) {
             taken.packets.extend(flow.packets);
             taken.bytes += flow.bytes;
             taken.is_cut |= flow.is_cut;
-            taken.has_spoken = flow.has_spoken;
         }
         taken
-    }
-
-    fn push(&mut self, isn: Option<SeqNumber>) -> usize {
-        let flow = OpenFlow { isn, ..OpenFlow::default() };
-        match self.first {
-            None => self.first = Some(flow),
-            Some(_) => self.later.push(flow),
-        }
-        self.len() - 1
-    }
-
-    fn pop(&mut self) -> Option<OpenFlow> {
-        let next = (!self.later.is_empty()).then(|| self.later.remove(0));
-        std::mem::replace(&mut self.first, next)
-    }
-
-    fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.later.len()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &OpenFlow> {
-        self.first.iter().chain(&self.later)
-    }
-
-    fn get(&self, place: usize) -> Option<&OpenFlow> {
-        self.iter().nth(place)
-    }
-
-    fn get_mut(&mut self, place: usize) -> &mut OpenFlow {
-        match place.checked_sub(1) {
-            None => self.first.get_or_insert_default(),
-            Some(place) => &mut self.later[place],
-        }
     }
 }
