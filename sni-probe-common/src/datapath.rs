@@ -112,8 +112,10 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
     let Some(Step { before, held, flags }) = step else { return Ok(None) };
     // The ways to an entry meet.
     let entry = Entry(packet.forget(held.entry.0 as usize) as u64);
-    if entry != before {
+    if before == Entry(0) {
         flow_table::store_at(bucket, held.way, entry);
+    } else if entry != before {
+        flow_table::update_at(bucket, held.way, entry);
     }
     if is_syn && segment.payload_len == 0 {
         return Ok(None);
@@ -321,7 +323,7 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
         entry = entry.with_closed(closed::GATEWAY);
     }
     if entry != before {
-        flow_table::store_at(bucket, held.way, entry);
+        flow_table::update_at(bucket, held.way, entry);
     }
     let data_len = packet.forget(data_len as usize) as u32;
     if !before.has_spoken() || (data_len == 0 && !closes(&segment)) {

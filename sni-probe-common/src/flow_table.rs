@@ -429,11 +429,12 @@ pub fn first<B: Bucket>(bucket: B, hash: FlowHash) -> Option<Held> {
     Some(Held { way, entry })
 }
 
-/// Looks for the entry of a packet's connection, from the [first] one with its tag on. `number` is the packet's, if it has
-/// one: else it may be of each.
+/// Looks for the entry of a packet's connection, from the [first] one with its tag on. `number` is the packet's; without
+/// one the packet matches every connection on which the client has sent payload.
 ///
-/// If two connections match, the packet belongs to the one with the nearest ISN before the number. (Linux advances the
-/// ISNs of a 4-tuple by 15,625 in a millisecond: if a port is used again at once, the ISNs are near each other.)
+/// If several connections match, a connection of which no end was seen comes first, then the one with the nearest ISN
+/// before the number. (Linux advances the ISNs of a 4-tuple by 15,625 in a millisecond, and by 65,537 after `TIME_WAIT`:
+/// if a port is used again at once, the ISNs are near each other, and the later one may be the lower one.)
 #[inline(always)]
 pub fn find<B: Bucket>(
     bucket: B,
@@ -442,18 +443,13 @@ pub fn find<B: Bucket>(
     owners: &Owners,
     first: Held,
 ) -> Found {
-    const NOTHING: u64 = 1 << 36;
+    const NOTHING: u64 = 1 << 37;
     let number_for = |entry: Entry| number.unwrap_or(entry.isn());
-    if !first.entry.is_shared() {
-        return if !owners.contain(first.entry, number_for(first.entry), hash) {
-            Found::Nothing
-        } else if first.entry.stage() == stage::DONE {
-            Found::Done
-        } else {
-            Found::Followed(first)
-        };
+    let is_followed = first.entry.stage() != stage::DONE;
+    if is_followed && !first.entry.is_shared() && owners.contain(first.entry, number_for(first.entry), hash) {
+        return Found::Followed(first);
     }
-    // A distance, below it whether the observation is done, and the way.
+    // Whether an end was seen; below it a distance, whether the observation is done, and the way.
     let mut nearest = bucket.forget(NOTHING);
     let mut found = bucket.forget(0);
     each_way!(WAY => {
@@ -461,8 +457,9 @@ pub fn find<B: Bucket>(
         if (entry.0 ^ hash.tag()) < (1 << Entry::TAG) {
             let number = number_for(entry);
             let is_done = u64::from(entry.stage() == stage::DONE);
+            let has_end = is_done | u64::from(entry.closed() != 0);
             let distance = u64::from(number.distance_from(entry.isn()));
-            let rank = distance << 4 | is_done << 3 | WAY as u64;
+            let rank = has_end << 36 | distance << 4 | is_done << 3 | WAY as u64;
             if owners.contain(entry, number, hash) && rank < nearest {
                 (nearest, found) = (bucket.forget(rank), bucket.forget(entry.0));
             }
@@ -510,7 +507,7 @@ pub fn find_opened<B: Bucket>(bucket: B, hash: FlowHash, isn: SeqNumber, first: 
 #[inline(always)]
 pub fn share<B: Bucket>(bucket: B, hash: FlowHash, first: Held) -> Option<u64> {
     if !first.entry.is_shared() {
-        store_at(bucket, first.way, first.entry.shared());
+        update_at(bucket, first.way, first.entry.shared());
         return None;
     }
     let (mut done, mut way) = (bucket.forget(0), bucket.forget(0));
@@ -585,12 +582,28 @@ const fn is_positive(value: u64, bits: u32) -> u64 {
     (value + (1 << bits) - 1) >> bits
 }
 
-/// Overwrites the entry of a way that is not known beforehand: the verifier follows constant offsets only.
+/// Writes the entry of a new flow to a way that is not known beforehand: the verifier follows constant offsets only.
 #[inline(always)]
 pub fn store_at<B: Bucket>(bucket: B, way: u64, entry: Entry) {
     each_way!(WAY => {
         if WAY as u64 == way {
             return bucket.store(bucket.place(WAY), entry);
+        }
+    });
+}
+
+/// Writes the same flow's next entry. Meanwhile another CPU may have marked the entry as shared, which stays, or given the
+/// place to another flow, which keeps it.
+#[inline(always)]
+pub fn update_at<B: Bucket>(bucket: B, way: u64, entry: Entry) {
+    each_way!(WAY => {
+        if WAY as u64 == way {
+            let place = bucket.place(WAY);
+            let change = bucket.load(place).0 ^ entry.0;
+            if change & (!0 << Entry::TAG | 0xffff_ffff) == 0 {
+                bucket.store(place, Entry(entry.0 | change & 1 << Entry::SHARED));
+            }
+            return;
         }
     });
 }

@@ -351,6 +351,24 @@ fn a_late_copy_of_a_hello_is_none() {
     }
 }
 
+/// After `TIME_WAIT` Linux adds 65,537 to the last number, and the connection after that may begin below it again.
+#[test]
+fn the_later_connection_has_the_lower_number() {
+    let first = Connection::new(1, 10_746);
+    let second = Connection { isn: 10_000, gateway_isn: 9_000_000, ..first };
+    let ends = [first.server_hello(), first.by_client(15, RST, &[]), first.by_client(15, FIN | ACK, &[])];
+    for end in ends {
+        let mut probe = Probe::new();
+        probe.see(&first.syn()).see(&first.hello()).see(&end).see(&second.syn());
+        probe.events.clear();
+        // A hello in two segments, and its answer.
+        probe.see(&second.by_client(1, ACK, HELLO)).see(&second.by_client(1_449, ACK, b"its end"));
+        probe.see(&second.by_gateway(1, 1_456, ACK, &server_hello()));
+        assert_eq!(probe.kinds(), [kind::CLIENT_DATA, kind::CLIENT_DATA, kind::GATEWAY_DATA]);
+        assert!(probe.events.iter().all(|header| header.isn == second.isn));
+    }
+}
+
 /// The last finished connection of a 4-tuple is remembered, however many there were; and not each takes an entry.
 #[test]
 fn a_port_that_is_used_many_times() {
