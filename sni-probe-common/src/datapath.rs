@@ -173,6 +173,10 @@ fn step<P: Packet, F: Flows, S: Sink, B: Bucket>(
             if is_syn && segment.payload_len == 0 && before.is_fresh() {
                 return Ok(None);
             }
+            // Of a connection before this one, or a keep-alive probe.
+            if !is_syn && stream_offset(seq, before.isn()) > i32::MAX as u32 {
+                return Ok(None);
+            }
             let entry = if is_syn {
                 again(before, flows.epoch(packet), segment.payload_len, &mut flags)
             } else {

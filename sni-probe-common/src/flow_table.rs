@@ -432,8 +432,8 @@ pub fn first<B: Bucket>(bucket: B, hash: FlowHash) -> Option<Held> {
 /// Looks for the entry of a packet's connection, from the [first] one with its tag on. `number` is the packet's; without
 /// one the packet matches every connection on which the client has sent payload.
 ///
-/// If several connections match, a connection of which no end was seen comes first, then the one with the nearest ISN
-/// before the number. (Linux advances the ISNs of a 4-tuple by 15,625 in a millisecond, and by 65,537 after `TIME_WAIT`:
+/// If several connections match, one with an ISN before the number comes first, then one of which no end was seen, then
+/// the one with the nearest ISN. (Linux advances the ISNs of a 4-tuple by 15,625 in a millisecond, and by 65,537 after `TIME_WAIT`:
 /// if a port is used again at once, the ISNs are near each other, and the later one may be the lower one.)
 #[inline(always)]
 pub fn find<B: Bucket>(
@@ -443,13 +443,14 @@ pub fn find<B: Bucket>(
     owners: &Owners,
     first: Held,
 ) -> Found {
-    const NOTHING: u64 = 1 << 37;
+    const NOTHING: u64 = 1 << 38;
     let number_for = |entry: Entry| number.unwrap_or(entry.isn());
     let is_followed = first.entry.stage() != stage::DONE;
     if is_followed && !first.entry.is_shared() && owners.contain(first.entry, number_for(first.entry), hash) {
         return Found::Followed(first);
     }
-    // Whether an end was seen; below it a distance, whether the observation is done, and the way.
+    // Whether the number is before the ISN, and whether an end was seen; below them a distance, whether the observation is
+    // done, and the way.
     let mut nearest = bucket.forget(NOTHING);
     let mut found = bucket.forget(0);
     each_way!(WAY => {
@@ -459,7 +460,8 @@ pub fn find<B: Bucket>(
             let is_done = u64::from(entry.stage() == stage::DONE);
             let has_end = is_done | u64::from(entry.closed() != 0);
             let distance = u64::from(number.distance_from(entry.isn()));
-            let rank = has_end << 36 | distance << 4 | is_done << 3 | WAY as u64;
+            let is_before = distance >> 31;
+            let rank = is_before << 37 | has_end << 36 | distance << 4 | is_done << 3 | WAY as u64;
             if owners.contain(entry, number, hash) && rank < nearest {
                 (nearest, found) = (bucket.forget(rank), bucket.forget(entry.0));
             }

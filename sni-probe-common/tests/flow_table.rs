@@ -369,6 +369,31 @@ fn the_later_connection_has_the_lower_number() {
     }
 }
 
+/// A client that connects again resets the connection before, of which the gateway still has a part, with a number of that
+/// (RFC 9293, section 3.10.7.3). With TCP fast open the new connection has its hello by then.
+#[test]
+fn a_reset_of_the_connection_before_ends_no_fast_open() {
+    let old = Connection::new(1, 10_000);
+    let new = Connection { isn: 10_600, gateway_isn: 9_000_000, ..old };
+    let last = old.server_hello();
+    let reset = old.by_client(15, RST, &[]);
+    let hello = frame((1, new.port), (GATEWAY, GATEWAY_PORT), new.isn, 0, SYN, HELLO);
+    for before in [&[][..], &[old.syn(), old.hello()], &[old.syn(), old.hello(), old.reset()]] {
+        for end in [None, Some(&last)] {
+            let mut probe = Probe::new();
+            for packet in before.iter().chain(end) {
+                probe.see(packet);
+            }
+            probe.events.clear();
+            probe.see(&hello).see(&reset).see(&new.server_hello());
+            let isns: Vec<u32> = probe.events.iter().map(|header| header.isn).collect();
+            let of_new = probe.events.iter().filter(|header| header.isn == new.isn);
+            let kinds: Vec<u8> = of_new.map(|header| header.kind).collect();
+            assert_eq!(kinds, [kind::CLIENT_DATA, kind::GATEWAY_DATA], "{isns:?}");
+        }
+    }
+}
+
 /// The last finished connection of a 4-tuple is remembered, however many there were; and not each takes an entry.
 #[test]
 fn a_port_that_is_used_many_times() {

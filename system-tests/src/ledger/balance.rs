@@ -72,6 +72,8 @@ pub(super) struct Balance {
     pub(super) unknown: u64,
     /// `timeout` where the client's clock says that the outcome took longer than the timeout.
     pub(super) slow: u64,
+    /// Hellos that did not fit into the SYN, which the gateway's kernel refused.
+    refused_in_part: u64,
     pub(super) differences: Texts,
     /// Events by outcome.
     outcomes: HashMap<String, u64>,
@@ -109,7 +111,8 @@ impl<'a> Balancer<'a> {
         let mut incomplete: HashMap<Ends, VecDeque<usize>> = HashMap::new();
         for (number, entry) in list.entries.iter().enumerate() {
             tallies[usize::from(entry.behaviour)].begun += 1;
-            if entry.behaviour().incomplete.is_some() {
+            // A SYN has no room for a large hello.
+            if entry.behaviour().incomplete.is_some() || entry.is_refused {
                 let ends = (entry.place.client().to_string(), entry.place.gateway().to_string());
                 incomplete.entry(ends).or_default().push_back(number);
             }
@@ -117,8 +120,14 @@ impl<'a> Balancer<'a> {
         for (tally, others) in tallies.iter_mut().zip(&list.others) {
             tally.begun += others;
         }
-        let balance =
-            Balance { tallies, unknown: 0, slow: 0, differences: Texts::default(), outcomes: HashMap::new() };
+        let balance = Balance {
+            tallies,
+            unknown: 0,
+            slow: 0,
+            refused_in_part: 0,
+            differences: Texts::default(),
+            outcomes: HashMap::new(),
+        };
         let events = vec![0; list.entries.len()];
         Self { settings, list, templates: Template::all(), events, incomplete, balance }
     }
@@ -146,7 +155,9 @@ impl<'a> Balancer<'a> {
         }
         let timeout = self.settings.handshake_timeout;
         if entry.is_right(event, timeout) && entry.is_described(event, &self.templates, timeout) {
-            self.balance.slow += u64::from(!entry.behaviour().accepts(&event.outcome));
+            let is_slow = !entry.is_refused && !entry.behaviour().accepts(&event.outcome);
+            self.balance.slow += u64::from(is_slow);
+            self.balance.refused_in_part += u64::from(entry.is_refused && event.incomplete.is_some());
         } else {
             tally.wrong += 1;
             let kind = format!("{}: {} is not right", entry.behaviour().name, event.outcome);
@@ -168,6 +179,8 @@ impl<'a> Balancer<'a> {
     fn incomplete_number(&mut self, event: &Event) -> Option<usize> {
         let numbers = self.incomplete.get_mut(&(event.peer.clone(), event.gateway.clone()))?;
         let (list, timeout) = (self.list, self.settings.handshake_timeout);
+        // A SYN that was refused may have carried a whole hello.
+        numbers.retain(|&number| self.events[number] == 0);
         let position = numbers.iter().position(|&number| list.entries[number].is_right(event, timeout))?;
         numbers.remove(position)
     }
@@ -188,6 +201,10 @@ impl Entry {
     /// Whether the event has the outcome of this handshake. What took longer than the timeout by the client's clock, an
     /// observer may have seen time out.
     fn is_right(&self, event: &Event, timeout: Duration) -> bool {
+        if self.is_refused {
+            let is_whole_or_reset = matches!(event.incomplete.as_deref(), None | Some("reset"));
+            return event.outcome == "reset_by_gateway" && is_whole_or_reset;
+        }
         let behaviour = self.behaviour();
         let is_slow = self.took.is_some_and(|took| took >= timeout);
         let has_outcome = behaviour.accepts(&event.outcome) || is_slow && event.outcome == "timeout";
@@ -198,7 +215,7 @@ impl Entry {
 
     /// Whether the event says of this handshake what is true, its outcome apart.
     fn is_described(&self, event: &Event, templates: &[Template], timeout: Duration) -> bool {
-        let sni = match self.behaviour().incomplete {
+        let sni = match event.incomplete {
             None => templates[usize::from(self.template)].sni,
             Some(_) => "unknown",
         };
@@ -255,7 +272,9 @@ impl Balance {
         for reason in ["reset", "closed", "timeout"] {
             let entries = list.entries.iter().filter(|entry| entry.behaviour().incomplete == Some(reason));
             let labels = [("reason", reason)];
-            check("sni_probe_incomplete_client_hellos_total", &labels, entries.count() as u64);
+            let refused = if reason == "reset" { self.refused_in_part } else { 0 };
+            let expected = entries.count() as u64 + refused;
+            check("sni_probe_incomplete_client_hellos_total", &labels, expected);
         }
         let evicted = self.outcomes.get("evicted").copied().unwrap_or_default();
         check("sni_probe_flow_evictions_total", &[("reason", "port_reuse")], evicted);

@@ -192,6 +192,11 @@ impl Client {
             Ok(Some(seen)) => self.shared.settle(number, seen.duration_since(began)),
             // It is settled when this client has connected again.
             Ok(None) => {}
+            // Linux refuses a SYN with data now and then, with a RST of sequence number 0.
+            Err(error) if behaviour.opening == Opening::FastOpen && is_reset(&error) => {
+                self.shared.list.borrow_mut().refuse(number, began.elapsed());
+                self.shared.pace.settle();
+            }
             Err(error) => self
                 .shared
                 .list
@@ -384,6 +389,9 @@ impl Client {
             None => connection.receive(received, answer.bytes.len()).await?,
             Some(_) => connection.receive(received, usize::MAX).await?,
         };
+        if end == Some(End::Reset) && end != answer.end {
+            return Err(io::Error::from(ErrorKind::ConnectionReset)).context("expected no RST");
+        }
         ensure!(end == answer.end, "expected the end {:?}, got {end:?}", answer.end);
         // A RST discards what is on the way.
         let is_expected = end == Some(End::Reset) || *received == answer.bytes;
@@ -410,6 +418,14 @@ impl Client {
 async fn patiently<T>(what: impl Future<Output = Result<T>>) -> Result<T> {
     let done = tokio::time::timeout(PATIENCE, what).await;
     done.with_context(|| format!("not done within {} s", PATIENCE.as_secs()))?
+}
+
+/// Whether the gateway has refused or reset the connection.
+fn is_reset(error: &anyhow::Error) -> bool {
+    let error = error.root_cause().downcast_ref::<io::Error>();
+    error.is_some_and(|error| {
+        matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
+    })
 }
 
 async fn try_connect(client: SocketAddr, gateway: SocketAddr, fast_open: bool) -> io::Result<TcpStream> {

@@ -84,8 +84,8 @@ async fn serve(stream: TcpStream, port: Port, meetings: &Meetings) -> Result<()>
     if connection.receive(&mut received, mark.bytes.into()).await?.is_some() {
         return Ok(());
     }
-    let Some(meeting) = meetings.find(mark.number) else { return Ok(()) };
     let behaviour = &BEHAVIOURS[usize::from(mark.behaviour)];
+    let Some(meeting) = meetings.find(mark.number) else { return leave_to(&connection, behaviour).await };
     let gateway = behaviour.gateway;
     if matches!(gateway, Gateway::SilenceUntilReset | Gateway::Forget) {
         // No packet comes after the client has forgotten the connection.
@@ -171,10 +171,15 @@ async fn act(
     }
     meeting.reach(Stage::ClientDone).await;
     if behaviour.ends_by_reset() {
-        // Another processor may still have the RST in its queue: what is sent before it comes would be the end.
-        return connection.wait_reset().await;
+        return leave_to(&connection, behaviour).await;
     }
     leave(connection, random).await
+}
+
+/// Leaves the end of a connection to its client, which has nothing more to do. Another processor may still have the
+/// client's RST in its queue: what is sent before that comes would be the end.
+async fn leave_to(connection: &Connection, behaviour: &Behaviour) -> Result<()> {
+    if behaviour.ends_by_reset() { connection.wait_reset().await } else { Ok(()) }
 }
 
 /// Ends a connection whose outcome is known: when the client does, or without waiting for it. A client that has forgotten

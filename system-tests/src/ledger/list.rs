@@ -56,6 +56,8 @@ pub(super) struct Entry {
     pub(super) began: Duration,
     /// How long it took by the client's clock until its outcome was seen, if it went as the table says.
     pub(super) took: Option<Duration>,
+    /// The gateway's kernel answered the SYN, which carried the hello, with a RST.
+    pub(super) is_refused: bool,
 }
 
 impl Entry {
@@ -95,8 +97,17 @@ impl List {
             place,
             began: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
             took: None,
+            is_refused: false,
         });
         number
+    }
+
+    /// The gateway's kernel has refused the SYN of this handshake.
+    pub(super) fn refuse(&mut self, number: u64, took: Duration) {
+        self.settle(number, took);
+        if let Some(entry) = usize::try_from(number).ok().and_then(|index| self.entries.get_mut(index)) {
+            entry.is_refused = true;
+        }
     }
 
     /// The outcome of this handshake has been seen.
