@@ -242,6 +242,15 @@ impl Connection {
         event
     }
 
+    /// A client's first segment with data.
+    pub(crate) fn opening(self, time_ns: u64, data: &[u8]) -> OwnedEvent {
+        let mut event = self.client(time_ns, 0, data);
+        if self.syn_seen {
+            event.header.flags |= flags::FIRST;
+        }
+        event
+    }
+
     /// A segment of the gateway at `offset` of its stream, cut as the datapath cuts it.
     pub(crate) fn gateway(self, time_ns: u64, offset: usize, data: &[u8]) -> OwnedEvent {
         let kind = if data.is_empty() { kind::GATEWAY_CLOSE } else { kind::GATEWAY_DATA };

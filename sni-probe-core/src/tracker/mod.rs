@@ -305,22 +305,25 @@ impl Tracker {
         let header = &event.header;
         let key = WireKey::of(header);
         let now = Timestamp(header.time_ns);
+        let is_reset = header.tcp_flags & tcp_flags::RST != 0;
+        let is_data = header.kind == kind::CLIENT_DATA && !is_reset;
+        // Data of a known connection that is not its first is a late copy, or follows what was lost.
+        let is_first = header.flags & (flags::FIRST | flags::ISN_KNOWN) != flags::ISN_KNOWN;
+        let may_open = is_data && is_first;
         let mut known = self.flows.find(&key);
         if let Some(id) = known {
             match self.flows.get_mut(id).map(|flow| flow.relation(header)) {
-                Some(Relation::Foreign) => return,
-                Some(Relation::Later) => {
+                Some(Relation::Later) if may_open => {
                     self.end(id, Ending::Evicted(EvictionReason::PortReuse), now);
                     known = None;
                 }
+                Some(Relation::Foreign | Relation::Later) => return,
                 Some(Relation::Own) | None => {}
             }
         }
-        let is_reset = header.tcp_flags & tcp_flags::RST != 0;
-        let is_data = header.kind == kind::CLIENT_DATA && !is_reset;
         let id = match known {
             Some(id) => id,
-            None if is_data => match self.open(key, event) {
+            None if may_open => match self.open(key, event) {
                 Some(id) => id,
                 None => return,
             },

@@ -72,11 +72,11 @@ pub(super) struct Balance {
     pub(super) unknown: u64,
     /// `timeout` where the client's clock says that the outcome took longer than the timeout.
     pub(super) slow: u64,
-    /// Hellos that did not fit into the SYN, which the gateway's kernel refused.
-    refused_in_part: u64,
     pub(super) differences: Texts,
     /// Events by outcome.
     outcomes: HashMap<String, u64>,
+    /// Those of incomplete hellos by reason.
+    reasons: HashMap<String, u64>,
 }
 
 /// The two ends of a connection, as events spell them.
@@ -88,7 +88,7 @@ struct Balancer<'a> {
     templates: Vec<Template>,
     /// By number of the handshake.
     events: Vec<u32>,
-    /// Numbers of the handshakes whose hello is incomplete and has no event yet. Their events have no random.
+    /// Numbers of the handshakes whose hello is incomplete, or may be, and has no event yet. Their events have no random.
     incomplete: HashMap<Ends, VecDeque<usize>>,
     balance: Balance,
 }
@@ -111,8 +111,9 @@ impl<'a> Balancer<'a> {
         let mut incomplete: HashMap<Ends, VecDeque<usize>> = HashMap::new();
         for (number, entry) in list.entries.iter().enumerate() {
             tallies[usize::from(entry.behaviour)].begun += 1;
-            // A SYN has no room for a large hello.
-            if entry.behaviour().incomplete.is_some() || entry.is_refused {
+            // A SYN has no room for a large hello, and of one that was slow the rest may have come too late.
+            let may_be = entry.is_refused || entry.is_slow(settings.handshake_timeout);
+            if entry.behaviour().incomplete.is_some() || may_be {
                 let ends = (entry.place.client().to_string(), entry.place.gateway().to_string());
                 incomplete.entry(ends).or_default().push_back(number);
             }
@@ -124,9 +125,9 @@ impl<'a> Balancer<'a> {
             tallies,
             unknown: 0,
             slow: 0,
-            refused_in_part: 0,
             differences: Texts::default(),
             outcomes: HashMap::new(),
+            reasons: HashMap::new(),
         };
         let events = vec![0; list.entries.len()];
         Self { settings, list, templates: Template::all(), events, incomplete, balance }
@@ -134,6 +135,9 @@ impl<'a> Balancer<'a> {
 
     fn take(&mut self, event: &Event) {
         *self.balance.outcomes.entry(event.outcome.clone()).or_default() += 1;
+        if let Some(reason) = &event.incomplete {
+            *self.balance.reasons.entry(reason.clone()).or_default() += 1;
+        }
         let number = match &event.random {
             Some(random) => self.number(random),
             None => self.incomplete_number(event),
@@ -157,7 +161,6 @@ impl<'a> Balancer<'a> {
         if entry.is_right(event, timeout) && entry.is_described(event, &self.templates, timeout) {
             let is_slow = !entry.is_refused && !entry.behaviour().accepts(&event.outcome);
             self.balance.slow += u64::from(is_slow);
-            self.balance.refused_in_part += u64::from(entry.is_refused && event.incomplete.is_some());
         } else {
             tally.wrong += 1;
             let kind = format!("{}: {} is not right", entry.behaviour().name, event.outcome);
@@ -179,7 +182,7 @@ impl<'a> Balancer<'a> {
     fn incomplete_number(&mut self, event: &Event) -> Option<usize> {
         let numbers = self.incomplete.get_mut(&(event.peer.clone(), event.gateway.clone()))?;
         let (list, timeout) = (self.list, self.settings.handshake_timeout);
-        // A SYN that was refused may have carried a whole hello.
+        // Of those that may be incomplete most are not.
         numbers.retain(|&number| self.events[number] == 0);
         let position = numbers.iter().position(|&number| list.entries[number].is_right(event, timeout))?;
         numbers.remove(position)
@@ -198,6 +201,11 @@ impl<'a> Balancer<'a> {
 }
 
 impl Entry {
+    /// Whether it took longer than the timeout by the client's clock.
+    fn is_slow(&self, timeout: Duration) -> bool {
+        self.took.is_some_and(|took| took >= timeout)
+    }
+
     /// Whether the event has the outcome of this handshake. What took longer than the timeout by the client's clock, an
     /// observer may have seen time out.
     fn is_right(&self, event: &Event, timeout: Duration) -> bool {
@@ -206,10 +214,9 @@ impl Entry {
             return event.outcome == "reset_by_gateway" && is_whole_or_reset;
         }
         let behaviour = self.behaviour();
-        let is_slow = self.took.is_some_and(|took| took >= timeout);
+        let is_slow = self.is_slow(timeout);
         let has_outcome = behaviour.accepts(&event.outcome) || is_slow && event.outcome == "timeout";
-        let is_late =
-            is_slow && behaviour.incomplete.is_some() && event.incomplete.as_deref() == Some("timeout");
+        let is_late = is_slow && event.incomplete.as_deref() == Some("timeout");
         has_outcome && (event.incomplete.as_deref() == behaviour.incomplete || is_late)
     }
 
@@ -269,12 +276,9 @@ impl Balance {
         check("sni_probe_non_tls_connections_total", &[("protocol", "http")], others(Opening::Http));
         check("sni_probe_unclassified_flows_total", &[], others(Opening::OneByte));
         check("sni_probe_unclassified_flows_total", &[("reason", "closed")], others(Opening::OneByte));
-        for reason in ["reset", "closed", "timeout"] {
-            let entries = list.entries.iter().filter(|entry| entry.behaviour().incomplete == Some(reason));
-            let labels = [("reason", reason)];
-            let refused = if reason == "reset" { self.refused_in_part } else { 0 };
-            let expected = entries.count() as u64 + refused;
-            check("sni_probe_incomplete_client_hellos_total", &labels, expected);
+        check("sni_probe_incomplete_client_hellos_total", &[], self.reasons.values().sum());
+        for (reason, &events) in &self.reasons {
+            check("sni_probe_incomplete_client_hellos_total", &[("reason", reason)], events);
         }
         let evicted = self.outcomes.get("evicted").copied().unwrap_or_default();
         check("sni_probe_flow_evictions_total", &[("reason", "port_reuse")], evicted);

@@ -1,6 +1,7 @@
 //! The clients: many at once, each with a source port of its own that it uses again and again.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -27,6 +28,8 @@ use crate::raw::End;
 
 /// The source port of the first client.
 const FIRST_SOURCE: u16 = 20_000;
+/// Connections of a client that both sides may have forgotten within twice the handshake timeout.
+const MAX_LOST: usize = 4;
 /// How often a connection may be refused.
 const MAX_REFUSALS: u32 = 3;
 /// Until a source port that the kernel still holds is tried again.
@@ -98,6 +101,8 @@ struct Client {
     source: u16,
     generator: Generator,
     forgotten: Option<Forgotten>,
+    /// When the last connections were forgotten by both sides.
+    lost: VecDeque<Instant>,
 }
 
 /// A hello that is about to be sent.
@@ -112,7 +117,13 @@ struct Hello {
 impl Client {
     fn new(shared: Rc<Shared>, index: u16) -> Self {
         let seed = shared.settings.seed.wrapping_add(u64::from(index) << 32);
-        Self { shared, source: FIRST_SOURCE + index, generator: Generator::new(seed), forgotten: None }
+        Self {
+            shared,
+            source: FIRST_SOURCE + index,
+            generator: Generator::new(seed),
+            forgotten: None,
+            lost: VecDeque::new(),
+        }
     }
 
     async fn run(mut self) {
@@ -137,11 +148,13 @@ impl Client {
     /// nothing that could become its outcome before the client's RST.
     fn next(&mut self) -> (usize, Place) {
         let family = if self.generator.below(4) == 0 { Family::V6 } else { Family::V4 };
+        let may_lose = self.may_lose();
         loop {
             let line = choose(self.generator.below(all_shares()));
             let behaviour = &BEHAVIOURS[line];
             let place = Place { family, source: self.source, port: behaviour.port.number() };
             match &self.forgotten {
+                None if behaviour.then == Then::ForgetBoth && !may_lose => {}
                 None => return (line, place),
                 Some(forgotten) if forgotten.by_both => return (SERVED, forgotten.place),
                 Some(Forgotten { place, .. }) => {
@@ -151,6 +164,14 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Whether both sides may forget another connection now. Observers take it for one that is under way, and have room for
+    /// a few such connections with the same addresses and ports.
+    fn may_lose(&mut self) -> bool {
+        let time = 2 * self.shared.settings.handshake_timeout;
+        self.lost.retain(|at| at.elapsed() < time);
+        self.lost.len() < MAX_LOST
     }
 
     async fn connection_without_hello(&mut self, behaviour: &Behaviour, place: Place) -> Result<()> {
@@ -273,6 +294,9 @@ impl Client {
                 let stage = if by_both { Stage::Acted } else { Stage::Received };
                 meeting.reach(stage).await;
                 connection.forget()?;
+                if by_both {
+                    self.lost.push_back(Instant::now());
+                }
                 self.forgotten = Some(Forgotten { number: hello.number, began, place, by_both });
                 return Ok(None);
             }

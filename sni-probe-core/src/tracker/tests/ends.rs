@@ -199,7 +199,7 @@ fn a_half_close_that_overtakes_the_hello() {
 
     // The datapath saw it before any data.
     let mut scenario = Scenario::new();
-    let event = scenario.connection.client(1_000, 0, &bytes).marked(flags::FIRST | flags::CLIENT_CLOSED);
+    let event = scenario.connection.opening(1_000, &bytes).marked(flags::CLIENT_CLOSED);
     scenario.time = 1_000;
     scenario.send(&event).assert_undecided().wait(30);
     assert_eq!(scenario.outcome(), (Outcome::ClosedByClient, 0));
@@ -288,9 +288,9 @@ fn after_the_last_answer_that_is_passed_on() {
 #[test]
 fn closed_before_the_hello() {
     let bytes = named();
-    let closed = flags::FIRST | flags::GATEWAY_CLOSED;
+    let closed = flags::GATEWAY_CLOSED;
     let mut scenario = Scenario::new();
-    let event = scenario.connection.client(1_000, 0, &bytes).marked(closed);
+    let event = scenario.connection.opening(1_000, &bytes).marked(closed);
     scenario.send(&event);
     assert_eq!(scenario.outcome(), (Outcome::GatewayClosedFirst, 0));
     scenario.gateway_closes(RST).client(0, &bytes).wait(30);
@@ -298,7 +298,7 @@ fn closed_before_the_hello() {
 
     // In two segments, of which the first one says so.
     let mut scenario = Scenario::new();
-    let event = scenario.connection.client(1_000, 0, &bytes[..40]).marked(closed);
+    let event = scenario.connection.opening(1_000, &bytes[..40]).marked(closed);
     scenario.time = 1_000;
     scenario.send(&event).assert_undecided();
     // The same FIN comes again.
@@ -316,7 +316,7 @@ fn closed_before_the_hello() {
     );
 
     let mut scenario = Scenario::new();
-    let other = scenario.connection.client(1_000, 0, b"GET / HTTP/1.1\r\n").marked(closed);
+    let other = scenario.connection.opening(1_000, b"GET / HTTP/1.1\r\n").marked(closed);
     assert_eq!(scenario.send(&other).observations(), [non_tls(NonTls::Http)]);
 }
 
@@ -324,20 +324,20 @@ fn closed_before_the_hello() {
 fn a_hello_whose_answers_will_not_be_seen() {
     let bytes = named();
     let mut scenario = Scenario::new();
-    let event = scenario.connection.client(1_000, 0, &bytes).marked(flags::UNFOLLOWED);
+    let event = scenario.connection.opening(1_000, &bytes).marked(flags::UNFOLLOWED);
     scenario.send(&event);
     assert_eq!(scenario.outcome(), (Outcome::Evicted, 0));
     assert_eq!(scenario.send(&event).wait(30).observations(), []);
 
     // Its other half will not be seen either.
     let mut scenario = Scenario::new();
-    let event = scenario.connection.client(1_000, 0, &bytes[..40]).marked(flags::UNFOLLOWED);
+    let event = scenario.connection.opening(1_000, &bytes[..40]).marked(flags::UNFOLLOWED);
     let seen = scenario.send(&event).handshake();
     assert_eq!((seen.hello.incomplete, seen.outcome), (Some(IncompleteReason::Evicted), Outcome::Evicted));
 
     // It had an entry of the datapath's table, and has it no more.
     let mut scenario = greeted();
-    let event = scenario.connection.client(1_000, 0, &bytes).marked(flags::UNFOLLOWED);
+    let event = scenario.connection.opening(1_000, &bytes).marked(flags::UNFOLLOWED);
     assert_eq!(scenario.send(&event).outcome(), (Outcome::Evicted, 0));
 }
 
@@ -434,7 +434,7 @@ fn a_reset_between_what_is_acknowledged_and_what_was_sent() {
 fn a_reset_of_a_connection_of_which_the_gateways_numbers_are_unknown() {
     // TCP fast open: the SYN acknowledges nothing, and is refused (RFC 9293, section 3.10.7.3).
     let mut scenario = Scenario::new();
-    let mut event = scenario.connection.client(1_000, 0, &named()).marked(flags::FIRST);
+    let mut event = scenario.connection.opening(1_000, &named());
     event.header.tcp_flags = tcp_flags::SYN;
     event.header.ack = 0;
     let mut reset = scenario.connection.gateway(2_000, 0, b"").with_flags(RST);

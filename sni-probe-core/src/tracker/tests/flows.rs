@@ -9,7 +9,7 @@ fn at_capacity_the_oldest_goes() {
     assert_eq!(tracker.capacity(), 3);
     let bytes = hello().bytes();
     let mut send = |port: u16, data: &[u8]| {
-        tracker.handle_event(&Connection::new(port).client(u64::from(port), 0, data).borrow());
+        tracker.handle_event(&Connection::new(port).opening(u64::from(port), data).borrow());
         tracker.assert_consistent();
         observations(&mut tracker)
     };
@@ -46,7 +46,7 @@ fn a_flood_of_half_hellos_stays_within_its_bound() {
     let bytes = hello().padded_to(16_379).bytes();
     let mut evicted = 0;
     for port in 1..6_000 {
-        tracker.handle_event(&Connection::new(port).client(u64::from(port), 0, &bytes[..16_000]).borrow());
+        tracker.handle_event(&Connection::new(port).opening(u64::from(port), &bytes[..16_000]).borrow());
         assert!(tracker.held_bytes <= MAX_HELD_BYTES);
         let is_eviction = |seen: &Observation| matches!(seen, Observation::Evicted { .. });
         evicted += observations(&mut tracker).into_iter().filter(is_eviction).count();
@@ -61,7 +61,7 @@ fn memory_of_100_000_flows() {
     let mut tracker = Tracker::new(TrackerConfig::default());
     let bytes = hello().name("api-test.mydomain.com").alpn(&[b"h2", b"http/1.1"]).bytes();
     for flow in 0..100_000_u32 {
-        let mut event = Connection::new(1).client(1, 0, &bytes);
+        let mut event = Connection::new(1).opening(1, &bytes);
         event.header.client_addr[12..].copy_from_slice(&flow.to_be_bytes());
         tracker.handle_event(&event.borrow());
         while tracker.poll_observation().is_some() {}
@@ -112,7 +112,7 @@ fn fingerprints_only_of_those_that_are_wanted() {
 #[test]
 fn events_of_a_later_version() {
     let mut scenario = Scenario::new();
-    let mut event = scenario.connection.client(1, 0, &hello().bytes());
+    let mut event = scenario.connection.opening(1, &hello().bytes());
     event.header.kind = 99;
     scenario.send(&event);
     assert_eq!(scenario.observations(), []);
@@ -140,10 +140,10 @@ fn each_open_hello_is_unfinished() {
     let mut tracker = Tracker::new(TrackerConfig::default());
     let streams = [&bytes[..], &bytes[..40], b"GET / HTTP/1.1\r\n", b"P"];
     for (port, data) in (1..).zip(streams) {
-        tracker.handle_event(&Connection::new(port).client(u64::from(port), 0, data).borrow());
+        tracker.handle_event(&Connection::new(port).opening(u64::from(port), data).borrow());
     }
     let answered = Connection::new(9);
-    tracker.handle_event(&answered.client(5, 0, &bytes).borrow());
+    tracker.handle_event(&answered.opening(5, &bytes).borrow());
     tracker.handle_event(&answered.gateway(9_005, 0, &server_hello()).borrow());
     assert_eq!(observations(&mut tracker).len(), 4);
     tracker.finish();

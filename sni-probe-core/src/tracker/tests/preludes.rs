@@ -327,7 +327,7 @@ fn a_flood_of_preludes_stays_within_its_bound() {
     let mut tracker = Tracker::new(config());
     let mut non_tls = 0;
     for port in 1..6_000 {
-        tracker.handle_event(&Connection::new(port).client(u64::from(port), 0, &[b'x'; 16_000]).borrow());
+        tracker.handle_event(&Connection::new(port).opening(u64::from(port), &[b'x'; 16_000]).borrow());
         assert!(tracker.held_bytes <= MAX_HELD_BYTES);
         let is_non_tls = |seen: &Observation| matches!(seen, Observation::NonTls { .. });
         non_tls += observations(&mut tracker).into_iter().filter(is_non_tls).count();

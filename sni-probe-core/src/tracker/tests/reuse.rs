@@ -186,6 +186,31 @@ fn a_late_copy_of_a_hello_is_no_new_one() {
     }
 }
 
+/// Bytes of the connection before, after the outcome of the one that has its place.
+#[test]
+fn what_is_left_of_the_connection_before_opens_no_flow() {
+    let connection_before = Scenario::new().connection;
+    for distance in [-8_222_i32, 15_625] {
+        for closes in [false, true] {
+            let mut scenario = Scenario::new();
+            scenario.reconnect(connection_before.isn.wrapping_add_signed(distance), 9_000_000);
+            scenario.client(0, &new());
+            if closes {
+                scenario.gateway_closes(RST);
+            } else {
+                scenario.gateway(0, &server_hello());
+            }
+            assert_eq!(outcomes(&mut scenario).len(), 1);
+            for offset in [0, 6_476] {
+                scenario.send(&connection_before.client(scenario.time, offset, &old()));
+                scenario.send(&connection_before.client(scenario.time, offset, b"").with_flags(FIN));
+            }
+            scenario.wait(60);
+            assert_eq!(scenario.observations(), [], "{distance}");
+        }
+    }
+}
+
 /// A capture on both sides of a proxy that numbers the gateway's side anew.
 #[test]
 fn two_numberings_of_the_gateways_side() {

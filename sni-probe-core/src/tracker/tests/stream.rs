@@ -135,7 +135,7 @@ fn too_few_bytes_to_tell() {
 fn fast_open_and_early_data() {
     let bytes = hello().name("a.example").extension(42, &[]).bytes();
     let mut scenario = Scenario::new();
-    let mut event = scenario.connection.client(1, 0, &[bytes.clone(), record(23, &[9; 300])].concat());
+    let mut event = scenario.connection.opening(1, &[bytes.clone(), record(23, &[9; 300])].concat());
     // The SYN acknowledges nothing.
     event.header.tcp_flags = tcp_flags::SYN;
     event.header.ack = 0;
@@ -171,7 +171,9 @@ fn bytes_that_are_no_part_of_the_stream() {
     keep_alive.header.seq = connection.isn;
     scenario.send(&keep_alive).client(16_384, b"x").client(40_000, b"x");
     assert_eq!(scenario.tracker.flows(), 0);
-    scenario.client(0, &hello().bytes()).send(&keep_alive).gateway_closes(RST);
+    let hello = hello().bytes();
+    scenario.send(&connection.opening(2_000, &hello)).send(&keep_alive);
+    scenario.gateway_with(0, b"", RST);
     assert_eq!(scenario.handshake().outcome, Outcome::ResetByGateway);
 }
 
