@@ -163,7 +163,7 @@ fn step<P: Packet, F: Flows, S: Sink, B: Bucket>(
     let found = match first {
         None => Found::Nothing,
         Some(first) if is_syn => flow_table::find_opened(bucket, hash, seq, first),
-        Some(first) => flow_table::find(bucket, hash, Some(seq), &BY_SEQUENCE, first),
+        Some(first) => flow_table::find(bucket, hash, Some(seq), &by_sequence(segment.flags), first),
     };
     let mut flags = 0;
     match found {
@@ -338,8 +338,14 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
     Ok(Some(Draft { segment, sender: Sender::Gateway, kind, seq, isn, flags, data_len }))
 }
 
-/// Of which connection a packet of the client is, by its sequence number.
-const BY_SEQUENCE: Owners = Owners { open: Range { before: 0, len: CLIENT_WINDOW + 1 }, spoken: NEAR };
+/// Of which connection a packet of the client is, by its sequence number. A RST comes after what the client has sent:
+/// before its first payload, after the SYN.
+#[inline(always)]
+const fn by_sequence(flags: u8) -> Owners {
+    let len = if flags & tcp_flags::RST != 0 { 2 } else { CLIENT_WINDOW + 1 };
+    Owners { open: Range { before: 0, len }, spoken: NEAR }
+}
+
 /// Of which connection a packet of the gateway is, by its acknowledgement. Before the client's first payload there is
 /// only a SYN to acknowledge, and perhaps a FIN.
 const BY_ACKNOWLEDGEMENT: Owners = Owners { open: Range { before: u32::MAX, len: 2 }, spoken: NEAR };

@@ -394,6 +394,20 @@ fn a_reset_of_the_connection_before_ends_no_fast_open() {
     }
 }
 
+/// A port that is used again at once: the numbers of the new connection begin among those of the old one, of which the
+/// gateway does not know yet that it is over.
+#[test]
+fn a_reset_of_the_connection_before_with_a_number_of_the_new_one() {
+    let old = Connection::new(1, 10_000);
+    let new = Connection { isn: 10_005, gateway_isn: 9_000_000, ..old };
+    let mut probe = Probe::new();
+    probe.see(&old.syn()).see(&old.hello()).see(&new.syn()).see(&old.by_client(15, RST, &[]));
+    probe.see(&new.syn()).see(&new.hello());
+    assert_eq!(probe.kinds(), [kind::CLIENT_DATA, kind::CLIENT_CLOSE, kind::CLIENT_DATA]);
+    let isns: Vec<u32> = probe.events.iter().map(|header| header.isn).collect();
+    assert_eq!(isns, [old.isn, old.isn, new.isn]);
+}
+
 /// The last finished connection of a 4-tuple is remembered, however many there were; and not each takes an entry.
 #[test]
 fn a_port_that_is_used_many_times() {

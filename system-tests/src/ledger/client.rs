@@ -30,6 +30,10 @@ use crate::raw::End;
 const FIRST_SOURCE: u16 = 20_000;
 /// Connections of a client that both sides may have forgotten within twice the handshake timeout.
 const MAX_LOST: usize = 4;
+/// Between a connection and one with TCP fast open from the same port. Linux advances initial sequence numbers by 15,625 in
+/// a millisecond; without the pause, those of the new connection's SYN may be among the old one's, and nothing in a packet
+/// of the old one that is still on the way would show that it is none of the new one's (docs/limits.md).
+const FAST_OPEN_PAUSE: Duration = Duration::from_millis(5);
 /// How often a connection may be refused.
 const MAX_REFUSALS: u32 = 3;
 /// Until a source port that the kernel still holds is tried again.
@@ -307,6 +311,9 @@ impl Client {
     /// Connects from the client's own port, as often as it takes until the kernel gives it.
     async fn connect(&mut self, place: Place, fast_open: bool) -> Result<Connection> {
         let mut refusals = 0;
+        if fast_open {
+            tokio::time::sleep(FAST_OPEN_PAUSE).await;
+        }
         let stream = loop {
             match try_connect(place.client(), place.gateway(), fast_open).await {
                 Ok(stream) => break stream,
