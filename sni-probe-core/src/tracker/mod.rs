@@ -3,6 +3,7 @@
 mod awaiting;
 mod clock;
 mod collecting;
+mod config;
 mod connection;
 mod ending;
 mod flow_table;
@@ -16,6 +17,7 @@ use sni_probe_common::event::{Event, EventHeader, flags, kind, tcp_flags};
 use sni_probe_common::seq::SeqNumber;
 
 use self::clock::{Clock, Stamp};
+pub use self::config::{DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_MAX_FLOWS, Fingerprints, TrackerConfig};
 use self::connection::{Connection, Side, Standing};
 use self::ending::Ending;
 use self::flow_table::{FlowId, FlowTable, Stage};
@@ -23,15 +25,7 @@ use self::state::{Context, Segment, State};
 use crate::assembler::MAX_STREAM_BYTES;
 use crate::flow::{Origin, Relation, Timestamp, WireKey};
 use crate::observation::Observation;
-use crate::vocabulary::{EvictionReason, SniClass};
-
-/// How long a hello may take to become whole, and then to get its outcome, unless configured
-/// otherwise. Envoy closes a client that is silent for 15 s; what the tracker must see is that end.
-pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Flows at once, unless configured otherwise. Stops a gateway that hangs, or a flood of half hellos,
-/// from growing the table; with a hello in each it takes about 40 MiB at its bound.
-pub const DEFAULT_MAX_FLOWS: usize = 131_072;
+use crate::vocabulary::EvictionReason;
 
 /// Bytes of peers' making (segments that wait for others, names, ALPN lists) that all flows hold
 /// together. Stops many flows, each within its own bound, from taking gigabytes.
@@ -44,56 +38,6 @@ pub const IGNORED_TIMEOUT: Duration = Duration::from_secs(130);
 /// How long a flow is remembered that a RST has ended, or FINs of both sides: a copy of the hello that was under way is not
 /// taken for a new one. Nothing is sent again after that, so it is no longer than packets overtake each other.
 pub const CLOSED_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// What a tracker may be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TrackerConfig {
-    /// How long a hello may take to become whole, from the flow's first event on; and then how long
-    /// its outcome may take.
-    pub handshake_timeout: Duration,
-    /// Flows at once; at least 1 is taken.
-    pub max_flows: usize,
-    /// Whether a hello is looked for behind other bytes than a PROXY header, too: in the first
-    /// [`MAX_STREAM_BYTES`] of each connection that does not start with TLS (see
-    /// [`prelude`](crate::prelude)). Such a connection is told as
-    /// [`Observation::NonTls`] only when it has ended without one, or its time is over.
-    pub preludes: bool,
-    /// Of which hellos JA3 and JA4 are made.
-    pub fingerprints: Fingerprints,
-}
-
-/// Of which hellos fingerprints are made: for what nobody reads, there is no need to pay.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fingerprints {
-    /// Of each.
-    #[default]
-    All,
-    /// Of those without a host name: absent, empty, invalid.
-    WithoutSni,
-    /// Of none.
-    None,
-}
-
-impl Fingerprints {
-    pub(crate) fn are_wanted(self, sni: SniClass) -> bool {
-        match self {
-            Self::All => true,
-            Self::WithoutSni => sni != SniClass::Present,
-            Self::None => false,
-        }
-    }
-}
-
-impl Default for TrackerConfig {
-    fn default() -> Self {
-        Self {
-            handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
-            max_flows: DEFAULT_MAX_FLOWS,
-            preludes: false,
-            fingerprints: Fingerprints::All,
-        }
-    }
-}
 
 /// Follows each connection from the client's first byte to what became of its hello.
 ///

@@ -11,16 +11,23 @@
 //! [`gateway_to_client`] only at those whose source is one, so that the gateway's own outbound TLS is
 //! never counted. Neither decides what a packet means; that is the core's part.
 
+mod draft;
+mod flow;
+mod opening;
+
+use self::draft::Draft;
+use self::flow::{Flow, Seen, Sender};
+use self::opening::starts_like_a_client;
 use crate::answer;
 use crate::counters::Counter;
 use crate::event::{ANSWER_COPY, CLIENT_WINDOW, EventHeader, flags, kind, tcp_flags};
 use crate::flow_table::{
     self, Bucket, Entry, FlowHash, Found, Held, MAX_ANSWERS, Owners, Range, WAYS, closed, stage,
 };
-use crate::segment::{self, Interest, segment};
+use crate::segment::{self, segment};
 use crate::seq::SeqNumber;
 use crate::tunnel::Tunnels;
-use crate::wire::{IpVersion, Packet, Read, Rejected, Unreadable};
+use crate::wire::{Packet, Rejected};
 
 /// Which connections are a gateway's, and where their entries live.
 pub trait Flows {
@@ -385,211 +392,11 @@ fn closes(segment: &Segment) -> bool {
     segment.flags & (tcp_flags::FIN | tcp_flags::RST) != 0
 }
 
-/// Whether a payload whose flow is not known begins as a client on a TLS port begins: a handshake record
-/// with a ClientHello, an SSLv2 CLIENT-HELLO, or a PROXY protocol header.
-///
-/// A segment in the middle of an upload begins with bytes of any value. So what is read is as much as makes a
-/// mistake unlikely: one in 2^30 of random bytes or less.
-#[inline(always)]
-fn starts_like_a_client<P: Packet>(packet: &P, segment: &Segment) -> Result<bool, Unreadable> {
-    // What all patterns need.
-    if segment.payload_len < 6 {
-        return Ok(false);
-    }
-    let at = segment.payload_offset;
-    let [first @ .., next_0, next_1] = packet.bytes_at::<6>(at)?;
-    let (word, next) = (u32::from_be_bytes(first), u16::from_be_bytes([next_0, next_1]));
-    if word >> 16 == 0x1603 {
-        // Record type 22, version 3.0 to 3.4, length; then handshake type 1.
-        let record = (word & 0xff) << 8 | u32::from(next_0);
-        if word >> 8 & 0xff > 4 || record == 0 || record > MAX_FRAGMENT || next_1 != 1 {
-            return Ok(false);
-        }
-        if segment.payload_len < 11 || record < 6 {
-            return Ok(true);
-        }
-        // The message's length, and the version that it has first.
-        // (Where a capture was cut short before them, it may be a hello.)
-        let Ok([length @ .., major, minor]) = packet.bytes_at::<5>(at + 6) else { return Ok(true) };
-        let length = u32::from_be_bytes([0, length[0], length[1], length[2]]);
-        return Ok(length <= MAX_HELLO && record <= length + 4 && major == 3 && minor <= 4);
-    }
-    if word & 0x8000_ff00 == 0x8000_0100 {
-        // Two bytes of length with the high bit set, type 1, version 3.x or 0.2, three lengths, of which the sum is known.
-        if !matches!((word as u8, next_0), (3, 0..=4) | (0, 2)) || segment.payload_len < 11 {
-            return Ok(false);
-        }
-        let [ciphers_low, session_0, session_1, challenge_0, challenge_1] = packet.bytes_at::<5>(at + 6)?;
-        let ciphers = u32::from(next & 0xff) << 8 | u32::from(ciphers_low);
-        let session = u32::from_be_bytes([0, 0, session_0, session_1]);
-        let challenge = u32::from_be_bytes([0, 0, challenge_0, challenge_1]);
-        return Ok(word >> 16 & 0x7fff == 9 + ciphers + session + challenge);
-    }
-    if word == 0x5052_4f58 {
-        return Ok(next == 0x5920);
-    }
-    // The first six bytes of the signature of PROXY protocol v2.
-    Ok(word == 0x0d0a_0d0a && next == 0x000d)
-}
-
-/// The longest fragment of a record (RFC 8446, section 5.1), in bytes.
-const MAX_FRAGMENT: u32 = 1 << 14;
-/// A longer hello is none: the longest that a gateway was seen to accept has 40,000 bytes.
-const MAX_HELLO: u32 = 1 << 17;
-
 type Segment = segment::Segment<Flow>;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sender {
-    Client,
-    Gateway,
-}
-
-/// What of packets from one side is looked at.
-struct Seen<'a, F> {
-    flows: &'a F,
-    sender: Sender,
-}
-
-/// The flow of a segment.
-#[derive(Clone, Copy)]
-struct Flow {
-    hash: FlowHash,
-    /// Source and destination: IPv4 addresses, or what IPv6 addresses were folded to.
-    addresses: (u32, u32),
-    /// Twice the offset of the IP header, and 1 more for IPv6.
-    header: usize,
-}
-
-impl<F: Flows> Interest for Seen<'_, F> {
-    type Flow = Flow;
-
-    #[inline(always)]
-    fn wants_ports(&self, ports: u32) -> bool {
-        let gateway = match self.sender {
-            Sender::Client => ports,
-            Sender::Gateway => ports >> 16,
-        };
-        self.flows.is_gateway_port(gateway as u16)
-    }
-
-    #[inline(always)]
-    fn wants_segment(&self, flags: u8, payload_len: usize) -> bool {
-        const SYN: u8 = tcp_flags::SYN;
-        const SYN_ACK: u8 = SYN | tcp_flags::ACK;
-        match self.sender {
-            // SYN and ACK are sent by the side that accepts a connection. (Where both ports are gateway
-            // ports, a packet is looked at from both sides.)
-            Sender::Client if flags & SYN_ACK == SYN_ACK => false,
-            // No connection begins with an end.
-            Sender::Client if flags & SYN != 0 && flags & (tcp_flags::FIN | tcp_flags::RST) != 0 => false,
-            Sender::Gateway if flags & tcp_flags::SYN != 0 => false,
-            // No payload, and no flag that opens or ends a connection: most packets of a download.
-            _ => payload_len != 0 || flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST) != 0,
-        }
-    }
-
-    #[inline(always)]
-    fn flow<R: Read>(
-        &self,
-        reader: &R,
-        version: IpVersion,
-        at: usize,
-        ports: u32,
-    ) -> Result<Flow, Unreadable> {
-        let seed = self.flows.seed();
-        let (source, destination) = match version {
-            IpVersion::V4 => (reader.u32_at(at + 12)?, reader.u32_at(at + 16)?),
-            IpVersion::V6 => (fold(reader, at + 8, seed)?, fold(reader, at + 24, seed)?),
-        };
-        let (client, gateway, ports) = match self.sender {
-            Sender::Client => (source, destination, ports),
-            Sender::Gateway => (destination, source, ports.rotate_left(16)),
-        };
-        let hash = FlowHash::new(seed, u64::from(client) << 32 | u64::from(gateway), ports);
-        let header = at << 1 | usize::from(version == IpVersion::V6);
-        Ok(Flow { hash, addresses: (source, destination), header })
-    }
-
-    #[inline(always)]
-    fn tunnels(&self) -> Tunnels {
-        self.flows.tunnels()
-    }
-}
-
-/// An IPv6 address in 32 bits. The seed goes in first: a client that owns a whole prefix could else choose
-/// an address that comes out as another's, whatever the seed.
-#[inline(always)]
-fn fold<R: Read>(packet: &R, offset: usize, seed: u64) -> Result<u32, Unreadable> {
-    let high = u64::from(packet.u32_at(offset)?) << 32 | u64::from(packet.u32_at(offset + 4)?);
-    let low = u64::from(packet.u32_at(offset + 8)?) << 32 | u64::from(packet.u32_at(offset + 12)?);
-    let mixed = (high ^ seed).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    let mixed = (mixed ^ mixed >> 32 ^ low).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    Ok((mixed >> 32) as u32)
-}
 
 /// Position of a sequence number in the client's stream. What lies before the stream's first byte
 /// (a retransmitted SYN, a keep-alive probe) comes out near 2^32 and so outside of the window.
 #[inline(always)]
 const fn stream_offset(seq: SeqNumber, isn: SeqNumber) -> u32 {
     seq.distance_from(isn.plus(1))
-}
-
-/// What is known of a packet that is to become an event.
-struct Draft {
-    segment: Segment,
-    sender: Sender,
-    kind: u8,
-    seq: SeqNumber,
-    isn: SeqNumber,
-    flags: u8,
-    data_len: u32,
-}
-
-impl Draft {
-    #[inline(always)]
-    fn emit<P: Packet, S: Sink>(&self, packet: &P, sink: &mut S) -> Result<(), Rejected> {
-        let Self { segment, .. } = self;
-        let (source, destination) = if segment.flow.header & 1 == 0 {
-            let (source, destination) = segment.flow.addresses;
-            (ipv4_mapped(source), ipv4_mapped(destination))
-        } else {
-            let addresses = segment::ipv6_addresses(packet, segment.flow.header >> 1)?;
-            let addresses: [[u8; 16]; 2] = bytemuck::cast(addresses);
-            if segment::has_mapped_address(addresses) {
-                return Err(Rejected::Skipped(Counter::SkippedMappedAddress));
-            }
-            let [source, destination] = addresses;
-            (source, destination)
-        };
-        let (source_port, destination_port) = ((segment.ports >> 16) as u16, segment.ports as u16);
-        let (client_addr, gateway_addr, client_port, gateway_port) = match self.sender {
-            Sender::Client => (source, destination, source_port, destination_port),
-            Sender::Gateway => (destination, source, destination_port, source_port),
-        };
-        let header = EventHeader {
-            time_ns: packet.time_ns(),
-            client_addr,
-            gateway_addr,
-            client_port,
-            gateway_port,
-            ifindex: packet.ifindex(),
-            isn: self.isn.0,
-            seq: self.seq.0,
-            ack: segment.ack,
-            payload_len: segment.payload_len as u32,
-            data_len: self.data_len,
-            kind: self.kind,
-            tcp_flags: segment.flags,
-            flags: self.flags,
-            padding: 0,
-        };
-        sink.emit(&header, segment.payload_offset);
-        Ok(())
-    }
-}
-
-#[inline(always)]
-fn ipv4_mapped(address: u32) -> [u8; 16] {
-    bytemuck::cast([0, 0, 0xffff_u32.to_be(), address.to_be()])
 }
