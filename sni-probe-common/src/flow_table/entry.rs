@@ -227,7 +227,7 @@ impl Entry {
 
 /// Where a flow's entry is, derived from its 4-tuple and the table's seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlowHash(u64);
+pub struct FlowHash(pub(super) u64);
 
 impl FlowHash {
     /// Hashes a flow. `addresses` are client and gateway, as two 32-bit halves for IPv4 or already

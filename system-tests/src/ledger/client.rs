@@ -28,7 +28,7 @@ use crate::raw::End;
 
 /// The source port of the first client.
 const FIRST_SOURCE: u16 = 20_000;
-/// Connections of a client that both sides may have forgotten within twice the handshake timeout.
+/// Connections of a client that both sides may have forgotten within three times the handshake timeout.
 const MAX_LOST: usize = 4;
 /// Between a connection and one with TCP fast open from the same port. Linux advances initial sequence numbers by 15,625 in
 /// a millisecond; without the pause, those of the new connection's SYN may be among the old one's, and nothing in a packet
@@ -173,7 +173,7 @@ impl Client {
     /// Whether both sides may forget another connection now. Observers take it for one that is under way, and have room for
     /// a few such connections with the same addresses and ports.
     fn may_lose(&mut self) -> bool {
-        let time = 2 * self.shared.settings.handshake_timeout;
+        let time = 3 * self.shared.settings.handshake_timeout;
         self.lost.retain(|at| at.elapsed() < time);
         self.lost.len() < MAX_LOST
     }
