@@ -18,8 +18,6 @@ pub(crate) struct Book {
     pub(crate) is_disturbed: bool,
     pub(crate) is_warned: bool,
     pub(crate) has_client_fin: bool,
-    /// The connection may be over, by what was at the door: a RST, or a FIN of the gateway.
-    pub(crate) is_over: bool,
     /// When data of the client came to the gateway's door for the first time.
     pub(crate) first_data: Option<u64>,
 }

@@ -148,7 +148,6 @@ impl World {
             return;
         }
         let reset = tcp.stray_reset(beyond);
-        self.books[reset.connection].is_over = true;
         if of_client {
             self.tap.see(&reset);
         } else {
@@ -198,16 +197,6 @@ impl World {
             let copy = self.way(from)[at].clone();
             self.way(from).push(copy);
         }
-    }
-
-    /// No copy of a hello is slower than the end of its connection and the SYN of the next one: the datapath has forgotten
-    /// the connection then, and would take the copy for one of which no SYN was seen.
-    fn lose_late_copies(&mut self) {
-        let books = &self.books;
-        self.to_gateway.retain(|segment| {
-            let book = &books[segment.connection];
-            segment.data.is_empty() || !(book.is_over || book.outcome.is_some())
-        });
     }
 
     // The client.
@@ -289,20 +278,12 @@ impl World {
     // The gateway.
 
     fn gateway_sends(&mut self, segment: Segment) {
-        // What is not meant to be obeyed is a hint all the same.
-        self.books[segment.connection].is_over |= segment.flags.rst || segment.flags.fin;
         self.tap.see(&segment);
         self.to_client.push(segment);
-        if self.begun == CONNECTIONS && !self.is_same_number {
-            self.lose_late_copies();
-        }
     }
 
     fn arrive_at_gateway(&mut self, segment: &Segment) {
         self.note_arrival(segment);
-        if segment.flags.syn {
-            self.lose_late_copies();
-        }
         self.tap.see(segment);
         let reply = match &mut self.gateway {
             Some(tcp) if tcp.state != State::Closed && !tcp.gives_way_to(segment) => tcp.arrive(segment),
@@ -356,18 +337,14 @@ impl World {
             self.books[connection].first_data = Some(clock);
             self.note_reuse(connection);
         }
-        if segment.flags.syn {
-            // A SYN takes the entry of the datapath that may be over, and the same SYN opens it again: the end of the
-            // connection before is not seen any more.
-            let is_taken = |book: &&mut Book| {
-                book.is_received && book.outcome.is_none() && (book.is_over || self.is_same_number)
-            };
-            for book in self.books.iter_mut().filter(is_taken) {
+        if segment.flags.syn && self.is_same_number {
+            // The same SYN opens the entry of the datapath again: the end of the connection before is not seen any more.
+            let is_open = |book: &&mut Book| book.is_received && book.outcome.is_none();
+            for book in self.books.iter_mut().filter(is_open) {
                 book.or.extend([book.reused(), book.silent()]);
             }
         }
         self.books[connection].has_client_fin |= segment.flags.fin;
-        self.books[connection].is_over |= segment.flags.rst;
         for (number, book) in self.books.iter_mut().enumerate() {
             if segment.flags.rst && (number == connection || self.is_same_number) {
                 book.note_client_reset();
