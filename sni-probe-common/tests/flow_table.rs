@@ -566,6 +566,26 @@ fn a_mid_stream_hello_without_room_says_so() {
     assert!(mid_stream - before[2] >= unfollowed);
 }
 
+/// The gateway has reset them, and their hellos are on the way.
+#[test]
+fn connections_that_are_over_go_before_those_that_the_gateway_has_hung_up_on() {
+    let mut probe = Probe::new();
+    fill(&mut probe, |connection| vec![connection.syn(), connection.hello(), connection.server_hello()]);
+    let closed: Vec<Connection> = connections(7).take(SOME_ENTRIES / 16).collect();
+    for connection in &closed {
+        probe.see(&connection.syn()).see(&connection.by_gateway(1, 1, RST | ACK, &[]));
+    }
+    for connection in connections(8).take(SOME_ENTRIES) {
+        probe.see(&connection.syn()).see(&connection.hello()).see(&connection.server_hello());
+    }
+    probe.events.clear();
+    for connection in &closed {
+        probe.see(&connection.hello());
+    }
+    let marked = probe.events.iter().filter(|header| header.flags & flags::GATEWAY_CLOSED != 0).count();
+    assert_eq!(marked, closed.len());
+}
+
 #[test]
 fn a_flood_of_syns_evicts_no_handshake() {
     let mut probe = Probe::new();

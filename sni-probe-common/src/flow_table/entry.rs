@@ -198,7 +198,8 @@ impl Entry {
     }
 
     /// Whether nothing more is expected of the connection: a RST, FINs of both sides, a gateway that hung up
-    /// without an answer, or silence for [`MAX_AGE`] epochs. Packets that come all the same are still followed.
+    /// without an answer, or silence for [`MAX_AGE`] epochs. Packets that come all the same are still followed. Where the
+    /// gateway hung up before the client has spoken, the hello may be on its way.
     #[inline(always)]
     pub const fn is_over(self, epoch: u8) -> bool {
         self.over(epoch) != 0
@@ -213,7 +214,7 @@ impl Entry {
         let spoken = is_positive(self.0 >> Self::STAGE & 7 ^ stage::OPEN as u64, 3);
         let age = (epoch as u64).wrapping_sub(self.0 >> Self::EPOCH) & (EPOCHS - 1) as u64;
         let is_old = (age + (EPOCHS - MAX_AGE) as u64) >> 5;
-        reset | gateway & (client | spoken) | is_old
+        reset & (spoken | gateway ^ 1) | gateway & (client | spoken) | is_old
     }
 
     /// What it costs to lose the entry: a [`stage`], or that of `DONE` where the connection is over.
