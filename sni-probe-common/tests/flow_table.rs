@@ -356,10 +356,14 @@ fn a_late_copy_of_a_hello_is_none() {
 fn the_later_connection_has_the_lower_number() {
     let first = Connection::new(1, 10_746);
     let second = Connection { isn: 10_000, gateway_isn: 9_000_000, ..first };
-    let ends = [first.server_hello(), first.by_client(15, RST, &[]), first.by_client(15, FIN | ACK, &[])];
-    for end in ends {
+    let fins = [first.by_client(15, FIN | ACK, &[]), first.by_gateway(1, 16, FIN | ACK, &[])];
+    for end in [&[first.server_hello()][..], &[first.by_client(15, RST, &[])], &fins] {
         let mut probe = Probe::new();
-        probe.see(&first.syn()).see(&first.hello()).see(&end).see(&second.syn());
+        probe.see(&first.syn()).see(&first.hello());
+        for packet in end {
+            probe.see(packet);
+        }
+        probe.see(&second.syn());
         probe.events.clear();
         // A hello in two segments, and its answer.
         probe.see(&second.by_client(1, ACK, HELLO)).see(&second.by_client(1_449, ACK, b"its end"));
@@ -406,6 +410,34 @@ fn a_reset_of_the_connection_before_with_a_number_of_the_new_one() {
     assert_eq!(probe.kinds(), [kind::CLIENT_DATA, kind::CLIENT_CLOSE, kind::CLIENT_DATA]);
     let isns: Vec<u32> = probe.events.iter().map(|header| header.isn).collect();
     assert_eq!(isns, [old.isn, old.isn, new.isn]);
+}
+
+/// The numbers of the later connection begin below those of the one before, which has ended: what is expected of the later
+/// one, though it has closed its side or the gateway has hung up, is not of the one before.
+#[test]
+fn a_connection_of_which_more_is_expected_comes_before_one_that_has_ended() {
+    let old = Connection::new(1, 10_010);
+    let new = Connection { isn: 10_000, gateway_isn: 9_000_000, ..old };
+    for end in [old.reset(), old.server_hello()] {
+        // The client sends its hello and closes its side.
+        let mut probe = Probe::new();
+        probe.see(&old.syn()).see(&old.hello()).see(&end).see(&new.syn());
+        probe.events.clear();
+        probe.see(&new.hello()).see(&new.by_client(15, FIN | ACK, &[]));
+        probe.see(&new.by_gateway(1, 16, ACK, &server_hello()));
+        assert_eq!(probe.kinds(), [kind::CLIENT_DATA, kind::CLIENT_CLOSE, kind::GATEWAY_DATA]);
+        assert!(probe.events.iter().all(|header| header.isn == new.isn));
+
+        // The gateway hangs up before the hello, which comes in two segments that overtake each other.
+        for hang_up in [RST | ACK, FIN | ACK] {
+            let mut probe = Probe::new();
+            probe.see(&old.syn()).see(&old.hello()).see(&end).see(&new.syn());
+            probe.events.clear();
+            probe.see(&new.by_gateway(1, 1, hang_up, &[])).see(&new.by_client(15, ACK, HELLO));
+            assert_eq!(probe.events.len(), 1);
+            assert_eq!((probe.events[0].isn, probe.is_first(0)), (new.isn, true));
+        }
+    }
 }
 
 /// The last finished connection of a 4-tuple is remembered, however many there were; and not each takes an entry.

@@ -313,11 +313,10 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
     let before = held.entry;
     let mut entry = before;
     let mut data_len = 0;
-    if is_reset {
-        entry = entry.with_closed(closed::RESET);
-    }
     if before.has_spoken() {
-        if is_fin && !is_reset {
+        if is_reset {
+            entry = entry.with_closed(closed::RESET);
+        } else if is_fin {
             entry = entry.with_closed(closed::GATEWAY);
         }
         if segment.payload_len != 0 && !is_reset && entry.answers() < MAX_ANSWERS {
@@ -350,12 +349,13 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
 #[inline(always)]
 const fn by_sequence(flags: u8) -> Owners {
     let len = if flags & tcp_flags::RST != 0 { 2 } else { CLIENT_WINDOW + 1 };
-    Owners { open: Range { before: 0, len }, spoken: NEAR }
+    Owners { open: Range { before: 0, len }, spoken: NEAR, ends: closed::CLIENT | closed::RESET }
 }
 
 /// Of which connection a packet of the gateway is, by its acknowledgement. Before the client's first payload there is
 /// only a SYN to acknowledge, and perhaps a FIN.
-const BY_ACKNOWLEDGEMENT: Owners = Owners { open: Range { before: u32::MAX, len: 2 }, spoken: NEAR };
+const BY_ACKNOWLEDGEMENT: Owners =
+    Owners { open: Range { before: u32::MAX, len: 2 }, spoken: NEAR, ends: closed::GATEWAY | closed::RESET };
 /// Numbers of a client that has spoken, and acknowledgements of them: a little before the ISN, and after it more than a
 /// client sends before the gateway's answer (early data of TLS 1.3 included, of which servers take 16 KiB). Less than
 /// 64,000, by which some stacks advance their numbers from one connection to the next.

@@ -37,7 +37,7 @@ pub mod closed {
     pub const CLIENT: u8 = 0x01;
     /// FIN of the gateway; before the client has spoken, a RST in answer to this SYN as well.
     pub const GATEWAY: u8 = 0x02;
-    /// RST of either side. Whether its receiver obeyed, the core decides; so the flow is still followed.
+    /// RST of either side, but for the gateway's before the client has spoken. Whether its receiver obeyed, the core decides; so the flow is still followed.
     pub const RESET: u8 = 0x04;
 }
 
@@ -214,7 +214,7 @@ impl Entry {
         let spoken = is_positive(self.0 >> Self::STAGE & 7 ^ stage::OPEN as u64, 3);
         let age = (epoch as u64).wrapping_sub(self.0 >> Self::EPOCH) & (EPOCHS - 1) as u64;
         let is_old = (age + (EPOCHS - MAX_AGE) as u64) >> 5;
-        reset & (spoken | gateway ^ 1) | gateway & (client | spoken) | is_old
+        reset | gateway & (client | spoken) | is_old
     }
 
     /// What it costs to lose the entry: a [`stage`], or that of `DONE` where the connection is over.

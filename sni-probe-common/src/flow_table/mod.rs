@@ -109,6 +109,8 @@ pub struct Owners {
     pub open: Range,
     /// The same range, after the client has sent payload. In stage `DONE` every number matches.
     pub spoken: Range,
+    /// Bits of [`Entry::closed`] after which the sender of the packet has no more to send.
+    pub ends: u8,
 }
 
 impl Owners {
@@ -178,8 +180,8 @@ pub fn first<B: Bucket>(bucket: B, hash: FlowHash) -> Option<Held> {
 /// Looks for the entry of a packet's connection, from the [first] one with its tag on. `number` is the packet's; without
 /// one the packet matches every connection on which the client has sent payload.
 ///
-/// If several connections match, one with an ISN before the number comes first, then one of which no end was seen, then
-/// the one with the nearest ISN. (Linux advances the ISNs of a 4-tuple by 15,625 in a millisecond, and by 65,537 after `TIME_WAIT`:
+/// If several connections match, one with an ISN before the number comes first, then one that the packet's sender has not
+/// closed, then the one with the nearest ISN. (Linux advances the ISNs of a 4-tuple by 15,625 in a millisecond, and by 65,537 after `TIME_WAIT`:
 /// if a port is used again at once, the ISNs are near each other, and the later one may be the lower one.)
 #[inline(always)]
 pub fn find<B: Bucket>(
@@ -195,7 +197,7 @@ pub fn find<B: Bucket>(
     if is_followed && !first.entry.is_shared() && owners.contain(first.entry, number_for(first.entry), hash) {
         return Found::Followed(first);
     }
-    // Whether the number is before the ISN, and whether an end was seen; below them a distance, whether the observation is
+    // Whether the number is before the ISN, and whether the sender's end was seen; below them a distance, whether the observation is
     // done, and the way.
     let mut nearest = bucket.forget(NOTHING);
     let mut found = bucket.forget(0);
@@ -204,7 +206,7 @@ pub fn find<B: Bucket>(
         if (entry.0 ^ hash.tag()) < (1 << Entry::TAG) {
             let number = number_for(entry);
             let is_done = u64::from(entry.stage() == stage::DONE);
-            let has_end = is_done | u64::from(entry.closed() != 0);
+            let has_end = is_done | u64::from(entry.closed() & owners.ends != 0);
             let distance = u64::from(number.distance_from(entry.isn()));
             let is_before = distance >> 31;
             let rank = is_before << 37 | has_end << 36 | distance << 4 | is_done << 3 | WAY as u64;

@@ -435,7 +435,10 @@ impl Flow {
         let is_later = if header.tcp_flags & tcp_flags::ACK == 0 {
             self.state.is_over()
         } else {
-            self.connection.gateway_end_near(SeqNumber(header.ack)).is_none()
+            let ack = SeqNumber(header.ack);
+            // A late copy acknowledges nothing that came after the hello.
+            let is_beyond = |end: SeqNumber| matches!(self.state, State::Closed) && ack.offset_from(end) > 0;
+            self.connection.gateway_end_near(ack).is_none_or(is_beyond)
         };
         if is_later { Relation::Later } else { Relation::Own }
     }

@@ -186,6 +186,25 @@ fn a_late_copy_of_a_hello_is_no_new_one() {
     }
 }
 
+/// By chance both connections of the client begin with the same number, and those of the gateway are near each other.
+#[test]
+fn the_same_number_again_by_chance() {
+    for ends in [RST, FIN] {
+        let mut scenario = Scenario::new();
+        scenario.client(0, &old());
+        if ends == FIN {
+            scenario.gateway_closes(FIN);
+        }
+        scenario.client_closes(ends);
+        let connection = scenario.connection;
+        scenario.reconnect(connection.isn, connection.gateway_isn + 16_829);
+        scenario.client(0, &new()).gateway(0, &server_hello());
+        let seen = outcomes(&mut scenario);
+        assert_eq!(seen.len(), 2, "{seen:?}");
+        assert_eq!(seen[1], of_new(Outcome::ServerHello));
+    }
+}
+
 /// Bytes of the connection before, after the outcome of the one that has its place.
 #[test]
 fn what_is_left_of_the_connection_before_opens_no_flow() {
