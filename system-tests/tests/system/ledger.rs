@@ -6,9 +6,9 @@ use system_tests::ledger::{self, Settings};
 
 use crate::load;
 
-/// Handshakes on which the observer and the lists may disagree in a run of up to 60,000. About one in 60,000 does, with TCP
-/// fast open (docs/limits.md). `cargo xtask soak` allows none.
-const ALLOWED: u64 = 5;
+/// Handshakes for each of which the observer and the lists may disagree once, and once more: two processors that write one
+/// entry of the flow table at the same moment cost a flow its entry (docs/limits.md).
+const HANDSHAKES_PER_DIFFERENCE: u64 = 1_000_000;
 
 #[test]
 fn every_handshake_is_reported_once_with_its_outcome() {
@@ -16,6 +16,6 @@ fn every_handshake_is_reported_once_with_its_outcome() {
     let lab = Lab::new().unwrap();
     let report = ledger::run(&lab, &Settings::from_environment().unwrap()).unwrap();
     println!("{report}");
-    let allowed = if report.handshakes() <= 60_000 { ALLOWED } else { 0 };
+    let allowed = 1 + report.handshakes() / HANDSHAKES_PER_DIFFERENCE;
     assert!(report.is_balanced(allowed), "the observer and the lists differ");
 }
