@@ -251,9 +251,10 @@ impl Tracker {
         let now = Timestamp(header.time_ns);
         let is_reset = header.tcp_flags & tcp_flags::RST != 0;
         let is_data = header.kind == kind::CLIENT_DATA && !is_reset;
-        // Data of a known connection that is not its first is a late copy, or follows what was lost.
+        // Data in the middle of a connection that is not its first follows what was lost, or is of the connection before.
+        // (Two connections may have one entry in the datapath, if their initial numbers are the same: only one has a first.)
         let is_first = header.flags & (flags::FIRST | flags::ISN_KNOWN) != flags::ISN_KNOWN;
-        let may_open = is_data && is_first;
+        let may_open = is_data && (is_first || header.seq == header.isn.wrapping_add(1));
         let mut known = self.flows.find(&key);
         if let Some(id) = known {
             match self.flows.get_mut(id).map(|flow| flow.relation(header)) {
