@@ -6,7 +6,7 @@ use sni_probe_core::frame::{FrameBytes, IpPacket, LinkType, SkipReason, Unwrappe
 use sni_probe_core::vocabulary::Label as _;
 
 /// Link types that are known, and one that is not.
-pub(crate) const LINK_TYPES: [LinkType; 15] = [
+pub(crate) const LINK_TYPES: [LinkType; 41] = [
     LinkType::ETHERNET,
     LinkType(0),
     LinkType(9),
@@ -21,6 +21,32 @@ pub(crate) const LINK_TYPES: [LinkType; 15] = [
     LinkType(228),
     LinkType(229),
     LinkType(276),
+    LinkType(6),
+    LinkType(10),
+    LinkType(109),
+    LinkType(117),
+    LinkType(119),
+    LinkType(122),
+    LinkType(128),
+    LinkType(138),
+    LinkType(149),
+    LinkType(166),
+    LinkType(192),
+    LinkType(204),
+    LinkType(205),
+    LinkType(219),
+    LinkType(226),
+    LinkType(239),
+    LinkType(240),
+    LinkType(241),
+    LinkType(242),
+    LinkType(258),
+    LinkType(259),
+    LinkType(274),
+    LinkType(281),
+    LinkType(282),
+    LinkType(284),
+    LinkType(285),
     LinkType(147),
 ];
 
@@ -57,11 +83,11 @@ impl Account {
                 assert_eq!(frames.iter().collect::<HashSet<_>>().len(), frames.len(), "{frames:?}");
                 Some(packet)
             }
-            Unwrapped::Other => {
+            Unwrapped::Other | Unwrapped::NotIp => {
                 self.told += 1;
                 None
             }
-            Unwrapped::Fragment | Unwrapped::Skipped(_) => None,
+            Unwrapped::Fragment | Unwrapped::Skipped(_) | Unwrapped::Unread { .. } => None,
         }
     }
 
@@ -90,7 +116,7 @@ pub(crate) fn is_only_a_shortcuts(packet: &IpPacket<'_>, frame: &FrameBytes<'_>)
     let inner = FrameBytes { bytes, wire_len: frame.wire_len - ETHERNET_HEADER, ..*frame };
     match Unwrapper::new().unwrap(link, &inner) {
         Unwrapped::Ip(other) => assert_eq!(other, *packet),
-        Unwrapped::Skipped(_) => return true,
+        Unwrapped::Skipped(_) | Unwrapped::Unread { .. } => return true,
         // The last fragment of a packet, alone.
         Unwrapped::Fragment => {}
         other => panic!("{other:?}, and by the shortcut {packet:?}"),

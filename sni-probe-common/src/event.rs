@@ -55,6 +55,8 @@ pub mod flags {
     pub const GATEWAY_CLOSED: u8 = 0x08;
     /// With `CLIENT_DATA`: no flow table entry could be had, so no answer will be seen.
     pub const UNFOLLOWED: u8 = 0x10;
+    /// The capture has fewer bytes of the payload than were to be copied. The kernel's programs never set it.
+    pub const TRUNCATED: u8 = 0x20;
 }
 
 /// One event, in host byte order. The copied bytes follow it directly in the ring buffer.

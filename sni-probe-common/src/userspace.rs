@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use crate::counters::Counter;
 use crate::datapath::{self, Flows, Sink};
-use crate::event::{Event, EventHeader};
+use crate::event::{Event, EventHeader, flags};
 use crate::flow_table::{BUCKETS, Bucket, DEFAULT_EPOCH_LENGTH, Entry, FlowHash, WAYS, epoch_length};
 use crate::ports::{self, PortBitmap};
 use crate::tunnel::Tunnels;
@@ -248,13 +248,15 @@ struct Copier<'a, F> {
 impl<F: FnMut(Event<'_>)> Sink for Copier<'_, F> {
     fn emit(&mut self, header: &EventHeader, payload_offset: usize) {
         let there = self.frame.bytes.get(payload_offset..).unwrap_or_default();
-        let data = there.get(..header.data_len as usize).unwrap_or(there);
-        if data.len() < header.data_len as usize {
-            // Cut short by the capture: what is there is told, and that there was more. The core takes the
-            // rest for a segment that it did not see.
+        let data_len = header.data_len as usize;
+        let data = there.get(..data_len).unwrap_or(there);
+        let mut header = EventHeader { data_len: data.len() as u32, ..*header };
+        if data.len() < data_len {
+            // The capture's snap length cut the segment. The event has the bytes that are left.
+            header.flags |= flags::TRUNCATED;
             self.count(Counter::LostCopyFailed);
         }
-        (self.on_event)(Event { header: EventHeader { data_len: data.len() as u32, ..*header }, data });
+        (self.on_event)(Event { header, data });
     }
 
     fn count(&mut self, counter: Counter) {

@@ -22,7 +22,7 @@ macro_rules! label {
             $($(#[$variant_doc])* $variant,)+
         }
 
-        impl Label for $name {
+        impl $crate::vocabulary::Label for $name {
             const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             fn as_str(self) -> &'static str {
@@ -34,11 +34,13 @@ macro_rules! label {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(Label::as_str(*self))
+                f.pad($crate::vocabulary::Label::as_str(*self))
             }
         }
     };
 }
+
+pub(crate) use label;
 
 label! {
     /// What a ClientHello says in its `server_name` extension (RFC 6066, section 3).
@@ -222,6 +224,8 @@ label! {
         Timeout => "timeout",
         /// The gateway answered, so it had the whole hello, but part of it was not seen here.
         NotSeen => "not_seen",
+        /// The capture's snap length cut it.
+        Truncated => "truncated",
         /// It is longer than is followed (see `assembler::MAX_STREAM_BYTES`).
         TooLarge => "too_large",
         /// More holes between segments than are kept (see `assembler::MAX_GAPS`).

@@ -45,6 +45,7 @@ pub(crate) use self::wanted::Wanted;
 pub(crate) use self::watch::{WatchFormat, WatchOptions};
 pub(crate) use self::web::{Web, WebOptions};
 use crate::logging::LogOptions;
+use crate::output::text::is_invisible;
 
 /// Sees TLS clients that connect without SNI, and what becomes of them.
 #[derive(Debug, Parser)]
@@ -97,7 +98,11 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
 
 /// Tells the user in one line on stderr why nothing runs.
 pub(crate) fn report(message: &str) {
-    let message: Vec<&str> = message.split_whitespace().collect();
+    // A message may quote a file, or a server's answer.
+    let message: Vec<&str> = message
+        .split(|c: char| c.is_whitespace() || is_invisible(c))
+        .filter(|word| !word.is_empty())
+        .collect();
     // If stderr is closed as well, nobody is there to be told.
     let _ = writeln!(std::io::stderr(), "sni-probe: {}", message.join(" "));
 }

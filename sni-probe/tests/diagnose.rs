@@ -120,6 +120,35 @@ fn a_capture_that_is_cut_tells_what_is_in_it() {
 }
 
 #[test]
+fn what_of_a_capture_was_not_read_is_repeated() {
+    let bench = Bench::new();
+    let capture = Capture::of(&connections(None, 3, Connection::gateway_reset));
+    let mut bytes = capture.to_bytes(Format::PCAP).unwrap();
+    let macsec = [&[2; 12][..], &[0x88, 0xe5, 0x0c, 0], &[9; 60]].concat();
+    let length = u32::try_from(macsec.len()).unwrap();
+    bytes.extend([1_700_000_000, 0, length, length].map(u32::to_le_bytes).concat());
+    bytes.extend(macsec);
+    bench.put("some.pcap", &bytes);
+    let text = String::from_utf8(bench.diagnose(&["--capture", "some.pcap"]).stdout).unwrap();
+    assert!(text.contains("frames not read, MACsec with encryption (EtherType 0x88e5): 1\n"), "{text}");
+
+    bench.put("short.pcap", &capture.snap_len(96).to_bytes(Format::PCAP).unwrap());
+    let text = String::from_utf8(bench.diagnose(&["--capture", "short.pcap"]).stdout).unwrap();
+    let cut = "hellos cut by the capture's snap length (capture with: tcpdump -s 0): 3\n";
+    assert!(text.contains(cut), "{text}");
+
+    bytes[20] = 189;
+    bench.put("usb.pcap", &bytes);
+    let output = bench.diagnose(&["--capture", "usb.pcap"]);
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = stderr(&output);
+    assert!(
+        stderr.contains("usb.pcap: none of its 16 frames can be read (link type 189 (USB_LINUX): 16)"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn what_cannot_run_is_told_in_one_line() {
     let bench = Bench::new();
     bench.put("text", b"# no capture");

@@ -5,10 +5,18 @@
 /// # Panics
 /// If the name is longer than an object file can be.
 pub fn constant_classifier(name: &str, verdict: i32) -> Vec<u8> {
+    constant_program("classifier", name, verdict)
+}
+
+/// The same of another type of program, which the name of its section says: `xdp`.
+///
+/// # Panics
+/// If the name is longer than an object file can be.
+pub fn constant_program(type_section: &str, name: &str, verdict: i32) -> Vec<u8> {
     const HEADER: u64 = 64;
     const CODE: u64 = 16;
     const SYMBOLS: u64 = 2 * 24;
-    let strings = format!("\0classifier\0.symtab\0.strtab\0{name}\0");
+    let strings = format!("\0{type_section}\0.symtab\0.strtab\0{name}\0");
     let string = |text: &str| {
         u32::try_from(strings.find(text).expect("a name of the table")).expect("a short name").to_le_bytes()
     };
@@ -45,7 +53,7 @@ pub fn constant_classifier(name: &str, verdict: i32) -> Vec<u8> {
     elf.extend(strings.bytes());
     elf.resize(elf.len() + padded - strings.len(), 0);
     elf.extend([0; 64]);
-    elf.extend(section("classifier", [1, 6, HEADER, CODE], [0, 0], [8, 0]));
+    elf.extend(section(type_section, [1, 6, HEADER, CODE], [0, 0], [8, 0]));
     elf.extend(section(".symtab", [2, 0, HEADER + CODE, SYMBOLS], [3, 1], [8, 24]));
     elf.extend(section(".strtab", [3, 0, strings_at, strings_size], [0, 0], [1, 0]));
     elf

@@ -39,6 +39,7 @@ pub mod prometheus;
 pub mod raw;
 pub mod resetting;
 pub mod software;
+pub mod virtual_machine;
 
 pub use netns::{Lab, Namespace};
 pub use process::{Service, wait_until};

@@ -1,9 +1,12 @@
-//! Link layers, and what comes between them and IP: tags, labels, sessions.
+//! Link layers, and what comes between them and IP: tags, labels, sessions. (Headers of captures are in
+//! [`capture_header`], further tags in [`super::shim`].)
 
 use sni_probe_common::wire::ethertype;
 
+use super::shim::Shim;
+use super::unread::{Encapsulation, Unread};
 use super::walk::{Layer, Next, Payload, Stop};
-use super::{LinkType, SkipReason};
+use super::{LinkType, SkipReason, capture_header, tunnel};
 
 /// `EtherType` numbers besides those of [`ethertype`].
 mod ether_type {
@@ -11,39 +14,139 @@ mod ether_type {
     pub(super) const MPLS: u16 = 0x8847;
     pub(super) const MPLS_MULTICAST: u16 = 0x8848;
     pub(super) const PPPOE_SESSION: u16 = 0x8864;
+
+    /// Protocols that carry no IP. An `EtherType` that is neither read nor one of these may carry some, and
+    /// is counted.
+    pub(super) const WITHOUT_IP: [u16; 52] = [
+        0x0806, // ARP
+        0x0842, // Wake-on-LAN
+        0x0bad, // VINES
+        0x2000, // CDP
+        0x2003, // CGMP
+        0x2004, // DTP
+        0x22ea, // SRP
+        0x22f0, // AVTP
+        0x22f4, // IS-IS of TRILL
+        0x6002, // DEC MOP
+        0x6003, // DECnet
+        0x6004, // DEC LAT
+        0x8035, // RARP
+        0x809b, // AppleTalk
+        0x80f3, // AppleTalk ARP
+        0x8137, // IPX
+        0x8138, // IPX
+        0x8808, // Ethernet flow control
+        0x8809, // LACP
+        0x8819, // CobraNet
+        0x8863, // PPPoE discovery
+        0x8874, // loop detection of Broadcom
+        0x887b, // HomePlug 1.0
+        0x888e, // EAPOL
+        0x8892, // PROFINET
+        0x8899, // loop detection of Realtek
+        0x88a2, // ATA over Ethernet
+        0x88a4, // EtherCAT
+        0x88ab, // Powerlink
+        0x88b8, // GOOSE
+        0x88b9, // GSE
+        0x88ba, // sampled values (IEC 61850)
+        0x88bf, // RoMON
+        0x88c7, // EAPOL pre-authentication
+        0x88ca, // TIPC
+        0x88cc, // LLDP
+        0x88cd, // SERCOS III
+        0x88d9, // LLTD
+        0x88e1, // HomePlug AV
+        0x88f5, // MVRP
+        0x88f6, // MMRP
+        0x88f7, // PTP
+        0x88f8, // NC-SI
+        0x88fb, // PRP
+        0x8902, // CFM
+        0x8906, // FCoE
+        0x890d, // TDLS
+        0x8912, // HomePlug AV
+        0x8914, // FIP
+        0x8915, // RoCE
+        0x893a, // IEEE 1905
+        0x9000, // configuration testing
+    ];
 }
 
 /// What a frame of this link type begins with, behind what only captures have.
 pub(super) fn first(link: LinkType, rest: &mut Payload<'_>) -> Next {
     match link.0 {
         0 | 108 => bsd_loopback(rest),
-        1 => Ok(Layer::Ethernet),
+        // With Marvell's tag, which has an EtherType.
+        1 | 285 => Ok(Layer::Ethernet),
+        6 => capture_header::token_ring(rest),
         9 => Ok(Layer::Ppp),
+        10 => capture_header::fddi(rest),
         // Raw IP, by the numbers that it has on BSD, OpenBSD, and in files.
         12 | 14 | 101 => Ok(Layer::Ip),
         50 | 104 => hdlc(rest),
         51 => Ok(Layer::Pppoe),
         105 => Ok(Layer::Wlan),
+        // The decrypted side of OpenBSD's IPsec: address family, SPI, flags.
+        109 => after(12, Layer::Ip, rest),
         113 => {
             // Packet type, ARPHRD type, length of the address, 8 bytes of address, protocol.
             let header: &[u8; 16] = rest.take()?;
             cooked(u16_at(header, 14))
         }
+        117 => capture_header::pflog(rest),
+        119 | 163 => capture_header::wlan_metadata(rest),
+        // IP over Fibre Channel (RFC 2625): two addresses.
+        122 => after(16, Layer::Llc, rest),
         127 => radiotap(rest),
+        128 => tunnel::tzsp(rest),
+        138 => {
+            let header: &[u8; 18] = rest.take()?;
+            of_ether_type(u16_at(header, 16))
+        }
+        149 => capture_header::user2(rest),
+        166 | 204 => capture_header::directed_ppp(rest),
+        192 => capture_header::ppi(rest),
+        205 => {
+            rest.skip(1)?;
+            hdlc(rest)
+        }
+        219 => Ok(Layer::Mpls),
+        226 => after(24, Layer::Ip, rest),
         228 => Ok(Layer::Ipv4),
         229 => Ok(Layer::Ipv6),
+        239 => capture_header::nflog(rest),
+        240 | 282 => after(4, Layer::Ethernet, rest),
+        241 => after(4 + 8, Layer::Ethernet, rest),
+        242 => capture_header::ip_over_infiniband(rest),
+        258 => capture_header::pktap(rest),
+        259 => after(8, Layer::Ethernet, rest),
+        274 => capture_header::mpacket(rest),
         276 => {
             let header: &[u8; 20] = rest.take()?;
             cooked(u16_at(header, 0))
         }
-        _ => Err(Stop::Skipped(SkipReason::UnknownLinkType)),
+        281 | 284 => capture_header::switch_tag(rest),
+        _ => Err(Stop::Unread(Unread::LinkType(link))),
     }
+}
+
+/// A header of which nothing matters but its length.
+fn after(len: usize, layer: Layer, rest: &mut Payload<'_>) -> Next {
+    rest.skip(len)?;
+    Ok(layer)
 }
 
 /// The big-endian integer at a constant offset.
 #[inline]
 pub(super) fn u16_at<const N: usize>(header: &[u8; N], offset: usize) -> u16 {
     u16::from_be_bytes([header[offset], header[offset + 1]])
+}
+
+/// The little-endian integer at a constant offset.
+#[inline]
+pub(super) fn u32_le_at<const N: usize>(header: &[u8; N], offset: usize) -> u32 {
+    u32::from_le_bytes([header[offset], header[offset + 1], header[offset + 2], header[offset + 3]])
 }
 
 /// What an `EtherType` announces.
@@ -56,8 +159,17 @@ pub(super) fn of_ether_type(ether_type: u16) -> Next {
         ether_type::MPLS | ether_type::MPLS_MULTICAST => Ok(Layer::Mpls),
         ether_type::PPPOE_SESSION => Ok(Layer::Pppoe),
         ether_type::PPP => Ok(Layer::Ppp),
-        _ => Err(Stop::Other),
+        other => match Shim::of_ether_type(other) {
+            Some(shim) => Ok(Layer::Shim(shim)),
+            None if is_without_ip(other) => Err(Stop::Other),
+            None => Err(Stop::Unread(Unread::EtherType(other))),
+        },
     }
+}
+
+/// Whether no IP packet follows: a protocol of its own, or a number too small for an `EtherType`.
+fn is_without_ip(ether_type: u16) -> bool {
+    ether_type < 0x0600 || ether_type::WITHOUT_IP.contains(&ether_type)
 }
 
 pub(super) fn ethernet(rest: &mut Payload<'_>) -> Next {
@@ -71,7 +183,7 @@ pub(super) fn vlan(rest: &mut Payload<'_>) -> Next {
 }
 
 /// Up to 1,500 it is a length, and 802.2 follows (IEEE 802.3, section 3.2.6).
-fn of_type_or_length(type_or_length: u16, rest: &mut Payload<'_>) -> Next {
+pub(super) fn of_type_or_length(type_or_length: u16, rest: &mut Payload<'_>) -> Next {
     if type_or_length <= 1500 {
         rest.cut(usize::from(type_or_length));
         return Ok(Layer::Llc);
@@ -95,7 +207,7 @@ pub(super) fn llc(rest: &mut Payload<'_>) -> Next {
     }
 }
 
-/// IEEE 802.11, section 9.3.2.1. Only data frames that are not encrypted have anything to read.
+/// IEEE 802.11, section 9.3.2.1. Only data frames without encryption have anything to read.
 pub(super) fn wlan(rest: &mut Payload<'_>) -> Next {
     const DATA: u8 = 0x08;
     const NO_DATA: u8 = 0x40;
@@ -109,8 +221,11 @@ pub(super) fn wlan(rest: &mut Payload<'_>) -> Next {
     // Version 0 and type 2. Some access points have the two bytes the other way round within CAPWAP.
     let is_data = |byte: u8| byte & 0x0f == DATA;
     let [kind, flags] = if is_data(control[0]) { control } else { [control[1], control[0]] };
-    if !is_data(kind) || kind & NO_DATA != 0 || flags & PROTECTED != 0 {
+    if !is_data(kind) || kind & NO_DATA != 0 {
         return Err(Stop::Other);
+    }
+    if flags & PROTECTED != 0 {
+        return Err(Stop::Unread(Unread::Encapsulation(Encapsulation::EncryptedWlan)));
     }
     rest.skip(24)?;
     if flags & TO_DS_FROM_DS == TO_DS_FROM_DS {
@@ -118,7 +233,7 @@ pub(super) fn wlan(rest: &mut Payload<'_>) -> Next {
     }
     if kind & QOS != 0 {
         if rest.take::<2>()?[0] & QOS_AGGREGATE != 0 {
-            return Err(Stop::Skipped(SkipReason::Unsupported));
+            return Err(Stop::Unread(Unread::Encapsulation(Encapsulation::AggregatedWlan)));
         }
         if flags & ORDER != 0 {
             rest.skip(4)?;
@@ -137,7 +252,14 @@ fn radiotap(rest: &mut Payload<'_>) -> Next {
 /// Linux's capture on any interface.
 fn cooked(protocol: u16) -> Next {
     const LLC: u16 = 4;
-    if protocol == LLC { Ok(Layer::Llc) } else { of_ether_type(protocol) }
+    // Linux's own numbers, of what has no EtherType.
+    const LINUX: std::ops::RangeInclusive<u16> = 0..=0x00ff;
+    match protocol {
+        LLC => Ok(Layer::Llc),
+        protocol if LINUX.contains(&protocol) => Err(Stop::Other),
+        protocol if protocol < 0x0600 => Err(Stop::Unread(Unread::EtherType(protocol))),
+        protocol => of_ether_type(protocol),
+    }
 }
 
 /// An address family, in the byte order of the machine that captured.
@@ -193,7 +315,7 @@ pub(super) fn ppp(rest: &mut Payload<'_>) -> Next {
         0x0057 => Ok(Layer::Ipv6),
         0x0281 | 0x0283 => Ok(Layer::Mpls),
         // TCP/IP headers told as differences to those before (RFC 1144).
-        0x002d | 0x002f => Err(Stop::Skipped(SkipReason::Unsupported)),
+        0x002d | 0x002f => Err(Stop::Unread(Unread::Encapsulation(Encapsulation::CompressedHeaders))),
         _ => Err(Stop::Other),
     }
 }

@@ -19,10 +19,14 @@
 //! bytes that the capture does not have, that is [`SkipReason::Truncated`]; where it promises more than
 //! was on the wire, [`SkipReason::Malformed`].
 
+mod capture_header;
 mod fragments;
 mod link;
+mod link_type;
 mod network;
+mod shim;
 mod tunnel;
+mod unread;
 mod walk;
 
 #[cfg(test)]
@@ -37,21 +41,10 @@ use crate::flow::Timestamp;
 use crate::vocabulary::Label;
 
 pub use self::fragments::{MAX_AGE, MAX_DATAGRAMS, MAX_FRAGMENTS, MAX_HELD_BYTES};
+pub use self::link_type::LinkType;
 pub use self::network::MAX_EXTENSION_HEADERS;
+pub use self::unread::{Encapsulation, MAX_UNREAD_KINDS, Unread, UnreadCounts};
 pub use self::walk::MAX_LAYERS;
-
-/// What the frames of a capture begin with: a `LINKTYPE_` number as it is in the file
-/// (<https://www.tcpdump.org/linktypes.html>).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LinkType(
-    /// The number.
-    pub u16,
-);
-
-impl LinkType {
-    /// Ethernet, the usual one.
-    pub const ETHERNET: Self = Self(1);
-}
 
 /// A frame as it was captured.
 #[derive(Clone, Copy, Debug)]
@@ -90,10 +83,19 @@ pub enum Unwrapped<'a> {
     },
     /// A fragment of a packet that may turn out to carry TCP. It is kept.
     Fragment,
-    /// No TCP over IP: none of our business.
+    /// IP without TCP: none of our business.
     Other,
+    /// No IP packet: ARP, for example. (Or the frame is not of the link type that the capture says.)
+    NotIp,
     /// It may have carried TCP, but was passed over. Counted: see [`Unwrapper::skipped`].
     Skipped(SkipReason),
+    /// It may have carried TCP in something that is not read. Counted as skipped as well.
+    Unread {
+        /// The link type or encapsulation.
+        what: Unread,
+        /// How many frames it was in: more than one where they were fragments.
+        frames: usize,
+    },
 }
 
 /// Why a frame that may have carried TCP was passed over.
@@ -107,9 +109,7 @@ pub enum SkipReason {
     Malformed,
     /// More headers inside of each other than are followed: see [`MAX_LAYERS`].
     TooDeep,
-    /// TCP behind, or perhaps behind, something that is not followed: an IP authentication header straight
-    /// before TCP (RFC 4302), more extension headers than [`MAX_EXTENSION_HEADERS`], compressed TCP/IP headers
-    /// (RFC 1144), fragments of CAPWAP's own (RFC 5415, section 3.4), aggregated 802.11 frames.
+    /// TCP may follow an [`Encapsulation`] that is not read, or an `EtherType` that is not known.
     Unsupported,
     /// A fragment whose datagram never became whole: others did not come within [`MAX_AGE`] or before
     /// the capture ended.
@@ -192,20 +192,22 @@ impl Unwrapper {
         self.fragments.clear(&mut self.skipped);
     }
 
-    /// How many frames were passed over for this reason. Each frame counts once: those that
-    /// [`Unwrapped::Skipped`] tells of, and kept fragments when they are given up.
+    /// How many frames were passed over for this reason. Each frame counts once: those of
+    /// [`Unwrapped::Skipped`] and [`Unwrapped::Unread`], and kept fragments when they are given up.
     pub fn skipped(&self, reason: SkipReason) -> u64 {
         self.skipped.0[reason as usize]
     }
 
     #[inline(never)]
     fn unwrap_layers<'a>(&'a mut self, link: LinkType, frame: &FrameBytes<'a>) -> Unwrapped<'a> {
-        let mut walk = Walk { rest: Payload::new(frame.bytes, frame.wire_len), layers: 0 };
+        let mut walk = Walk { rest: Payload::new(frame.bytes, frame.wire_len), layers: 0, has_ip: false };
         match walk.frame(link) {
             Stop::Tcp => Unwrapped::Ip(walk.rest.into()),
             Stop::Fragment(at) => self.put_together(&walk, at, frame),
-            Stop::Other => Unwrapped::Other,
+            Stop::Other if walk.has_ip => Unwrapped::Other,
+            Stop::Other => Unwrapped::NotIp,
             Stop::Skipped(reason) => self.skip(reason, 1),
+            Stop::Unread(unread) => self.leave_unread(unread, 1),
         }
     }
 
@@ -222,7 +224,7 @@ impl Unwrapper {
                 Added::Irrelevant => return Unwrapped::Other,
                 Added::Refused(reason) => return Unwrapped::Skipped(reason),
             };
-            let mut walk = Walk { rest: Payload::new(&whole.bytes, whole.bytes.len()), layers };
+            let mut walk = Walk { rest: Payload::new(&whole.bytes, whole.bytes.len()), layers, has_ip: true };
             match walk.ip() {
                 Stop::Tcp => {
                     let Payload { bytes, wire_len, offset } = walk.rest;
@@ -238,6 +240,7 @@ impl Unwrapper {
                 }
                 Stop::Other => return Unwrapped::Other,
                 Stop::Skipped(reason) => return self.skip(reason, whole.frames.len()),
+                Stop::Unread(unread) => return self.leave_unread(unread, whole.frames.len()),
             }
         }
     }
@@ -245,6 +248,11 @@ impl Unwrapper {
     fn skip(&mut self, reason: SkipReason, frames: usize) -> Unwrapped<'static> {
         self.skipped.add(reason, frames);
         Unwrapped::Skipped(reason)
+    }
+
+    fn leave_unread(&mut self, what: Unread, frames: usize) -> Unwrapped<'static> {
+        self.skipped.add(what.reason(), frames);
+        Unwrapped::Unread { what, frames }
     }
 }
 

@@ -5,7 +5,9 @@ use sni_probe_common::wire::ethertype;
 use super::SkipReason;
 use super::fragments::{Fragment, Key};
 use super::link::u16_at;
+use super::shim::Shim;
 use super::tunnel;
+use super::unread::{Encapsulation, Unread};
 use super::walk::{Layer, Next, Payload, Stop};
 
 /// IPv6 extension headers that are followed in one packet, to a tunnel, a fragment or TCP. Stops a packet
@@ -34,8 +36,15 @@ mod protocol {
     pub(super) const ROUTING: u8 = 43;
     pub(super) const FRAGMENT: u8 = 44;
     pub(super) const GRE: u8 = 47;
+    pub(super) const ESP: u8 = 50;
     pub(super) const AUTHENTICATION: u8 = 51;
     pub(super) const DESTINATION_OPTIONS: u8 = 60;
+    pub(super) const ETHERNET_IN_IP: u8 = 97;
+    pub(super) const IPCOMP: u8 = 108;
+    pub(super) const L2TPV3: u8 = 115;
+    pub(super) const MPLS_IN_IP: u8 = 137;
+    pub(super) const ETHERNET: u8 = 143;
+    pub(super) const NSH: u8 = 145;
 }
 
 /// TCP right behind the IPv4 header, not fragmented.
@@ -68,9 +77,7 @@ pub(super) fn ipv4(rest: &mut Payload<'_>) -> Next {
         return Err(Stop::Skipped(SkipReason::Malformed));
     }
     let protocol = header[9];
-    if !may_carry_tcp(protocol) {
-        return Err(Stop::Other);
-    }
+    announced(protocol)?;
     let header_len = usize::from(header[0] & 0x0f) * 4;
     let total_len = total_len(usize::from(u16_at(header, 2)), rest);
     if header_len < header.len() || total_len < header_len {
@@ -125,8 +132,8 @@ pub(super) fn ipv6(rest: &mut Payload<'_>) -> Next {
                 let following = fragment_header[0];
                 // An "atomic" fragment is whole (RFC 6946).
                 if u16_at(fragment_header, 2) & (IPV6_MORE | IPV6_OFFSET) != 0 {
-                    if !is_extension_header(following) && !may_carry_tcp(following) {
-                        return Err(Stop::Other);
+                    if !is_extension_header(following) {
+                        announced(following)?;
                     }
                     let place = FragmentAt { header_len: at, protocol_at: next_at, data: at + 8 };
                     return stop_at_fragment(rest, packet, total_len, place);
@@ -140,7 +147,7 @@ pub(super) fn ipv6(rest: &mut Payload<'_>) -> Next {
         next_at = at;
         at += len;
     }
-    Err(Stop::Skipped(SkipReason::Unsupported))
+    Err(Stop::Unread(Unread::Encapsulation(Encapsulation::ExtensionHeaders)))
 }
 
 /// Length of a packet that says it is `stated` bytes long. With segmentation offload, packets longer than
@@ -169,21 +176,35 @@ fn is_extension_header(protocol: u8) -> bool {
 
 /// What a protocol number announces that is not in the IP header of a plain packet.
 fn behind(protocol: u8) -> Next {
-    match protocol {
-        protocol::IPV4 => Ok(Layer::Ipv4),
-        protocol::IPV6 => Ok(Layer::Ipv6),
-        protocol::UDP => Ok(Layer::Udp),
-        protocol::GRE => Ok(Layer::Gre),
-        protocol::AUTHENTICATION => Ok(Layer::AuthenticationHeader),
+    let unread = match protocol {
+        protocol::IPV4 => return Ok(Layer::Ipv4),
+        protocol::IPV6 => return Ok(Layer::Ipv6),
+        protocol::UDP => return Ok(Layer::Udp),
+        protocol::GRE => return Ok(Layer::Gre),
+        protocol::AUTHENTICATION => return Ok(Layer::AuthenticationHeader),
+        protocol::MPLS_IN_IP => return Ok(Layer::Mpls),
+        protocol::ETHERNET => return Ok(Layer::Ethernet),
+        protocol::ETHERNET_IN_IP => return Ok(Layer::EthernetInIp),
+        protocol::NSH => return Ok(Layer::Shim(Shim::Nsh)),
+        protocol::ESP => Encapsulation::Esp,
+        protocol::IPCOMP => Encapsulation::IpComp,
+        protocol::L2TPV3 => Encapsulation::L2tpv3,
         // The datapath reads it right behind IP, or not at all.
-        protocol::TCP => Err(Stop::Skipped(SkipReason::Unsupported)),
-        _ => Err(Stop::Other),
-    }
+        protocol::TCP => Encapsulation::AuthenticatedTcp,
+        _ => return Err(Stop::Other),
+    };
+    Err(Stop::Unread(Unread::Encapsulation(unread)))
 }
 
-/// Whether TCP can be behind a header of this protocol.
-fn may_carry_tcp(protocol: u8) -> bool {
-    protocol == protocol::TCP || behind(protocol).is_ok()
+/// Stops where a header of this protocol cannot lead to TCP.
+fn announced(protocol: u8) -> Result<(), Stop> {
+    if protocol == protocol::TCP { Ok(()) } else { behind(protocol).map(drop) }
+}
+
+/// RFC 3378: a version, then a frame.
+pub(super) fn ethernet_in_ip(rest: &mut Payload<'_>) -> Next {
+    rest.skip(2)?;
+    Ok(Layer::Ethernet)
 }
 
 /// Where in a fragment's packet its parts are.

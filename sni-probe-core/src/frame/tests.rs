@@ -92,6 +92,9 @@ fn samples() -> Vec<Sample> {
     add_ip_in_ip(&mut add);
     add_gre(&mut add);
     add_udp_tunnels(&mut add);
+    add_capture_headers(&mut add);
+    add_shims(&mut add);
+    add_more_tunnels(&mut add);
     samples
 }
 
@@ -237,6 +240,142 @@ fn add_udp_tunnels(add: Add<'_>) {
     );
 }
 
+/// A message of netfilter's log with the packet as its last attribute. `number` is of the capturing machine.
+fn nflog(family: u8, packet: &[u8], number: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    let attribute = |kind: u16, value: &[u8]| {
+        let len = u16::try_from(4 + value.len()).unwrap();
+        let padding = vec![0; value.len().next_multiple_of(4) - value.len()];
+        [&number(len)[..], &number(kind), value, &padding].concat()
+    };
+    let header = attribute(1, &[0x08, 0x00, 1, 0]);
+    let prefix = attribute(10, b"refused\0\0");
+    // Nested, as the connection's state is.
+    let connection = attribute(0x8012, &[7; 8]);
+    [&[family, 0, 0, 5][..], &header, &prefix, &connection, &attribute(9, packet)].concat()
+}
+
+fn pktap(link: u32, frame: &[u8]) -> Vec<u8> {
+    [&108_u32.to_le_bytes()[..], &1_u32.to_le_bytes(), &link.to_le_bytes(), &[9; 96], frame].concat()
+}
+
+fn ppi(link: u32, frame: &[u8]) -> Vec<u8> {
+    [&[0, 0, 20, 0][..], &link.to_le_bytes(), &[9; 12], frame].concat()
+}
+
+fn add_capture_headers(add: Add<'_>) {
+    let (v4, v6) = (&tcp4()[..], &tcp6()[..]);
+    let eth4 = &ethernet(0x0800, v4)[..];
+    let snap = [&[0xaa, 0xaa, 0x03, 0, 0, 0, 0x08, 0x00], v4].concat();
+    for number in [u16::to_le_bytes, u16::to_be_bytes] {
+        add("NFLOG", 239, v4, nflog(2, v4, number));
+        add("NFLOG, IPv6", 239, v6, nflog(10, v6, number));
+        add("NFLOG, bridge", 239, v4, nflog(7, v4, number));
+    }
+    add("PKTAP", 258, v4, pktap(1, eth4));
+    add("PKTAP, raw IP", 258, v4, pktap(12, v4));
+    add("PKTAP, null", 258, v6, pktap(0, &[&[30, 0, 0, 0], v6].concat()));
+    add("PPI", 192, v4, ppi(1, eth4));
+    add("PPI, 802.11", 192, v4, ppi(105, &wlan([0x08, 0x01], &[])));
+    add("PPI in PKTAP", 258, v4, pktap(192, &ppi(101, v4)));
+    add("enc", 109, v4, [&[2, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0], v4].concat());
+    add("pflog", 117, v6, [&[61, 24][..], &[9; 62], v6].concat());
+    add("IPoIB", 242, v4, [&[0x11; 20][..], &[0x08, 0, 0, 0], v4].concat());
+    add("IPoIB, two addresses", 242, v6, [&[0x11; 40][..], &[0x86, 0xdd, 0, 0], v6].concat());
+    for link in [166, 204] {
+        add("PPP with direction", link, v4, [&[1, 0x00, 0x21], v4].concat());
+        add("PPP with direction and address", link, v6, [&[0, 0xff, 0x03, 0x00, 0x57], v6].concat());
+    }
+    add("PPP with direction for address", 166, v4, [&[1, 0x03, 0x00, 0x21], v4].concat());
+    add("Cisco HDLC with direction", 205, v4, [&[1, 0x0f, 0x00, 0x08, 0x00], v4].concat());
+    add("FDDI", 10, v4, [&[0x54][..], &[0x22; 12], &snap].concat());
+    add("token ring", 6, v4, [&[0x10, 0x40][..], &[0x22; 12], &snap].concat());
+    let routed = [&[0x10, 0x40][..], &[0x22; 6], &[0xa2; 6], &[0x06, 0, 1, 2, 3, 4], &snap];
+    add("token ring, route", 6, v4, routed.concat());
+    let control = wlan([0x08, 0x01], &[]);
+    add("prism", 119, v4, [&[0, 0, 0, 0x44, 0, 0, 0, 144][..], &[0; 136], &control].concat());
+    add("prism, little-endian", 119, v4, [&[0x44, 0, 0, 0, 144, 0, 0, 0][..], &[0; 136], &control].concat());
+    add("AVS", 163, v4, [&[0x80, 0x21, 0x10, 0x01, 0, 0, 0, 64][..], &[0; 56], &control].concat());
+    add("IP over Fibre Channel", 122, v4, [&[0x22; 16][..], &snap].concat());
+    add("IP over FireWire", 138, v4, [&[0x22; 16][..], &[0x08, 0x00], v4].concat());
+    add("MPLS", 219, v4, [&[0x12, 0x34, 0x51, 64], v4].concat());
+    add("ipnet", 226, v4, [&[1, 2][..], &[0; 22], v4].concat());
+    add("netANALYZER", 240, v4, [&[0; 4], eth4].concat());
+    add("netANALYZER, transparent", 241, v4, [&[0; 12], eth4].concat());
+    add("EPON", 259, v4, [&[0x55; 8], eth4].concat());
+    add("mPacket", 274, v4, [&[0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0xd5], eth4].concat());
+    add("Broadcom's tag before", 282, v4, [&[0x20, 0, 0, 1], eth4].concat());
+    for link in [281, 284] {
+        add("tag of a switch", link, v4, [&[0x22; 12][..], &[0x20, 0, 0, 1, 0x08, 0x00], v4].concat());
+    }
+    add("Marvell's EtherType", 285, v4, ethernet(0xdada, &[&[0, 0, 0x40, 1, 2, 3, 0x08, 0x00], v4].concat()));
+    add("TZSP", 128, v4, [&[1, 0, 0, 1, 1], eth4].concat());
+}
+
+fn add_shims(add: Add<'_>) {
+    let (v4, v6) = (&tcp4()[..], &tcp6()[..]);
+    let eth4 = &ethernet(0x0800, v4)[..];
+    let backbone = [&[0, 0, 0, 42], eth4].concat();
+    add("802.1ah", 1, v4, ethernet(0x88e7, &backbone));
+    add(
+        "802.1ah in a backbone VLAN",
+        1,
+        v4,
+        ethernet(0x88a8, &[&[0, 5, 0x88, 0xe7], &backbone[..]].concat()),
+    );
+    add("MACsec", 1, v6, {
+        let secured = [&[0x00, 0, 0, 0, 0, 1, 0x86, 0xdd], v6].concat();
+        ethernet(0x88e5, &secured)
+    });
+    add("MACsec, identifier", 1, v4, {
+        let inner = ipv4(4, v4);
+        let short_len = u8::try_from(2 + inner.len()).unwrap();
+        let secured = [&[0x20, short_len, 0, 0, 0, 1][..], &[9; 8], &[0x08, 0x00], &inner].concat();
+        ethernet(0x88e5, &secured)
+    });
+    for (next, inner, payload) in [(1, v4, v4), (2, v6, v6), (3, v4, eth4)] {
+        add("NSH", 1, inner, ethernet(0x894f, &[&[0x0f, 0xc2, 1, next, 0, 0, 1, 255], payload].concat()));
+    }
+    let metadata =
+        [&[0x0f, 0xc6, 1, 4, 0, 0, 1, 255][..], &[9; 16], &[0x0f, 0xc2, 2, 1, 0, 0, 1, 255], v4].concat();
+    add("NSH with metadata, twice", 1, v4, ethernet(0x894f, &metadata));
+    add("TRILL", 1, v4, ethernet(0x22f3, &[&[0x00, 0x3f, 0, 1, 0, 2], eth4].concat()));
+    add("TRILL, options", 1, v4, ethernet(0x22f3, &[&[0x00, 0x7f, 0, 1, 0, 2, 9, 9, 9, 9], eth4].concat()));
+    add("FabricPath", 1, v4, ethernet(0x8903, &[&[0x00, 0x60], eth4].concat()));
+    add("Cisco metadata", 1, v4, ethernet(0x8909, &[&[1, 1, 0, 1, 0, 42, 0x08, 0x00], v4].concat()));
+    let tagged = [&[0, 5, 0x89, 0x09, 1, 1, 0, 1, 0, 42, 0x86, 0xdd], v6].concat();
+    add("Cisco metadata in a VLAN", 1, v6, ethernet(0x8100, &tagged));
+    for (ether_type, len) in [(0x8926, 4), (0x893f, 6), (0x892f, 4), (0xf1c1, 4), (0x22e9, 2)] {
+        add("tag", 1, v4, ethernet(ether_type, &[&vec![9; len][..], &[0x08, 0x00], v4].concat()));
+    }
+}
+
+fn add_more_tunnels(add: Add<'_>) {
+    let (v4, v6) = (&tcp4()[..], &tcp6()[..]);
+    let eth4 = &ethernet(0x0800, v4)[..];
+    add("TZSP", 1, v4, datagram(37008, &[&[1, 0, 0, 1, 1], eth4]));
+    add("TZSP, tags", 1, v4, datagram(37008, &[&[1, 1, 0, 1, 0, 0, 10, 1, 9, 60, 2, 9, 9, 1], eth4]));
+    add("TZSP, 802.11", 1, v4, datagram(37008, &[&[1, 0, 0, 18, 1], &wlan([0x08, 0x01], &[])]));
+    let avs = [&[0x80, 0x21, 0x10, 0x01, 0, 0, 0, 64][..], &[0; 56], &wlan([0x08, 0x01], &[])].concat();
+    add("TZSP, AVS", 1, v4, datagram(37008, &[&[1, 0, 0, 127, 1], &avs]));
+    add("MPLS in UDP", 1, v4, datagram(6635, &[&[0x12, 0x34, 0x51, 64], v4]));
+    add("LISP", 1, v4, datagram(4341, &[&[0xc8, 1, 2, 3, 0, 0, 0, 1], v4]));
+    add("LISP, IPv6", 1, v6, datagram(4341, &[&[0x48, 0, 0, 0, 0, 0, 0, 1], v6]));
+    for (protocol, inner, payload) in [(1, v4, v4), (2, v6, v6), (3, v4, eth4)] {
+        add("LISP-GPE", 1, inner, datagram(4341, &[&[0x0c, 0, 0, protocol, 0, 0, 42, 0], payload]));
+    }
+    let nsh = [0x0f, 0xc2, 1, 3, 0, 0, 1, 255];
+    add("NSH in VXLAN-GPE", 1, v4, datagram(4790, &[&[0x0c, 0, 0, 4, 0, 0, 42, 0], &nsh, eth4]));
+    add("NSH in GRE", 1, v4, gre(&[&[0, 0, 0x89, 0x4f], &nsh, eth4]));
+    add("GRE in UDP", 1, v4, datagram(4754, &[&[0, 0, 0x08, 0x00], v4]));
+    add("L2TP", 1, v4, datagram(1701, &[&[0x00, 0x02, 0, 1, 0, 2, 0xff, 0x03, 0x00, 0x21], v4]));
+    let len = u16::try_from(18 + v6.len()).unwrap().to_be_bytes();
+    let everything = [&[0x4a, 0x02][..], &len, &[0, 1, 0, 2, 0, 3, 0, 4, 0, 2, 9, 9, 0x00, 0x57]].concat();
+    add("L2TP with everything", 1, v6, datagram(1701, &[&everything, v6]));
+    add("MPLS in IP", 1, v4, ethernet(0x0800, &ipv4(137, &[&[0x12, 0x34, 0x51, 64], v4].concat())));
+    add("Ethernet in IP", 1, v4, ethernet(0x0800, &ipv4(97, &[&[0x30, 0], eth4].concat())));
+    add("Ethernet, SRv6", 1, v4, ethernet(0x86dd, &ipv6(143, eth4)));
+}
+
 fn frame(bytes: &[u8]) -> FrameBytes<'_> {
     FrameBytes { bytes, wire_len: bytes.len(), number: 1, time_ns: 0 }
 }
@@ -268,6 +407,16 @@ fn padding_ends_where_the_headers_around_the_packet_say() {
     let padded = [&ethernet(0x0800, &tcp4())[..], &[0; 6]].concat();
     let packet = ip(unwrapper.unwrap(LinkType::ETHERNET, &frame(&padded)));
     assert_eq!(packet.bytes.strip_prefix(&tcp4()[..]), Some(&[0; 6][..]));
+}
+
+/// MACsec's short length leaves out what follows: the integrity check value.
+#[test]
+fn the_integrity_check_of_macsec_is_not_the_packets() {
+    let inner = ipv4(4, &tcp4());
+    let short_len = u8::try_from(2 + inner.len()).unwrap();
+    let secured = [&[0x00, short_len, 0, 0, 0, 1, 0x08, 0x00][..], &inner, &[0xcc; 16]].concat();
+    let frame_bytes = ethernet(0x88e5, &secured);
+    assert_eq!(ip(Unwrapper::new().unwrap(LinkType::ETHERNET, &frame(&frame_bytes))).bytes, tcp4());
 }
 
 #[test]
@@ -307,7 +456,7 @@ fn short_frames() {
         for len in 0..whole.len() {
             match unwrapper.unwrap(LinkType(link), &frame(&whole[..len])) {
                 Unwrapped::Ip(packet) => assert!(packet.wire_len < inner.len(), "{name}, {len} bytes"),
-                Unwrapped::Other | Unwrapped::Skipped(SkipReason::Malformed) => {}
+                Unwrapped::Other | Unwrapped::NotIp | Unwrapped::Skipped(SkipReason::Malformed) => {}
                 other => panic!("{name}, {len} bytes: {other:?}"),
             }
         }
@@ -322,8 +471,12 @@ fn none_of_our_business() {
     let no_vxlan = datagram(4789, &[&[0; 60]]);
     let short_vxlan = datagram(4789, &[&[0x08; 5]]);
     let gtp_echo = datagram(2152, &[&[0x32, 0x01, 0, 4, 0, 0, 0, 0, 0, 1, 0, 0]]);
-    let capwap_dtls = datagram(5247, &[&[0x01; 40]]);
-    let encrypted = wlan([0x08, 0x41], &[]);
+    let tzsp_keepalive = datagram(37008, &[&[1, 4, 0, 0]]);
+    let ike = datagram(4500, &[&[0; 40]]);
+    let nat_keepalive = datagram(4500, &[&[0xff]]);
+    let nflog_without_payload = [2, 0, 0, 5, 8, 0, 1, 0, 0x08, 0, 1, 0];
+    let lldp = ethernet(0x88cc, &[0; 28]);
+    let fddi_management = [&[0x41][..], &[0; 40]].concat();
     let mpls_oam = ethernet(0x8847, &[0, 0, 0xd1, 1, 0x10, 0, 0, 7, 0, 0]);
     let lcp = [0xff, 0x03, 0xc0, 0x21, 1, 1, 0, 4];
     let pppoe_discovery = ethernet(0x8864, &[0x11, 0x09, 0, 0, 0, 0]);
@@ -336,16 +489,32 @@ fn none_of_our_business() {
         (1, &no_vxlan),
         (1, &short_vxlan),
         (1, &gtp_echo),
-        (1, &capwap_dtls),
-        (105, &encrypted),
+        (1, &tzsp_keepalive),
+        (1, &ike),
+        (1, &nat_keepalive),
+        (239, &nflog_without_payload),
+        (1, &lldp),
+        (10, &fddi_management),
         (1, &mpls_oam),
         (9, &lcp),
         (1, &pppoe_discovery),
         (1, &spanning_tree),
     ] {
-        assert_eq!(unwrapper.unwrap(LinkType(link), &frame(bytes)), Unwrapped::Other, "{bytes:02x?}");
+        let seen = unwrapper.unwrap(LinkType(link), &frame(bytes));
+        assert!(matches!(seen, Unwrapped::Other | Unwrapped::NotIp), "{bytes:02x?}");
     }
     assert!(SkipReason::ALL.iter().all(|&reason| unwrapper.skipped(reason) == 0));
+}
+
+/// A frame without an IP packet is no sign that the capture can be read.
+#[test]
+fn frames_without_ip() {
+    let mut unwrapper = Unwrapper::new();
+    let mut see = |link, bytes: &[u8]| unwrapper.unwrap(LinkType(link), &frame(bytes)) == Unwrapped::NotIp;
+    assert!(see(1, &ethernet(0x0806, &[0; 28])));
+    assert!(see(10, &[0; 60]));
+    assert!(!see(1, &datagram(53, &[&[0; 12]])));
+    assert!(!see(1, &ethernet(0x0800, &ipv4(1, &tcp4()))));
 }
 
 /// Each reason that a single frame can have is told, and counted.
@@ -383,10 +552,65 @@ fn passed_over() {
         match (unwrapper.unwrap(LinkType(link), &frame(&bytes)), reason) {
             (Unwrapped::Ip(_), None) => {}
             (Unwrapped::Skipped(told), Some(reason)) if told == reason => {}
+            (Unwrapped::Unread { what, frames: 1 }, Some(reason)) if what.reason() == reason => {}
             unexpected => panic!("{unexpected:?}"),
         }
         assert_eq!(reason.map(|reason| unwrapper.skipped(reason)), before.map(|n| n + 1));
     }
+}
+
+/// What is recognised and not read has a name, so that it can be reported.
+#[test]
+fn unread_frames_are_named() {
+    let link_type = |number| Unread::LinkType(LinkType(number));
+    let named = Unread::Encapsulation;
+    let mut unwrapper = Unwrapper::new();
+    for (link, bytes, expected) in [
+        (147, tcp4(), link_type(147)),
+        (149, tcp4(), link_type(149)),
+        (40_000, vec![], link_type(40_000)),
+        (258, pktap(189, &[0; 64]), link_type(189)),
+        (192, ppi(0x0001_0001, &tcp4()), link_type(u16::MAX)),
+        (274, vec![0x55; 64], link_type(274)),
+        (1, ethernet(0x88b5, &tcp4()), Unread::EtherType(0x88b5)),
+        (1, ethernet(0x8100, &[0, 5, 0x12, 0x34, 0]), Unread::EtherType(0x1234)),
+        (1, ethernet(0x88e5, &[0x2c; 80]), named(Encapsulation::EncryptedMacsec)),
+        (105, wlan([0x08, 0x41], &[]), named(Encapsulation::EncryptedWlan)),
+        (105, wlan([0x88, 0x01], &[0x80, 0]), named(Encapsulation::AggregatedWlan)),
+        (101, ipv4(50, &[9; 40]), named(Encapsulation::Esp)),
+        (101, ipv6(50, &[9; 40]), named(Encapsulation::Esp)),
+        (101, ipv4(108, &[9; 40]), named(Encapsulation::IpComp)),
+        (101, ipv4(115, &[9; 40]), named(Encapsulation::L2tpv3)),
+        (1, datagram(4500, &[&[9; 40]]), named(Encapsulation::EspInUdp)),
+        (1, datagram(51820, &[&[4, 0, 0, 0], &[9; 40]]), named(Encapsulation::WireGuard)),
+        (1, datagram(6636, &[&[23, 0xfe, 0xfd], &[9; 40]]), named(Encapsulation::MplsInDtls)),
+        (1, datagram(5247, &[&[0x01; 40]]), named(Encapsulation::CapwapDtls)),
+        (1, datagram(4341, &[&[0x09; 40]]), named(Encapsulation::EncryptedLisp)),
+        (1, datagram(4341, &[&[0x0c, 0, 0, 9], &[0; 40]]), named(Encapsulation::LispPayload)),
+        (1, datagram(4790, &[&[0x0c, 0, 0, 9], &[0; 40]]), named(Encapsulation::VxlanPayload)),
+        (1, datagram(37008, &[&[1, 0, 0, 9, 1], &[0; 40]]), named(Encapsulation::TzspPayload)),
+        (1, datagram(37008, &[&[1, 0, 0, 1], &[0; 400]]), named(Encapsulation::TzspPayload)),
+        (1, ethernet(0x894f, &[0x0f, 0xc2, 1, 9, 0, 0, 1, 255]), named(Encapsulation::NshPayload)),
+    ] {
+        let seen = unwrapper.unwrap(LinkType(link), &frame(&bytes));
+        assert_eq!(seen, Unwrapped::Unread { what: expected, frames: 1 }, "link {link}, {expected}");
+    }
+}
+
+/// Apple's tools gave PKTAP the number of USER2.
+#[test]
+fn pktap_by_another_number() {
+    let file = pktap(1, &ethernet(0x0800, &tcp4()));
+    assert_eq!(ip(Unwrapper::new().unwrap(LinkType(149), &frame(&file))).bytes, tcp4());
+}
+
+/// Netfilter copies no more of a packet than it was asked to: its snap length is not the capture's.
+#[test]
+fn nflog_with_a_part_of_the_packet() {
+    let message = nflog(2, &tcp4()[..30], u16::to_le_bytes);
+    let mut unwrapper = Unwrapper::new();
+    let seen = unwrapper.unwrap(LinkType(239), &frame(&message));
+    assert_eq!(seen, Unwrapped::Skipped(SkipReason::Truncated));
 }
 
 #[test]
@@ -454,7 +678,7 @@ proptest! {
         let mut bytes = if is_v6 { ethernet(0x86dd, &tcp6()) } else { ethernet(0x0800, &tcp4()) };
         bytes[at] = value;
         let bytes = bytes.get(..len).unwrap_or(&bytes);
-        let mut walk = Walk { rest: Payload::new(bytes, 80), layers: 0 };
+        let mut walk = Walk { rest: Payload::new(bytes, 80), layers: 0, has_ip: false };
         let stop = walk.frame(LinkType::ETHERNET);
         if let Some(packet) = plain(LinkType::ETHERNET, &FrameBytes { bytes, wire_len: 80, number: 1, time_ns: 0 }) {
             match stop {

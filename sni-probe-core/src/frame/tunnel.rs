@@ -1,8 +1,10 @@
 //! Tunnels over UDP, and GRE.
 
-use super::SkipReason;
 use super::link::{self, begins_like_ethernet, begins_like_ip, u16_at};
+use super::shim::Shim;
+use super::unread::{Encapsulation, Unread};
 use super::walk::{Layer, Next, Payload, Stop};
+use super::{LinkType, SkipReason};
 
 /// Extension headers of GTP-U that are followed. Stops a packet full of them from taking long; a PDU
 /// session of 5G has one.
@@ -19,22 +21,54 @@ enum Tunnel {
     Gtp,
     /// What access points send to their controller (RFC 5415).
     CapwapData,
+    /// What routers of MikroTik and wireless sensors send to an analyser.
+    Tzsp,
+    /// RFC 7510, and with DTLS.
+    Mpls,
+    MplsInDtls,
+    /// RFC 9300, and the generic protocol extension (RFC 9305).
+    Lisp,
+    /// RFC 8086.
+    Gre,
+    /// RFC 2661.
+    L2tp,
+    /// RFC 3948.
+    EspInUdp,
+    WireGuard,
 }
 
-/// The tunnel between these two ports. A tunnel's source port says which flow is inside, except for
-/// CAPWAP's and GTP's, which answer from their port.
+/// Tags of a TZSP header that are followed. Stops a packet that is nothing but tags from taking long.
+const MAX_TZSP_TAGS: usize = 64;
+
+fn unread(encapsulation: Encapsulation) -> Stop {
+    Stop::Unread(Unread::Encapsulation(encapsulation))
+}
+
+/// The tunnel between these two ports. A tunnel's source port says which flow is inside, except for those
+/// that answer from their port.
 fn of_ports(ports: [u8; 4]) -> Option<Tunnel> {
     let [source, destination] = [0, 2].map(|at| u16_at(&ports, at));
     match destination {
         4789 | 8472 | 4790 => Some(Tunnel::Vxlan),
         6081 => Some(Tunnel::Geneve),
+        37008 => Some(Tunnel::Tzsp),
+        6635 => Some(Tunnel::Mpls),
+        6636 => Some(Tunnel::MplsInDtls),
+        4341 => Some(Tunnel::Lisp),
+        4754 => Some(Tunnel::Gre),
+        _ => of_either_port(destination).or_else(|| of_either_port(source)),
+    }
+}
+
+/// The tunnel that has this port at both ends.
+fn of_either_port(port: u16) -> Option<Tunnel> {
+    match port {
         2152 => Some(Tunnel::Gtp),
         5247 => Some(Tunnel::CapwapData),
-        _ => match source {
-            2152 => Some(Tunnel::Gtp),
-            5247 => Some(Tunnel::CapwapData),
-            _ => None,
-        },
+        1701 => Some(Tunnel::L2tp),
+        4500 => Some(Tunnel::EspInUdp),
+        51820 => Some(Tunnel::WireGuard),
+        _ => None,
     }
 }
 
@@ -59,6 +93,14 @@ pub(super) fn udp(rest: &mut Payload<'_>) -> Next {
         Tunnel::Geneve => geneve(rest),
         Tunnel::Gtp => gtp(rest),
         Tunnel::CapwapData => capwap(rest),
+        Tunnel::Tzsp => tzsp(rest),
+        Tunnel::Mpls => Ok(Layer::Mpls),
+        Tunnel::MplsInDtls => mpls_in_dtls(rest),
+        Tunnel::Lisp => lisp(rest),
+        Tunnel::Gre => Ok(Layer::Gre),
+        Tunnel::L2tp => l2tp(rest),
+        Tunnel::EspInUdp => esp_in_udp(rest),
+        Tunnel::WireGuard => wire_guard(rest),
     };
     match next {
         Err(Stop::Skipped(SkipReason::Malformed)) => Err(Stop::Other),
@@ -82,7 +124,114 @@ fn vxlan(rest: &mut Payload<'_>) -> Next {
         1 => Ok(Layer::Ipv4),
         2 => Ok(Layer::Ipv6),
         3 => Ok(Layer::Ethernet),
+        4 => Ok(Layer::Shim(Shim::Nsh)),
         5 => Ok(Layer::Mpls),
+        _ => Err(unread(Encapsulation::VxlanPayload)),
+    }
+}
+
+/// Version, packet type, protocol, then tags up to the last one.
+pub(super) fn tzsp(rest: &mut Payload<'_>) -> Next {
+    const VERSION: u8 = 1;
+    const RECEIVED: u8 = 0;
+    const TO_TRANSMIT: u8 = 1;
+    const PADDING: u8 = 0;
+    const END: u8 = 1;
+
+    let [version, RECEIVED | TO_TRANSMIT, protocol @ ..] = *rest.take::<4>()? else {
+        return Err(Stop::Other);
+    };
+    if version != VERSION {
+        return Err(Stop::Other);
+    }
+    for _ in 0..MAX_TZSP_TAGS {
+        match *rest.take()? {
+            [PADDING] => {}
+            [END] => {
+                return match u16::from_be_bytes(protocol) {
+                    1 => Ok(Layer::Ethernet),
+                    18 => Ok(Layer::Wlan),
+                    119 => Ok(Layer::Link(LinkType(119))),
+                    127 => Ok(Layer::Link(LinkType(163))),
+                    _ => Err(unread(Encapsulation::TzspPayload)),
+                };
+            }
+            _ => {
+                let [len] = *rest.take()?;
+                rest.skip(usize::from(len))?;
+            }
+        }
+    }
+    Err(unread(Encapsulation::TzspPayload))
+}
+
+/// A record of DTLS (RFC 9147, section 4): content type, version.
+fn mpls_in_dtls(rest: &Payload<'_>) -> Next {
+    match rest.header()? {
+        [20..=23, 0xfe, _] => Err(unread(Encapsulation::MplsInDtls)),
+        _ => Err(Stop::Other),
+    }
+}
+
+/// RFC 9300, section 5.3: flags, nonce or versions, instance and locators. The generic protocol extension (RFC 9305)
+/// has the next protocol in the fourth byte.
+fn lisp(rest: &mut Payload<'_>) -> Next {
+    const HAS_PROTOCOL: u8 = 0x04;
+    const KEY: u8 = 0x03;
+    let [flags, _, _, protocol, ..] = *rest.take::<8>()?;
+    if flags & KEY != 0 {
+        return Err(unread(Encapsulation::EncryptedLisp));
+    }
+    if flags & HAS_PROTOCOL == 0 {
+        return if begins_like_ip(rest) { Ok(Layer::Ip) } else { Err(link::not_recognized(rest)) };
+    }
+    match protocol {
+        1 => Ok(Layer::Ipv4),
+        2 => Ok(Layer::Ipv6),
+        3 => Ok(Layer::Ethernet),
+        4 => Ok(Layer::Shim(Shim::Nsh)),
+        _ => Err(unread(Encapsulation::LispPayload)),
+    }
+}
+
+/// RFC 2661, section 3.1: flags and version, a length if flagged, tunnel, session, two sequence numbers and padding if
+/// flagged. PPP follows.
+fn l2tp(rest: &mut Payload<'_>) -> Next {
+    const CONTROL: u16 = 0x8000;
+    const HAS_LENGTH: u16 = 0x4000;
+    const HAS_SEQUENCE: u16 = 0x0800;
+    const HAS_OFFSET: u16 = 0x0200;
+    const VERSION: u16 = 0x000f;
+    let header: &[u8; 2] = rest.take()?;
+    let flags = u16_at(header, 0);
+    if flags & VERSION != 2 || flags & CONTROL != 0 {
+        return Err(Stop::Other);
+    }
+    if flags & HAS_LENGTH != 0 {
+        let len: &[u8; 2] = rest.take()?;
+        // It counts itself and the flags.
+        rest.cut(usize::from(u16_at(len, 0)).saturating_sub(4));
+    }
+    rest.skip(if flags & HAS_SEQUENCE == 0 { 4 } else { 8 })?;
+    if flags & HAS_OFFSET != 0 {
+        let offset: &[u8; 2] = rest.take()?;
+        rest.skip(usize::from(u16_at(offset, 0)))?;
+    }
+    Ok(Layer::Ppp)
+}
+
+/// RFC 3948, section 2: IKE has four zeros in the place of the SPI, a keepalive is one byte.
+fn esp_in_udp(rest: &Payload<'_>) -> Next {
+    match rest.header()? {
+        [0, 0, 0, 0] => Err(Stop::Other),
+        _ => Err(unread(Encapsulation::EspInUdp)),
+    }
+}
+
+/// Transport data is the message of type 4; three zeros follow.
+fn wire_guard(rest: &Payload<'_>) -> Next {
+    match rest.header()? {
+        [4, 0, 0, 0] => Err(unread(Encapsulation::WireGuard)),
         _ => Err(Stop::Other),
     }
 }
@@ -128,7 +277,7 @@ fn gtp(rest: &mut Payload<'_>) -> Next {
             [next] = *rest.take()?;
         }
         if next != 0 {
-            return Err(Stop::Skipped(SkipReason::Unsupported));
+            return Err(unread(Encapsulation::GtpExtensionHeaders));
         }
     }
     // Nothing says what is inside: the tunnel's ends have agreed on it.
@@ -145,17 +294,23 @@ fn gtp(rest: &mut Payload<'_>) -> Next {
 /// (5 bits), flags (9 bits).
 fn capwap(rest: &mut Payload<'_>) -> Next {
     const CLEAR: u8 = 0;
+    const DTLS: u8 = 1;
     const NATIVE: u32 = 0x0100;
     const FRAGMENT: u32 = 0x0080;
     const KEEP_ALIVE: u32 = 0x0008;
     const BINDING_802_11: u32 = 1;
 
     let word = u32::from_be_bytes(*rest.header()?);
-    if word.to_be_bytes()[0] != CLEAR || word & KEEP_ALIVE != 0 {
+    match word.to_be_bytes()[0] {
+        CLEAR => {}
+        DTLS => return Err(unread(Encapsulation::CapwapDtls)),
+        _ => return Err(Stop::Other),
+    }
+    if word & KEEP_ALIVE != 0 {
         return Err(Stop::Other);
     }
     if word & FRAGMENT != 0 {
-        return Err(Stop::Skipped(SkipReason::Unsupported));
+        return Err(unread(Encapsulation::CapwapFragments));
     }
     let len = (word >> 19 & 0x1f) as usize * 4;
     if len < 8 {

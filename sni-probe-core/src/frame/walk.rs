@@ -1,6 +1,8 @@
 //! One header after the other, from the outermost to TCP.
 
 use super::network::{self, FragmentAt};
+use super::shim::Shim;
+use super::unread::Unread;
 use super::{LinkType, SkipReason, link, tunnel};
 
 /// Headers that are followed in one frame (and in what it makes whole). Stops a frame that is nothing but
@@ -11,6 +13,8 @@ pub const MAX_LAYERS: usize = 16;
 /// What comes next in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layer {
+    /// A frame of this link type.
+    Link(LinkType),
     Ethernet,
     /// The tag behind its `EtherType` (IEEE 802.1Q).
     Vlan,
@@ -24,6 +28,8 @@ pub(super) enum Layer {
     Ppp,
     /// RFC 3032.
     Mpls,
+    /// What an `EtherType` announces before the packet.
+    Shim(Shim),
     /// IP of the version that its first byte says.
     Ip,
     Ipv4,
@@ -33,6 +39,8 @@ pub(super) enum Layer {
     /// UDP that may be a tunnel.
     Udp,
     Gre,
+    /// RFC 3378.
+    EthernetInIp,
 }
 
 /// Why there is nothing to follow any longer. (Small, for each step returns it or a [`Layer`].)
@@ -44,6 +52,8 @@ pub(super) enum Stop {
     Fragment(FragmentAt),
     Other,
     Skipped(SkipReason),
+    /// Something that may carry TCP and is not read.
+    Unread(Unread),
 }
 
 /// A step: what the header says comes next, behind it.
@@ -55,6 +65,8 @@ pub(super) struct Walk<'a> {
     pub(super) rest: Payload<'a>,
     /// Headers so far.
     pub(super) layers: usize,
+    /// There was an IP header, or the place of one.
+    pub(super) has_ip: bool,
 }
 
 impl Walk<'_> {
@@ -74,6 +86,7 @@ impl Walk<'_> {
     fn follow(&mut self, mut layer: Layer) -> Stop {
         while self.layers < MAX_LAYERS {
             self.layers += 1;
+            self.has_ip |= matches!(layer, Layer::Ip | Layer::Ipv4 | Layer::Ipv6);
             match step(layer, &mut self.rest) {
                 Ok(next) => layer = next,
                 Err(stop) => return stop,
@@ -85,6 +98,7 @@ impl Walk<'_> {
 
 fn step(layer: Layer, rest: &mut Payload<'_>) -> Next {
     match layer {
+        Layer::Link(link) => link::first(link, rest),
         Layer::Ethernet => link::ethernet(rest),
         Layer::Vlan => link::vlan(rest),
         Layer::Llc => link::llc(rest),
@@ -92,12 +106,14 @@ fn step(layer: Layer, rest: &mut Payload<'_>) -> Next {
         Layer::Pppoe => link::pppoe(rest),
         Layer::Ppp => link::ppp(rest),
         Layer::Mpls => link::mpls(rest),
+        Layer::Shim(shim) => shim.read(rest),
         Layer::Ip => network::ip(rest),
         Layer::Ipv4 => network::ipv4(rest),
         Layer::Ipv6 => network::ipv6(rest),
         Layer::AuthenticationHeader => network::authentication_header(rest),
         Layer::Udp => tunnel::udp(rest),
         Layer::Gre => tunnel::gre(rest),
+        Layer::EthernetInIp => network::ethernet_in_ip(rest),
     }
 }
 

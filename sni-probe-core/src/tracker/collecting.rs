@@ -1,6 +1,6 @@
 //! A flow before it has a hello: its bytes, and where in them a hello may begin.
 
-use sni_probe_common::event::Event;
+use sni_probe_common::event::{Event, flags};
 use sni_probe_common::seq::SeqNumber;
 
 use super::awaiting::Awaiting;
@@ -26,19 +26,29 @@ pub(super) struct Collecting {
     at_least: usize,
     /// The first bytes are not TLS, and preludes are followed.
     behind: Option<Behind>,
+    /// The capture's snap length cut one of its segments.
+    is_truncated: bool,
     /// What was seen of the connection's end.
     endings: Endings,
 }
 
 impl Collecting {
     pub(super) fn new(began: Sighting) -> Self {
-        Self { began, bytes: Assembler::default(), at_least: 0, behind: None, endings: Endings::default() }
+        Self {
+            began,
+            bytes: Assembler::default(),
+            at_least: 0,
+            behind: None,
+            is_truncated: false,
+            endings: Endings::default(),
+        }
     }
 
     pub(super) fn client_data(mut self: Box<Self>, event: &Event<'_>, context: &mut Context<'_>) -> State {
         let now = Sighting::of(&event.header);
         let seq = SeqNumber(event.header.seq);
         let offset = context.connection.offset(seq);
+        self.is_truncated |= event.header.flags & flags::TRUNCATED != 0;
         let contradicted = self.bytes.contradiction().is_some();
         if self.bytes.insert(offset, event.data).is_err() {
             let endings = self.endings;
@@ -169,6 +179,7 @@ impl Collecting {
 
     /// The hello will never be complete. It waits for its outcome; unless the bytes do not even show that there is one.
     fn give_up(mut self: Box<Self>, reason: IncompleteReason, context: &mut Context<'_>) -> State {
+        let reason = if self.is_truncated { IncompleteReason::Truncated } else { reason };
         let opening = self.read(self.began, context.config.preludes);
         let pieces = self.pieces(self.began);
         let before = Before { proxy: opening.proxy, prelude: opening.prelude() };

@@ -4,22 +4,20 @@
 //! in a clsact qdisc: those stay after SIGKILL, so they have a fixed place and the programs' names, by
 //! which the next start finds them.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::{fmt, io};
 
-use aya::programs::links::LinkOrder;
+use aya::programs::links::{FdLink, LinkOrder};
 use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
 
-use super::filters::{FILTER_HANDLES, is_ours};
+use super::filters::{FILTER_HANDLES, FILTER_PRIORITIES, is_ours};
 use super::links::{Link, Netlink, Orientation, delete_clsact_if_empty, delete_filters};
 use super::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT, Programs};
-
-/// Places of a legacy filter among others, the first that is free: not 1, where Cilium's stands and others
-/// fight for it. All filters of one priority are of one kind and protocol, so somebody's may bar it.
-const FILTER_PRIORITIES: RangeInclusive<u16> = 50..=65;
 
 /// By which interface of the kernel programs are attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +67,28 @@ pub enum AttachError {
     /// Another process of this program has its filters there, under the same names.
     #[error("another sni-probe watches {0} by way of clsact; stop it first, or use --attach tcx")]
     Taken(String),
+    /// Another interface took the name while the programs were attached by it.
+    #[error("cannot attach to {0}: another interface has taken its name; it is tried again")]
+    Renamed(String),
+    /// The kernel lacks a part of traffic control.
+    #[error(
+        "cannot attach to {interface}: this kernel has no {part}; load its module (`sudo modprobe {module}`), or use \
+         packet sockets (--capture af-packet)"
+    )]
+    NoTrafficControl {
+        /// The interface.
+        interface: String,
+        /// The part.
+        part: &'static str,
+        /// The module that has the part.
+        module: &'static str,
+    },
+    /// There are too many open files.
+    #[error(
+        "cannot attach to {0}: too many open files; raise the limit (`ulimit -n`, systemd: LimitNOFILE=), or end what \
+         holds files open"
+    )]
+    TooManyFiles(String),
     /// Anything else.
     #[error("cannot attach to {interface}: {reason}")]
     Other {
@@ -98,9 +118,9 @@ pub struct Attachment {
     links: Vec<SchedClassifierLink>,
 }
 
-/// Attaches both programs to `link`.
+/// Attaches both programs to `link`. Borrows them only while nothing is waited for.
 pub async fn attach(
-    programs: &mut Programs,
+    programs: &RefCell<Programs>,
     link: &Link,
     options: Options,
     orientation: Orientation,
@@ -108,7 +128,7 @@ pub async fn attach(
     if !link.has_ethernet_header {
         return Err(AttachError::NotEthernet(link.name.clone(), link.layer.clone()));
     }
-    match options.mode {
+    let attachment = match options.mode {
         Some(Mode::Clsact) => attach_clsact(programs, link, options, orientation).await,
         Some(Mode::Tcx) => attach_tcx(programs, link, options, orientation).await.map_err(|error| {
             if is_unsupported(&error) { AttachError::NoTcx(link.name.clone()) } else { other(link, &error) }
@@ -117,15 +137,60 @@ pub async fn attach(
             Err(error) if is_unsupported(&error) => attach_clsact(programs, link, options, orientation).await,
             result => result.map_err(|error| other(link, &error)),
         },
+    }?;
+    // The kernel is given a name (aya), which may be another interface's by now.
+    let index = index_of(&link.name);
+    if index != Some(link.index) {
+        // The programs are on one of the two.
+        let other = Link { index: index.unwrap_or(link.index), ..link.clone() };
+        let _ = remove_filters(&other).await;
+        let _ = attachment.detach().await;
+        return Err(AttachError::Renamed(link.name.clone()));
     }
+    Ok(attachment)
+}
+
+/// The index of the interface that has this name now.
+fn index_of(name: &str) -> Option<u32> {
+    use rustix::net::{AddressFamily, SocketType, netdevice, socket};
+    let socket = socket(AddressFamily::UNIX, SocketType::DGRAM, None).ok()?;
+    netdevice::name_to_index(socket, name).ok()
+}
+
+/// The interfaces of this process's TCX links, by the number of the link; 0 where a link was detached by force
+/// (`bpftool link detach`). `None` if the kernel does not say.
+///
+/// Each takes the kernel's lock of all interfaces for a moment (`tcx_link_fdinfo`).
+pub fn tcx_links() -> Option<HashMap<u32, u32>> {
+    let mut links = HashMap::new();
+    for entry in std::fs::read_dir("/proc/self/fdinfo").ok()? {
+        // One that was closed meanwhile is none of ours.
+        let Ok(text) = std::fs::read_to_string(entry.ok()?.path()) else { continue };
+        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        if value("link_type:") == Some("tcx")
+            && let (Some(link), Some(index)) = (value("link_id:"), value("ifindex:"))
+            && let (Ok(link), Ok(index)) = (link.parse(), index.parse())
+        {
+            links.insert(link, index);
+        }
+    }
+    Some(links)
 }
 
 impl Attachment {
-    /// Whether the programs are still where they were attached: anybody may delete legacy filters (Cilium
-    /// does), while a TCX link stays as long as its process and its interface.
-    pub async fn is_in_place(&self, netlink: &Netlink) -> bool {
+    /// Whether the programs are still where they were attached: anybody may delete legacy filters (Cilium does), and
+    /// detach TCX links by force. `tcx_links` are those of this process, if the kernel has said.
+    pub async fn is_in_place(&self, netlink: &Netlink, tcx_links: Option<&HashMap<u32, u32>>) -> bool {
         match self.mode {
-            Mode::Tcx => true,
+            Mode::Tcx => {
+                let Some(links) = tcx_links else { return true };
+                let numbers = self.links.iter().filter_map(|link| {
+                    let link: &FdLink = link.try_into().ok()?;
+                    Some(link.info().ok()?.id())
+                });
+                // One that the kernel does not list is taken to be there.
+                numbers.into_iter().all(|number| links.get(&number).is_none_or(|&index| index != 0))
+            }
             // If the kernel does not say, they are taken to be there: better than to attach again and again.
             Mode::Clsact => {
                 let count = netlink.count_filters(self.link.index, is_ours).await;
@@ -160,7 +225,7 @@ impl Attachment {
 }
 
 async fn attach_tcx(
-    programs: &mut Programs,
+    programs: &RefCell<Programs>,
     link: &Link,
     options: Options,
     orientation: Orientation,
@@ -171,6 +236,7 @@ async fn attach_tcx(
         let _ = remove_filters(link).await;
     }
     let mut links = Vec::new();
+    let mut programs = programs.borrow_mut();
     let program_ids = programs.ids()?;
     for (name, hook) in hooks(options, orientation) {
         let program = programs.program(name)?;
@@ -191,7 +257,7 @@ async fn attach_tcx(
 }
 
 async fn attach_clsact(
-    programs: &mut Programs,
+    programs: &RefCell<Programs>,
     link: &Link,
     options: Options,
     orientation: Orientation,
@@ -203,13 +269,13 @@ async fn attach_clsact(
     let made_clsact = match qdisc_add_clsact(&link.name) {
         Ok(()) => true,
         Err(error) if errno(&error) == Some(rustix::io::Errno::EXIST) => false,
-        Err(error) => return Err(other(link, &error)),
+        Err(error) => return Err(no_part(link, &error, "clsact qdisc", "sch_ingress")),
     };
     let attachment = Attachment {
         link: link.clone(),
         mode: Mode::Clsact,
         orientation,
-        program_ids: programs.ids().map_err(|error| other(link, &error))?,
+        program_ids: programs.borrow_mut().ids().map_err(|error| other(link, &error))?,
         attached: hooks(options, orientation).count(),
         made_clsact,
         claim: Some(claim),
@@ -224,7 +290,7 @@ async fn attach_clsact(
 }
 
 async fn add_filters(
-    programs: &mut Programs,
+    programs: &RefCell<Programs>,
     link: &Link,
     options: Options,
     orientation: Orientation,
@@ -233,6 +299,7 @@ async fn add_filters(
     remove_filters(link).await?;
     let priorities = options.priority.map_or(FILTER_PRIORITIES, |priority| priority..=priority);
     let mut taken = Vec::new();
+    let mut programs = programs.borrow_mut();
     for (name, hook) in hooks(options, orientation) {
         let handle = FILTER_HANDLES[usize::from(taken.contains(&hook))];
         taken.push(hook);
@@ -243,7 +310,7 @@ async fn add_filters(
             Some(priority) if is_place_taken(&error) => {
                 AttachError::PriorityTaken(link.name.clone(), priority)
             }
-            _ => other(link, &error),
+            _ => no_part(link, &error, "BPF classifier", "cls_bpf"),
         })?;
     }
     Ok(())
@@ -317,7 +384,7 @@ fn is_unsupported(error: &ProgramError) -> bool {
     }
 }
 
-fn errno(error: &(dyn std::error::Error + 'static)) -> Option<rustix::io::Errno> {
+pub(super) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<rustix::io::Errno> {
     let mut current = Some(error);
     while let Some(error) = current {
         if let Some(io_error) = error.downcast_ref::<io::Error>() {
@@ -328,7 +395,57 @@ fn errno(error: &(dyn std::error::Error + 'static)) -> Option<rustix::io::Errno>
     None
 }
 
+/// A refusal to make `part` of traffic control. The kernel says ENOENT if it has neither the part nor its module.
+fn no_part(
+    link: &Link,
+    error: &(dyn std::error::Error + 'static),
+    part: &'static str,
+    module: &'static str,
+) -> AttachError {
+    match errno(error) {
+        Some(rustix::io::Errno::NOENT) => {
+            AttachError::NoTrafficControl { interface: link.name.clone(), part, module }
+        }
+        _ => other(link, error),
+    }
+}
+
 fn other(link: &Link, error: &(dyn std::error::Error + 'static)) -> AttachError {
-    let reason = errno(error).map_or_else(|| error.to_string(), |errno| io::Error::from(errno).to_string());
+    let errno = errno(error);
+    if matches!(errno, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE)) {
+        return AttachError::TooManyFiles(link.name.clone());
+    }
+    let reason = errno.map_or_else(|| error.to_string(), |errno| io::Error::from(errno).to_string());
     AttachError::Other { interface: link.name.clone(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link() -> Link {
+        Link { index: 2, name: "eth0".to_owned(), ..Link::default() }
+    }
+
+    #[test]
+    fn a_kernel_without_a_part_of_traffic_control_says_which() {
+        let error = io::Error::from(rustix::io::Errno::NOENT);
+        let text = no_part(&link(), &error, "clsact qdisc", "sch_ingress").to_string();
+        assert!(
+            text.contains("eth0: this kernel has no clsact qdisc") && text.contains("modprobe sch_ingress"),
+            "{text}"
+        );
+        assert!(!text.contains("No such file"), "{text}");
+        let error = io::Error::from(rustix::io::Errno::NODEV);
+        let text = no_part(&link(), &error, "clsact qdisc", "sch_ingress").to_string();
+        assert_eq!(text, "cannot attach to eth0: No such device (os error 19)");
+    }
+
+    #[test]
+    fn open_files_run_out_with_words_that_help() {
+        for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE] {
+            let text = other(&link(), &io::Error::from(errno)).to_string();
+            assert!(text.contains("too many open files; raise the limit"), "{text}");
+        }
+    }
 }

@@ -16,3 +16,4 @@ pub mod packet_socket;
 pub mod preflight;
 pub mod programs;
 pub mod seed;
+pub mod sockets;

@@ -16,19 +16,31 @@ use rtnetlink::packet_route::tc::{
 
 use super::attach::{Attachment, Mode};
 use super::filters::{is_ours, name, options, priority};
-use super::links::Netlink;
+use super::links::{Link, Netlink, Xdp};
 
 /// A program or filter that packets meet before ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Neighbour {
     /// On which hook.
     pub hook: TcAttachType,
-    /// Its name, or the kind of a filter that has none.
+    /// Its name, or the kind of a filter that has none; of an XDP program its number.
     pub name: String,
-    /// Of a legacy filter its priority; of a TCX program nothing.
-    pub priority: Option<u16>,
+    /// How it is attached.
+    pub layer: Layer,
     /// Whether it is known to let no packet through to those after it.
     pub ends_chain: bool,
+}
+
+/// How a program or filter is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// As an XDP program, which sees a packet before it becomes an skb: in the driver, in the generic code of the kernel,
+    /// or on the hardware.
+    Xdp(&'static str),
+    /// As a TCX program.
+    Tcx,
+    /// As a legacy filter of this priority.
+    Filter(u16),
 }
 
 impl Neighbour {
@@ -42,34 +54,52 @@ impl fmt::Display for Neighbour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hook = if self.is_on_ingress() { "ingress" } else { "egress" };
         write!(f, "{} on {hook}", self.name)?;
-        match self.priority {
-            Some(priority) => write!(f, " (filter, priority {priority})"),
-            None => write!(f, " (tcx)"),
+        match self.layer {
+            Layer::Xdp(place) => write!(f, " ({place})"),
+            Layer::Tcx => write!(f, " (tcx)"),
+            Layer::Filter(priority) => write!(f, " (filter, priority {priority})"),
         }
     }
 }
 
-/// What packets meet before our programs, in their order. The kernel lists TCX programs for those who have
-/// `CAP_SYS_ADMIN` only: for others they stay what they were when they were last `known`.
-pub async fn before(netlink: &Netlink, attachment: &Attachment, known: &[Neighbour]) -> Vec<Neighbour> {
-    let mut neighbours = Vec::new();
+/// What packets meet before our programs, in their order. Packet sockets have no `attachment`: only XDP programs are
+/// before them. The kernel lists TCX programs for those who have `CAP_SYS_ADMIN` only: for others they stay what they
+/// were when they were last `known`.
+pub async fn before(
+    netlink: &Netlink,
+    link: &Link,
+    attachment: Option<&Attachment>,
+    known: &[Neighbour],
+) -> Vec<Neighbour> {
+    let mut neighbours: Vec<Neighbour> = link.xdp.iter().map(xdp).collect();
+    let Some(attachment) = attachment else { return neighbours };
     for hook in [TcAttachType::Ingress, TcAttachType::Egress] {
         if let Some(programs) = tcx_before(attachment, hook) {
             neighbours.extend(programs);
         } else {
-            let is_it = |known: &&Neighbour| known.hook == hook && known.priority.is_none();
+            let is_it = |known: &&Neighbour| known.hook == hook && known.layer == Layer::Tcx;
             neighbours.extend(known.iter().filter(is_it).cloned());
         }
         if attachment.mode == Mode::Clsact {
             if let Some(filters) = filters_before(netlink, attachment.link.index, hook).await {
                 neighbours.extend(filters);
             } else {
-                let is_it = |known: &&Neighbour| known.hook == hook && known.priority.is_some();
+                let is_it =
+                    |known: &&Neighbour| known.hook == hook && matches!(known.layer, Layer::Filter(_));
                 neighbours.extend(known.iter().filter(is_it).cloned());
             }
         }
     }
     neighbours
+}
+
+/// An XDP program may drop or redirect what it likes, and the kernel does not say what it does.
+fn xdp(xdp: &Xdp) -> Neighbour {
+    let name = match xdp.program_id {
+        0 => "an XDP program".to_owned(),
+        number => format!("XDP program {number}"),
+    };
+    Neighbour { hook: TcAttachType::Ingress, name, layer: Layer::Xdp(xdp.place), ends_chain: false }
 }
 
 /// `None` if the kernel does not say.
@@ -79,7 +109,7 @@ fn tcx_before(attachment: &Attachment, hook: TcAttachType) -> Option<Vec<Neighbo
     let is_before = |program: &&ProgramInfo| attachment.mode != Mode::Tcx || !ids.contains(&program.id());
     let neighbour = |program: &ProgramInfo| {
         let name = program.name_as_str().unwrap_or("a program without a name").to_owned();
-        Neighbour { hook, ends_chain: is_ciliums(&name), name, priority: None }
+        Neighbour { hook, ends_chain: is_ciliums(&name), name, layer: Layer::Tcx }
     };
     Some(programs.iter().take_while(is_before).map(neighbour).collect())
 }
@@ -97,7 +127,7 @@ async fn filters_before(netlink: &Netlink, index: u32, hook: TcAttachType) -> Op
     let neighbour = |filter: &TcMessage| {
         let name = name(filter);
         let ends_chain = is_ciliums(&name) || ends_all(filter);
-        Neighbour { hook, name, priority: Some(priority(filter)), ends_chain }
+        Neighbour { hook, name, layer: Layer::Filter(priority(filter)), ends_chain }
     };
     Some(filters.map(neighbour).collect())
 }
@@ -167,11 +197,13 @@ mod tests {
         let neighbour = Neighbour {
             hook: TcAttachType::Ingress,
             name: "cil_from_netdev".to_owned(),
-            priority: Some(1),
+            layer: Layer::Filter(1),
             ends_chain: true,
         };
         assert_eq!(neighbour.to_string(), "cil_from_netdev on ingress (filter, priority 1)");
-        let neighbour = Neighbour { priority: None, hook: TcAttachType::Egress, ..neighbour };
+        let neighbour = Neighbour { layer: Layer::Tcx, hook: TcAttachType::Egress, ..neighbour };
         assert_eq!(neighbour.to_string(), "cil_from_netdev on egress (tcx)");
+        let neighbour = xdp(&Xdp { program_id: 12, place: "generic" });
+        assert_eq!(neighbour.to_string(), "XDP program 12 on ingress (generic)");
     }
 }

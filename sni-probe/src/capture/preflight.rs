@@ -51,6 +51,47 @@ pub fn packet_sockets() -> Result<(), PreflightError> {
     if has_capability(Capability::CAP_NET_RAW) { Ok(()) } else { Err(PreflightError::NoPacketSockets) }
 }
 
+/// The modes of kernel lockdown, with the current one in brackets. Empty or missing without securityfs.
+const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
+/// The inode of the first user namespace (`PROC_USER_INIT_INO` of the kernel).
+const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
+
+/// Lets aya find out what the kernel's bpf(2) supports. aya does so once, and keeps the answers.
+///
+/// One of aya's questions is a tracing program that reads kernel memory. Lockdown in the mode confidentiality refuses
+/// it with a line in the kernel's log. Without `CAP_PERFMON` the kernel refuses it earlier and writes no line, so the
+/// capability is put aside meanwhile. The programs then have no names, as always without `CAP_PERFMON`.
+pub(super) fn detect_features() {
+    let modes = std::fs::read_to_string(LOCKDOWN).unwrap_or_default();
+    // CAP_SYS_ADMIN stands for CAP_BPF as well, which the other questions take.
+    let aside: Vec<Capability> =
+        if forbids_reading_kernel_memory(&modes) && has_capability(Capability::CAP_BPF) {
+            let both = [Capability::CAP_PERFMON, Capability::CAP_SYS_ADMIN];
+            both.into_iter().filter(|capability| has_capability(*capability)).collect()
+        } else {
+            Vec::new()
+        };
+    for capability in &aside {
+        let _ = caps::drop(None, CapSet::Effective, *capability);
+    }
+    let _ = aya::features();
+    for capability in aside {
+        // It is still permitted, so this succeeds.
+        let _ = caps::raise(None, CapSet::Effective, capability);
+    }
+}
+
+fn forbids_reading_kernel_memory(modes: &str) -> bool {
+    modes.contains("[confidentiality]")
+}
+
+/// Whether this process is in a user namespace of its own, as in a rootless container. bpf(2) asks for capabilities in
+/// the first one.
+pub(super) fn is_in_user_namespace() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() != INITIAL_USER_NAMESPACE)
+}
+
 /// Whether the kernel asks for `CAP_BPF` for reading maps as well. Since 5.19 it does not, of whoever has the map's
 /// descriptor.
 pub fn reading_maps_takes_bpf() -> bool {
@@ -104,6 +145,14 @@ mod tests {
         assert!(matches!(check_kernel(KernelVersion::new(5, 7, 19)), Err(PreflightError::OldKernel(_))));
         assert_eq!(check_kernel(KernelVersion::new(5, 8, 0)), Ok(()));
         assert_eq!(check_kernel(KernelVersion::new(6, 18, 0)), Ok(()));
+    }
+
+    #[test]
+    fn only_confidentiality_forbids_to_read_kernel_memory() {
+        assert!(forbids_reading_kernel_memory("none integrity [confidentiality]\n"));
+        for modes in ["none [integrity] confidentiality\n", "[none] integrity confidentiality\n", ""] {
+            assert!(!forbids_reading_kernel_memory(modes), "{modes}");
+        }
     }
 
     const OLD: KernelVersion = KernelVersion::new(5, 10, 0);

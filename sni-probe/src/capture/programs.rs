@@ -7,6 +7,7 @@ use std::time::Duration;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
+use rustix::io::Errno;
 use sni_probe_common::counters::Counter;
 use sni_probe_common::event::Event;
 use sni_probe_common::flow_table::{Entry, WAYS};
@@ -40,6 +41,17 @@ pub enum LoadError {
          also CAP_PERFMON, before Linux 5.11 also CAP_SYS_RESOURCE, and look for a seccomp or lockdown policy that forbids bpf(2)"
     )]
     Refused(io::Error),
+    /// The process is in a user namespace, in which no capability helps.
+    #[error(
+        "the kernel loads no eBPF programs for a user namespace (rootless container, hostUsers: false); run it outside of \
+         user namespaces, or use packet sockets (--capture af-packet)"
+    )]
+    UserNamespace,
+    /// There are too many open files.
+    #[error(
+        "too many open files: {0}; raise the limit (`ulimit -n`, systemd: LimitNOFILE=), or end what holds files open"
+    )]
+    TooManyFiles(&'static str),
     /// The verifier rejects a program: a defect of this program, or of this kernel.
     #[error(
         "the kernel's verifier rejects {program}: {reason}; {remedy}, and please report this with the kernel's version"
@@ -98,6 +110,7 @@ impl Programs {
             return Err(LoadError::NoObject);
         }
         let seed = super::seed::random().map_err(LoadError::Random)?;
+        preflight::detect_features();
         let mut ebpf = EbpfLoader::new()
             .override_global("HASH_SEED", &seed, true)
             .override_global("TUNNELS", &tunnels.bits(), true)
@@ -149,15 +162,15 @@ impl Programs {
     /// Takes the reader of events; there is one.
     pub fn take_events(&mut self) -> Result<EventRing, LoadError> {
         let map = self.ebpf.take_map("EVENTS").ok_or_else(|| LoadError::Other("no map EVENTS".to_owned()))?;
-        let ring = RingBuf::try_from(map).map_err(|error| LoadError::Other(error.to_string()))?;
-        Ok(EventRing { ring, drained_bytes: 0 })
+        let ring = RingBuf::try_from(map).map_err(|error| LoadError::from_error(&error))?;
+        Ok(EventRing { ring, gathered: 0, is_emptied: true })
     }
 
     /// Takes the reader of counters; there is one.
     pub fn take_counters(&mut self) -> Result<Counters, LoadError> {
         let map =
             self.ebpf.take_map("COUNTERS").ok_or_else(|| LoadError::Other("no map COUNTERS".to_owned()))?;
-        let array = PerCpuArray::try_from(map).map_err(|error| LoadError::Other(error.to_string()))?;
+        let array = PerCpuArray::try_from(map).map_err(|error| LoadError::from_error(&error))?;
         Ok(Counters { array, seen: [0; Counter::ALL.len()] })
     }
 
@@ -166,7 +179,7 @@ impl Programs {
         let mut take = |name: &'static str| {
             self.ebpf.take_map(name).ok_or_else(|| LoadError::Other(format!("no map {name}")))
         };
-        let other = |error: MapError| LoadError::Other(one_line(&error));
+        let other = |error: MapError| LoadError::from_error(&error);
         let buckets = Array::try_from(take("FLOWS")?).map_err(other)?;
         let epoch = Array::try_from(take("EPOCH")?).map_err(other)?;
         Ok(FlowTable { buckets, epoch })
@@ -189,7 +202,7 @@ impl Programs {
 }
 
 fn set_ports(ebpf: &mut Ebpf, ports: &[u16]) -> Result<(), LoadError> {
-    let other = |error: MapError| LoadError::Other(one_line(&error));
+    let other = |error: MapError| LoadError::from_error(&error);
     let map =
         ebpf.map_mut("GATEWAY_PORTS").ok_or_else(|| LoadError::Other("no map GATEWAY_PORTS".to_owned()))?;
     let mut array = Array::<_, u64>::try_from(map).map_err(other)?;
@@ -208,36 +221,63 @@ fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Sche
 impl LoadError {
     fn from_object(error: EbpfError) -> Self {
         match error {
-            EbpfError::MapError(MapError::CreateError { io_error, .. }) => Self::from_io(io_error),
+            // These do not give the system's error as their source.
+            EbpfError::MapError(MapError::CreateError { io_error, .. } | MapError::IoError(io_error)) => {
+                Self::from_io(io_error)
+            }
             EbpfError::ProgramError(error) => Self::from_program("the programs", &error),
-            other => Self::Other(one_line(&other)),
+            other => Self::from_error(&other),
+        }
+    }
+
+    /// An error of which only its errno and its words are known.
+    fn from_error(error: &(dyn std::error::Error + 'static)) -> Self {
+        match super::attach::errno(error) {
+            Some(errno @ (Errno::MFILE | Errno::NFILE)) => Self::from_io(errno.into()),
+            _ => Self::Other(one_line(error)),
         }
     }
 
     fn from_program(program: &'static str, error: &ProgramError) -> Self {
         match error {
-            // The verifier says why; a plain refusal does not come as far as to the verifier.
+            // The verifier says why. A plain refusal has no log, or one of a program that the verifier accepts.
             ProgramError::LoadError { io_error, verifier_log } => {
-                let log = verifier_log.to_string();
-                if log.trim().is_empty() {
-                    return Self::from_io(clone(io_error));
-                }
-                let reason = log.lines().rev().find(|line| is_complaint(line)).unwrap_or("no reason given");
+                Self::from_log(program, io_error, &verifier_log.to_string())
+            }
+            // It does not give the system's error as its source.
+            ProgramError::IOError(error) => Self::from_io(clone(error)),
+            other => Self::from_error(other),
+        }
+    }
+
+    fn from_log(program: &'static str, error: &io::Error, log: &str) -> Self {
+        let reason = log.lines().rev().find(|line| is_complaint(line));
+        match reason.filter(|_| !is_about_resources(error)) {
+            Some(reason) => {
                 let remedy = Remedy::of_this_process();
                 Self::Verifier { program, reason: reason.trim().to_owned(), remedy }
             }
-            other => Self::Other(one_line(other)),
+            None => Self::from_io(clone(error)),
         }
     }
 
     fn from_io(error: io::Error) -> Self {
-        match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+        match error.raw_os_error().map(Errno::from_raw_os_error) {
             // Before 5.11 maps are charged to RLIMIT_MEMLOCK, and the kernel says EPERM as for a missing capability.
-            Some(rustix::io::Errno::PERM) if preflight::locked_memory_is_limited() => Self::LockedMemory,
-            Some(rustix::io::Errno::PERM | rustix::io::Errno::ACCESS) => Self::Refused(error),
+            Some(Errno::PERM) if preflight::locked_memory_is_limited() => Self::LockedMemory,
+            Some(Errno::PERM) if preflight::is_in_user_namespace() => Self::UserNamespace,
+            Some(Errno::PERM | Errno::ACCESS) => Self::Refused(error),
+            Some(Errno::MFILE) => Self::TooManyFiles("this process has reached its limit"),
+            Some(Errno::NFILE) => Self::TooManyFiles("the system has reached its limit"),
             _ => Self::Other(one_line(&error)),
         }
     }
+}
+
+/// Whether the kernel lacks room for a program, whatever the verifier says of it.
+fn is_about_resources(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN | Errno::INTR))
 }
 
 /// Whether a line of the verifier's output is neither a statistic nor an instruction.
@@ -301,7 +341,9 @@ impl FlowTable {
 /// Reads events. The kernel wakes the reader only when much has gathered: poll it as well.
 pub struct EventRing {
     ring: RingBuf<MapData>,
-    drained_bytes: usize,
+    gathered: usize,
+    /// By the last drain.
+    is_emptied: bool,
 }
 
 impl EventRing {
@@ -318,13 +360,14 @@ impl EventRing {
             handle(Event::from_record(&record));
             count += 1;
         }
-        self.drained_bytes = bytes;
+        self.gathered = if self.is_emptied { bytes } else { self.gathered + bytes };
+        self.is_emptied = count < max;
         count
     }
 
-    /// Bytes of the ring that the last [`EventRing::drain`] has emptied.
-    pub const fn drained_bytes(&self) -> usize {
-        self.drained_bytes
+    /// Bytes that the drains since the ring was last empty have read: what had gathered by then, and what has come since.
+    pub const fn gathered(&self) -> usize {
+        self.gathered
     }
 }
 
@@ -352,5 +395,68 @@ impl Counters {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(errno: Errno, log: &str) -> String {
+        LoadError::from_log(CLIENT_TO_GATEWAY, &errno.into(), log).to_string()
+    }
+
+    /// What the verifier writes of a program that it accepts.
+    const ACCEPTED: &str = "0: R1=ctx() R10=fp0\n; fn client_to_gateway\n0: (b7) r0 = -1\n1: (95) exit\n\
+        processed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n";
+
+    #[test]
+    fn a_limit_of_open_files_is_not_the_verifiers_word() {
+        for log in ["", ACCEPTED] {
+            let text = message(Errno::MFILE, log);
+            assert!(
+                text.starts_with("too many open files: this process") && text.contains("ulimit -n"),
+                "{text}"
+            );
+            let text = message(Errno::NFILE, log);
+            assert!(text.starts_with("too many open files: the system"), "{text}");
+            let text = message(Errno::NOMEM, log);
+            assert!(text.contains("Cannot allocate memory"), "{text}");
+            for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::INTR] {
+                let text = message(errno, log);
+                assert!(!text.contains("verifier") && !text.contains("report"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn open_files_run_out_anywhere() {
+        let maps = EbpfError::MapError(MapError::CreateError {
+            name: "FLOWS".to_owned(),
+            io_error: Errno::MFILE.into(),
+        });
+        let other = EbpfError::MapError(MapError::IoError(Errno::MFILE.into()));
+        for error in [maps, other] {
+            let text = LoadError::from_object(error).to_string();
+            assert!(text.starts_with("too many open files"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_verifiers_complaint_is_its_last_line() {
+        let log = "1: (71) r0 = *(u8 *)(r1 +0)\ninvalid access to packet, off=0 size=1\nprocessed 2 insns (limit 1000000)\n";
+        let text = message(Errno::ACCESS, log);
+        assert!(
+            text.contains("rejects client_to_gateway: invalid access to packet, off=0 size=1;"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_plain_refusal_is_not_a_rejection() {
+        for log in ["", "processed 0 insns (limit 1000000)\n"] {
+            let text = message(Errno::ACCESS, log);
+            assert!(text.starts_with("the kernel refuses to load eBPF programs"), "{text}");
+        }
     }
 }

@@ -14,10 +14,6 @@ const CONVERT: &str = "convert it with `editcap -F pcapng IN OUT`";
 /// Beginnings of files, and what they are.
 const MAGICS: &[(&[u8], &str)] = &[
     // Other captures. Wireshark reads them.
-    (
-        b"\xa1\xb2\xcd\x34",
-        "a pcap of the modified kind, big-endian: convert it with `editcap -F pcapng IN OUT`",
-    ),
     (b"\xa1\xe2\xcb\x12", "a pcap of Navtel's kind: convert it with `editcap -F pcapng IN OUT`"),
     (b"\x12\xcb\xe2\xa1", "a pcap of Navtel's kind: convert it with `editcap -F pcapng IN OUT`"),
     (b"\x1c\x00\x01\xac", "an Ixia capture: convert it with `editcap -F pcapng IN OUT`"),
@@ -29,8 +25,20 @@ const MAGICS: &[(&[u8], &str)] = &[
     (b"RTSS", "a Microsoft Network Monitor capture: convert it with `editcap -F pcapng IN OUT`"),
     (b"TRSNIFF data", "a Sniffer capture: convert it with `editcap -F pcapng IN OUT`"),
     (b"XCP\0", "a NetXray capture: convert it with `editcap -F pcapng IN OUT`"),
+    (b"VL\0\0", "an old NetXray capture: convert it with `editcap -F pcapng IN OUT`"),
     (b"ObserverPktBuffer", "an Observer capture: convert it with `editcap -F pcapng IN OUT`"),
     (b"\x7fver", "an EtherPeek capture: convert it with `editcap -F pcapng IN OUT`"),
+    (b"\xaa\xaa\xaa\xaa\x20\0\0\0", "a 5View capture: convert it with `editcap -F pcapng IN OUT`"),
+    (b"\x01\x10\x4c\0\x01\x05", "a LANalyzer capture: convert it with `editcap -F pcapng IN OUT`"),
+    (b"TR\0d\0", "an HP-UX nettl trace: convert it with `editcap -F pcapng IN OUT`"),
+    (b"\0\0\0\x01\0\0\0\0\0\x07\xd0\0", "an HP-UX nettl trace: convert it with `editcap -F pcapng IN OUT`"),
+    (b"\x05VNF", "a Visual Networks capture: convert it with `editcap -F pcapng IN OUT`"),
+    (b"cpse", "a Capsa capture: convert it with `editcap -F pcapng IN OUT`"),
+    (b"\0\0\x02\0\x12\x05\0\x10", "a Tektronix K12 capture: convert it with `editcap -F pcapng IN OUT`"),
+    (b"+---------+---------------+", "a capture as K12 text: convert it with `editcap -F pcapng IN OUT`"),
+    (b"Session Transcript", "a Catapult DCT2000 trace: convert it with `editcap -F pcapng IN OUT`"),
+    (b"EyeSDN", "an EyeSDN trace: convert it with `editcap -F pcapng IN OUT`"),
+    (b"LOGG", "a Vector BLF file: convert it with `editcap -F pcapng IN OUT`"),
     (b"btsnoop\0", "a Bluetooth capture (btsnoop): there is no TLS gateway in it"),
     // A terminal turns each line feed into two bytes.
     (
@@ -124,6 +132,12 @@ pub(super) fn looks_like(head: &[u8]) -> String {
     if is_erf(head) {
         return format!("an ERF capture (Endace): {CONVERT}");
     }
+    if is_comm_view(head) {
+        return format!("a CommView capture: {CONVERT}");
+    }
+    if is_net_scaler(head) {
+        return format!("a NetScaler trace: {CONVERT}");
+    }
     let start: Vec<String> = head.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("none of the known formats (it begins with {})", start.join(" "))
 }
@@ -178,4 +192,31 @@ fn is_erf(head: &[u8]) -> bool {
     let seconds = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
     let record_length = u16::from_be_bytes([header[10], header[11]]);
     SECONDS.contains(&seconds) && TYPES.contains(&(header[8] & 0x7f)) && record_length >= 16
+}
+
+/// There is no magic; the lengths and the date of the first packet must make sense. The later format has a length of
+/// 32 bits, the earlier one two of 16 and a version.
+fn is_comm_view(head: &[u8]) -> bool {
+    const YEARS: std::ops::Range<u16> = 1990..2100;
+    let is_date = |at: usize| {
+        let Some([low, high, month, day, hour, minute, second]) =
+            head.get(at..).and_then(|date| date.first_chunk())
+        else {
+            return false;
+        };
+        YEARS.contains(&u16::from_le_bytes([*low, *high]))
+            && (1..=12).contains(month)
+            && (1..=31).contains(day)
+            && *hour < 24
+            && *minute < 60
+            && *second < 60
+    };
+    is_date(4) || head.get(4) == Some(&0) && is_date(5)
+}
+
+/// The signature follows the header of the first record.
+fn is_net_scaler(head: &[u8]) -> bool {
+    const SIGNATURES: [&[u8]; 2] = [b"NetScaler Performance Data", b"NetScaler V"];
+    let start = &head[..head.len().min(64)];
+    SIGNATURES.iter().any(|signature| start.windows(signature.len()).any(|window| window == *signature))
 }

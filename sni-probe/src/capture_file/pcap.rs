@@ -1,9 +1,7 @@
 //! The older format: a header, then packets one after the other.
 //!
-//! The packets' headers are read here and not by pcap-parser, which does not know that old versions
-//! have the two lengths the other way round.
-
-use pcap_parser::parse_pcap_header;
+//! The headers are read here and not by pcap-parser, which does not know that old versions have the two lengths the
+//! other way round, nor the variants with longer packet headers.
 
 use super::byte_order::ByteOrder;
 use super::clock::Clock;
@@ -13,16 +11,34 @@ use super::{Interface, MAX_BLOCK_BYTES, Packet};
 
 const FILE_HEADER_BYTES: usize = 24;
 const PACKET_HEADER_BYTES: usize = 16;
-/// In the header of each packet of a file of the modified kind (of Linux 2.2's patched libpcap), at its
-/// end.
-const MODIFIED_EXTRA_BYTES: usize = 8;
+
+/// Bytes at the end of each packet's header, by magic. The variants of a magic have no sign of their own: the first
+/// packets tell which of them it is.
+mod extra {
+    /// tcpdump.org; the patches of Red Hat 6.1 (interface, protocol, type); Nokia's (4 unknown bytes).
+    pub(super) const STANDARD: &[usize] = &[0, 8, 4];
+    /// Later patches of the same author; those of SuSE 6.3 (processors as well).
+    pub(super) const MODIFIED: &[usize] = &[8, 12];
+}
+
+/// Longest packet that is expected of a file with a shorter snap length.
+const MAX_USUAL_PACKET: usize = 256 * 1024;
+
+/// Bytes that are looked at for each of these packets, if the first look does not tell.
+const FIRST_LOOK_BYTES: usize = 2_048;
+
+/// Packets that are looked at to tell the variant.
+const PACKETS_TO_TELL: usize = 8;
 
 /// A pcap file from behind its header.
 pub(super) struct Pcap {
     order: ByteOrder,
     lengths: Lengths,
     packet_header_bytes: usize,
+    /// The extra bytes that packet headers may have, until the first packet was read.
+    variants: &'static [usize],
     nanoseconds_per_tick: u64,
+    snap_len: u32,
     link_type: u16,
 }
 
@@ -44,19 +60,52 @@ struct Header {
     wire_len: u32,
 }
 
+/// Whether packet headers of some length make sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    None,
+    /// As far as there are bytes: they end in the first packet, or in a header.
+    InPart,
+    Whole,
+}
+
+/// What the first four bytes of a file say.
+#[derive(Clone, Copy)]
+struct Magic {
+    order: ByteOrder,
+    nanoseconds_per_tick: u64,
+    variants: &'static [usize],
+}
+
+impl Magic {
+    fn read(bytes: [u8; 4]) -> Option<Self> {
+        let (order, nanoseconds_per_tick, variants) = match bytes {
+            [0xd4, 0xc3, 0xb2, 0xa1] => (ByteOrder::Little, 1_000, extra::STANDARD),
+            [0xa1, 0xb2, 0xc3, 0xd4] => (ByteOrder::Big, 1_000, extra::STANDARD),
+            [0x4d, 0x3c, 0xb2, 0xa1] => (ByteOrder::Little, 1, &extra::STANDARD[..1]),
+            [0xa1, 0xb2, 0x3c, 0x4d] => (ByteOrder::Big, 1, &extra::STANDARD[..1]),
+            [0x34, 0xcd, 0xb2, 0xa1] => (ByteOrder::Little, 1_000, extra::MODIFIED),
+            [0xa1, 0xb2, 0xcd, 0x34] => (ByteOrder::Big, 1_000, extra::MODIFIED),
+            _ => return None,
+        };
+        Some(Self { order, nanoseconds_per_tick, variants })
+    }
+}
+
 /// Whether a file that begins like this is one that [`Pcap::open`] knows.
 pub(super) fn is_magic(magic: [u8; 4]) -> bool {
-    // Microseconds, nanoseconds, modified; of the last one pcap-parser knows one byte order.
-    matches!(u32::from_le_bytes(magic), 0xa1b2_c3d4 | 0xd4c3_b2a1 | 0xa1b2_3c4d | 0x4d3c_b2a1 | 0xa1b2_cd34)
+    Magic::read(magic).is_some()
 }
 
 impl Pcap {
     /// Reads the file's header.
     pub(super) fn open(input: &mut Input) -> Result<(Self, Interface), Problem> {
         input.require(FILE_HEADER_BYTES)?;
-        let (_, header) =
-            parse_pcap_header(input.available()).map_err(|_| damaged("no header of a pcap file"))?;
-        let lengths = match (header.version_major, header.version_minor) {
+        let header = input.available().first_chunk::<FILE_HEADER_BYTES>().ok_or(Problem::EndsInside)?;
+        let magic = Magic::read([header[0], header[1], header[2], header[3]]);
+        let Magic { order, nanoseconds_per_tick, variants } =
+            magic.ok_or_else(|| damaged("no header of a pcap file"))?;
+        let lengths = match (order.u16_at(header, 4), order.u16_at(header, 6)) {
             (2, 0..=2) => Lengths::WireFirst,
             (2, 3) => Lengths::Either,
             (2, _) => Lengths::CapturedFirst,
@@ -64,25 +113,20 @@ impl Pcap {
                 return Err(damaged(format_args!("pcap version {major}.{minor} is not known")));
             }
         };
+        let snap_len = order.u32_at(header, 16);
         // The upper bits say whether frames end in a check sequence, and how long it is.
-        let [low, high, ..] = header.network.0.to_le_bytes();
+        let [low, high, ..] = order.u32_at(header, 20).to_le_bytes();
         let link_type = u16::from_le_bytes([low, high]);
-        let extra = if header.is_modified_format() { MODIFIED_EXTRA_BYTES } else { 0 };
         input.consume(FILE_HEADER_BYTES);
-        let pcap = Self {
-            order: if header.is_bigendian() { ByteOrder::Big } else { ByteOrder::Little },
-            lengths,
-            packet_header_bytes: PACKET_HEADER_BYTES + extra,
-            nanoseconds_per_tick: if header.is_nanosecond_precision() { 1 } else { 1_000 },
-            link_type,
-        };
-        let interface =
-            Interface { link_type, snap_len: header.snaplen, name: None, clock: Clock::NANOSECONDS };
+        let packet_header_bytes = PACKET_HEADER_BYTES + variants[0];
+        let pcap =
+            Self { order, lengths, packet_header_bytes, variants, nanoseconds_per_tick, snap_len, link_type };
+        let interface = Interface { link_type, snap_len, name: None, clock: Clock::NANOSECONDS };
         Ok((pcap, interface))
     }
 
     #[inline]
-    pub(super) fn next(&self, input: &mut Input) -> Result<Option<Packet>, Problem> {
+    pub(super) fn next(&mut self, input: &mut Input) -> Result<Option<Packet>, Problem> {
         loop {
             let Some(header) = self.header(input.available()) else {
                 if !refill(input)? {
@@ -90,6 +134,10 @@ impl Pcap {
                 }
                 continue;
             };
+            if !self.variants.is_empty() {
+                self.tell_variant(input)?;
+                continue;
+            }
             if header.captured > MAX_BLOCK_BYTES {
                 return Err(damaged(format_args!("a packet of {} bytes", header.captured)));
             }
@@ -114,8 +162,53 @@ impl Pcap {
     #[inline]
     pub(super) fn is_drained(&self, input: &Input) -> bool {
         let available = input.available();
-        let header = self.header(available);
+        let header = self.header(available).filter(|_| self.variants.is_empty());
         header.is_none_or(|header| available.len() < self.packet_header_bytes + header.captured)
+    }
+
+    /// Finds out how long the headers of packets are, by the first of them. Where they do not tell, it is the usual length.
+    #[cold]
+    fn tell_variant(&mut self, input: &mut Input) -> Result<(), Problem> {
+        let variants = std::mem::take(&mut self.variants);
+        loop {
+            match self.fit(input.available(), variants[0]) {
+                // A stream that has given a part has the rest.
+                Fit::InPart if input.fill(input.available().len() + 1)? => {}
+                // In part: the file was cut. (One packet of a variant looks the same.)
+                Fit::Whole | Fit::InPart => return Ok(()),
+                Fit::None => break,
+            }
+        }
+        input.fill(PACKETS_TO_TELL * FIRST_LOOK_BYTES)?;
+        let fits = |&&extra: &&usize| self.fit(input.available(), extra) == Fit::Whole;
+        let found = variants[1..].iter().find(fits);
+        self.packet_header_bytes = PACKET_HEADER_BYTES + found.unwrap_or(&variants[0]);
+        Ok(())
+    }
+
+    /// Whether packets with so many extra bytes in their headers make sense, as far as there are bytes.
+    fn fit(&self, mut bytes: &[u8], extra: usize) -> Fit {
+        let ticks_per_second = 1_000_000_000 / self.nanoseconds_per_tick;
+        // Some writers leave the snap length at 0, or exceed it a little.
+        let most =
+            if self.snap_len == 0 { MAX_BLOCK_BYTES } else { (self.snap_len as usize).max(MAX_USUAL_PACKET) };
+        for packet in 0..PACKETS_TO_TELL {
+            let Some(header) = self.header(bytes) else {
+                return if bytes.is_empty() { Fit::Whole } else { Fit::InPart };
+            };
+            let makes_sense = u64::from(header.ticks) < ticks_per_second
+                && header.captured <= most.min(MAX_BLOCK_BYTES)
+                && header.captured <= header.wire_len as usize;
+            if !makes_sense {
+                return Fit::None;
+            }
+            let length = PACKET_HEADER_BYTES + extra + header.captured;
+            let Some(rest) = bytes.get(length..) else {
+                return if packet == 0 { Fit::InPart } else { Fit::Whole };
+            };
+            bytes = rest;
+        }
+        Fit::Whole
     }
 
     /// `None` if there are too few bytes.

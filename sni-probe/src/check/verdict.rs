@@ -56,7 +56,7 @@ pub(super) fn conclude(attempts: &[Attempt], expected: &Host, now: Timestamp) ->
             let sentence = format!(
                 "non-SNI clients are refused ({}); those that send the name {expected} are served ({}{}){}",
                 reason(without),
-                told(named.certificate.as_ref()),
+                message(named.certificate.as_ref()),
                 complaint(named.certificate.as_ref(), expected, now),
                 default_certificate(find(AttemptKind::UnknownName))
             );
@@ -90,7 +90,7 @@ fn served(
     now: Timestamp,
 ) -> (Verdict, String) {
     let certificate = without.certificate.as_ref();
-    let (shown, matches) = (told(certificate), match_of(certificate, expected, now));
+    let (shown, matches) = (message(certificate), match_of(certificate, expected, now));
     match named {
         None => {
             let is_right = certificate.is_some_and(|certificate| certificate.matches_host);
@@ -110,7 +110,7 @@ fn served(
         Some((Answer::Served, named)) => {
             let sentence = format!(
                 "non-SNI clients are served another certificate ({shown}){matches}; those that send the name {expected} get {}",
-                told(named.certificate.as_ref()),
+                message(named.certificate.as_ref()),
             );
             (Verdict::NonSniOtherCertificate, sentence)
         }
@@ -139,7 +139,7 @@ fn reason(attempt: &Attempt) -> String {
 }
 
 /// A certificate by the name that people know it by.
-fn told(certificate: Option<&Certificate>) -> String {
+fn message(certificate: Option<&Certificate>) -> String {
     let Some(certificate) = certificate else { return "a certificate that cannot be read".to_owned() };
     match (certificate.subject.as_str(), certificate.names.first()) {
         ("", None) => "a certificate without names".to_owned(),
@@ -171,7 +171,7 @@ fn complaint(certificate: Option<&Certificate>, expected: &Host, now: Timestamp)
 fn default_certificate(unknown: Option<&Attempt>) -> String {
     match unknown {
         Some(unknown) if Answer::of(unknown) == Answer::Served => {
-            let shown = told(unknown.certificate.as_ref());
+            let shown = message(unknown.certificate.as_ref());
             format!(
                 "; names that nobody serves get {shown}: there is a default, but not for clients without SNI"
             )

@@ -80,8 +80,8 @@ Examples:
       Only the clients without SNI, of a capture in several files.
   sni-probe replay big.pcap --outcome reset_by_gateway --write evidence.pcapng
       What was reset, as a small capture to send to support; Wireshark opens it.
-  sudo tcpdump -i any -U -w - tcp port 443 | sni-probe replay -
-      Live, with no more rights than tcpdump.
+  sudo tcpdump -i any -s 0 -U -w - 'tcp port 443 or ip6[6] = 0' | sni-probe replay -
+      Live, with no more rights than tcpdump. The second condition takes in IPv6 packets of BIG TCP.
   sni-probe replay --format json capture.pcap | jq -r 'select(.sni == \"absent\") | .client'
       The same for programs: one JSON object a line.
   sni-probe replay --fail-on-reset --format summary capture.pcap
@@ -97,7 +97,7 @@ Exit codes:
 pub(crate) enum ReplayFormat {
     /// For people: a line for each handshake, then the summary
     Text,
-    /// For programs: one JSON object a line for each handshake
+    /// For programs: one JSON object a line for each handshake, then one with what was not read, if anything
     Json,
     /// For people: how many, by SNI and outcome; the clients without SNI
     Summary,

@@ -6,7 +6,11 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow};
 
 use super::limits::CLUSTER_TIMEOUT;
-use crate::kubernetes::Credentials;
+use crate::kubernetes::{Credentials, Failure};
+use crate::output::text::printable_within;
+
+/// Characters of a name in the list of routes.
+const MAX_WORD: usize = 253;
 
 /// Asks the API server for all ApigeeRoutes of a namespace: where they are from, and its answer in JSON.
 ///
@@ -20,7 +24,10 @@ pub(super) fn apigee_routes(kubeconfig: Option<&Path>, namespace: &str) -> anyho
         let source = format!("{}{path}", server.trim_end_matches('/'));
         let text = client.request_text(request).await;
         let text = text.map_err(|error| {
-            anyhow!("{source}: {error}; try kubectl -n {namespace} get apigeeroutes -o yaml, and --routes")
+            anyhow!(
+                "{source}: {}; try kubectl -n {namespace} get apigeeroutes -o yaml, and --routes",
+                Failure::from(&error)
+            )
         })?;
         Ok((source, text))
     };
@@ -39,7 +46,7 @@ pub(super) fn groups(routes: &str) -> String {
     let mut text = String::new();
     let routes: serde_json::Value = serde_json::from_str(routes).unwrap_or_default();
     for route in routes["items"].as_array().into_iter().flatten() {
-        let word = |value: &serde_json::Value| value.as_str().unwrap_or("-").to_owned();
+        let word = |value: &serde_json::Value| printable_within(MAX_WORD, value.as_str().unwrap_or("-"));
         let hosts = route["spec"]["hostnames"].as_array().into_iter().flatten().map(word);
         // Writing to a `String` cannot fail.
         let _ = writeln!(
@@ -62,5 +69,8 @@ mod tests {
         let routes = r#"{"items": [{"metadata": {"name": "dev"}, "spec": {"hostnames": ["a", "b"]}, "status": {"state": "running"}}, {}]}"#;
         assert_eq!(groups(routes), "dev running a,b\n- - \n");
         assert_eq!(groups("no JSON"), "");
+        let routes =
+            r#"{"items": [{"metadata": {"name": "a\nb\u001b[31m"}, "status": {"state": "\u202e"}}]}"#;
+        assert_eq!(groups(routes), "a\\x0ab\\x1b[31m \\xe2\\x80\\xae \n");
     }
 }

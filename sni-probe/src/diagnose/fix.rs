@@ -227,7 +227,8 @@ fn look_between(place: &Place) -> Fix {
         documents: Vec::new(),
         commands: vec![
             format!("sni-probe check {target}"),
-            format!("sudo tcpdump -n -i any -s 0 -w gateway.pcap tcp port {port}"),
+            // IPv6 packets of BIG TCP have a hop-by-hop header, so "tcp" does not match them.
+            format!("sudo tcpdump -n -i any -s 0 -w gateway.pcap 'tcp port {port} or ip6[6] = 0'"),
             "sni-probe replay gateway.pcap".to_owned(),
         ],
         client_owner: vec![

@@ -1,15 +1,17 @@
 //! The directory in which evidence is kept, within its bounds.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, flock, openat, renameat, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, renameat, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
 
@@ -17,6 +19,9 @@ use super::file_name::FileName;
 
 /// A file gets its name when it is whole. There is one writer, so one such name will do.
 const UNFINISHED: &str = ".sni-probe-evidence.tmp";
+
+/// The directory is read at least this often, because a file's size does not show in the directory's change time.
+const FULL_LOOK: Duration = Duration::from_mins(1);
 
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -39,6 +44,17 @@ pub(super) struct Directory {
     /// Oldest first: by their names at the start, then in the order in which they were written, for the clock may be set back.
     files: VecDeque<Kept>,
     bytes: u64,
+    last_look: Option<Look>,
+}
+
+/// When the directory was last read.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    time: Instant,
+    /// Its change time just before.
+    changed: (i64, i64),
+    /// Whether that was long enough ago that a later change has another time.
+    is_settled: bool,
 }
 
 #[derive(Debug)]
@@ -66,7 +82,14 @@ impl Directory {
         if flock(&descriptor, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
             bail!(said("another sni-probe keeps its evidence there"));
         }
-        Ok(Self { path: path.to_owned(), descriptor, limits, files: VecDeque::new(), bytes: 0 })
+        Ok(Self {
+            path: path.to_owned(),
+            descriptor,
+            limits,
+            files: VecDeque::new(),
+            bytes: 0,
+            last_look: None,
+        })
     }
 
     /// Counts what earlier runs left towards the bounds, removes what is beyond them, and makes sure that files can
@@ -132,18 +155,60 @@ impl Directory {
         self.bytes
     }
 
+    /// Notes files that others added, changed or removed, and removes what is then beyond the bounds.
+    ///
+    /// Files that others added go first when there is no room. To be called from time to time: it reads the directory
+    /// only if the directory has changed, or [`FULL_LOOK`] has passed.
+    ///
+    /// # Errors
+    /// If the directory cannot be read, or a file not be removed.
+    pub(super) fn follow(&mut self, now: Instant) -> io::Result<()> {
+        let changed = change_time(&self.descriptor)?;
+        if let Some(look) = self.last_look
+            && look.is_settled
+            && look.changed == changed
+            && now.duration_since(look.time) < FULL_LOOK
+        {
+            return Ok(());
+        }
+        // Changes that follow at once may get the same time.
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let is_settled = u64::try_from(changed.0).is_ok_and(|changed| changed + 1 < seconds);
+        self.find()?;
+        self.make_room(0, 0)?;
+        self.last_look = Some(Look { time: now, changed, is_settled });
+        Ok(())
+    }
+
+    /// Reads the directory.
     fn find(&mut self) -> io::Result<()> {
+        let mut found = HashMap::new();
         for entry in Dir::read_from(&self.descriptor)? {
             let entry = entry?;
             let Some(name) = entry.file_name().to_str().ok().and_then(FileName::parse) else { continue };
-            let status = statat(&self.descriptor, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)?;
-            if FileType::from_raw_mode(status.st_mode) == FileType::RegularFile {
-                let bytes = u64::try_from(status.st_size).unwrap_or_default();
-                self.bytes += bytes;
-                self.files.push_back(Kept { name, bytes });
+            match statat(&self.descriptor, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(status) if FileType::from_raw_mode(status.st_mode) == FileType::RegularFile => {
+                    found.insert(name, u64::try_from(status.st_size).unwrap_or_default());
+                }
+                // Removed meanwhile.
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
             }
         }
-        self.files.make_contiguous().sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        // A file that this process wrote keeps its place.
+        self.files.retain_mut(|kept| match found.remove(&kept.name) {
+            Some(bytes) => {
+                kept.bytes = bytes;
+                true
+            }
+            None => false,
+        });
+        let mut others: Vec<Kept> = found.into_iter().map(|(name, bytes)| Kept { name, bytes }).collect();
+        others.sort_unstable_by(|a, b| b.name.cmp(&a.name));
+        for other in others {
+            self.files.push_front(other);
+        }
+        self.bytes = self.files.iter().map(|kept| kept.bytes).sum();
         Ok(())
     }
 
@@ -169,6 +234,12 @@ impl Directory {
     fn discard_unfinished(&self) -> io::Result<()> {
         remove(&self.descriptor, UNFINISHED)
     }
+}
+
+/// When an entry of the directory was last added, removed or renamed: seconds and nanoseconds.
+fn change_time(directory: &OwnedFd) -> io::Result<(i64, i64)> {
+    let status = fstat(directory)?;
+    Ok((status.st_mtime, status.st_mtime_nsec.try_into().unwrap_or_default()))
 }
 
 /// Removes a file; it is well if somebody else has done so.

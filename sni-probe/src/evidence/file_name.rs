@@ -17,7 +17,7 @@ const TIME_PATTERN: &[u8] = b"00000000T000000.000000Z";
 const EXTENSION: &str = ".pcapng";
 
 /// The name of a file that is evidence.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct FileName(String);
 
 impl FileName {

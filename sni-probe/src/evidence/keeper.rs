@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use sni_probe::privileges;
@@ -21,6 +22,9 @@ const MAX_QUEUED_BYTES: usize = 4 << 20;
 /// Rest after each file: at most 100 a second. Stops a flood of refused clients from taking a core for files that the next
 /// ones replace.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// How often the thread looks for files that others added or removed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Hands cases over to its thread.
 #[derive(Debug)]
@@ -49,12 +53,30 @@ struct State {
     is_closed: bool,
 }
 
+/// What the thread has to do next.
+enum Next {
+    Case(Case),
+    /// No case came in time.
+    Nothing,
+    /// There will be no more cases.
+    End,
+}
+
 impl Keeper {
     /// Starts the thread, and waits until it knows that it can write.
     ///
     /// # Errors
     /// If it cannot, or the system gives no thread.
-    pub(super) fn start(mut directory: Directory, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+    pub(super) fn start(directory: Directory, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        Self::start_with(directory, metrics, LOOK_INTERVAL, privileges::drop_all)
+    }
+
+    fn start_with(
+        mut directory: Directory,
+        metrics: Arc<Metrics>,
+        look_interval: Duration,
+        drop_privileges: fn() -> io::Result<()>,
+    ) -> anyhow::Result<Self> {
         let queue = Arc::new(Queue::default());
         let max_queued = directory.limits().handshakes;
         let (ready, is_ready) = mpsc::channel();
@@ -62,13 +84,12 @@ impl Keeper {
         let (its_queue, its_metrics) = (Arc::clone(&queue), Arc::clone(&metrics));
         let thread = thread::Builder::new().name("evidence".to_owned());
         let spawned = thread.spawn(move || {
-            // Writing to a directory of one's own takes no privilege. If the kernel refuses, they stay what they were.
-            let _ = privileges::keep_only(&[]);
-            let stock = directory.take_stock();
+            // Writing to a directory of one's own takes no privilege.
+            let stock = drop_privileges().map_err(Into::into).and_then(|()| directory.take_stock());
             its_metrics.set_evidence(directory.files(), directory.bytes());
             let is_fine = stock.is_ok();
             if ready.send(stock).is_ok() && is_fine {
-                write_cases(&mut directory, &its_queue, &its_metrics);
+                write_cases(&mut directory, &its_queue, &its_metrics, look_interval);
             }
             drop(running);
         });
@@ -135,11 +156,18 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Waits for the next case; `None` when there will be none.
-    fn next(&self) -> Option<Case> {
+    /// Waits for the next case, but not longer than `patience`.
+    fn next(&self, patience: Duration) -> Next {
         let waits = |state: &mut State| state.cases.is_empty() && !state.is_closed;
-        let state = self.changed.wait_while(self.lock(), waits);
-        state.unwrap_or_else(PoisonError::into_inner).pop()
+        let (mut state, _) = self
+            .changed
+            .wait_timeout_while(self.lock(), patience, waits)
+            .unwrap_or_else(PoisonError::into_inner);
+        match state.pop() {
+            Some(case) => Next::Case(case),
+            None if state.is_closed => Next::End,
+            None => Next::Nothing,
+        }
     }
 
     /// Rests, but not when it is the end.
@@ -150,24 +178,50 @@ impl Queue {
 }
 
 /// Writes until there are no more cases. A file that cannot be written is counted, and the next one may be well.
-fn write_cases(directory: &mut Directory, queue: &Queue, metrics: &Metrics) {
+fn write_cases(directory: &mut Directory, queue: &Queue, metrics: &Metrics, look_interval: Duration) {
     let mut warned = false;
-    while let Some(case) = queue.next() {
-        let written = case.to_pcapng().and_then(|contents| directory.add(case.name, &contents));
-        if let Err(error) = written {
-            metrics.evidence_lost(EvidenceLoss::WriteFailed, 1);
-            if !warned {
-                warned = true;
-                tracing::warn!(%error, "evidence cannot be written; sni_probe_evidence_lost_total counts what is lost");
+    let mut last_look = Instant::now();
+    let mut look_failed = false;
+    loop {
+        let is_written = match queue.next(look_interval.saturating_sub(last_look.elapsed())) {
+            Next::Case(case) => {
+                let written = case.to_pcapng().and_then(|contents| directory.add(case.name, &contents));
+                if let Err(error) = written {
+                    metrics.evidence_lost(EvidenceLoss::WriteFailed, 1);
+                    if !warned {
+                        warned = true;
+                        tracing::warn!(
+                            %error,
+                            "evidence cannot be written; sni_probe_evidence_lost_total counts what is lost"
+                        );
+                    }
+                }
+                true
+            }
+            Next::Nothing => false,
+            Next::End => return,
+        };
+        if last_look.elapsed() >= look_interval {
+            last_look = Instant::now();
+            if let Err(error) = directory.follow(last_look) {
+                if !look_failed {
+                    tracing::warn!(%error, "the directory of --evidence cannot be read; its gauges may be wrong");
+                }
+                look_failed = true;
+            } else {
+                look_failed = false;
             }
         }
         metrics.set_evidence(directory.files(), directory.bytes());
-        queue.pause();
+        if is_written {
+            queue.pause();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::directory::Limits;
     use super::super::testing::case;
     use super::*;
 
@@ -212,5 +266,67 @@ mod tests {
         let waiting = state.cases.len();
         drop(state);
         assert_eq!(lost(&keeper), 10_000 - waiting);
+    }
+
+    /// Waits until the gauges have these values.
+    #[track_caller]
+    fn wait_for(metrics: &Metrics, files: usize, bytes: usize) {
+        let expected =
+            [format!("sni_probe_evidence_files {files}\n"), format!("sni_probe_evidence_bytes {bytes}\n")];
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let text = metrics.encode().unwrap();
+            if expected.iter().all(|line| text.contains(line)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{text}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn the_gauges_follow_the_directory() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path();
+        let metrics = Arc::new(Metrics::empty());
+        let limits = Limits { handshakes: 5, bytes: 1 << 20 };
+        let directory = Directory::open(path, limits).unwrap();
+        let interval = Duration::from_millis(10);
+        let keeper = Keeper::start_with(directory, Arc::clone(&metrics), interval, || Ok(())).unwrap();
+        for port in [1, 2, 3] {
+            keeper.take(case(port));
+        }
+        let size = |port| case(port).to_pcapng().unwrap().len();
+        let all = size(1) + size(2) + size(3);
+        wait_for(&metrics, 3, all);
+        std::fs::remove_file(path.join(case(2).name.as_str())).unwrap();
+        wait_for(&metrics, 2, all - size(2));
+        std::fs::write(path.join(case(9).name.as_str()), b"12345").unwrap();
+        std::fs::write(path.join("notes.txt"), b"12345").unwrap();
+        wait_for(&metrics, 3, all - size(2) + 5);
+        // Beyond the bound: those of others go first.
+        for port in [6, 7, 8] {
+            std::fs::write(path.join(case(port).name.as_str()), b"12345").unwrap();
+        }
+        wait_for(&metrics, 5, all - size(2) + 15);
+        assert!(!path.join(case(6).name.as_str()).exists());
+        for entry in std::fs::read_dir(path).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        wait_for(&metrics, 0, 0);
+        keeper.take(case(4));
+        wait_for(&metrics, 1, size(4));
+        std::fs::remove_dir_all(path).unwrap();
+        wait_for(&metrics, 0, 0);
+        keeper.finish(Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_thread_that_keeps_its_privileges_ends_the_start() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = Directory::open(temporary.path(), Limits { handshakes: 5, bytes: 1 << 20 }).unwrap();
+        let refuse = || Err(io::Error::other("the kernel refuses"));
+        let started = Keeper::start_with(directory, Arc::new(Metrics::empty()), LOOK_INTERVAL, refuse);
+        assert_eq!(started.unwrap_err().to_string(), "the kernel refuses");
     }
 }

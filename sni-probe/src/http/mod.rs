@@ -19,7 +19,7 @@ mod tls;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -52,6 +52,8 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Rest after a failed accept (no free descriptor, say), so as not to spin; and until the next look for a place.
 const RETRY: Duration = Duration::from_millis(100);
+/// Time between two log lines that connections cannot be accepted.
+const ACCEPT_QUIET: Duration = Duration::from_mins(10);
 
 /// What the pages show.
 #[derive(Clone, Debug)]
@@ -128,6 +130,7 @@ pub(crate) async fn serve(
     let mut slots = Slots::new(MAX_CONNECTIONS);
     // Accepted, and without a slot yet.
     let mut next = None;
+    let mut trouble = AcceptTrouble::default();
     let mut shutdown = pin!(shutdown);
     loop {
         if let Some((stream, peer)) = next.take() {
@@ -144,9 +147,12 @@ pub(crate) async fn serve(
             () = slots.ended() => {}
             () = tokio::time::sleep(RETRY), if next.is_some() => {}
             accepted = listener.accept(), if next.is_none() => match accepted {
-                Ok((stream, peer)) => next = Some((stream, peer.ip().to_canonical())),
+                Ok((stream, peer)) => {
+                    trouble.is_over();
+                    next = Some((stream, peer.ip().to_canonical()));
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection to the metrics port");
+                    trouble.is_there(&error);
                     tokio::time::sleep(RETRY).await;
                 }
             },
@@ -155,6 +161,43 @@ pub(crate) async fn serve(
     drop(listener);
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, slots.drain()).await;
     Ok(())
+}
+
+/// Logs once that connections cannot be accepted, for example because the limit of open files is reached, and once that
+/// they can be accepted again.
+#[derive(Debug, Default)]
+struct AcceptTrouble {
+    /// Failures since a connection was accepted.
+    failures: u64,
+    is_logged: bool,
+    last_logged: Option<Instant>,
+}
+
+impl AcceptTrouble {
+    /// Accepting failed. Returns whether that was logged.
+    fn is_there(&mut self, error: &std::io::Error) -> bool {
+        self.failures += 1;
+        let is_quiet = self.last_logged.is_none_or(|last| last.elapsed() >= ACCEPT_QUIET);
+        if self.is_logged || !is_quiet {
+            return false;
+        }
+        self.is_logged = true;
+        self.last_logged = Some(Instant::now());
+        tracing::warn!(
+            %error,
+            "cannot accept connections to the metrics port, trying on; if there are too many open files, raise the \
+             limit (`ulimit -n`, systemd: LimitNOFILE=)"
+        );
+        true
+    }
+
+    /// A connection was accepted.
+    fn is_over(&mut self) {
+        if std::mem::take(&mut self.is_logged) {
+            tracing::info!(failures = self.failures, "connections to the metrics port are accepted again");
+        }
+        self.failures = 0;
+    }
 }
 
 async fn serve_connection(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use sni_probe::capture::links::{LinkKind, LinkState};
 use sni_probe::capture::neighbours::Neighbour;
 
 use crate::api::model::Interface;
@@ -19,6 +20,8 @@ struct Watched {
     interfaces: BTreeMap<String, Status>,
     /// The patterns by which interfaces are found, if any.
     pattern: Option<String>,
+    /// Interfaces that match a pattern were not looked for yet.
+    is_pending: bool,
 }
 
 /// The state of an interface that is to be watched.
@@ -26,8 +29,12 @@ struct Watched {
 pub(crate) enum Status {
     /// It is watched.
     Attached {
-        /// Whom packets meet before.
+        /// What packets meet before.
         before: Vec<Neighbour>,
+        /// Whether it carries packets.
+        state: LinkState,
+        /// Which packets pass its hooks.
+        kind: LinkKind,
     },
     /// Nothing is seen there, for this reason.
     Detached(String),
@@ -36,7 +43,11 @@ pub(crate) enum Status {
 impl Status {
     fn is_ready(&self) -> bool {
         match self {
-            Self::Attached { before } => !before.iter().any(|neighbour| neighbour.ends_chain),
+            Self::Attached { before, state, kind } => {
+                *state == LinkState::Up
+                    && *kind != LinkKind::IpvlanL3s
+                    && !before.iter().any(|neighbour| neighbour.ends_chain)
+            }
             Self::Detached(_) => false,
         }
     }
@@ -45,8 +56,14 @@ impl Status {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Attached { before } => {
+            Self::Attached { before, state, kind } => {
                 f.write_str("attached")?;
+                if *state != LinkState::Up {
+                    write!(f, "; the interface is {state}")?;
+                }
+                if let Some(blind_spot) = kind.blind_spot() {
+                    write!(f, "; {blind_spot}")?;
+                }
                 for neighbour in before {
                     let what = if neighbour.ends_chain {
                         "packets that it takes are not seen; see --attach, --priority and --netns"
@@ -76,6 +93,11 @@ impl Readiness {
     /// Notes by which patterns interfaces are found.
     pub(crate) fn set_pattern(&self, pattern: Option<String>) {
         self.lock().pattern = pattern;
+    }
+
+    /// Notes whether interfaces that match a pattern are still to be looked for.
+    pub(crate) fn set_pending(&self, is_pending: bool) {
+        self.lock().is_pending = is_pending;
     }
 
     /// Ready if there are interfaces and all are seen; and the interfaces, by name.
@@ -115,6 +137,6 @@ impl Readiness {
 
 impl Watched {
     fn is_ready(&self) -> bool {
-        !self.interfaces.is_empty() && self.interfaces.values().all(Status::is_ready)
+        !self.is_pending && !self.interfaces.is_empty() && self.interfaces.values().all(Status::is_ready)
     }
 }

@@ -1,6 +1,7 @@
 use std::io::{Read as _, Write as _};
 
 use serde::de::DeserializeOwned;
+use sni_probe::capture::links::{LinkKind, LinkState};
 use system_tests::canned;
 
 use super::*;
@@ -227,16 +228,45 @@ fn readiness_names_the_interfaces_that_are_not_attached() {
         let (head, body) = fetch(address, "/readyz");
         assert_eq!((status(&head), body.as_str()), ("503", "not ready\nno interface yet\n"));
 
-        readiness.set("eth0", Status::Attached { before: Vec::new() });
+        readiness.set("eth0", attached(LinkState::Up, LinkKind::Other));
         readiness.set("eth1", Status::Detached("no such interface".to_owned()));
         let (head, body) = fetch(address, "/readyz");
         let expected = "not ready\neth0: attached\neth1: not attached: no such interface\n";
         assert_eq!((status(&head), body.as_str()), ("503", expected));
 
-        readiness.set("eth1", Status::Attached { before: Vec::new() });
+        readiness.set("eth1", attached(LinkState::Up, LinkKind::Other));
         let (head, body) = fetch(address, "/readyz");
         assert_eq!((status(&head), body.as_str()), ("200", "ready\neth0: attached\neth1: attached\n"));
+
+        // All that match are still to be looked for.
+        readiness.set_pending(true);
+        assert_eq!(status(&fetch(address, "/readyz").0), "503");
+        readiness.set_pending(false);
+        assert_eq!(status(&fetch(address, "/readyz").0), "200");
     });
+}
+
+#[test]
+fn an_interface_on_which_nothing_is_seen_is_not_ready() {
+    let state = state();
+    let readiness = Arc::clone(&state.readiness);
+    with_server(state, move |address| {
+        for (link, kind, code, text) in [
+            (LinkState::Down, LinkKind::Other, "503", "the interface is down"),
+            (LinkState::NoCarrier, LinkKind::Other, "503", "the interface is up without a carrier"),
+            (LinkState::Up, LinkKind::IpvlanL3s, "503", "mode l3s"),
+            (LinkState::Up, LinkKind::Bridge, "200", "it is a bridge"),
+        ] {
+            readiness.set("eth0", attached(link, kind));
+            let (head, body) = fetch(address, "/readyz");
+            assert_eq!(status(&head), code, "{body}");
+            assert!(body.contains(text), "{body}");
+        }
+    });
+}
+
+fn attached(state: LinkState, kind: LinkKind) -> Status {
+    Status::Attached { before: Vec::new(), state, kind }
 }
 
 #[test]
@@ -281,4 +311,17 @@ fn idle_connections_give_way() {
         first.set_read_timeout(Some(HEAD_TIMEOUT / 2)).unwrap();
         assert_eq!(first.read(&mut [0]).unwrap(), 0);
     });
+}
+
+#[test]
+fn trouble_with_accepting_is_logged_once() {
+    let mut trouble = AcceptTrouble::default();
+    let error = std::io::Error::from_raw_os_error(libc::EMFILE);
+    let logged = (0..1000).filter(|_| trouble.is_there(&error)).count();
+    assert_eq!(logged, 1);
+    // Nor each time that one connection gets through.
+    for _ in 0..1000 {
+        trouble.is_over();
+        assert!(!trouble.is_there(&error));
+    }
 }

@@ -13,9 +13,9 @@ use tower::limit::RateLimitLayer;
 use tower::util::MapResponseLayer;
 
 use super::contact::chain;
+use super::pace::{Pace, PaceLayer};
 
-/// Requests a second, of whatever kind. A server, or something before it, that ends each watch at once would
-/// otherwise be asked without a rest.
+/// Requests a second, of whatever kind.
 pub(super) const MAX_REQUESTS_PER_SECOND: u64 = 10;
 /// Bytes of an answer: a list, or all events of a watch. It is in memory up to three times while it is parsed. The
 /// pods of a node are a few MiB at most.
@@ -54,13 +54,21 @@ impl Credentials {
     /// # Errors
     /// If there is no configuration, or it is none.
     pub(crate) async fn connect(&self) -> anyhow::Result<(Client, String)> {
+        self.connect_paced(None).await
+    }
+
+    /// The same for a client that watches at this pace.
+    ///
+    /// # Errors
+    /// As [`Credentials::connect`].
+    pub(super) async fn connect_paced(&self, pace: Option<Pace>) -> anyhow::Result<(Client, String)> {
         let mut config = self.load().await?;
         config.read_timeout = Some(READ_TIMEOUT);
         config.reset_reader_on_write = true;
         // Retries are the caller's, who tells of them.
         config.default_retry = false;
         let server = config.cluster_url.to_string();
-        match client(config) {
+        match client(config, pace) {
             Ok(client) => Ok((client, server)),
             Err(error) => Err(anyhow::anyhow!(
                 "--kube: cannot speak with {server}: {}; see its certificates and credentials, or the plugin that \
@@ -105,10 +113,14 @@ impl Credentials {
     }
 }
 
-fn client(config: Config) -> Result<Client, Error> {
+fn client(config: Config, pace: Option<Pace>) -> Result<Client, Error> {
     let bounded = MapResponseLayer::new(|response: Response<Box<DynBody>>| {
         response.map(|body| Limited::new(body, MAX_ANSWER_BYTES))
     });
     let paced = RateLimitLayer::new(MAX_REQUESTS_PER_SECOND, Duration::from_secs(1));
-    Ok(ClientBuilder::try_from(config)?.with_layer(&bounded).with_layer(&paced).build())
+    Ok(ClientBuilder::try_from(config)?
+        .with_layer(&bounded)
+        .with_layer(&paced)
+        .with_layer(&PaceLayer(pace))
+        .build())
 }

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use kube::core::Status;
 use kube::runtime::watcher;
 
+use super::pace::LASTING;
+use crate::output::text::is_invisible;
+
 /// Bytes of a reason, which may be what the API server said.
 const MAX_REASON_BYTES: usize = 300;
 
@@ -18,6 +21,14 @@ impl Failure {
     /// Nothing came in all that time.
     pub(super) fn no_answer(time: Duration) -> Self {
         Self(format!("no answer within {} s", time.as_secs()))
+    }
+
+    /// The last so many watches ended soon after they began.
+    pub(super) fn short_watches(count: u32) -> Self {
+        Self(format!(
+            "the last {count} watches ended within {} s each; look for a proxy before the API server that ends them",
+            LASTING.as_secs()
+        ))
     }
 
     fn status(status: &Status) -> Self {
@@ -84,7 +95,7 @@ pub(super) fn chain(error: &dyn Error) -> String {
 /// What is said on more lines or at length, on one.
 fn one_line(text: &str) -> String {
     let mut line = String::new();
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+    for word in text.split(|c: char| c.is_whitespace() || is_invisible(c)).filter(|word| !word.is_empty()) {
         if line.len() + word.len() > MAX_REASON_BYTES {
             line.push_str(" …");
             break;
@@ -188,6 +199,20 @@ mod tests {
             assert!(text.starts_with(&format!("{code} Reason: nothing")), "{text}");
             assert!(!text.contains(char::is_control), "{text}");
             assert!(code == 500 || text.contains(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_invisible_is_in_a_reason() {
+        for character in
+            ['\0', '\x07', '\r', '\x1b', '\x7f', '\u{85}', '\u{9b}', '\u{202e}', '\u{200b}', '\u{feff}']
+        {
+            let said = format!("begin{character}end");
+            let status = Status::failure(&said, "Reason").with_code(500);
+            let text = Failure::from(&kube::Error::Api(status.boxed())).to_string();
+            assert!(!text.contains(is_invisible), "{text:?}");
+            let text = chain(&std::io::Error::other(said));
+            assert_eq!(text, "begin end");
         }
     }
 

@@ -32,9 +32,7 @@ impl PodNames {
     /// `None` if the names are none that Kubernetes allows.
     pub(super) fn of(pod: &Pod) -> Option<Self> {
         let (namespace, name, workload) = (pod.namespace(), pod.name(), &*pod.workload);
-        let all_usual = [namespace, name, workload, pod.uid()]
-            .iter()
-            .all(|text| !text.is_empty() && text.len() <= MAX_NAME_BYTES);
+        let all_usual = [namespace, name, workload, pod.uid()].into_iter().all(is_usual);
         all_usual.then(|| Self::new(namespace, workload, name))
     }
 
@@ -46,6 +44,15 @@ impl PodNames {
     }
 }
 
+/// Whether a text is a name of an object. Names become labels, log fields and table cells, so nothing else is let through.
+///
+/// Names of pods and their owners are DNS names (RFC 1123). Some kinds allow more (`validation.IsPathSegmentName`), as do
+/// custom resources; of these the printable ones without a meaning in paths, HTML or quoted text are accepted.
+fn is_usual(name: &str) -> bool {
+    let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:@+~".contains(&byte);
+    !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.bytes().all(is_usual)
+}
+
 /// The pods of this node.
 #[derive(Debug)]
 pub(super) struct Directory {
@@ -54,7 +61,7 @@ pub(super) struct Directory {
     /// By UID.
     pods: HashMap<String, Entry>,
     departed: HashMap<Place, Departed>,
-    /// Pods that are beyond [`MAX_PODS`], as far as is known.
+    /// Pods that are beyond [`MAX_PODS`], or without a usual name.
     refused: usize,
 }
 
@@ -86,7 +93,7 @@ impl Directory {
         self.pods.len()
     }
 
-    /// Pods that are not, for there are too many.
+    /// Pods that are not: there are too many, or their names are not names of Kubernetes.
     pub(super) fn refused(&self) -> usize {
         self.refused
     }
@@ -99,7 +106,10 @@ impl Directory {
 
     /// A pod came, or changed.
     pub(super) fn apply(&mut self, pod: &Pod, now: Instant) {
-        let Some(entry) = self.entry(pod) else { return };
+        let Some(entry) = self.entry(pod) else {
+            self.refused += 1;
+            return;
+        };
         if let Some(old) = self.pods.remove(pod.uid()) {
             self.depart(&old, &entry.places, now);
         } else if self.pods.len() >= MAX_PODS {
@@ -129,7 +139,10 @@ impl Directory {
 
     /// Adds a pod to what [`Self::replace`] will be given.
     pub(super) fn list(&self, listing: &mut Listing, pod: &Pod) {
-        let Some(entry) = self.entry(pod) else { return };
+        let Some(entry) = self.entry(pod) else {
+            listing.refused += 1;
+            return;
+        };
         if listing.pods.len() < MAX_PODS {
             listing.pods.insert(pod.uid().to_owned(), entry);
         } else {

@@ -12,6 +12,7 @@ mod connection;
 mod contact;
 mod directory;
 mod lookups;
+mod pace;
 mod pod;
 mod watch;
 
@@ -27,6 +28,7 @@ pub(crate) use self::connection::Credentials;
 pub(crate) use self::contact::Failure;
 use self::directory::{Directory, Known, Snapshot};
 use self::lookups::Lookups;
+use self::pace::Pace;
 use self::watch::Watch;
 use crate::cli::KubeOptions;
 
@@ -77,7 +79,7 @@ pub(crate) struct Status {
     pub(crate) problem: Option<String>,
     /// Pods of this node that are known.
     pub(crate) pods: usize,
-    /// Pods of this node that are not, because there are more than are followed.
+    /// Pods of this node that are not followed: there are too many, or their names are not names of Kubernetes.
     pub(crate) pods_refused: usize,
     /// Answers about clients on other nodes that are remembered, "no such pod" included.
     pub(crate) lookups_remembered: usize,
@@ -85,7 +87,7 @@ pub(crate) struct Status {
     pub(crate) lists: u64,
     /// How often the API server was lost; a loss ends with the next list.
     pub(crate) losses: u64,
-    /// Lists and watches that failed: the tries during a loss are among them.
+    /// Lists and watches that failed, also the tries during a loss, and watches that ended within 30 s.
     pub(crate) failures: u64,
     /// Questions about a client on another node that the API server answered.
     pub(crate) lookups: u64,
@@ -106,6 +108,7 @@ struct Shared {
     lists: AtomicU64,
     losses: AtomicU64,
     failures: AtomicU64,
+    pace: Pace,
 }
 
 /// How the watch is.
@@ -175,7 +178,7 @@ impl Names {
             lookups_remembered: shared.lookups.len(),
             lists: count(&shared.lists),
             losses: count(&shared.losses),
-            failures: count(&shared.failures),
+            failures: count(&shared.failures) + shared.pace.short_watches(),
             lookups: count(&shared.lookups.answered),
             lookup_failures: count(&shared.lookups.failed),
             lookups_skipped: count(&shared.lookups.skipped),
@@ -206,6 +209,7 @@ impl Shared {
             lists: AtomicU64::new(0),
             losses: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            pace: Pace::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The thread that follows the pods of this node.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -44,6 +45,14 @@ impl Watch {
     /// # Errors
     /// If there is no configuration that is one, or no thread.
     pub(super) fn start(self) -> anyhow::Result<()> {
+        self.start_with(privileges::drop_all)
+    }
+
+    /// The same with another way to drop the thread's privileges.
+    ///
+    /// # Errors
+    /// As [`Watch::start`], and if privileges cannot be dropped.
+    pub(super) fn start_with(self, drop_privileges: fn() -> io::Result<()>) -> anyhow::Result<()> {
         let (started, has_started) = std_mpsc::sync_channel(1);
         thread::Builder::new()
             .name("kubernetes".to_owned())
@@ -56,12 +65,15 @@ impl Watch {
                     }
                 };
                 runtime.block_on(async {
-                    match self.credentials.connect().await {
+                    match self.credentials.connect_paced(Some(self.shared.pace.clone())).await {
                         Ok((client, server)) => {
-                            // Only now, for the kubeconfig may be another user's. If the kernel refuses, they stay
-                            // what they were.
-                            let _ = privileges::keep_only(&[]);
-                            let _ = started.send(Ok(()));
+                            // Only now, because the kubeconfig may be another user's.
+                            let dropped = drop_privileges();
+                            let is_fine = dropped.is_ok();
+                            let _ = started.send(dropped.map_err(Into::into));
+                            if !is_fine {
+                                return;
+                            }
                             tracing::info!(server, node = self.node, "asking for names of pods");
                             self.run(client).await;
                         }
@@ -101,6 +113,7 @@ impl Follower {
         let mut backoff = DefaultBackoff::default();
         loop {
             let failure = self.follow(client.clone()).await;
+            self.shared.pace.failed();
             self.shared.failures.fetch_add(1, Ordering::Relaxed);
             if self.contact.lost(&failure, Instant::now()) {
                 self.shared.losses.fetch_add(1, Ordering::Relaxed);
@@ -108,7 +121,7 @@ impl Follower {
             self.shared.set_state(State::Failing(failure));
             tokio::time::sleep(backoff.next().unwrap_or(LONGEST_REST)).await;
             // Certificates and tokens may have been renewed.
-            match credentials.connect().await {
+            match credentials.connect_paced(Some(self.shared.pace.clone())).await {
                 Ok((new, _)) => client = new,
                 Err(error) => tracing::debug!("the client stays as it was: {error:#}"),
             }

@@ -117,7 +117,7 @@ pub(super) const KUBERNETES_PODS: Family =
 
 pub(super) const KUBERNETES_PODS_REFUSED: Family = Family {
     name: "sni_probe_kubernetes_pods_refused",
-    help: "Pods of this node that are not, because there are more than are followed.",
+    help: "Pods of this node that are not followed, because the limit of 1024 was reached or their names are not valid in Kubernetes.",
     labels: &[],
 };
 
@@ -141,7 +141,7 @@ pub(super) const KUBERNETES_LOSSES: Family = Family {
 
 pub(super) const KUBERNETES_FAILURES: Family = Family {
     name: "sni_probe_kubernetes_failures_total",
-    help: "Lists and watches that failed: the tries during a loss are among them.",
+    help: "Lists and watches of pods that failed, also the tries while the API server is away, and watches that ended within 30 s.",
     labels: &[],
 };
 
@@ -246,13 +246,13 @@ pub(super) const RING_BYTES: Family = Family {
 
 pub(super) const RING_USED_BYTES: Family = Family {
     name: "sni_probe_ring_used_bytes",
-    help: "What had gathered in the ring when it was last emptied. Of packet sockets not known.",
+    help: "What had gathered in the ring when it was last emptied, and what came meanwhile. Of packet sockets not known.",
     labels: &[],
 };
 
 pub(super) const RING_USED_BYTES_MAX: Family = Family {
     name: "sni_probe_ring_used_bytes_max",
-    help: "The most that had gathered in the ring since the start. Of packet sockets not known.",
+    help: "The most that had gathered in the ring since the start: its size once an event was lost. Of packet sockets not known.",
     labels: &[],
 };
 
@@ -301,6 +301,12 @@ pub(super) const EVIDENCE_LOST: Family = Family {
 pub(super) const INTERFACES_REFUSED: Family = Family {
     name: "sni_probe_interfaces_refused_total",
     help: "Interfaces that match a pattern of --interface and are not watched, for 1024 are.",
+    labels: &[],
+};
+
+pub(super) const DEFAULT_ROUTE_CHANGES: Family = Family {
+    name: "sni_probe_default_route_changes_total",
+    help: "Times that the default route moved to another interface. Without --interface the daemon observes the interfaces that have a default route.",
     labels: &[],
 };
 

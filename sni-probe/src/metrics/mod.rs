@@ -23,6 +23,7 @@ use prometheus::{
 };
 use sni_probe::capture::links::Packets;
 use sni_probe_common::counters::Counter;
+use sni_probe_common::event::RING_BYTES;
 use sni_probe_core::clients::Clients;
 use sni_probe_core::frame;
 use sni_probe_core::observation::{Features, Handshake, Observation, Outcome};
@@ -67,6 +68,7 @@ pub(crate) struct Metrics {
     interface_packets: IntCounterVec,
     programs_before: IntGaugeVec,
     interfaces_refused: IntCounter,
+    default_route_changes: IntCounter,
     ring_bytes: IntGauge,
     ring_used_bytes: IntGauge,
     ring_used_bytes_max: IntGauge,
@@ -151,6 +153,7 @@ impl Metrics {
             interface_packets: families::INTERFACE_PACKETS.counters(&registry)?,
             programs_before: families::PROGRAMS_BEFORE.gauges(&registry)?,
             interfaces_refused: families::INTERFACES_REFUSED.counter(&registry)?,
+            default_route_changes: families::DEFAULT_ROUTE_CHANGES.counter(&registry)?,
             ring_bytes: families::RING_BYTES.gauge(&registry)?,
             ring_used_bytes: families::RING_USED_BYTES.gauge(&registry)?,
             ring_used_bytes_max: families::RING_USED_BYTES_MAX.gauge(&registry)?,
@@ -223,6 +226,9 @@ impl Metrics {
     /// Adds `n` to what the datapath counts by `counter`: `n` is the growth since the last call.
     pub(crate) fn add(&self, counter: Counter, n: u64) {
         let skipped = |reason| self.packets_skipped.get(reason);
+        if counter == Counter::LostRingFull && n > 0 {
+            self.ring_used_bytes_max.set(gauge(RING_BYTES as usize));
+        }
         let series = match counter {
             Counter::SkippedFragment => skipped(SkipReason::Fragment),
             Counter::SkippedExtensionHeaders => skipped(SkipReason::ExtensionHeaders),
@@ -255,6 +261,11 @@ impl Metrics {
         self.interfaces_refused.inc_by(n);
     }
 
+    /// Counts that the default route moved to another interface.
+    pub(crate) fn default_route_moved(&self) {
+        self.default_route_changes.inc();
+    }
+
     /// Counts a record of the ring buffer that is no event.
     pub(crate) fn record_invalid(&self) {
         self.events_lost.get(LostReason::InvalidRecord).inc();
@@ -266,6 +277,7 @@ impl Metrics {
         count(LineDropReason::SlowReader, dropped.slow_reader);
         count(LineDropReason::RateLimit, dropped.rate_limit);
         count(LineDropReason::WriteFailed, dropped.write_failed);
+        count(LineDropReason::Closed, dropped.closed);
     }
 
     /// Sets how many packets had a wrong time stamp so far.
@@ -294,7 +306,15 @@ impl Metrics {
             family.get_metric().iter().map(move |metric| (name, metric))
         });
         let occurred = samples.filter(|(_, metric)| metric.get_counter().get_value() > 0.0);
-        occurred.map(|(name, metric)| NotSeen::of(name, metric)).collect()
+        // Hellos are incomplete for many reasons; of this one the observation is to blame.
+        let hellos = families::INCOMPLETE_CLIENT_HELLOS.name;
+        let truncated = NotSeen {
+            metric: hellos.strip_prefix(families::PREFIX).unwrap_or(hellos).to_owned(),
+            reason: IncompleteReason::Truncated.to_string(),
+            count: self.incomplete_client_hellos.get(IncompleteReason::Truncated).get(),
+        };
+        let truncated = Some(truncated).filter(|truncated| truncated.count > 0);
+        occurred.map(|(name, metric)| NotSeen::of(name, metric)).chain(truncated).collect()
     }
 
     /// Sets the size of the ring, in bytes.
@@ -306,9 +326,7 @@ impl Metrics {
     pub(crate) fn set_ring_used(&self, bytes: usize) {
         let bytes = gauge(bytes);
         self.ring_used_bytes.set(bytes);
-        if bytes > self.ring_used_bytes_max.get() {
-            self.ring_used_bytes_max.set(bytes);
-        }
+        self.ring_used_bytes_max.set(bytes.max(self.ring_used_bytes_max.get()));
     }
 
     /// Sets how many flow table entries there are, and how many of them each use has.

@@ -79,7 +79,7 @@ fn closed_label_sets_exist_from_the_start_with_zero() {
         ("sni_probe_client_handshakes_total", 2 * 3 * (OutcomeClass::ALL.len() - 1)),
         ("sni_probe_fingerprint_handshakes_total", 3 * (OutcomeClass::ALL.len() - 1)),
         ("sni_probe_server_name_handshakes_total", 2),
-        ("sni_probe_event_lines_dropped_total", 3),
+        ("sni_probe_event_lines_dropped_total", 4),
         ("sni_probe_handshake_outcome_seconds_count", SniClass::ALL.len() * OutcomeClass::ALL.len()),
         (
             "sni_probe_alerts_total",
@@ -308,11 +308,29 @@ fn clients_fingerprints_and_names_are_there_when_they_come_and_leave_nothing_beh
 fn what_was_not_seen_is_listed() {
     let metrics = metrics();
     assert!(metrics.not_seen().is_empty());
+    metrics.add(Counter::LostRingFull, 0);
+    assert_eq!(metrics.ring_used_bytes_max.get(), 0);
     metrics.add(Counter::LostRingFull, 3);
+    assert_eq!(metrics.ring_used_bytes_max.get(), i64::from(RING_BYTES), "it was full");
     metrics.event_lines_dropped(DroppedLines { rate_limit: 8, ..Default::default() });
+    for incomplete in [IncompleteReason::Truncated, IncompleteReason::Closed] {
+        let hello = Observation::ClientHello {
+            flow: flow(),
+            proxied: None,
+            sni: SniClass::Unknown,
+            version: TlsVersion::Unknown,
+            features: Features::default(),
+            incomplete: Some(incomplete),
+        };
+        metrics.observe(&hello, Parties::UNKNOWN);
+    }
     let listed: Vec<_> =
         metrics.not_seen().into_iter().map(|entry| (entry.metric, entry.reason, entry.count)).collect();
-    let expected = [("event_lines_dropped_total", "rate_limit", 8), ("events_lost_total", "ring_full", 3)];
+    let expected = [
+        ("event_lines_dropped_total", "rate_limit", 8),
+        ("events_lost_total", "ring_full", 3),
+        ("incomplete_client_hellos_total", "truncated", 1),
+    ];
     assert_eq!(listed, expected.map(|(metric, reason, n)| (metric.to_owned(), reason.to_owned(), n)));
 }
 
@@ -343,7 +361,9 @@ fn counters_of_the_datapath_have_a_series_each() {
     let metrics = metrics();
     let mut seen = BTreeSet::new();
     for counter in Counter::ALL {
-        let change = added(&metrics, |metrics| metrics.add(counter, 3));
+        let mut change = added(&metrics, |metrics| metrics.add(counter, 3));
+        let was_full = change.remove("sni_probe_ring_used_bytes_max");
+        assert_eq!(was_full.is_some(), counter == Counter::LostRingFull);
         assert_eq!(change.values().copied().collect::<Vec<_>>(), [3.0], "{counter:?}");
         seen.extend(change.into_keys());
     }
@@ -357,14 +377,27 @@ fn counters_of_the_datapath_have_a_series_each() {
     );
     expect(
         &added(&metrics, |metrics| {
-            metrics.event_lines_dropped(DroppedLines { slow_reader: 7, rate_limit: 8, write_failed: 9 });
+            metrics.event_lines_dropped(DroppedLines {
+                slow_reader: 7,
+                rate_limit: 8,
+                write_failed: 9,
+                closed: 10,
+            });
         }),
         &[
             (r#"sni_probe_event_lines_dropped_total{reason="slow_reader"}"#, 7.0),
             (r#"sni_probe_event_lines_dropped_total{reason="rate_limit"}"#, 8.0),
             (r#"sni_probe_event_lines_dropped_total{reason="write_failed"}"#, 9.0),
+            (r#"sni_probe_event_lines_dropped_total{reason="closed"}"#, 10.0),
         ],
     );
+}
+
+#[test]
+fn moves_of_the_default_route_are_counted_from_zero() {
+    let metrics = metrics();
+    assert_eq!(samples(&metrics)["sni_probe_default_route_changes_total"], 0.0);
+    expect(&added(&metrics, Metrics::default_route_moved), &[("sni_probe_default_route_changes_total", 1.0)]);
 }
 
 #[test]

@@ -80,6 +80,7 @@ label! {
         SlowReader => "slow_reader",
         RateLimit => "rate_limit",
         WriteFailed => "write_failed",
+        Closed => "closed",
     }
 }
 

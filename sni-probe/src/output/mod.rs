@@ -5,8 +5,8 @@
 //! ```
 //!
 //! [`Format::line`] makes the lines. The daemon never waits for who takes them: they are handed over, a batch at a
-//! time, to a thread that writes them ([`pump`]). A reader of stdout that is too slow loses lines, which are counted; one that
-//! goes away switches its events off.
+//! time, to a thread that writes them ([`pump`]). A reader of stdout that is too slow loses lines, and one that goes away loses
+//! all further lines. Both are counted.
 
 mod file;
 mod filter;
@@ -28,7 +28,7 @@ use sni_probe_core::observation::Handshake;
 
 use self::file::RotatingFile;
 pub(crate) use self::filter::EventsFilter;
-use self::pump::Pump;
+use self::pump::{Progress, Pump};
 use self::rate_limit::RateLimit;
 use crate::cli::{EventOptions, Events};
 use crate::logging;
@@ -54,6 +54,8 @@ pub(crate) struct DroppedLines {
     pub(crate) rate_limit: u64,
     /// The file could not be written to.
     pub(crate) write_failed: u64,
+    /// Standard output is closed: its reader has ended, or a write failed.
+    pub(crate) closed: u64,
 }
 
 #[derive(Debug)]
@@ -65,7 +67,10 @@ struct Output {
     batch: Vec<u8>,
     has_warned: bool,
     pump: Pump,
-    /// Lines that the sink could not write.
+    /// Whether the sink has failed. Lines are then counted, and not made.
+    is_closed: bool,
+    progress: Arc<Progress>,
+    /// Lines that the file could not take.
     lost_lines: Arc<AtomicU64>,
 }
 
@@ -180,7 +185,9 @@ impl EventWriter {
             return;
         }
         for output in &mut self.outputs {
-            if output.pump.pending() + output.batch.len() >= MAX_PENDING_BYTES {
+            if output.is_closed {
+                self.dropped.closed += 1;
+            } else if output.progress.pending() + output.batch.len() >= MAX_PENDING_BYTES {
                 self.dropped.slow_reader += 1;
             } else {
                 output.format.line(&mut output.batch, source, handshake, clock);
@@ -194,18 +201,14 @@ impl EventWriter {
     #[must_use = "what is not written is to be counted"]
     pub(crate) fn flush(&mut self) -> DroppedLines {
         let mut dropped = std::mem::take(&mut self.dropped);
-        self.outputs.retain_mut(|output| {
-            dropped.write_failed += output.lost_lines.swap(0, Ordering::Relaxed);
-            if dropped.slow_reader > 0 && !output.has_warned && output.pump.pending() > 0 {
+        for output in &mut self.outputs {
+            if dropped.slow_reader > 0 && !output.has_warned && output.progress.pending() > 0 {
                 output.has_warned = true;
                 tracing::warn!("events are dropped: the reader of {} is too slow", output.name);
             }
-            let is_open = output.batch.is_empty() || output.pump.send(&mut output.batch).is_ok();
-            if !is_open {
-                tracing::warn!("events are off: {} cannot be written to any more", output.name);
-            }
-            is_open
-        });
+            output.flush();
+            count_lost(&output.progress, &output.lost_lines, &mut dropped);
+        }
         dropped
     }
 
@@ -216,8 +219,9 @@ impl EventWriter {
     pub(crate) fn finish(mut self, patience: Duration) -> DroppedLines {
         let mut dropped = self.flush();
         for output in self.outputs {
-            output.pump.finish(patience);
-            dropped.write_failed += output.lost_lines.swap(0, Ordering::Relaxed);
+            let Output { pump, progress, lost_lines, .. } = output;
+            pump.finish(patience);
+            count_lost(&progress, &lost_lines, &mut dropped);
         }
         dropped
     }
@@ -231,8 +235,39 @@ impl Output {
         lost_lines: Arc<AtomicU64>,
     ) -> io::Result<Self> {
         let pump = Pump::new(sink)?;
-        Ok(Self { name: name.to_owned(), format, batch: Vec::new(), has_warned: false, pump, lost_lines })
+        let progress = Arc::clone(pump.progress());
+        Ok(Self {
+            name: name.to_owned(),
+            format,
+            batch: Vec::new(),
+            has_warned: false,
+            pump,
+            is_closed: false,
+            progress,
+            lost_lines,
+        })
     }
+
+    /// Hands the batch to the thread, and notes whether the sink has failed.
+    fn flush(&mut self) {
+        if !self.batch.is_empty() {
+            self.pump.send(&mut self.batch);
+        }
+        if !self.is_closed && self.progress.is_closed() {
+            self.is_closed = true;
+            tracing::warn!(
+                "{} is closed, so its events are off; sni_probe_event_lines_dropped_total{{reason=\"closed\"}} counts \
+                 the lines",
+                self.name
+            );
+        }
+    }
+}
+
+/// Adds the lines that the thread could not write since the last call.
+fn count_lost(progress: &Progress, lost_lines: &AtomicU64, dropped: &mut DroppedLines) {
+    dropped.write_failed += lost_lines.swap(0, Ordering::Relaxed);
+    dropped.closed += progress.take_unwritten_lines();
 }
 
 /// Tells the time of day of a [`Timestamp`].

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,12 +19,19 @@ pub(super) struct Pump {
     batches: Sender<Vec<u8>>,
     /// A buffer to use again. Disconnected when the thread has ended.
     spare: Receiver<Vec<u8>>,
-    pending: Arc<AtomicUsize>,
+    progress: Arc<Progress>,
 }
 
-/// The sink takes no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Closed;
+/// What the thread has done so far.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Bytes that were sent and are neither written nor given up.
+    pending: AtomicUsize,
+    /// Whether the sink has failed. The thread then writes nothing more and counts the lines that it is sent.
+    is_closed: AtomicBool,
+    /// Lines that were sent and not written because the sink had failed, since they were last taken.
+    unwritten_lines: AtomicU64,
+}
 
 impl Pump {
     /// Starts the thread.
@@ -32,35 +39,42 @@ impl Pump {
     /// # Errors
     /// If the system gives no thread, or the thread cannot give up its privileges.
     pub(super) fn new(sink: impl Write + Send + 'static) -> io::Result<Self> {
+        Self::start(sink, privileges::drop_all)
+    }
+
+    fn start(sink: impl Write + Send + 'static, drop_privileges: fn() -> io::Result<()>) -> io::Result<Self> {
         let (batches, to_write) = mpsc::channel();
         let (written, spare) = mpsc::sync_channel(1);
-        let pending = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&pending);
+        let progress = Arc::new(Progress::default());
+        let its_progress = Arc::clone(&progress);
         let (started, privileges) = mpsc::channel();
         thread::Builder::new().name("event-writer".to_owned()).spawn(move || {
             // Writing to what is open takes no privilege.
-            let dropped = privileges::keep_only(&[]);
+            let dropped = drop_privileges();
             let is_fine = dropped.is_ok();
             let _ = started.send(dropped);
             if is_fine {
-                write_batches(sink, &to_write, &written, &counter);
+                write_batches(sink, &to_write, &written, &its_progress);
             }
         })?;
         privileges.recv().map_err(io::Error::other)??;
-        Ok(Self { batches, spare, pending })
+        Ok(Self { batches, spare, progress })
     }
 
-    /// Bytes that were sent and are not yet written.
-    pub(super) fn pending(&self) -> usize {
-        self.pending.load(Ordering::Relaxed)
+    /// Its progress, which can be read after [`Pump::finish`] as well.
+    pub(super) fn progress(&self) -> &Arc<Progress> {
+        &self.progress
     }
 
     /// Gives `batch` to the thread and leaves an empty one in its place. Never waits.
-    pub(super) fn send(&mut self, batch: &mut Vec<u8>) -> Result<(), Closed> {
+    pub(super) fn send(&mut self, batch: &mut Vec<u8>) {
         let spare = self.spare.try_recv().unwrap_or_default();
         let batch = std::mem::replace(batch, spare);
-        self.pending.fetch_add(batch.len(), Ordering::Relaxed);
-        self.batches.send(batch).map_err(|_| Closed)
+        self.progress.pending.fetch_add(batch.len(), Ordering::Relaxed);
+        if let Err(mpsc::SendError(batch)) = self.batches.send(batch) {
+            // The thread ends only with this sender, or by a panic.
+            self.progress.give_up(&batch, batch.len());
+        }
     }
 
     /// Waits until all is written, or `patience` is over.
@@ -73,33 +87,73 @@ impl Pump {
     }
 }
 
-/// Writes until there are no more senders, or the sink fails.
+impl Progress {
+    /// Bytes that were sent and are neither written nor given up.
+    pub(super) fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Whether the sink has failed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many lines were given up since the last call.
+    pub(super) fn take_unwritten_lines(&self) -> u64 {
+        self.unwritten_lines.swap(0, Ordering::Relaxed)
+    }
+
+    /// Counts the lines that end in `unwritten`, the rest of a batch of `length` bytes.
+    fn give_up(&self, unwritten: &[u8], length: usize) {
+        let lines = memchr::memchr_iter(b'\n', unwritten).count();
+        self.unwritten_lines.fetch_add(lines as u64, Ordering::Relaxed);
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.pending.fetch_sub(length, Ordering::Relaxed);
+    }
+}
+
+/// Writes until there are no more senders. After the sink has failed, counts the lines of all further batches.
 fn write_batches(
     mut sink: impl Write,
     batches: &Receiver<Vec<u8>>,
     written: &SyncSender<Vec<u8>>,
-    pending: &AtomicUsize,
+    progress: &Progress,
 ) {
     for mut batch in batches {
-        if write_all(&mut sink, &batch).is_err() {
-            return;
+        let unwritten = if progress.is_closed() { &batch[..] } else { write_all(&mut sink, &batch) };
+        if !unwritten.is_empty() {
+            progress.give_up(unwritten, batch.len());
+            continue;
         }
-        pending.fetch_sub(batch.len(), Ordering::Relaxed);
+        progress.pending.fetch_sub(batch.len(), Ordering::Relaxed);
         batch.clear();
         // If there is a spare one already, this one goes.
         let _ = written.try_send(batch);
     }
 }
 
-fn write_all(sink: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+/// Returns the bytes that the sink did not take.
+fn write_all<'a>(sink: &mut impl Write, mut bytes: &'a [u8]) -> &'a [u8] {
     while !bytes.is_empty() {
         match sink.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(0) => break,
             Ok(count) => bytes = &bytes[count..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(WOULD_BLOCK_RETRY),
-            Err(error) => return Err(error),
+            Err(_) => break,
         }
     }
-    Ok(())
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_keeps_its_privileges_is_not_started() {
+        let refuse = || Err(io::Error::other("the kernel refuses"));
+        let error = Pump::start(io::sink(), refuse).unwrap_err().to_string();
+        assert_eq!(error, "the kernel refuses");
+    }
 }

@@ -356,7 +356,7 @@ fn add(writer: &mut EventWriter, handshake: &Handshake) {
     writer.handshake(source, handshake, clock(), Timestamp(0));
 }
 
-const NONE: DroppedLines = DroppedLines { slow_reader: 0, rate_limit: 0, write_failed: 0 };
+const NONE: DroppedLines = DroppedLines { slow_reader: 0, rate_limit: 0, write_failed: 0, closed: 0 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -403,17 +403,66 @@ fn a_stalled_reader_loses_lines_and_holds_up_nobody() {
 }
 
 #[test]
-fn a_closed_reader_switches_events_off() {
-    let (mut writer, _written, command) = puppet();
+fn lines_after_the_reader_has_gone_are_counted() {
+    let (mut writer, written, command) = puppet();
+    // The first batch is written, all others fail.
+    command.send(Ok(())).unwrap();
     command.send(Err(io::ErrorKind::BrokenPipe.into())).unwrap();
+    let mut added = 0;
+    let mut closed = 0;
     let start = Instant::now();
-    while !writer.outputs.is_empty() && start.elapsed() < PATIENCE {
+    while closed == 0 && start.elapsed() < PATIENCE {
         add(&mut writer, &sample());
+        added += 1;
+        closed += writer.flush().closed;
+    }
+    for _ in 0..100 {
+        add(&mut writer, &sample());
+        added += 1;
+    }
+    closed += writer.flush().closed;
+    assert!(writer.outputs[0].is_closed && writer.outputs[0].batch.is_empty());
+    closed += writer.finish(PATIENCE).closed;
+    let is_written = |bytes: Vec<u8>| memchr::memchr_iter(b'\n', &bytes).count();
+    let in_time: usize = written.iter().map(is_written).sum();
+    assert!(in_time > 0);
+    assert_eq!(usize::try_from(closed).unwrap(), added - in_time);
+}
+
+#[test]
+fn lines_on_their_way_when_the_reader_goes_are_counted() {
+    let (mut writer, _written, command) = puppet();
+    for _ in 0..10 {
+        for _ in 0..10 {
+            add(&mut writer, &sample());
+        }
         assert_eq!(writer.flush(), NONE);
     }
-    assert!(writer.outputs.is_empty());
+    command.send(Err(io::ErrorKind::BrokenPipe.into())).unwrap();
+    // The last lines are handed over only now.
     add(&mut writer, &sample());
-    assert_eq!(writer.finish(PATIENCE), NONE);
+    assert_eq!(writer.finish(PATIENCE), DroppedLines { closed: 101, ..NONE });
+}
+
+#[test]
+fn one_output_goes_on_without_the_other() {
+    let (mut writer, _written, command) = puppet();
+    command.send(Err(io::ErrorKind::StorageFull.into())).unwrap();
+    let (other, written, fine) = puppet();
+    drop(fine);
+    writer.outputs.extend(other.outputs);
+    let start = Instant::now();
+    let mut closed = 0;
+    let mut added: usize = 0;
+    while closed < 3 && start.elapsed() < PATIENCE {
+        add(&mut writer, &sample());
+        added += 1;
+        closed += writer.flush().closed;
+    }
+    closed += writer.finish(PATIENCE).closed;
+    assert_eq!(usize::try_from(closed).unwrap(), added);
+    let all: Vec<u8> = written.iter().flatten().collect();
+    assert_eq!(all, json(&sample()).repeat(added).into_bytes());
 }
 
 #[test]

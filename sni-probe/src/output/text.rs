@@ -153,6 +153,26 @@ pub(crate) fn printable_within(length: usize, text: &str) -> String {
     shown
 }
 
+/// Whether a character has no shape of its own, or changes how others are shown: control characters, and those of
+/// Unicode's category Cf (direction marks, zero-width characters, tags).
+pub(crate) fn is_invisible(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{600}'..='\u{605}'
+                | '\u{61c}'
+                | '\u{6dd}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
 /// Padded text, in a colour: the escape sequences do not count for the width.
 pub(crate) struct Painted {
     pub(crate) text: String,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use sni_probe::capture_file::Reader;
 use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::tracker::Fingerprints;
@@ -18,18 +18,20 @@ const FRAMES_AT_A_STRETCH: u64 = 4096;
 
 /// What was read of a capture.
 #[derive(Debug)]
-pub(crate) struct Read {
+pub(crate) struct CaptureRead {
     /// Frames.
     pub(crate) frames: u64,
     /// Why it was not read to its end; what came before counts.
     pub(crate) cut: Option<String>,
+    /// What was not read, in words with how many.
+    pub(crate) not_read: Vec<(String, u64)>,
 }
 
 /// Reads a capture with the code of `replay`, on every port, and hands each handshake to `take`.
 ///
 /// # Errors
-/// If it cannot be opened, is no capture, or breaks off before its first frame.
-pub(crate) fn handshakes(file: &Path, mut take: impl FnMut(&Handshake)) -> anyhow::Result<Read> {
+/// If it cannot be opened, is no capture, breaks off before its first frame, or has no frame that can be read.
+pub(crate) fn handshakes(file: &Path, mut take: impl FnMut(&Handshake)) -> anyhow::Result<CaptureRead> {
     let name = file.display().to_string();
     let mut reader = Reader::open(file).with_context(|| name.clone())?;
     let progress = Progress::new(&name, reader.length());
@@ -40,7 +42,12 @@ pub(crate) fn handshakes(file: &Path, mut take: impl FnMut(&Handshake)) -> anyho
             Ok(Some(record)) => {
                 session.frame(&record);
             }
-            Ok(None) => break None,
+            Ok(None) => {
+                if let Some(why) = session.why_unreadable() {
+                    bail!("{name}: {why}");
+                }
+                break None;
+            }
             Err(error) if session.frames() == 0 => return Err(error).context(name),
             Err(error) => break Some(error.to_string()),
         }
@@ -51,7 +58,8 @@ pub(crate) fn handshakes(file: &Path, mut take: impl FnMut(&Handshake)) -> anyho
     };
     session.end_capture();
     publish(&mut session, &mut take);
-    Ok(Read { frames: session.frames(), cut })
+    session.begin_capture();
+    Ok(CaptureRead { frames: session.frames(), cut, not_read: session.not_read() })
 }
 
 fn publish(session: &mut Session, take: &mut impl FnMut(&Handshake)) {

@@ -12,6 +12,7 @@ mod report;
 mod selection;
 mod session;
 mod summary;
+mod unread;
 
 use std::io;
 use std::path::Path;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
 use sni_probe::capture_file::Reader;
@@ -66,8 +67,8 @@ impl From<io::Error> for Failure {
 /// Reads the captures, and prints what is in them.
 ///
 /// # Errors
-/// If nothing can be read, or what was found cannot be written. A file that cannot be read is told on stderr,
-/// does not hinder the others, and shows in the exit code.
+/// If nothing can be read, or what was found cannot be written. A file that cannot be read, or has no frame that can be
+/// read, is told on stderr, does not hinder the others, and shows in the exit code.
 pub(crate) fn run(options: &ReplayOptions) -> anyhow::Result<ExitCode> {
     let interrupted = interruptible()?;
     let report = Report::new(options)?;
@@ -143,7 +144,10 @@ impl Replay {
             }
             match self.step(&mut reader) {
                 Ok(true) => {}
-                Ok(false) => return Ok(()),
+                Ok(false) => {
+                    let why = self.session.why_unreadable().map(|why| anyhow!("{name}: {why}"));
+                    return why.map_or(Ok(()), |why| Err(Failure::Input(why)));
+                }
                 Err(Failure::Input(error)) => return Err(Failure::Input(error.context(name))),
                 Err(failure) => return Err(failure),
             }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use serde::Serialize;
 use sni_probe_core::observation::{Handshake, Observation, Outcome};
 use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::vocabulary::{AlertSender, Label as _, NonTls};
@@ -37,8 +38,31 @@ pub(super) struct Totals {
     pub(super) captures: usize,
     pub(super) frames: u64,
     pub(super) span: Span,
+    /// What was not read: in words, with how many.
+    pub(super) not_read: Vec<(String, u64)>,
     /// What was skipped or lost, and what else is not as it should be: in words, with how many.
     pub(super) not_seen: Vec<(String, u64)>,
+}
+
+/// The last line of JSON, if something was not read.
+#[derive(Debug, Serialize)]
+struct NotRead<'a> {
+    /// Frames of all captures.
+    frames: u64,
+    not_read: Vec<NotReadItem<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct NotReadItem<'a> {
+    what: &'a str,
+    count: u64,
+}
+
+impl<'a> NotRead<'a> {
+    fn of(totals: &'a Totals) -> Self {
+        let items = totals.not_read.iter().map(|(what, count)| NotReadItem { what, count: *count });
+        Self { frames: totals.frames, not_read: items.collect() }
+    }
 }
 
 impl Report {
@@ -164,6 +188,10 @@ impl Report {
             let text = self.summary_text(summary, totals);
             self.batch.extend_from_slice(text.as_bytes());
         }
+        if matches!(self.lines, Some(Format::Json { .. })) && !totals.not_read.is_empty() {
+            serde_json::to_writer(&mut self.batch, &NotRead::of(totals))?;
+            self.batch.push(b'\n');
+        }
         if let Some(metrics) = &self.metrics {
             self.batch.extend_from_slice(metrics.encode().map_err(io::Error::other)?.as_bytes());
         }
@@ -171,7 +199,7 @@ impl Report {
     }
 
     fn summary_text(&self, summary: &Summary, totals: &Totals) -> String {
-        let Totals { captures, frames, span, not_seen } = totals;
+        let Totals { captures, frames, span, not_read, not_seen } = totals;
         let of_several = if *captures == 1 { String::new() } else { format!(" in {captures} captures") };
         let gap = if self.batch.is_empty() && self.lines.is_none() { "" } else { "\n" };
         let mut text = format!("{gap}{frames} frames{of_several}{span}\n\n");
@@ -186,7 +214,7 @@ impl Report {
         if self.unclassified > 0 {
             remarks.push(format!("connections of which too little was seen to tell: {}", self.unclassified));
         }
-        remarks.extend(not_seen.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{what}: {n}")));
+        remarks.extend(not_read.iter().chain(not_seen).map(|(what, n)| format!("{what}: {n}")));
         if !remarks.is_empty() {
             text.push_str("\nBesides:\n");
             for remark in remarks {

@@ -6,13 +6,14 @@ use sni_probe::capture_file::Record;
 use sni_probe_common::counters::Counter;
 use sni_probe_core::TrackerConfig;
 use sni_probe_core::flow::Timestamp;
-use sni_probe_core::frame::{FrameBytes, LinkType, SkipReason};
+use sni_probe_core::frame::{FrameBytes, LinkType, SkipReason, UnreadCounts, Unwrapped};
 use sni_probe_core::observation::Observation;
 use sni_probe_core::replay::{Replay, Seen};
 use sni_probe_core::tracker::Fingerprints;
-use sni_probe_core::vocabulary::{EvictionReason, Label};
+use sni_probe_core::vocabulary::{EvictionReason, IncompleteReason, Label};
 
 use super::report::Totals;
+use super::unread::{self, FileFrames};
 use crate::cli::ReplayOptions;
 use crate::metrics::Metrics;
 
@@ -31,6 +32,11 @@ pub(super) struct Session {
     totals: Totals,
     counters: [u64; Counter::ALL.len()],
     skipped: [u64; SkipReason::ALL.len()],
+    unread: UnreadCounts,
+    /// Hellos that the snap length cut.
+    truncated_hellos: u64,
+    /// Of the file that is read.
+    file: FileFrames,
     evicted: [u64; EvictionReason::ALL.len()],
     time_jumps: u64,
 }
@@ -64,6 +70,9 @@ impl Session {
             totals: Totals::default(),
             counters: [0; Counter::ALL.len()],
             skipped: [0; SkipReason::ALL.len()],
+            unread: UnreadCounts::default(),
+            truncated_hellos: 0,
+            file: FileFrames::default(),
             evicted: [0; EvictionReason::ALL.len()],
             time_jumps: 0,
         }
@@ -74,6 +83,12 @@ impl Session {
         self.captures.push(Capture { name: name.to_owned(), before: self.frames });
         self.is_at_start = true;
         self.totals.captures += 1;
+        self.file = FileFrames::default();
+    }
+
+    /// Why not one of the file's frames so far can be read, and what to do; `None` if one can, or there is none.
+    pub(super) fn why_unreadable(&self) -> Option<String> {
+        self.file.why_unreadable()
     }
 
     /// Frames so far, of all files.
@@ -100,7 +115,13 @@ impl Session {
         let frame = FrameBytes { bytes, wire_len, time_ns, number: self.frames };
         // Of the first frame nothing says otherwise.
         self.latest = self.latest.or(Some(Timestamp(time_ns)));
-        self.replay.frame(LinkType(record.link_type), &frame)
+        let link_type = LinkType(record.link_type);
+        let seen = self.replay.frame(link_type, &frame);
+        self.file.add(link_type, &seen.unwrapped);
+        if let Unwrapped::Unread { what, frames } = seen.unwrapped {
+            self.unread.add(what, frames as u64);
+        }
+        seen
     }
 
     /// The time of the frames so far, wrong stamps left out; `None` before the first one.
@@ -119,11 +140,15 @@ impl Session {
 
     /// What was seen, in order.
     pub(super) fn poll_observation(&mut self) -> Option<Observation> {
-        let observation = self.replay.poll_observation();
-        if let Some(Observation::Evicted { reason }) = observation {
-            self.evicted[reason as usize] += 1;
+        const TRUNCATED: IncompleteReason = IncompleteReason::Truncated;
+        let observation = self.replay.poll_observation()?;
+        match observation {
+            Observation::Evicted { reason } => self.evicted[reason as usize] += 1,
+            Observation::ClientHello { incomplete: Some(TRUNCATED), .. }
+            | Observation::Unclassified { reason: TRUNCATED, .. } => self.truncated_hellos += 1,
+            _ => {}
         }
-        observation
+        Some(observation)
     }
 
     /// The capture is over: what is still open becomes an observation.
@@ -160,15 +185,30 @@ impl Session {
     /// What was read. Everything must have ended.
     pub(super) fn totals(mut self) -> Totals {
         self.totals.frames = self.frames;
-        let of_frames = SkipReason::ALL.iter().zip(self.skipped);
-        let of_frames = of_frames.map(|(&reason, n)| (describe_skip(reason), n));
+        self.totals.not_read = self.not_read();
         let of_packets = Counter::ALL.into_iter().zip(self.counters);
+        let of_packets = of_packets.filter(|&(counter, _)| !is_not_read(counter));
         let of_packets = of_packets.map(|(counter, n)| (describe(counter).to_owned(), n));
         let evicted = EvictionReason::ALL.iter().zip(self.evicted);
         let evicted = evicted.map(|(reason, n)| (format!("connections given up ({reason})"), n));
         let jumps = ("wrong time stamps".to_owned(), self.time_jumps);
-        self.totals.not_seen = of_frames.chain(of_packets).chain(evicted).chain([jumps]).collect();
+        let not_seen = of_packets.chain(evicted).chain([jumps]);
+        self.totals.not_seen = not_seen.filter(|&(_, n)| n > 0).collect();
         self.totals
+    }
+
+    /// What was not read, in words with how many. Everything must have ended.
+    pub(super) fn not_read(&self) -> Vec<(String, u64)> {
+        let hellos = (TRUNCATED_HELLOS.to_owned(), self.truncated_hellos);
+        let of_frames = SkipReason::ALL.iter().zip(self.skipped);
+        let of_frames =
+            of_frames.filter_map(|(&reason, n)| Some((unread::describe_skip(reason)?.to_owned(), n)));
+        let of_packets = Counter::ALL.into_iter().zip(self.counters);
+        let of_packets = of_packets.filter(|&(counter, _)| is_not_read(counter));
+        let of_packets = of_packets.map(|(counter, n)| (describe(counter).to_owned(), n));
+        let not_read = unread::describe(&self.unread).into_iter();
+        let not_read = not_read.chain([hellos]).chain(of_frames).chain(of_packets);
+        not_read.filter(|&(_, n)| n > 0).collect()
     }
 
     /// Adds what was not seen to the metrics.
@@ -181,6 +221,20 @@ impl Session {
         }
         metrics.set_time_jumps(self.time_jumps);
     }
+}
+
+const TRUNCATED_HELLOS: &str = "hellos cut by the capture's snap length (capture with: tcpdump -s 0)";
+
+/// Whether a packet that counts so was not read: its own form, or the capture's, is to blame.
+fn is_not_read(counter: Counter) -> bool {
+    matches!(
+        counter,
+        Counter::SkippedExtensionHeaders
+            | Counter::SkippedVlanTags
+            | Counter::SkippedMalformed
+            | Counter::SkippedUnreadable
+            | Counter::LostCopyFailed
+    )
 }
 
 fn describe(counter: Counter) -> &'static str {
@@ -200,8 +254,4 @@ fn describe(counter: Counter) -> &'static str {
         Counter::MidStreamEvicted => "connections seen in mid stream and evicted from the flow table",
         Counter::SkippedOtherHost => "frames for other hosts",
     }
-}
-
-fn describe_skip(reason: SkipReason) -> String {
-    format!("frames passed over ({reason})")
 }

@@ -47,7 +47,7 @@ impl Background {
         };
         if !keep_privileges {
             // Those of the other thread are its own affair: this one draws, and needs none.
-            privileges::keep_only(&[]).context("cannot drop privileges; see --keep-privileges")?;
+            privileges::drop_all().context("cannot drop privileges; see --keep-privileges")?;
         }
         Ok(Self { board, has_ended, stop, thread })
     }

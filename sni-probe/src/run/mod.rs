@@ -6,6 +6,7 @@
 //! ```
 
 mod background;
+mod interface_names;
 mod interfaces;
 mod observer;
 mod other_hosts;

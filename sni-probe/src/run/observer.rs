@@ -9,7 +9,7 @@ use sni_probe_core::clients::Clients;
 use sni_probe_core::flow::{FlowKey, Timestamp};
 use sni_probe_core::observation::{Handshake, Observation, client};
 
-use super::interfaces::Interfaces;
+use super::interface_names::InterfaceNames;
 use super::source::{Loss, Source, now};
 use crate::api::Board;
 use crate::evidence::Evidence;
@@ -45,7 +45,7 @@ pub(super) struct Sinks {
 
 impl Observer {
     /// Handles at most [`BATCH`] events, and what has timed out; returns how many events there were.
-    pub(super) fn drain(&mut self, source: &mut Source, interfaces: &Interfaces) -> usize {
+    pub(super) fn drain(&mut self, source: &mut Source, interfaces: &InterfaceNames) -> usize {
         let time = Time::now();
         let Self { tracker, sinks, .. } = self;
         sinks.board.set_time(time.now, time.clock);
@@ -94,7 +94,7 @@ impl Observer {
     }
 
     /// Gives the hellos that still wait their outcome, `unfinished`, and writes the last lines.
-    pub(super) fn finish(mut self, source: &mut Source, interfaces: &Interfaces) {
+    pub(super) fn finish(mut self, source: &mut Source, interfaces: &InterfaceNames) {
         self.read_counters(source);
         self.tracker.finish();
         self.sinks.publish(&mut self.tracker, interfaces, Time::now());
@@ -122,10 +122,10 @@ impl Time {
 
 impl Sinks {
     /// Hands on what the tracker saw.
-    fn publish(&mut self, tracker: &mut Tracker, interfaces: &Interfaces, time: Time) {
+    fn publish(&mut self, tracker: &mut Tracker, interfaces: &InterfaceNames, time: Time) {
         while let Some(observation) = tracker.poll_observation() {
             if let Some(evidence) = &mut self.evidence {
-                evidence.observe(&observation, |index| interfaces.name(index), time.clock);
+                evidence.observe(&observation, |index| interfaces.get(index), time.clock);
             }
             match observation {
                 Observation::ClientHello { flow, proxied, .. } => {
@@ -144,7 +144,7 @@ impl Sinks {
         }
     }
 
-    fn publish_handshake(&mut self, handshake: Box<Handshake>, interfaces: &Interfaces, time: Time) {
+    fn publish_handshake(&mut self, handshake: Box<Handshake>, interfaces: &InterfaceNames, time: Time) {
         let gateway = self.gateway(handshake.flow);
         let source = self.source(handshake.client());
         let name = gateway.as_ref().map(|gateway| &gateway.name);
@@ -152,7 +152,7 @@ impl Sinks {
         lock(&self.clients).handshake(&handshake, time.now);
         let client = self.names.as_ref().and_then(|names| names.client(handshake.client().ip()));
         let pods = Pods { client: client.map(|name| name.pod), gateway: gateway.map(|gateway| gateway.pod) };
-        let interface = interfaces.name(handshake.ifindex);
+        let interface = interfaces.get(handshake.ifindex);
         let place = Place::Interface { name: interface, pods: &pods };
         self.events.handshake(place, &handshake, time.clock, time.now);
         self.board.handshake(source, interface, pods, handshake);

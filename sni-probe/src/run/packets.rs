@@ -1,5 +1,7 @@
 //! Packet sockets as a source of events: one for each interface, and the datapath in user space.
 
+use std::task::{Context, Poll};
+
 use anyhow::Context as _;
 use sni_probe::capture::links::{Link, Orientation};
 use sni_probe::capture::packet_socket::{self, Direction, Filter, PacketSocket};
@@ -88,18 +90,19 @@ impl Packets {
         self.datapath.count_other_hosts(index, do_count);
     }
 
-    /// Waits until a block of frames is ready.
+    /// Ready when a block of frames is.
     ///
     /// # Errors
     /// If the runtime cannot wait for the kernel.
-    pub(super) async fn readable(&mut self) -> std::io::Result<()> {
-        if self.sockets.is_empty() {
-            return std::future::pending().await;
+    pub(super) fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let mut is_ready = false;
+        for opened in &mut self.sockets {
+            if let Poll::Ready(ready) = opened.socket.poll_read_ready_mut(context) {
+                ready?.clear_ready();
+                is_ready = true;
+            }
         }
-        let waits = self.sockets.iter_mut().map(|opened| Box::pin(opened.socket.readable_mut()));
-        let (ready, ..) = futures_util::future::select_all(waits).await;
-        ready?.clear_ready();
-        Ok(())
+        if is_ready { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     /// Tells metrics about the rings and the flow table.

@@ -43,6 +43,15 @@ impl Patterns {
         self.all.iter().map(Pattern::as_str).collect::<Vec<_>>().join(", ")
     }
 
+    /// Whether one of the interfaces matches.
+    pub(super) fn match_any(&self, links: &Links) -> bool {
+        links.all.iter().any(|link| self.matches(link))
+    }
+
+    fn matches(&self, link: &Link) -> bool {
+        self.all.iter().any(|pattern| pattern.matches(&link.name))
+    }
+
     /// Looks for interfaces that match and are not among those that are `watched`, by index. Each that cannot be is
     /// told once.
     pub(super) fn find(&mut self, links: &Links, watched: &BTreeSet<u32>) -> Found {
@@ -50,8 +59,10 @@ impl Patterns {
         self.unsuitable.retain(is_there);
         self.refused.retain(is_there);
         let mut found = Found::default();
-        let matching = |link: &&Link| self.all.iter().any(|pattern| pattern.matches(&link.name));
-        for link in links.all.iter().filter(matching).filter(|link| !watched.contains(&link.index)) {
+        for link in links.all.iter().filter(|link| !watched.contains(&link.index)) {
+            if !self.matches(link) {
+                continue;
+            }
             if !link.has_ethernet_header {
                 if self.unsuitable.insert(link.index) {
                     found.unsuitable.push((link.name.clone(), link.layer.clone()));
@@ -75,10 +86,9 @@ mod tests {
         let link = |(index, name)| Link {
             index,
             name,
-            is_up: true,
             has_ethernet_header: true,
             layer: "ether".to_owned(),
-            is_veth_to_elsewhere: true,
+            is_pair_to_elsewhere: true,
             ..Link::default()
         };
         Links { all: (1..).zip(names).map(link).collect(), ..Links::default() }

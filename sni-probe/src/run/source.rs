@@ -1,15 +1,19 @@
 //! Where events come from: the programs in the kernel, or packet sockets and the same datapath in user space.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use aya::sys::{Stats, enable_stats};
 use caps::{CapSet, Capability};
 use rustix::time::{ClockId, clock_gettime};
-use sni_probe::capture::attach::{self, Attachment, Mode, Options};
+use sni_probe::capture::attach::{self, AttachError, Attachment, Mode, Options};
 use sni_probe::capture::links::{Link, Netlink, Orientation};
-use sni_probe::capture::packet_socket;
+use sni_probe::capture::packet_socket::{self, PacketSocketError};
 use sni_probe::capture::preflight;
 use sni_probe::capture::programs::{Counters, EventRing, FlowTable, LoadError, Programs, Runs};
 use sni_probe_common::counters::Counter;
@@ -91,21 +95,23 @@ impl Source {
         Self::Packets(Box::new(packets))
     }
 
-    /// Watches an interface from now on.
+    /// Watches an interface from now on. Borrows the source only while nothing is waited for.
     ///
     /// # Errors
     /// If the kernel refuses; then nothing is left of the attempt.
-    pub(super) async fn watch(&mut self, link: &Link, orientation: Orientation) -> anyhow::Result<Watch> {
-        match self {
-            Self::Tc(tc) => {
-                let attachment = attach::attach(&mut tc.programs, link, tc.options, orientation).await?;
-                Ok(Watch::Tc(attachment))
-            }
+    pub(super) async fn watch(
+        source: &RefCell<Self>,
+        link: &Link,
+        orientation: Orientation,
+    ) -> anyhow::Result<Watch> {
+        let (programs, options) = match &mut *source.borrow_mut() {
+            Self::Tc(tc) => (Rc::clone(&tc.programs), tc.options),
             Self::Packets(packets) => {
                 packets.watch(link, orientation)?;
-                Ok(Watch::Packets)
+                return Ok(Watch::Packets);
             }
-        }
+        };
+        Ok(Watch::Tc(attach::attach(&programs, link, options, orientation).await?))
     }
 
     /// Says whether frames for other MAC addresses count on an interface.
@@ -114,7 +120,7 @@ impl Source {
     /// What the kernel says.
     pub(super) fn count_other_hosts(&mut self, index: u32, do_count: bool) -> std::io::Result<()> {
         match self {
-            Self::Tc(tc) => tc.programs.count_other_hosts(index, do_count),
+            Self::Tc(tc) => tc.programs.borrow_mut().count_other_hosts(index, do_count),
             Self::Packets(packets) => {
                 packets.count_other_hosts(index, do_count);
                 Ok(())
@@ -122,22 +128,24 @@ impl Source {
         }
     }
 
-    /// Why an interface is not watched any more, if it is not: somebody may have removed the filters.
+    /// Why an interface is not watched any more, if it is not: another program may have removed the filters. `tcx_links` as
+    /// for [`Attachment::is_in_place`].
     pub(super) async fn complaint(
-        &mut self,
+        source: &RefCell<Self>,
         watch: &Watch,
         link: &Link,
         netlink: &Netlink,
+        tcx_links: Option<&HashMap<u32, u32>>,
     ) -> Option<&'static str> {
-        match (self, watch) {
-            (Self::Tc(_), Watch::Tc(attachment)) => {
-                let is_in_place = attachment.is_in_place(netlink).await;
-                (!is_in_place).then_some("somebody has removed the filters")
+        match watch {
+            Watch::Tc(attachment) => {
+                let is_in_place = attachment.is_in_place(netlink, tcx_links).await;
+                (!is_in_place).then_some("another program has detached ours")
             }
-            (Self::Packets(packets), Watch::Packets) => {
-                (!packets.is_well(link.index)).then_some("its packet socket has failed")
-            }
-            _ => Some("it is watched by another way"),
+            Watch::Packets => match &*source.borrow() {
+                Self::Packets(packets) if packets.is_well(link.index) => None,
+                _ => Some("its packet socket has failed"),
+            },
         }
     }
 
@@ -154,26 +162,26 @@ impl Source {
     ///
     /// # Errors
     /// What the kernel says; the interface may be gone.
-    pub(super) async fn unwatch(&mut self, watch: Watch, index: u32) -> anyhow::Result<()> {
-        self.forget(index);
+    pub(super) async fn unwatch(source: &RefCell<Self>, watch: Watch, index: u32) -> anyhow::Result<()> {
+        source.borrow_mut().forget(index);
         match watch {
             Watch::Tc(attachment) => Ok(attachment.detach().await?),
             Watch::Packets => Ok(()),
         }
     }
 
-    /// Waits until much has gathered. It may wake for nothing, and what is little is to be polled for.
+    /// Ready when much has gathered. It may wake for nothing, and what is little is to be polled for.
     ///
     /// # Errors
     /// If the runtime cannot wait for the kernel.
-    pub(super) async fn readable(&mut self) -> anyhow::Result<()> {
+    pub(super) fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<anyhow::Result<()>> {
         const WAITING: &str = "cannot wait for events";
         match self {
             // Edge-triggered: cleared before the ring is drained, so that what comes meanwhile wakes again.
-            Self::Tc(tc) => tc.ring.readable_mut().await.context(WAITING)?.clear_ready(),
-            Self::Packets(packets) => packets.readable().await.context(WAITING)?,
+            Self::Tc(tc) => ready!(tc.ring.poll_read_ready_mut(context)).context(WAITING)?.clear_ready(),
+            Self::Packets(packets) => ready!(packets.poll_readable(context)).context(WAITING)?,
         }
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
     /// The capabilities without which it cannot go on: with `more`, it is to watch other interfaces, too; with
@@ -206,18 +214,19 @@ impl Source {
         }
     }
 
-    /// Notes what had gathered in the ring before the last [`Source::drain`].
+    /// Notes what had gathered in the ring before it was emptied.
     pub(super) fn report_ring(&self, metrics: &Metrics) {
         if let Self::Tc(tc) = self {
-            metrics.set_ring_used(tc.ring.get_ref().drained_bytes());
+            metrics.set_ring_used(tc.ring.get_ref().gathered().min(RING_BYTES as usize));
         }
     }
 
-    /// Waits until the kernel holds nothing back any more of what has passed by now.
-    pub(super) async fn settle(&self) {
-        if let Self::Packets(_) = self {
+    /// How long the kernel may hold back what has passed by now.
+    pub(super) const fn held_back(&self) -> Duration {
+        match self {
+            Self::Tc(_) => Duration::ZERO,
             // Its timer may be late by a tick or two.
-            tokio::time::sleep(2 * packet_socket::HELD_BACK).await;
+            Self::Packets(_) => packet_socket::HELD_BACK.saturating_mul(2),
         }
     }
 
@@ -243,10 +252,10 @@ impl Source {
 
     /// Messages of the programs (aya-log) go to the log.
     #[cfg(feature = "kernel-log")]
-    pub(super) fn forward_kernel_log(&mut self) -> anyhow::Result<()> {
+    pub(super) fn forward_kernel_log(&self) -> anyhow::Result<()> {
         let Self::Tc(tc) = self else { return Ok(()) };
-        let logger =
-            aya_log::EbpfLogger::init(tc.programs.ebpf()).context("cannot read the programs' log")?;
+        let logger = aya_log::EbpfLogger::init(tc.programs.borrow_mut().ebpf())
+            .context("cannot read the programs' log")?;
         let mut logger = readable(logger)?;
         tokio::spawn(async move {
             while let Ok(mut ready) = logger.readable_mut().await {
@@ -285,15 +294,23 @@ fn is_about_this_machine(error: &anyhow::Error) -> bool {
         LoadError::NoObject
         | LoadError::LockedMemory
         | LoadError::Refused(_)
+        | LoadError::UserNamespace
         | LoadError::Verifier { .. } => true,
-        LoadError::Random(_) | LoadError::Other(_) => false,
+        LoadError::TooManyFiles(_) | LoadError::Random(_) | LoadError::Other(_) => false,
     });
     is_load || error.is::<preflight::PreflightError>()
 }
 
+/// Whether there are too many open files to watch an interface.
+pub(super) fn is_out_of_files(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(AttachError::TooManyFiles(_)))
+        || matches!(error.downcast_ref(), Some(PacketSocketError::TooManyFiles(_)))
+}
+
 /// The programs at the hooks of traffic control.
 pub(super) struct Tc {
-    programs: Programs,
+    /// Shared with what attaches them, which waits for the kernel meanwhile.
+    programs: Rc<RefCell<Programs>>,
     ring: AsyncFd<EventRing>,
     counters: Counters,
     flow_table: FlowTable,
@@ -327,6 +344,7 @@ impl Tc {
         };
         let options = Options { mode, priority: options.priority, is_mirror_port: options.mirror_port };
         let sample = Sample::default();
+        let programs = Rc::new(RefCell::new(programs));
         let mut tc = Self { programs, ring, counters, flow_table, epoch_length, sample, options, statistics };
         tc.renew_epoch().context("cannot write the age of flow table entries")?;
         Ok(tc)
@@ -340,7 +358,7 @@ impl Tc {
         sample.renew(epoch, |bucket| flow_table.bucket(bucket).ok());
         sample.report(metrics);
         if self.statistics.is_some()
-            && let Ok(runs) = self.programs.runs()
+            && let Ok(runs) = self.programs.borrow_mut().runs()
         {
             for Runs { program, count, time } in runs {
                 metrics.set_program_runs(program, count, time);

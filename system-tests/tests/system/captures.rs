@@ -126,7 +126,7 @@ fn compare(path: &Path) -> Compared {
                 usize::from(offset != behind_vlan_tags(&bytes))
             }
             Unwrapped::Reassembled { .. } | Unwrapped::Fragment => 1,
-            Unwrapped::Other | Unwrapped::Skipped(_) => 0,
+            Unwrapped::Other | Unwrapped::NotIp | Unwrapped::Skipped(_) | Unwrapped::Unread { .. } => 0,
         };
         replayed.extend(std::iter::from_fn(|| replay.poll_observation()).filter_map(handshake));
     }

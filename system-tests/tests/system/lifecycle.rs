@@ -160,6 +160,13 @@ fn goes_on_when_the_reader_of_its_events_has_gone() {
     site.hello();
     assert_counted(&probe, sent + 1);
     assert_eq!(probe.events().unwrap().len(), 1);
+    // The lines of the write that failed, and all later ones. What was written before may be in the pipe still.
+    let closed = [("reason", "closed")];
+    probe
+        .wait_for_metrics(TIMEOUT, |metrics| {
+            metrics.count("sni_probe_event_lines_dropped_total", &closed) >= 2
+        })
+        .unwrap();
     assert_eq!(probe.stop().unwrap(), 0);
 }
 

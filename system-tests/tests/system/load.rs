@@ -406,6 +406,10 @@ fn what_a_flood_overruns_is_counted_as_lost() {
     // Nothing has come after.
     let metrics = load.metrics();
     assert_eq!(hellos(&metrics) + lost(&metrics), sent + 1);
+    if metrics.count("sni_probe_events_lost_total", &[("reason", "ring_full")]) > 0 {
+        let [most, size] = ["sni_probe_ring_used_bytes_max", "sni_probe_ring_bytes"];
+        assert_eq!(metrics.count(most, &[]), metrics.count(size, &[]), "it was full");
+    }
     let capacity = metrics.count("sni_probe_flows_capacity", &[]);
     load.assert_well(BASE_BYTES + capacity * FLOW_BYTES);
 }

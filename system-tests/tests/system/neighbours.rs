@@ -7,10 +7,10 @@ use std::time::Duration;
 use aya::Ebpf;
 use aya::programs::links::LinkOrder;
 use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
-use aya::programs::{SchedClassifier, TcAttachType};
+use aya::programs::{SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya::sys::{Stats, enable_stats};
 use sni_probe::capture::attach::Mode;
-use system_tests::classifier::constant_classifier;
+use system_tests::classifier::{constant_classifier, constant_program};
 use system_tests::probe::Probe;
 use system_tests::process::run_ok;
 use system_tests::{GATEWAY_INTERFACE, GATEWAY_V4, GATEWAY_V6, Namespace, wait_until};
@@ -18,6 +18,9 @@ use system_tests::{GATEWAY_INTERFACE, GATEWAY_V4, GATEWAY_V6, Namespace, wait_un
 use crate::site::{
     HOOKS, MODES, Site, TIMEOUT, add_foreign_filter, assert_counted, names, ours, programs, tc, wait_for_log,
 };
+
+/// `linux/bpf.h`.
+const XDP_PASS: i32 = 2;
 
 /// What a neighbour says to each packet.
 #[derive(Debug, Clone, Copy)]
@@ -304,4 +307,29 @@ fn a_link_that_comes_to_the_head_later_is_told() {
     wait_for_page(&probe, 200, "attached\n");
     assert_eq!(before(&probe, "ends_chain"), 0);
     assert_eq!(probe.stop().unwrap(), 0);
+}
+
+/// An XDP program sees a packet before it becomes an skb. What it does is not known.
+#[test]
+fn an_xdp_program_in_front_is_reported() {
+    for capture in ["tc", "af-packet"] {
+        let site = Site::new();
+        let gateway = &site.lab.gateway;
+        let mut probe = site.probe(&["--capture", capture]);
+        let mut ebpf = Ebpf::load(&constant_program("xdp", "pass", XDP_PASS)).unwrap();
+        let program: &mut Xdp = ebpf.program_mut("pass").unwrap().try_into().unwrap();
+        program.load().unwrap();
+        let attach = || program.attach(GATEWAY_INTERFACE, XdpMode::Skb);
+        let id = gateway.run_in_thread(attach).unwrap().unwrap();
+        let link = program.take_link(id).unwrap();
+        wait_for_page(&probe, 200, "behind XDP program ");
+        assert!(probe.get("/readyz").unwrap().1.contains("on ingress (generic): it may hide packets"));
+        assert_eq!(before(&probe, "unknown"), 1);
+        site.hello();
+        assert_counted(&probe, 1);
+        gateway.run_in_thread(|| drop(link)).unwrap();
+        wait_for_page(&probe, 200, "attached\n");
+        assert_eq!(before(&probe, "unknown"), 0);
+        assert_eq!(probe.stop().unwrap(), 0);
+    }
 }

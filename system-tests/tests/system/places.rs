@@ -86,7 +86,7 @@ fn what_has_no_ethernet_header_is_passed_over() {
     let site = Site::new();
     site.lab.gateway.ip("tuntap add dev gwtun mode tun").unwrap();
     let mut probe = site.probe(&["-i", "gw*", "--orientation", "nic"]);
-    wait_for_log(&mut probe, "passed over: it has no Ethernet header");
+    wait_for_log(&mut probe, "skipped: it has no Ethernet header");
     wait_for_page(&probe, &(200, &format!("ready\n{GATEWAY_INTERFACE}: attached\n")));
     assert_eq!(probe.stop().unwrap(), 0);
 }

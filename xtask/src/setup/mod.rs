@@ -26,7 +26,7 @@ const EBPF_PACKAGES: [&str; 6] =
     ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "libpolly-22-dev", "libzstd-dev"];
 
 /// Programs of the lab, and the packages they come in.
-const LAB_PROGRAMS: [(&str, &str); 18] = [
+const LAB_PROGRAMS: [(&str, &str); 19] = [
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("python3", "python3"),
@@ -34,6 +34,7 @@ const LAB_PROGRAMS: [(&str, &str); 18] = [
     ("tc", "iproute2"),
     ("ethtool", "ethtool"),
     ("nft", "nftables"),
+    ("bpftool", "bpftool"),
     ("nginx", "nginx-light"),
     ("haproxy", "haproxy"),
     ("tcpdump", "tcpdump"),

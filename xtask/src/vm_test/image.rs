@@ -7,7 +7,6 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::kernel::Files;
 use crate::tools::{find, run};
 
 /// Where the guest finds sni-probe.
@@ -47,11 +46,12 @@ pub(super) fn common(directory: &Path, guest: &Path, sni_probe: &Path) -> Result
 }
 
 /// Makes the ram disk of one kernel in `directory`, and gives its path: the kernel unpacks one archive after the other.
-pub(super) fn with_modules(common: &Path, directory: &Path, kernel: &Files) -> Result<PathBuf> {
+/// The guest loads the modules in this order.
+pub(super) fn with_modules(common: &Path, directory: &Path, modules: &[PathBuf]) -> Result<PathBuf> {
     let root = empty(directory.join("initramfs"))?;
     fs::create_dir_all(root.join("modules"))?;
-    for module in &kernel.modules {
-        unpack_module(module, &root)?;
+    for (number, module) in modules.iter().enumerate() {
+        unpack_module(module, number, &root)?;
     }
     let image = directory.join("initramfs.gz");
     let modules = fs::read(pack(&root, &image)?)?;
@@ -97,10 +97,10 @@ fn linked(program: &Path) -> Result<Vec<PathBuf>> {
     Ok(words.map(PathBuf::from).collect())
 }
 
-/// Modules are loaded in the order of their names.
-fn unpack_module(module: &Path, root: &Path) -> Result<()> {
+/// Modules are loaded in the order of their names, so a number comes first.
+fn unpack_module(module: &Path, number: usize, root: &Path) -> Result<()> {
     let name = module.file_name().context("a module's name")?.to_string_lossy();
-    let to = root.join("modules").join(name.trim_end_matches(".xz"));
+    let to = root.join("modules").join(format!("{number:02}-{}", name.trim_end_matches(".xz")));
     if name.ends_with(".xz") {
         let output = Command::new("xz").arg("-dc").arg(module).output().context("starting xz")?;
         fs::write(to, output.stdout)?;

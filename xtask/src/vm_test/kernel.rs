@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 
@@ -99,6 +100,8 @@ pub(crate) struct Files {
     pub(crate) image: PathBuf,
     /// The modules of traffic control and veth.
     pub(crate) modules: Vec<PathBuf>,
+    /// Those of [`DEVICE_MODULES`] that the kernel has.
+    pub(crate) device_modules: Vec<PathBuf>,
 }
 
 /// What came of fetching a kernel.
@@ -111,11 +114,38 @@ pub(crate) enum Fetched {
 }
 
 const MODULES: [&str; 3] = ["veth", "sch_ingress", "cls_bpf"];
+/// Network cards of the virtual machine, and kinds of interfaces. A module comes after those on which it depends. netkit
+/// is built into Debian's kernels.
+const DEVICE_MODULES: [&str; 20] = [
+    "failover",
+    "net_failover",
+    "virtio_net",
+    "llc",
+    "stp",
+    "garp",
+    "mrp",
+    "8021q",
+    "tls",
+    "bonding",
+    "bridge",
+    "macvlan",
+    "ipvlan",
+    "udp_tunnel",
+    "ip6_udp_tunnel",
+    "vxlan",
+    "geneve",
+    "gre",
+    "ip_tunnel",
+    "ip_gre",
+];
 /// What the name of a kernel's package begins and ends with.
 const PACKAGE: (&str, &str) = ("linux-image-", "-cloud-amd64");
 
 /// Fetches a kernel, unless it is there.
 pub(crate) fn fetch(kernel: Kernel) -> Result<Fetched> {
+    // Two machines may want the same kernel.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = root().join("target/vm").join(kernel.series());
     if let Some(files) = unpacked(&directory.join("root")) {
         return Ok(Fetched::Files(files));
@@ -158,8 +188,29 @@ fn unpacked(root: &Path) -> Option<Files> {
     let module =
         |name: &str| directories.iter().find_map(|directory| first(directory.clone(), &format!("{name}.ko")));
     let modules = MODULES.into_iter().map(module).collect::<Option<Vec<_>>>()?;
+    let tree = files_below(&all.join("kernel"));
+    let device_modules = DEVICE_MODULES.into_iter().filter_map(|name| {
+        let is_it = |path: &&PathBuf| {
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            file.strip_prefix(name).is_some_and(|rest| rest.starts_with(".ko"))
+        };
+        tree.iter().find(is_it).cloned()
+    });
+    let device_modules = device_modules.collect();
     let release = all.file_name()?.to_string_lossy().into_owned();
-    Some(Files { release, image, modules })
+    Some(Files { release, image, modules, device_modules })
+}
+
+/// All files in a directory and its subdirectories.
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for path in fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            if path.is_dir() { directories.push(path) } else { files.push(path) }
+        }
+    }
+    files
 }
 
 /// The package that the one for virtual machines stands for.

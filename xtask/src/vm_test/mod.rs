@@ -2,6 +2,7 @@
 
 mod image;
 mod kernel;
+mod visibility;
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -15,6 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use system_tests::probe::PROBE_VARIABLE;
+use system_tests::virtual_machine::{ANSWER, GUEST_VARIABLE, Guest, LINKS, Side, mac_address};
 
 use self::kernel::Fetched;
 pub(crate) use self::kernel::Kernel;
@@ -23,17 +25,19 @@ use crate::setup;
 use crate::summary::Summary;
 use crate::tools::{cargo, find, progress, root};
 
-/// What a machine may take, without hardware that helps.
-const DEADLINE: Duration = Duration::from_mins(4);
+/// What a machine may take, without hardware that helps, on a host that is busy.
+const DEADLINE: Duration = Duration::from_mins(6);
 /// Machines that run at the same time: each of them waits now and then.
 const MACHINES: usize = 2;
-/// What the guest's answer begins with.
-const ANSWER: &str = "SNI-PROBE-VM-TEST ";
+/// The kernel of [`Guest::Visibility`]: the oldest of [`Kernel`] that has all kinds of interfaces.
+const VISIBILITY_KERNEL: Kernel = Kernel::V6_12;
 
 /// Run sni-probe on other kernels, in virtual machines (qemu)
 ///
 /// Boots Debian's kernels with the binary that `cargo xtask build` makes: load, verify and attach with the smallest
 /// set of capabilities, count a hello without SNI and its reset, detach. Kernels are fetched once, to target/vm.
+///
+/// On Linux 6.12 a second machine compares what interfaces of many kinds see with the table of docs/attach.md.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask vm-test
@@ -55,7 +59,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.json {
         println!("{}", results.iter().map(Tested::json).collect::<Value>());
     } else {
-        print!("{}", matrix(&results));
+        print_tables(&results);
     }
     let is_success = results.iter().all(|tested| !matches!(tested.outcome, Outcome::Failed(_)));
     Ok(if is_success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -65,7 +69,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 pub(crate) fn all(built: &Built) -> Result<Summary> {
     progress("other kernels");
     let results = run(built, &Kernel::ALL)?;
-    print!("{}", matrix(&results));
+    print_tables(&results);
     let count =
         |is_it: fn(&Outcome) -> bool| results.iter().filter(|tested| is_it(&tested.outcome)).count() as u64;
     Ok(Summary::counted(
@@ -75,10 +79,11 @@ pub(crate) fn all(built: &Built) -> Result<Summary> {
     ))
 }
 
-/// A kernel, and what became of the daemon on it.
+/// A machine, and what became of the daemon in it.
 #[derive(Clone)]
 struct Tested {
     kernel: Kernel,
+    guest: Guest,
     outcome: Outcome,
 }
 
@@ -108,11 +113,17 @@ impl Tested {
             Outcome::Passed(answer) => {
                 let mut json = answer.clone();
                 json["kernel"] = kernel.into();
+                json["guest"] = self.guest.name().into();
                 json["outcome"] = self.outcome.word().into();
                 json
             }
             Outcome::Failed(reason) | Outcome::Skipped(reason) => {
-                json!({ "kernel": kernel, "outcome": self.outcome.word(), "reason": reason })
+                json!({
+                    "kernel": kernel,
+                    "guest": self.guest.name(),
+                    "outcome": self.outcome.word(),
+                    "reason": reason,
+                })
             }
         }
     }
@@ -124,11 +135,14 @@ fn run(built: &Built, kernels: &[Kernel]) -> Result<Vec<Tested>> {
     let directory = root().join("target/vm");
     fs::create_dir_all(&directory)?;
     let common = image::common(&directory, &guest, &built.sni_probe)?;
-    let left = Mutex::new(kernels.iter().enumerate());
+    // The longest one first.
+    let visibility = kernels.contains(&VISIBILITY_KERNEL).then_some((VISIBILITY_KERNEL, Guest::Visibility));
+    let machines = visibility.into_iter().chain(kernels.iter().map(|&kernel| (kernel, Guest::Daemon)));
+    let left = Mutex::new(machines.enumerate());
     let next = || left.lock().ok()?.next();
     let work = || {
         std::iter::from_fn(next)
-            .map(|(index, &kernel)| Ok((index, test(kernel, &directory, &common)?)))
+            .map(|(index, (kernel, guest))| Ok((index, test(kernel, guest, &directory, &common)?)))
             .collect::<Result<Vec<_>>>()
     };
     let mut results = thread::scope(|scope| {
@@ -141,22 +155,30 @@ fn run(built: &Built, kernels: &[Kernel]) -> Result<Vec<Tested>> {
 }
 
 /// Fetches a kernel and boots it.
-fn test(kernel: Kernel, directory: &Path, common: &Path) -> Result<Tested> {
+fn test(kernel: Kernel, guest: Guest, directory: &Path, common: &Path) -> Result<Tested> {
+    let title = format!("Linux {} ({})", kernel.series(), guest.name());
     let outcome = match kernel::fetch(kernel)? {
         Fetched::Missing(reason) => Outcome::Skipped(reason),
         Fetched::Files(files) => {
-            progress(&format!("Linux {}: {}", kernel.series(), files.release));
-            let directory = directory.join(kernel.series());
-            let image = image::with_modules(common, &directory, &files)?;
+            progress(&format!("{title}: {}", files.release));
+            let mut modules = files.modules;
+            let directory = match guest {
+                Guest::Daemon => directory.join(kernel.series()),
+                Guest::Visibility => {
+                    modules.extend(files.device_modules);
+                    directory.join(guest.name())
+                }
+            };
+            let image = image::with_modules(common, &directory, &modules)?;
             let log = directory.join("console.log");
-            boot(kernel, &files.image, &image, &log)?;
-            judge(&log)?
+            boot(kernel, guest, &files.image, &image, &log)?;
+            judge(guest, &log)?
         }
     };
     if let Outcome::Failed(reason) | Outcome::Skipped(reason) = &outcome {
-        progress(&format!("Linux {}: {}: {reason}", kernel.series(), outcome.word()));
+        progress(&format!("{title}: {}: {reason}", outcome.word()));
     }
-    Ok(Tested { kernel, outcome })
+    Ok(Tested { kernel, guest, outcome })
 }
 
 fn build_guest(object: &Path) -> Result<PathBuf> {
@@ -167,16 +189,21 @@ fn build_guest(object: &Path) -> Result<PathBuf> {
 }
 
 /// Runs the machine to its end, or to the deadline.
-fn boot(kernel: Kernel, image: &Path, initramfs: &Path, log: &Path) -> Result<()> {
+fn boot(kernel: Kernel, guest: Guest, image: &Path, initramfs: &Path, log: &Path) -> Result<()> {
     let program = find("qemu-system-x86_64").context("qemu is not installed; run: cargo xtask setup")?;
     let mut command = Command::new(program);
     // Emulated: KVM is seldom to be had where tests run, and half of it where machines are virtual themselves.
     command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1536"]);
     command.args(["-nographic", "-no-reboot", "-nic", "none", "-nodefaults", "-serial", "stdio"]);
+    if guest == Guest::Visibility {
+        command.args((0..LINKS).flat_map(network_cards));
+    }
     command.arg("-kernel").arg(image).arg("-initrd").arg(initramfs).arg("-append");
     command.arg(format!(
-        "console=ttyS0 panic=-1 loglevel=4 PATH=/bin {PROBE_VARIABLE}={} sni_probe.mode={} sni_probe.capabilities={}",
+        "console=ttyS0 panic=-1 loglevel=4 PATH=/bin {PROBE_VARIABLE}={} {GUEST_VARIABLE}={} sni_probe.mode={} \
+         sni_probe.capabilities={}",
         image::SNI_PROBE,
+        guest.name(),
         kernel.mode(),
         kernel.capabilities(),
     ));
@@ -195,8 +222,17 @@ fn boot(kernel: Kernel, image: &Path, initramfs: &Path, log: &Path) -> Result<()
     Ok(())
 }
 
+/// Two network cards on a hub of their own. Veth pairs would not do for NICs: `--orientation auto` takes those for pods'.
+fn network_cards(link: u8) -> impl Iterator<Item = String> {
+    [Side::Node, Side::Client].into_iter().flat_map(move |side| {
+        let id = format!("link{link}-{side:?}");
+        let card = format!("virtio-net-pci,netdev={id},mac={},romfile=", mac_address(link, side));
+        ["-netdev".to_owned(), format!("hubport,id={id},hubid={link}"), "-device".to_owned(), card]
+    })
+}
+
 /// What the guest said on its console.
-fn judge(log: &Path) -> Result<Outcome> {
+fn judge(guest: Guest, log: &Path) -> Result<Outcome> {
     let console = fs::read(log)?;
     let console = String::from_utf8_lossy(&console);
     let answer = console.lines().find_map(|line| line.trim().strip_prefix(ANSWER));
@@ -212,19 +248,40 @@ fn judge(log: &Path) -> Result<Outcome> {
     if let Some(error) = answer["error"].as_str() {
         return Ok(Outcome::Failed(format!("{error}\n(console: {})", log.display())));
     }
-    if answer["runs"].as_array().is_none_or(|runs| runs.len() != 2) {
-        bail!("the guest's answer has no two runs: {answer}");
+    match guest {
+        Guest::Daemon if answer["runs"].as_array().is_none_or(|runs| runs.len() != 2) => {
+            bail!("the guest's answer has no two runs: {answer}")
+        }
+        Guest::Visibility => {
+            let table = visibility::table(&answer);
+            if let Some(difference) = visibility::difference(&table)? {
+                return Ok(Outcome::Failed(format!("{difference}\n{table}")));
+            }
+        }
+        Guest::Daemon => {}
     }
     Ok(Outcome::Passed(answer))
 }
 
+fn print_tables(results: &[Tested]) {
+    let (daemons, others): (Vec<&Tested>, Vec<&Tested>) =
+        results.iter().partition(|tested| tested.guest == Guest::Daemon);
+    print!("{}", matrix(&daemons));
+    for tested in others {
+        match &tested.outcome {
+            Outcome::Passed(answer) => print!("\n{}", visibility::table(answer)),
+            outcome => println!("\nwhat interfaces see: {}", outcome.word()),
+        }
+    }
+}
+
 /// The table for people, and for docs/kernels.md.
-fn matrix(results: &[Tested]) -> String {
+fn matrix(results: &[&Tested]) -> String {
     let mut text = String::from(
         "| kernel | --capture | capabilities | attached | hellos and resets counted | detached | verified instructions (as root) |\n\
          |---|---|---|---|---|---|---|\n",
     );
-    for Tested { kernel, outcome } in results {
+    for Tested { kernel, outcome, .. } in results {
         // Writing to a `String` cannot fail.
         match outcome {
             Outcome::Passed(answer) => {
@@ -280,14 +337,15 @@ mod tests {
                 { "capture": "af-packet", "capabilities": "net_raw", "mode": "af_packet", "verified": [], "hellos": 2 },
             ],
         });
-        Tested { kernel: Kernel::V6_12, outcome: Outcome::Passed(answer) }
+        Tested { kernel: Kernel::V6_12, guest: Guest::Daemon, outcome: Outcome::Passed(answer) }
     }
 
     #[test]
     fn the_matrix_has_a_line_for_each_run() {
-        let failed = Tested { kernel: Kernel::V6_1, outcome: Outcome::Failed("no".to_owned()) };
-        let skipped = Tested { kernel: Kernel::V6_17, outcome: Outcome::Skipped("gone".to_owned()) };
-        let text = matrix(&[passed(), failed, skipped]);
+        let guest = Guest::Daemon;
+        let failed = Tested { kernel: Kernel::V6_1, guest, outcome: Outcome::Failed("no".to_owned()) };
+        let skipped = Tested { kernel: Kernel::V6_17, guest, outcome: Outcome::Skipped("gone".to_owned()) };
+        let text = matrix(&[&passed(), &failed, &skipped]);
         let lines: Vec<&str> = text.lines().skip(2).collect();
         assert_eq!(
             lines[0],
@@ -311,7 +369,7 @@ mod tests {
         let log = directory.path().join("log");
         let judged = |text: &str| {
             fs::write(&log, text).unwrap();
-            judge(&log)
+            judge(Guest::Daemon, &log)
         };
         assert!(
             matches!(judged("Kernel panic\n").unwrap(), Outcome::Failed(reason) if reason.contains("Kernel panic"))

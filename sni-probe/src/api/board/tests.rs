@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use sni_probe::capture::links::{LinkKind, LinkState};
 use sni_probe_core::clients::{ClientsConfig, SubnetSizes};
 use sni_probe_core::observation::{Outcome, Proxied, Sni};
 use sni_probe_core::vocabulary::{AlertDescription, AlertSender};
@@ -31,7 +32,10 @@ impl Daemon {
         let metrics = Arc::new(Metrics::new(Arc::clone(&clients), None).unwrap());
         metrics.set_flows(3, 10);
         let readiness = Arc::new(Readiness::default());
-        readiness.set("eth0", Status::Attached { before: Vec::new() });
+        readiness.set(
+            "eth0",
+            Status::Attached { before: Vec::new(), state: LinkState::Up, kind: LinkKind::Other },
+        );
         let names = Names::fixed(&[("192.0.2.1".parse().unwrap(), "shop", "cart", "cart-1")]);
         let filter = EventsFilter::parse("failed").unwrap();
         let board = Board::new(

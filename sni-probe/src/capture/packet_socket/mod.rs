@@ -15,6 +15,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use sni_probe_common::userspace::Frame;
 use socket2::{Domain, Socket, Type};
 
@@ -22,6 +23,7 @@ use self::block::Block;
 pub use self::filter::{Filter, FilterError};
 use self::ring::Ring;
 use super::links::Link;
+use super::preflight;
 
 /// Why an interface cannot be watched by a packet socket.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,18 @@ pub enum PacketSocketError {
         "{0} has no Ethernet header (link type {1}), which is not supported; name another with --interface"
     )]
     NotEthernet(String, String),
+    /// The process is in a user namespace that does not own the network namespace.
+    #[error(
+        "cannot open a packet socket on {0}: this process is in a user namespace (rootless container, hostUsers: false) \
+         to which the network namespace does not belong; run it outside of user namespaces"
+    )]
+    UserNamespace(String),
+    /// There are too many open files.
+    #[error(
+        "cannot open a packet socket on {0}: too many open files; raise the limit (`ulimit -n`, systemd: LimitNOFILE=), \
+         or end what holds files open"
+    )]
+    TooManyFiles(String),
     /// The kernel refuses.
     #[error("cannot open a packet socket on {interface}: {error}")]
     Refused {
@@ -39,6 +53,17 @@ pub enum PacketSocketError {
         /// What it says.
         error: io::Error,
     },
+}
+
+impl PacketSocketError {
+    fn new(link: &Link, error: io::Error, is_in_user_namespace: bool) -> Self {
+        let interface = link.name.clone();
+        match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::PERM) if is_in_user_namespace => Self::UserNamespace(interface),
+            Some(Errno::MFILE | Errno::NFILE) => Self::TooManyFiles(interface),
+            _ => Self::Refused { interface, error },
+        }
+    }
 }
 
 /// How long the kernel holds frames back, so as to hand over many at a time.
@@ -78,7 +103,7 @@ impl PacketSocket {
         };
         match open() {
             Ok(ring) => Ok(Self { ring, index: link.index }),
-            Err(error) => Err(PacketSocketError::Refused { interface: link.name.clone(), error }),
+            Err(error) => Err(PacketSocketError::new(link, error, preflight::is_in_user_namespace())),
         }
     }
 
@@ -121,5 +146,24 @@ impl PacketSocket {
 impl AsRawFd for PacketSocket {
     fn as_raw_fd(&self) -> RawFd {
         self.ring.socket().as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(errno: Errno, is_in_user_namespace: bool) -> String {
+        let link = Link { index: 2, name: "eth0".to_owned(), ..Link::default() };
+        PacketSocketError::new(&link, errno.into(), is_in_user_namespace).to_string()
+    }
+
+    #[test]
+    fn a_refusal_says_what_helps() {
+        assert!(message(Errno::PERM, true).contains("user namespace"));
+        assert!(message(Errno::PERM, false).ends_with("eth0: Operation not permitted (os error 1)"));
+        assert!(message(Errno::MFILE, true).contains("too many open files; raise the limit"));
+        assert!(message(Errno::NFILE, false).contains("too many open files; raise the limit"));
+        assert!(message(Errno::NODEV, true).ends_with("eth0: No such device (os error 19)"));
     }
 }

@@ -16,7 +16,7 @@ use crate::replay::{self, is_without_sni};
 /// Reads a capture.
 ///
 /// # Errors
-/// If it is none.
+/// If it is none, or has no frame that can be read.
 pub(crate) fn of_capture(file: &Path) -> anyhow::Result<WireFacts> {
     let mut seen = Seen::default();
     let read = replay::handshakes(file, |handshake| seen.take(handshake))?;
@@ -24,6 +24,7 @@ pub(crate) fn of_capture(file: &Path) -> anyhow::Result<WireFacts> {
     if let Some(why) = read.cut {
         facts.remarks.push(format!("the capture was read to frame {} only: {why}", read.frames));
     }
+    facts.remarks.extend(read.not_read.iter().map(|(what, count)| format!("{what}: {count}")));
     Ok(facts)
 }
 

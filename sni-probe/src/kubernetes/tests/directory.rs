@@ -134,6 +134,42 @@ fn names_that_are_kept_have_a_bound() {
 #[test]
 fn names_that_kubernetes_would_not_give_are_left_out() {
     let mut directory = directory(&[parsed(pod(&"x".repeat(254), "10.0.0.5")), parsed(pod("", "10.0.0.6"))]);
-    assert_eq!(directory.len(), 0);
+    assert_eq!((directory.len(), directory.refused()), (0, 2));
     assert_eq!(at(&mut directory, "10.0.0.5:443"), None);
+}
+
+/// Names are labels of metrics, fields of events and cells of tables.
+#[test]
+fn names_with_characters_that_do_something_are_left_out() {
+    let bad = ["a\nb", "a\x1b[31mb", "a\u{9b}31mb", "a\0b", "a\u{202e}b", "a b", "a\"b", "a<b>", "a/b", "ä"];
+    for field in ["/metadata/name", "/metadata/namespace", "/metadata/ownerReferences/0/name"] {
+        for text in bad {
+            let mut pod = pod("gateway", "10.0.0.5");
+            *pod.pointer_mut(field).unwrap() = json!(text);
+            pod["metadata"]["ownerReferences"][0]["kind"] = json!("StatefulSet");
+            let pod = parsed(pod);
+            let mut directory = directory(&[]);
+            let mut listing = Listing::default();
+            directory.list(&mut listing, &pod);
+            directory.replace(listing, Instant::now());
+            assert_eq!((directory.len(), directory.refused()), (0, 1), "{field}: {text:?}");
+            directory.apply(&pod, Instant::now());
+            assert_eq!(directory.len(), 0, "{field}: {text:?}");
+            assert_eq!(at(&mut directory, "10.0.0.5:443"), None, "{field}: {text:?}");
+            // Nor where the pod is on another node.
+            let (lookups, _requests) = Lookups::new();
+            lookups.learn(ip("10.0.0.5"), &[pod], Instant::now());
+            assert_eq!(lookups.name(ip("10.0.0.5"), Instant::now()), None, "{field}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn names_of_other_kinds_may_have_more_than_letters() {
+    for name in ["web-0", "kube-dns.v2", "Job_7", "system:node", "a@b"] {
+        let mut pod = pod("gateway", "10.0.0.5");
+        pod["metadata"]["ownerReferences"][0]["kind"] = json!("StatefulSet");
+        pod["metadata"]["ownerReferences"][0]["name"] = json!(name);
+        assert_eq!(directory(&[parsed(pod)]).len(), 1, "{name}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::fake_api::Fault;
 use super::*;
-use crate::kubernetes::connection::{MAX_ANSWER_BYTES, MAX_REQUESTS_PER_SECOND};
+use crate::kubernetes::connection::MAX_ANSWER_BYTES;
 use crate::kubernetes::directory::MAX_PODS;
 
 /// Adds a pod, and waits for its name: the watch is alive.
@@ -205,15 +205,41 @@ fn an_answer_has_a_bound() {
 }
 
 #[test]
-fn watches_that_end_at_once_are_not_asked_for_without_a_rest() {
+fn watches_that_end_at_once_are_asked_for_less_and_less() {
     let api = FakeApi::start([pod("gateway", "10.0.0.5")]);
     api.end_all_watches_at_once();
+    let names = start_synced(&api);
     let start = Instant::now();
-    let _names = start_synced(&api);
-    wait_for("some watches", || api.watch_requests().len() > 25);
-    let most = MAX_REQUESTS_PER_SECOND * (start.elapsed().as_secs() + 2);
-    let requests = api.watch_requests().len() as u64;
-    assert!(requests <= most, "{requests} requests");
+    wait_for("some watches", || api.watch_requests().len() >= 3);
+    // After 0.8 s and 1.6 s, not at once.
+    assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
+    std::thread::sleep(Duration::from_secs(2));
+    let requests = api.watch_requests().len();
+    assert!(requests <= 4, "{requests} requests");
+    // The pods are known, their number is not in doubt, and the watches are counted.
+    let status = names.status();
+    assert_eq!((status.lists, status.losses), (1, 0));
+    assert!(status.failures >= 2, "{}", status.failures);
+    assert_eq!(pod_at(&names, "10.0.0.5:443").as_deref(), Some("gateway"));
+}
+
+#[test]
+fn a_thread_that_keeps_its_privileges_ends_the_start() {
+    let api = FakeApi::start([pod("gateway", "10.0.0.5")]);
+    let file = kubeconfig(api.address());
+    let (lookups, to_look_up) = Lookups::new();
+    let (_stop, stopped) = oneshot::channel();
+    let watch = Watch {
+        credentials: Credentials::File(file.path().to_owned()),
+        node: NODE.to_owned(),
+        directory: Directory::new(&PORTS),
+        shared: Arc::new(Shared::new(Snapshot::default(), lookups)),
+        to_look_up,
+        stopped,
+    };
+    let error = watch.start_with(|| Err(std::io::Error::other("the kernel refuses"))).unwrap_err();
+    assert_eq!(error.to_string(), "the kernel refuses");
+    assert!(api.lists().is_empty());
 }
 
 #[test]

@@ -144,7 +144,9 @@ impl Evidence {
                 self.hold_fragment(number, packet);
                 return self.make_room(now_ns);
             }
-            Unwrapped::Other | Unwrapped::Skipped(_) => return Ok(()),
+            Unwrapped::Other | Unwrapped::NotIp | Unwrapped::Skipped(_) | Unwrapped::Unread { .. } => {
+                return Ok(());
+            }
         };
         let segment = Segment::read(packet);
         let flow = event_flow.or_else(|| segment.as_ref().and_then(|segment| self.flow_of(segment)));

@@ -31,7 +31,7 @@ pub fn cut_by_the_snap_length() -> Scenario {
     let builder = hello(Some(NAME)).server_name_last();
     let mut connection = Connection::v4();
     connection.open().client(&builder.build()).gateway(&server_hello());
-    let expected = Expected::of(&connection, builder.handshake().len()).incomplete("not_seen");
+    let expected = Expected::of(&connection, builder.handshake().len()).incomplete("truncated");
     Scenario {
         name: "hello_cut_by_the_snap_length".to_owned(),
         capture: connection.capture().snap_len(SNAP_LEN),

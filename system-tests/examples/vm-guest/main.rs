@@ -1,8 +1,11 @@
 //! The first process of a virtual machine that runs another kernel: a gateway that resets, clients without SNI, and
-//! sni-probe with the smallest set of capabilities. `cargo xtask vm-test` puts it into an initial ram disk.
+//! sni-probe. `cargo xtask vm-test` puts it into an initial ram disk.
 //!
-//! The kernel's command line says what is expected (`sni_probe.mode=clsact sni_probe.capabilities=bpf,net_admin`), the
-//! console takes the answer: one line of JSON.
+//! The kernel's command line names the test (`sni_probe.guest=daemon` or `visibility`) and says what is expected
+//! (`sni_probe.mode=clsact sni_probe.capabilities=bpf,net_admin`). The console takes the answer: one line of JSON.
+
+mod topologies;
+mod visibility;
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -20,10 +23,9 @@ use sni_probe_common::tunnel::Tunnels;
 use system_tests::probe::{HTTP_PORT, PROBE_VARIABLE, Probe};
 use system_tests::process::run_ok;
 use system_tests::resetting::{ResettingGateway, send_hello};
+use system_tests::virtual_machine::{ANSWER, GUEST_VARIABLE, Guest};
 use system_tests::{GATEWAY_INTERFACE, GATEWAY_V4, GATEWAY_V6, Lab};
 
-/// What stands before the answer.
-const ANSWER: &str = "SNI-PROBE-VM-TEST ";
 const PORT: u16 = 443;
 /// For all that takes a moment on a machine that is emulated.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -42,20 +44,30 @@ fn main() -> Result<()> {
 }
 
 fn run() -> Result<Value> {
-    set_up()?;
+    mount_file_systems()?;
     let command_line = fs::read_to_string("/proc/cmdline")?;
     let parameter = |name: &str| {
-        let prefix = format!("sni_probe.{name}=");
-        let found = command_line.split_whitespace().find_map(|word| word.strip_prefix(&prefix));
-        found.map(str::to_owned).with_context(|| format!("no {prefix} on the kernel's command line"))
+        let mut words = command_line.split_whitespace().filter_map(|word| word.split_once('='));
+        let found = words.find_map(|(found, value)| (found == name).then(|| value.to_owned()));
+        found.with_context(|| format!("no {name} on the kernel's command line"))
     };
-    let (mode, capabilities) = (parameter("mode")?, parameter("capabilities")?);
+    let guest = parameter(GUEST_VARIABLE)?;
+    let guest = Guest::from_name(&guest).with_context(|| format!("no test is called {guest}"))?;
+    load_modules(guest)?;
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned();
+    match guest {
+        Guest::Daemon => {
+            test_daemon(&release, &parameter("sni_probe.mode")?, &parameter("sni_probe.capabilities")?)
+        }
+        Guest::Visibility => Ok(json!({ "release": release, "rows": visibility::rows()? })),
+    }
+}
 
+fn test_daemon(release: &str, mode: &str, capabilities: &str) -> Result<Value> {
     let site = Site::new()?;
-    let by_programs = site.assert_works("tc", &capabilities, &mode).context("--capture tc")?;
-    let (missing, _) = capabilities.split_once(',').unwrap_or((&capabilities, ""));
-    site.assert_refuses(&capabilities, missing).context("with a capability missing")?;
+    let by_programs = site.assert_works("tc", capabilities, mode).context("--capture tc")?;
+    let (missing, _) = capabilities.split_once(',').unwrap_or((capabilities, ""));
+    site.assert_refuses(capabilities, missing).context("with a capability missing")?;
     let by_packet_sockets = site.assert_works("af-packet", "net_raw", "af_packet").context("af-packet")?;
     Ok(json!({
         "release": release,
@@ -64,8 +76,8 @@ fn run() -> Result<Value> {
     }))
 }
 
-/// What an init does: file systems, modules, names of programs.
-fn set_up() -> Result<()> {
+/// Mounts the kernel's file systems, and makes the names of busybox's programs.
+fn mount_file_systems() -> Result<()> {
     for (kind, at) in
         [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/run"), ("tmpfs", "/tmp")]
     {
@@ -77,8 +89,20 @@ fn set_up() -> Result<()> {
     for name in ["sh", "insmod"] {
         symlink(busybox, Path::new("/bin").join(name))?;
     }
-    for module in fs::read_dir("/modules")? {
-        run_ok(Command::new("/bin/insmod").arg(module?.path()), PATIENCE)?;
+    Ok(())
+}
+
+/// Loads the modules in the order of their names: each depends on earlier ones only.
+fn load_modules(guest: Guest) -> Result<()> {
+    let mut modules = fs::read_dir("/modules")?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    modules.sort();
+    for module in modules {
+        let loaded = run_ok(Command::new("/bin/insmod").arg(module), PATIENCE);
+        match guest {
+            Guest::Daemon => drop(loaded?),
+            // The table says which devices are missing.
+            Guest::Visibility => drop(loaded.inspect_err(|error| println!("{error:?}"))),
+        }
     }
     Ok(())
 }

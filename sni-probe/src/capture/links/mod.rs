@@ -1,103 +1,25 @@
 //! Network interfaces by rtnetlink: which there are, which carry the default routes, when they change.
 
+mod link;
+
 use std::collections::BTreeSet;
-use std::{fmt, io};
+use std::io;
+use std::net::IpAddr;
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::link::{
-    InfoKind, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
-};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteHeader, RouteMessage};
 use rtnetlink::packet_route::tc::{TcAttribute, TcMessage};
 use rtnetlink::sys::AsyncSocket as _;
 use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder};
 
-/// A network interface.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Link {
-    /// Index, unique in its network namespace at a time.
-    pub index: u32,
-    /// Name.
-    pub name: String,
-    /// Whether it is administratively up.
-    pub is_up: bool,
-    /// Whether packets at its traffic control hooks begin with an Ethernet header.
-    pub has_ethernet_header: bool,
-    /// Link layer type in the kernel's words.
-    pub layer: String,
-    /// Whether it is one end of a veth pair whose other end is in another network namespace.
-    pub is_veth_to_elsewhere: bool,
-    /// The bridge of which it is a port.
-    pub bridge: Option<Bridge>,
-    /// Index of the interface that it is enslaved to: a bridge, a bond.
-    pub master: Option<u32>,
-    /// Index of the interface that it is on, if it is a VLAN or macvlan interface.
-    pub lower: Option<u32>,
-    /// Packets that it carried by the time of the question.
-    pub packets: Packets,
-}
-
-/// Packets that an interface carried since it was made: `rx_packets` and `tx_packets` of `rtnl_link_stats64`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Packets {
-    /// By the interface.
-    pub received: u64,
-    /// By the interface.
-    pub sent: u64,
-}
-
-impl Packets {
-    /// What came since `earlier`.
-    #[must_use]
-    pub const fn since(self, earlier: Self) -> Self {
-        Self {
-            received: self.received.saturating_sub(earlier.received),
-            sent: self.sent.saturating_sub(earlier.sent),
-        }
-    }
-}
-
-/// A kind of bridge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bridge {
-    /// The kernel's own.
-    Kernel,
-    /// Open vSwitch.
-    OpenVswitch,
-}
-
-impl Bridge {
-    /// Of which kind the interface that this is about is a port.
-    fn of(info: &LinkInfo) -> Option<Self> {
-        match info {
-            LinkInfo::PortKind(InfoPortKind::Bridge) => Some(Self::Kernel),
-            LinkInfo::PortKind(InfoPortKind::Other(kind)) if kind == "openvswitch" => Some(Self::OpenVswitch),
-            _ => None,
-        }
-    }
-}
-
-/// On which side of the gateway an interface is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Orientation {
-    /// Clients are outside: their packets come in (a NIC, a pod's own interface).
-    Nic,
-    /// The gateway is outside: clients' packets go out (the host side of a pod's veth).
-    Veth,
-}
-
-impl fmt::Display for Orientation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Nic => "nic",
-            Self::Veth => "veth",
-        })
-    }
-}
+use self::link::link;
+pub use self::link::{Bridge, Link, LinkKind, LinkState, Orientation, Packets, Xdp};
 
 /// The interfaces of this network namespace, and those that carry default routes.
 #[derive(Clone, Debug, Default)]
@@ -147,10 +69,10 @@ impl Links {
 
     /// On which side of the gateway an interface most likely is.
     ///
-    /// A veth that leads into another namespace is taken for the host side of a pod's, unless it
+    /// A veth or netkit interface with its peer in another namespace is taken for the host side of a pod's, unless it
     /// carries a default route: then it is the uplink of the pod in whose namespace this process runs.
     pub fn orientation(&self, link: &Link) -> Orientation {
-        if link.is_veth_to_elsewhere && !self.default_routes.contains(&link.index) {
+        if link.is_pair_to_elsewhere && !self.default_routes.contains(&link.index) {
             Orientation::Veth
         } else {
             Orientation::Nic
@@ -167,17 +89,22 @@ pub struct Netlink {
 }
 
 impl Netlink {
-    /// Connects, and returns a stream that yields whenever an interface, or the filters of one,
-    /// have changed (and when notices were lost): look again then with [`Netlink::links`]. Needs a running tokio runtime.
-    pub fn connect() -> io::Result<(Self, impl Stream<Item = ()> + Unpin)> {
-        let (connection, handle, messages) =
-            rtnetlink::new_multicast_connection(&[MulticastGroup::Link, MulticastGroup::Tc])?;
+    /// Connects, and returns a stream that yields whenever an interface, the filters of one, or (`with_routes`) a default
+    /// route have changed, and when notices were lost: look again then with [`Netlink::links`]. Needs a running tokio
+    /// runtime.
+    pub fn connect(with_routes: bool) -> io::Result<(Self, impl Stream<Item = ()> + Unpin)> {
+        const ROUTES: [MulticastGroup; 2] = [MulticastGroup::Ipv4Route, MulticastGroup::Ipv6Route];
+        let mut groups = vec![MulticastGroup::Link, MulticastGroup::Tc];
+        groups.extend(ROUTES.into_iter().filter(|_| with_routes));
+        let (connection, handle, messages) = rtnetlink::new_multicast_connection(&groups)?;
         tokio::spawn(connection);
         let (mut connection, strict, _) = rtnetlink::new_connection()?;
         // (Linux 4.20. An older kernel lists those of all interfaces, which are then sorted out here.)
         let _ = connection.socket_mut().socket_mut().set_netlink_get_strict_chk(true);
         tokio::spawn(connection);
-        Ok((Self { handle, strict }, messages.map(|_| ())))
+        let changes =
+            messages.filter_map(|(message, _)| async move { is_of_interest(&message).then_some(()) });
+        Ok((Self { handle, strict }, Box::pin(changes)))
     }
 
     pub(super) const fn handle(&self) -> &Handle {
@@ -212,6 +139,25 @@ impl Netlink {
         Ok(has_more)
     }
 
+    /// The addresses of an interface that others can reach: no link-local ones. None if the kernel does not answer.
+    pub async fn addresses(&self, link: &Link) -> Vec<IpAddr> {
+        let request = self.handle.address().get().set_link_index_filter(link.index).execute();
+        let messages: Vec<AddressMessage> = request.try_collect().await.unwrap_or_default();
+        let attributes = messages
+            .into_iter()
+            .filter(|message| {
+                message.header.index == link.index && message.header.scope == AddressScope::Universe
+            })
+            .flat_map(|message| message.attributes);
+        attributes
+            .filter_map(|attribute| match attribute {
+                AddressAttribute::Local(address) => Some(address),
+                AddressAttribute::Address(address) if address.is_ipv6() => Some(address),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// How many legacy filters that are `counted` an interface has, on both hooks together.
     pub(super) async fn count_filters(
         &self,
@@ -235,47 +181,14 @@ impl Netlink {
     }
 }
 
-fn link(message: &LinkMessage) -> Option<Link> {
-    let mut name = None;
-    let mut is_veth = false;
-    let mut is_elsewhere = false;
-    let mut bridge = None;
-    let mut master = None;
-    let mut lower = None;
-    let mut is_on_another = false;
-    let mut packets = Packets::default();
-    for attribute in &message.attributes {
-        match attribute {
-            LinkAttribute::IfName(value) => name = Some(value.clone()),
-            LinkAttribute::LinkNetNsId(_) => is_elsewhere = true,
-            LinkAttribute::Controller(index) => master = Some(*index),
-            LinkAttribute::Link(index) => lower = Some(*index),
-            LinkAttribute::Stats64(stats) => {
-                packets = Packets { received: stats.rx_packets, sent: stats.tx_packets };
-            }
-            LinkAttribute::LinkInfo(infos) => {
-                is_veth |= infos.iter().any(|info| matches!(info, LinkInfo::Kind(InfoKind::Veth)));
-                is_on_another |= infos.iter().any(|info| {
-                    matches!(info, LinkInfo::Kind(InfoKind::Vlan | InfoKind::MacVlan | InfoKind::MacVtap))
-                });
-                bridge = infos.iter().find_map(Bridge::of);
-            }
-            _ => {}
-        }
+/// Whether a notice is a reason to look again. A node has many routes that come and go with its pods.
+fn is_of_interest(message: &NetlinkMessage<RouteNetlinkMessage>) -> bool {
+    match &message.payload {
+        NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route),
+        ) => !default_route_links(route).is_empty(),
+        _ => true,
     }
-    let layer = message.header.link_layer_type;
-    Some(Link {
-        index: message.header.index,
-        name: name?,
-        is_up: message.header.flags.contains(LinkFlags::Up),
-        has_ethernet_header: matches!(layer, LinkLayerType::Ether | LinkLayerType::Loopback),
-        layer: format!("{layer:?}").to_lowercase(),
-        is_veth_to_elsewhere: is_veth && is_elsewhere,
-        bridge,
-        master,
-        lower: lower.filter(|_| is_on_another && !is_elsewhere),
-        packets,
-    })
 }
 
 /// Whether an entry is an address that the interface itself receives for, rather than one that a bridge has learnt.
