@@ -12,7 +12,9 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::{fmt, io};
 
 use aya::programs::links::{FdLink, LinkOrder};
-use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact};
+use aya::programs::tc::{
+    NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
+};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
 
 use super::filters::{FILTER_HANDLES, FILTER_PRIORITIES, is_ours};
@@ -241,7 +243,10 @@ async fn attach_tcx(
     for (name, hook) in hooks(options, orientation) {
         let program = programs.program(name)?;
         let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-        let id = program.attach_with_options(&link.name, hook, order)?;
+        // Asked while the links are still open: dropping one makes room again.
+        let id = program
+            .attach_with_options(&link.name, hook, order)
+            .map_err(|error| out_of_files(&error).map_or(error, ProgramError::IOError))?;
         links.push(program.take_link(id)?);
     }
     Ok(Attachment {
@@ -385,6 +390,18 @@ fn is_unsupported(error: &ProgramError) -> bool {
 }
 
 pub(super) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<rustix::io::Errno> {
+    // aya's are transparent, and an io::Error inside has no source of its own: nothing would be found.
+    let of_program = match error.downcast_ref() {
+        Some(ProgramError::IOError(error) | ProgramError::TcError(TcError::IoError(error))) => Some(error),
+        _ => None,
+    };
+    let of_tc = match error.downcast_ref() {
+        Some(TcError::IoError(error)) => Some(error),
+        _ => None,
+    };
+    if let Some(error) = of_program.or(of_tc) {
+        return rustix::io::Errno::from_io_error(error);
+    }
     let mut current = Some(error);
     while let Some(error) = current {
         if let Some(io_error) = error.downcast_ref::<io::Error>() {
@@ -395,6 +412,18 @@ pub(super) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<rustix:
     None
 }
 
+/// The error of a process with too many open files, where that is the cause of an ENOENT. To find an interface by its name
+/// takes a socket; without one glibc's `if_nametoindex` says ENOENT, which looks like a name that is unknown.
+fn out_of_files(error: &(dyn std::error::Error + 'static)) -> Option<io::Error> {
+    if errno(error) != Some(rustix::io::Errno::NOENT) {
+        return None;
+    }
+    let error = UnixDatagram::unbound().err()?;
+    let is_limit = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
+        .contains(&rustix::io::Errno::from_io_error(&error)?);
+    is_limit.then_some(error)
+}
+
 /// A refusal to make `part` of traffic control. The kernel says ENOENT if it has neither the part nor its module.
 fn no_part(
     link: &Link,
@@ -402,6 +431,9 @@ fn no_part(
     part: &'static str,
     module: &'static str,
 ) -> AttachError {
+    if let Some(error) = out_of_files(error) {
+        return other(link, &error);
+    }
     match errno(error) {
         Some(rustix::io::Errno::NOENT) => {
             AttachError::NoTrafficControl { interface: link.name.clone(), part, module }
@@ -439,6 +471,21 @@ mod tests {
         let error = io::Error::from(rustix::io::Errno::NODEV);
         let text = no_part(&link(), &error, "clsact qdisc", "sch_ingress").to_string();
         assert_eq!(text, "cannot attach to eth0: No such device (os error 19)");
+    }
+
+    #[test]
+    fn the_number_of_an_error_is_found_inside_of_aya_s() {
+        let error = || io::Error::from(rustix::io::Errno::NOENT);
+        let wrapped: [Box<dyn std::error::Error>; 4] = [
+            Box::new(error()),
+            Box::new(TcError::IoError(error())),
+            Box::new(ProgramError::TcError(TcError::IoError(error()))),
+            Box::new(ProgramError::IOError(error())),
+        ];
+        for error in wrapped {
+            assert_eq!(errno(&*error), Some(rustix::io::Errno::NOENT), "{error:?}");
+        }
+        assert_eq!(errno(&TcError::AlreadyAttached), None);
     }
 
     #[test]
