@@ -99,7 +99,7 @@ impl Replay {
         self.datapath.counter(counter)
     }
 
-    /// How many frames were passed over for `reason`.
+    /// How many frames were skipped for `reason`.
     pub fn skipped(&self, reason: SkipReason) -> u64 {
         self.unwrapper.skipped(reason)
     }

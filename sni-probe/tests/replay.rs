@@ -980,7 +980,7 @@ fn frames_that_are_only_a_part_of_a_capture_are_counted_and_named() {
         bench.put("plain.pcap", &pcap_of(1, &frames));
         without(&["capture", "frame", "time", "latency_us"], bench.events(&["plain.pcap"]))
     };
-    // MACsec with encryption, and a number that is nobody's.
+    // MACsec with encryption, and a number that is not assigned.
     let macsec = [&[2; 12][..], &[0x88, 0xe5, 0x0c, 0], &[9; 60]].concat();
     let unknown = [&[2; 12][..], &[0x99, 0x88], &[9; 60]].concat();
     frames.extend([macsec.clone(), macsec, unknown]);

@@ -1,9 +1,9 @@
-//! How the payload of a client begins whose flow is not known.
+//! Whether payload of an unknown flow is the beginning of a TLS connection.
 
 use super::Segment;
 use crate::wire::{Packet, Unreadable};
 
-/// Whether a payload whose flow is not known begins as a client on a TLS port begins: a handshake record
+/// Whether the payload of an unknown flow begins as a client on a TLS port begins: a handshake record
 /// with a ClientHello, an SSLv2 CLIENT-HELLO, or a PROXY protocol header.
 ///
 /// A segment in the middle of an upload begins with bytes of any value. So what is read is as much as makes a

@@ -26,8 +26,8 @@ pub mod stage {
     pub const OPEN: u8 = 3;
     /// The client has spoken; the gateway's answer, if any, is not conclusive yet.
     pub const HANDSHAKE: u8 = 4;
-    /// As `HANDSHAKE`, and the same SYN came again: a delayed copy, or a new connection of a device whose sequence
-    /// numbers always begin alike. The core decides by the acknowledgement number of the client's next payload.
+    /// As `HANDSHAKE`, and the same SYN came again: a delayed copy, or a new connection of a device that begins with the
+    /// same sequence number each time. The core decides by the acknowledgement number of the client's next payload.
     pub const REOPENED: u8 = 5;
 }
 
@@ -64,7 +64,7 @@ impl Entry {
     pub(super) const SHARED: u32 = 50;
     pub(super) const TAG: u32 = 51;
 
-    /// The entry of a flow whose first packet comes in `epoch`.
+    /// The entry of a flow with its first packet in `epoch`.
     #[inline(always)]
     pub const fn new(hash: FlowHash, stage: u8, epoch: u8, isn: SeqNumber) -> Self {
         Self(
@@ -168,14 +168,14 @@ impl Entry {
         Self(self.0 & !(7 << Self::STAGE) | (stage as u64) << Self::STAGE)
     }
 
-    /// The same, of a connection of whose end this was seen as well.
+    /// The same, with this end of the connection seen as well.
     #[inline(always)]
     #[must_use]
     pub const fn with_closed(self, closed: u8) -> Self {
         Self(self.0 | (closed as u64) << Self::CLOSED)
     }
 
-    /// The same, of a connection whose client goes on in `epoch`: so a RST did not end it.
+    /// The same, after more data of the client in `epoch`: a RST did not end the connection.
     #[inline(always)]
     #[must_use]
     pub const fn renewed(self, epoch: u8) -> Self {

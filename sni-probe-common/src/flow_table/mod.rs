@@ -15,8 +15,8 @@
 //!
 //! **Life cycle.** A SYN opens an entry. The same SYN opens it again once the connection is over ([`Entry::is_over`]):
 //! after a reset, a close, or a conclusive answer. Nothing is allocated, locked or swept. A new flow takes the entry
-//! that costs least: a free one, one whose observation is done, one that is over or too old, one that a single packet
-//! in mid stream opened, one whose client has not spoken; a handshake under way comes last. Each loss is counted.
+//! that costs least: a free one, one in stage `DONE`, one that is over or too old, one that a single packet
+//! in mid stream opened, one without payload of the client; a handshake under way comes last. Each loss is counted.
 
 mod entry;
 

@@ -152,7 +152,7 @@ impl fmt::Display for SkipReason {
     }
 }
 
-/// How many frames were passed over, by reason.
+/// How many frames were skipped, by reason.
 #[derive(Debug, Default)]
 struct Skipped([u64; SkipReason::ALL.len()]);
 
@@ -192,7 +192,7 @@ impl Unwrapper {
         self.fragments.clear(&mut self.skipped);
     }
 
-    /// How many frames were passed over for this reason. Each frame counts once: those of
+    /// How many frames were skipped for this reason. Each frame counts once: those of
     /// [`Unwrapped::Skipped`] and [`Unwrapped::Unread`], and kept fragments when they are given up.
     pub fn skipped(&self, reason: SkipReason) -> u64 {
         self.skipped.0[reason as usize]

@@ -15,7 +15,7 @@ pub const MAX_UNREAD_KINDS: usize = 256;
 pub enum Unread {
     /// Frames of this link type.
     LinkType(LinkType),
-    /// Frames whose `EtherType` announces something that is neither read nor known to carry no IP.
+    /// Frames whose `EtherType` is neither read nor known to carry no IP.
     EtherType(u16),
     /// An encapsulation that is known and not read.
     Encapsulation(Encapsulation),

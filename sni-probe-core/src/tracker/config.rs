@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::vocabulary::SniClass;
 
-/// How long a hello may take to become whole, and then to get its outcome, unless configured
+/// How long a hello may take to be complete, and then to get its outcome, unless configured
 /// otherwise. Envoy closes a client that is silent for 15 s; what the tracker must see is that end.
 pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -15,7 +15,7 @@ pub const DEFAULT_MAX_FLOWS: usize = 131_072;
 /// Settings of a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrackerConfig {
-    /// How long a hello may take to become whole, from the flow's first event on; and then how long
+    /// How long a hello may take to be complete, from the flow's first event on; and then how long
     /// its outcome may take.
     pub handshake_timeout: Duration,
     /// Flows at once; at least 1 is taken.

@@ -64,7 +64,7 @@ struct Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
     None,
-    /// As far as there are bytes: they end in the first packet, or in a header.
+    /// In the part of the file that is there, which ends in the first packet or in a header.
     InPart,
     Whole,
 }
@@ -186,7 +186,7 @@ impl Pcap {
         Ok(())
     }
 
-    /// Whether packets with so many extra bytes in their headers make sense, as far as there are bytes.
+    /// Whether packets with so many extra bytes in their headers make sense in the bytes that are there.
     fn fit(&self, mut bytes: &[u8], extra: usize) -> Fit {
         let ticks_per_second = 1_000_000_000 / self.nanoseconds_per_tick;
         // Some writers leave the snap length at 0, or exceed it a little.

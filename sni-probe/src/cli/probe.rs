@@ -147,7 +147,8 @@ pub(crate) enum Attach {
 /// `--orientation`: which hook sees the clients' packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Orientation {
-    /// Veth if the interface is one whose peer is in another network namespace and that has no default route, else nic
+    /// Veth for a veth or netkit with its peer in another network namespace and without a default route, unless a gateway
+    /// runs in its own namespace; else nic
     #[default]
     Auto,
     /// Clients' packets come in by it: a node's NIC, or eth0 within the gateway's pod

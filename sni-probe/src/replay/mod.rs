@@ -68,7 +68,7 @@ impl From<io::Error> for Failure {
 ///
 /// # Errors
 /// If nothing can be read, or what was found cannot be written. A file that cannot be read, or has no frame that can be
-/// read, is told on stderr, does not hinder the others, and shows in the exit code.
+/// read, is reported on stderr, does not hinder the others, and shows in the exit code.
 pub(crate) fn run(options: &ReplayOptions) -> anyhow::Result<ExitCode> {
     let interrupted = interruptible()?;
     let report = Report::new(options)?;

@@ -6,8 +6,8 @@ use system_tests::ledger::{self, Settings};
 
 use crate::load;
 
-/// Handshakes for each of which the observer and the lists may disagree once, and once more: two processors that write one
-/// entry of the flow table at the same moment cost a flow its entry (docs/limits.md).
+/// The observer and the lists may disagree once, and once more for each of so many handshakes: two processors that write
+/// one entry of the flow table at the same moment cost a flow its entry (docs/limits.md).
 const HANDSHAKES_PER_DIFFERENCE: u64 = 1_000_000;
 
 #[test]

@@ -56,7 +56,7 @@ impl Feeder {
         self.unwrapper.unwrap(LinkType(101), &frame)
     }
 
-    /// How many frames were passed over for this reason, when all are at their end and for no other.
+    /// How many frames were skipped for this reason, when all are at their end and for no other.
     fn skipped(mut self, reason: SkipReason) -> u64 {
         self.unwrapper.finish();
         assert_eq!(self.unwrapper.fragments.held_bytes(), 0);
