@@ -130,6 +130,8 @@ pub async fn attach(
     if !link.has_ethernet_header {
         return Err(AttachError::NotEthernet(link.name.clone(), link.layer.clone()));
     }
+    // It finds an interface by its name. Opened first: afterwards there may be no descriptor left.
+    let socket = UnixDatagram::unbound().map_err(|error| other(link, &error))?;
     let attachment = match options.mode {
         Some(Mode::Clsact) => attach_clsact(programs, link, options, orientation).await,
         Some(Mode::Tcx) => attach_tcx(programs, link, options, orientation).await.map_err(|error| {
@@ -141,8 +143,9 @@ pub async fn attach(
         },
     }?;
     // The kernel is given a name (aya), which may be another interface's by now.
-    let index = index_of(&link.name);
+    let index = rustix::net::netdevice::name_to_index(&socket, &link.name).ok();
     if index != Some(link.index) {
+        drop(socket);
         // The programs are on one of the two.
         let other = Link { index: index.unwrap_or(link.index), ..link.clone() };
         let _ = remove_filters(&other).await;
@@ -150,13 +153,6 @@ pub async fn attach(
         return Err(AttachError::Renamed(link.name.clone()));
     }
     Ok(attachment)
-}
-
-/// The index of the interface that has this name now.
-fn index_of(name: &str) -> Option<u32> {
-    use rustix::net::{AddressFamily, SocketType, netdevice, socket};
-    let socket = socket(AddressFamily::UNIX, SocketType::DGRAM, None).ok()?;
-    netdevice::name_to_index(socket, name).ok()
 }
 
 /// The interfaces of this process's TCX links, by the number of the link; 0 where a link was detached by force
