@@ -32,7 +32,7 @@ pub(crate) use self::clients::ClientOptions;
 pub(crate) use self::collect::CollectOptions;
 pub(crate) use self::daemon::DaemonOptions;
 pub(crate) use self::diagnose::DiagnoseOptions;
-pub(crate) use self::events::{EventOptions, Events};
+pub(crate) use self::events::EventOptions;
 pub(crate) use self::evidence::EvidenceOptions;
 pub(crate) use self::kube::KubeOptions;
 pub(crate) use self::logs::LogsOptions;

@@ -1,5 +1,6 @@
 use sni_probe_core::tracker::DEFAULT_HANDSHAKE_TIMEOUT;
 
+use super::events::Events;
 use super::*;
 
 pub(super) fn parse_run(arguments: &[&str]) -> Result<RunOptions, String> {

@@ -13,6 +13,7 @@ mod logging;
 mod logs;
 mod metrics;
 mod output;
+mod readiness;
 mod replay;
 mod routes;
 mod run;

@@ -1,8 +1,8 @@
 //! Headers that only captures have: what the capturing system knew about a frame, before the frame itself.
 
-use super::link::{of_ether_type, of_type_or_length, u16_at, u32_le_at};
+use super::ether_type::{of_ether_type, of_type_or_length};
+use super::step::{Layer, Next, Payload, Stop, u16_at, u32_le_at};
 use super::unread::Unread;
-use super::walk::{Layer, Next, Payload, Stop};
 use super::{LinkType, SkipReason};
 
 /// Attributes of an NFLOG message that are followed. Stops a message that is nothing but attributes from taking long;

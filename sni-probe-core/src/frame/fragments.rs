@@ -15,8 +15,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::network::FragmentAt;
-use super::walk::Payload;
+use super::fragment::{Fragment, Key};
+use super::step::{FragmentAt, Payload};
 use super::{SkipReason, Skipped};
 use crate::flow::Timestamp;
 
@@ -36,41 +36,6 @@ pub const MAX_FRAGMENTS: usize = 512;
 /// (`net.ipv4.ipfrag_time`). Stops fragments whose others were lost from meeting those of a later datagram
 /// with the same identification.
 pub const MAX_AGE: Duration = Duration::from_secs(30);
-
-/// Greatest length that an IP header can say.
-const MAX_LEN: usize = u16::MAX as usize;
-
-/// What the fragments of a datagram have in common. (The protocol is no part of it in IPv6.)
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Key {
-    V4 { src: [u8; 4], dst: [u8; 4], id: u16, protocol: u8 },
-    V6 { src: [u8; 16], dst: [u8; 16], id: u32 },
-}
-
-/// A fragment in its frame.
-#[derive(Debug)]
-pub(super) struct Fragment<'a> {
-    pub(super) key: Key,
-    /// Where its data is in the datagram's.
-    pub(super) offset: usize,
-    pub(super) is_last: bool,
-    /// The IP header; for IPv6 with the extension headers before the fragment header, which is left out.
-    pub(super) header: &'a [u8],
-    /// What the datagram carries, and where its header is to say so.
-    pub(super) protocol: u8,
-    pub(super) protocol_at: usize,
-    /// As far as captured.
-    pub(super) data: &'a [u8],
-    /// Length of the data according to the IP header.
-    pub(super) data_len: usize,
-}
-
-impl Fragment<'_> {
-    fn is_malformed(&self) -> bool {
-        let fills_units = self.is_last || self.data_len.is_multiple_of(8);
-        !fills_units || self.data_len == 0 || self.offset + self.data_len > MAX_LEN
-    }
-}
 
 /// What became of a fragment.
 #[derive(Debug)]

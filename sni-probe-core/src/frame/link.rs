@@ -1,77 +1,11 @@
 //! Link layers, and what comes between them and IP: tags, labels, sessions. (Headers of captures are in
 //! [`capture_header`], further tags in [`super::shim`].)
 
-use sni_probe_common::wire::ethertype;
-
-use super::shim::Shim;
+use super::ether_type::{of_ether_type, of_type_or_length};
+use super::recognize::{begins_like_ethernet, begins_like_ip, not_recognized};
+use super::step::{Layer, Next, Payload, Stop, u16_at};
 use super::unread::{Encapsulation, Unread};
-use super::walk::{Layer, Next, Payload, Stop};
-use super::{LinkType, SkipReason, capture_header, tunnel};
-
-/// `EtherType` numbers besides those of [`ethertype`].
-mod ether_type {
-    pub(super) const PPP: u16 = 0x880b;
-    pub(super) const MPLS: u16 = 0x8847;
-    pub(super) const MPLS_MULTICAST: u16 = 0x8848;
-    pub(super) const PPPOE_SESSION: u16 = 0x8864;
-
-    /// Protocols that carry no IP. An `EtherType` that is neither read nor one of these may carry some, and
-    /// is counted.
-    pub(super) const WITHOUT_IP: [u16; 52] = [
-        0x0806, // ARP
-        0x0842, // Wake-on-LAN
-        0x0bad, // VINES
-        0x2000, // CDP
-        0x2003, // CGMP
-        0x2004, // DTP
-        0x22ea, // SRP
-        0x22f0, // AVTP
-        0x22f4, // IS-IS of TRILL
-        0x6002, // DEC MOP
-        0x6003, // DECnet
-        0x6004, // DEC LAT
-        0x8035, // RARP
-        0x809b, // AppleTalk
-        0x80f3, // AppleTalk ARP
-        0x8137, // IPX
-        0x8138, // IPX
-        0x8808, // Ethernet flow control
-        0x8809, // LACP
-        0x8819, // CobraNet
-        0x8863, // PPPoE discovery
-        0x8874, // loop detection of Broadcom
-        0x887b, // HomePlug 1.0
-        0x888e, // EAPOL
-        0x8892, // PROFINET
-        0x8899, // loop detection of Realtek
-        0x88a2, // ATA over Ethernet
-        0x88a4, // EtherCAT
-        0x88ab, // Powerlink
-        0x88b8, // GOOSE
-        0x88b9, // GSE
-        0x88ba, // sampled values (IEC 61850)
-        0x88bf, // RoMON
-        0x88c7, // EAPOL pre-authentication
-        0x88ca, // TIPC
-        0x88cc, // LLDP
-        0x88cd, // SERCOS III
-        0x88d9, // LLTD
-        0x88e1, // HomePlug AV
-        0x88f5, // MVRP
-        0x88f6, // MMRP
-        0x88f7, // PTP
-        0x88f8, // NC-SI
-        0x88fb, // PRP
-        0x8902, // CFM
-        0x8906, // FCoE
-        0x890d, // TDLS
-        0x8912, // HomePlug AV
-        0x8914, // FIP
-        0x8915, // RoCE
-        0x893a, // IEEE 1905
-        0x9000, // configuration testing
-    ];
-}
+use super::{LinkType, capture_header, tunnel};
 
 /// What a frame of this link type begins with, behind what only captures have.
 pub(super) fn first(link: LinkType, rest: &mut Payload<'_>) -> Next {
@@ -137,58 +71,9 @@ fn after(len: usize, layer: Layer, rest: &mut Payload<'_>) -> Next {
     Ok(layer)
 }
 
-/// The big-endian integer at a constant offset.
-#[inline]
-pub(super) fn u16_at<const N: usize>(header: &[u8; N], offset: usize) -> u16 {
-    u16::from_be_bytes([header[offset], header[offset + 1]])
-}
-
-/// The little-endian integer at a constant offset.
-#[inline]
-pub(super) fn u32_le_at<const N: usize>(header: &[u8; N], offset: usize) -> u32 {
-    u32::from_le_bytes([header[offset], header[offset + 1], header[offset + 2], header[offset + 3]])
-}
-
-/// What an `EtherType` announces.
-pub(super) fn of_ether_type(ether_type: u16) -> Next {
-    match ether_type {
-        ethertype::IPV4 => Ok(Layer::Ipv4),
-        ethertype::IPV6 => Ok(Layer::Ipv6),
-        tag if ethertype::is_vlan_tag(tag) => Ok(Layer::Vlan),
-        ethertype::ETHERNET => Ok(Layer::Ethernet),
-        ether_type::MPLS | ether_type::MPLS_MULTICAST => Ok(Layer::Mpls),
-        ether_type::PPPOE_SESSION => Ok(Layer::Pppoe),
-        ether_type::PPP => Ok(Layer::Ppp),
-        other => match Shim::of_ether_type(other) {
-            Some(shim) => Ok(Layer::Shim(shim)),
-            None if is_without_ip(other) => Err(Stop::Other),
-            None => Err(Stop::Unread(Unread::EtherType(other))),
-        },
-    }
-}
-
-/// Whether no IP packet follows: a protocol of its own, or a number too small for an `EtherType`.
-fn is_without_ip(ether_type: u16) -> bool {
-    ether_type < 0x0600 || ether_type::WITHOUT_IP.contains(&ether_type)
-}
-
-pub(super) fn ethernet(rest: &mut Payload<'_>) -> Next {
-    let header: &[u8; 14] = rest.take()?;
-    of_type_or_length(u16_at(header, 12), rest)
-}
-
 pub(super) fn vlan(rest: &mut Payload<'_>) -> Next {
     let tag: &[u8; 4] = rest.take()?;
     of_type_or_length(u16_at(tag, 2), rest)
-}
-
-/// Up to 1,500 it is a length, and 802.2 follows (IEEE 802.3, section 3.2.6).
-pub(super) fn of_type_or_length(type_or_length: u16, rest: &mut Payload<'_>) -> Next {
-    if type_or_length <= 1500 {
-        rest.cut(usize::from(type_or_length));
-        return Ok(Layer::Llc);
-    }
-    of_ether_type(type_or_length)
 }
 
 pub(super) fn llc(rest: &mut Payload<'_>) -> Next {
@@ -339,33 +224,4 @@ pub(super) fn mpls(rest: &mut Payload<'_>) -> Next {
         return Ok(Layer::Ethernet);
     }
     if begins_like_ethernet(rest) { Ok(Layer::Ethernet) } else { Err(not_recognized(rest)) }
-}
-
-/// Nothing that is known, if there was enough to tell: a control word, an Ethernet header, the lengths of an IP
-/// header.
-pub(super) fn not_recognized(payload: &Payload<'_>) -> Stop {
-    let is_cut = payload.bytes.len() < payload.wire_len.min(4 + 14 + 6);
-    if is_cut { Stop::Skipped(SkipReason::Truncated) } else { Stop::Other }
-}
-
-/// Whether the first bytes are an IP header whose lengths are possible.
-pub(super) fn begins_like_ip(payload: &Payload<'_>) -> bool {
-    match payload.bytes.first_chunk::<6>() {
-        Some(header) if header[0] >> 4 == 4 => {
-            let total = usize::from(u16_at(header, 2));
-            header[0] & 0x0f >= 5 && (total == 0 || (20..=payload.wire_len).contains(&total))
-        }
-        Some(header) if header[0] >> 4 == 6 => usize::from(u16_at(header, 4)) + 40 <= payload.wire_len,
-        _ => false,
-    }
-}
-
-/// Whether the first bytes are an Ethernet header in front of something that is followed.
-pub(super) fn begins_like_ethernet(payload: &Payload<'_>) -> bool {
-    let mut rest = *payload;
-    match ethernet(&mut rest) {
-        Ok(Layer::Ipv4 | Layer::Ipv6) => begins_like_ip(&rest),
-        Ok(Layer::Vlan | Layer::Mpls | Layer::Pppoe) => true,
-        _ => false,
-    }
 }

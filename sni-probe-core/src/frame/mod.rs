@@ -20,11 +20,15 @@
 //! was on the wire, [`SkipReason::Malformed`].
 
 mod capture_header;
+mod ether_type;
+mod fragment;
 mod fragments;
 mod link;
 mod link_type;
 mod network;
+mod recognize;
 mod shim;
+mod step;
 mod tunnel;
 mod unread;
 mod walk;
@@ -35,8 +39,8 @@ mod tests;
 use std::fmt;
 
 use self::fragments::{Added, Fragments, Whole};
-use self::network::FragmentAt;
-use self::walk::{Payload, Stop, Walk};
+use self::step::{FragmentAt, Payload, Stop};
+use self::walk::Walk;
 use crate::flow::Timestamp;
 use crate::vocabulary::Label;
 

@@ -3,12 +3,8 @@
 use sni_probe_common::wire::ethertype;
 
 use super::SkipReason;
-use super::fragments::{Fragment, Key};
-use super::link::u16_at;
-use super::shim::Shim;
-use super::tunnel;
+use super::step::{FragmentAt, Layer, Next, Payload, Shim, Stop, u16_at};
 use super::unread::{Encapsulation, Unread};
-use super::walk::{Layer, Next, Payload, Stop};
 
 /// IPv6 extension headers that are followed in one packet, to a tunnel, a fragment or TCP. Stops a packet
 /// full of them from taking long; each of the six may be there once (RFC 8200, section 4.1), destination
@@ -19,19 +15,19 @@ pub(super) const ETHERTYPE_IPV4: [u8; 2] = ethertype::IPV4.to_be_bytes();
 pub(super) const ETHERTYPE_IPV6: [u8; 2] = ethertype::IPV6.to_be_bytes();
 
 /// "More fragments", and the offset of this one (RFC 791, section 3.1).
-const IPV4_MORE: u16 = 0x2000;
-const IPV4_OFFSET: u16 = 0x1fff;
+pub(super) const IPV4_MORE: u16 = 0x2000;
+pub(super) const IPV4_OFFSET: u16 = 0x1fff;
 
 /// The same in an IPv6 fragment header, where the offset needs no shifting (RFC 8200, section 4.5).
-const IPV6_MORE: u16 = 0x0001;
-const IPV6_OFFSET: u16 = 0xfff8;
+pub(super) const IPV6_MORE: u16 = 0x0001;
+pub(super) const IPV6_OFFSET: u16 = 0xfff8;
 
 /// Protocols (IANA's "Assigned Internet Protocol Numbers").
-mod protocol {
+pub(super) mod protocol {
     pub(super) const HOP_BY_HOP: u8 = 0;
     pub(super) const IPV4: u8 = 4;
     pub(super) const TCP: u8 = 6;
-    pub(super) const UDP: u8 = 17;
+    pub(in super::super) const UDP: u8 = 17;
     pub(super) const IPV6: u8 = 41;
     pub(super) const ROUTING: u8 = 43;
     pub(super) const FRAGMENT: u8 = 44;
@@ -207,58 +203,9 @@ pub(super) fn ethernet_in_ip(rest: &mut Payload<'_>) -> Next {
     Ok(Layer::Ethernet)
 }
 
-/// Where in a fragment's packet its parts are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FragmentAt {
-    /// End of the header that the whole datagram has too.
-    header_len: u16,
-    /// What says, there, what is behind it.
-    protocol_at: u16,
-    data: u16,
-}
-
 /// Stops with a fragment's packet as the rest, unless it is longer than what is around it.
 fn stop_at_fragment<'a>(rest: &mut Payload<'a>, packet: Payload<'a>, len: usize, at: FragmentAt) -> Next {
     *rest = packet;
     let is_longer = packet.wire_len < len;
     Err(if is_longer { Stop::Skipped(SkipReason::Malformed) } else { Stop::Fragment(at) })
-}
-
-impl<'a> Fragment<'a> {
-    /// The fragment in an IP packet at which [`ip`] stopped.
-    pub(super) fn read(packet: Payload<'a>, at: FragmentAt) -> Option<Self> {
-        let [header_len, protocol_at, data_at] = [at.header_len, at.protocol_at, at.data].map(usize::from);
-        let header = packet.bytes.get(..header_len)?;
-        let data = packet.bytes.get(data_at..)?;
-        let (key, offset, more, protocol);
-        if header.first()? >> 4 == 4 {
-            let header: &[u8; 20] = header.first_chunk()?;
-            let [src, dst] = [12, 16].map(|at| array_at(header, at));
-            let flags = u16_at(header, 6);
-            protocol = header[9];
-            key = Key::V4 { src, dst, id: u16_at(header, 4), protocol };
-            (offset, more) = (usize::from(flags & IPV4_OFFSET) * 8, flags & IPV4_MORE);
-        } else {
-            let header: &[u8; 40] = header.first_chunk()?;
-            let fragment_header: &[u8; 8] = packet.bytes.get(header_len..)?.first_chunk()?;
-            let [src, dst] = [8, 24].map(|at| array_at(header, at));
-            let flags = u16_at(fragment_header, 2);
-            protocol = fragment_header[0];
-            key = Key::V6 { src, dst, id: u32::from_be_bytes(array_at(fragment_header, 4)) };
-            (offset, more) = (usize::from(flags & IPV6_OFFSET), flags & IPV6_MORE);
-        }
-        let data_len = packet.wire_len - data_at;
-        Some(Self { key, offset, is_last: more == 0, header, protocol, protocol_at, data, data_len })
-    }
-
-    /// Whether it shows that its datagram is none of our business: UDP whose ports are no tunnel's.
-    pub(super) fn is_irrelevant(&self) -> bool {
-        let ports = self.data.first_chunk().filter(|_| self.offset == 0 && self.protocol == protocol::UDP);
-        ports.is_some_and(|&ports| !tunnel::is_tunnel(ports))
-    }
-}
-
-/// The bytes at a constant offset.
-fn array_at<const N: usize, const M: usize>(header: &[u8; N], offset: usize) -> [u8; M] {
-    std::array::from_fn(|i| header[offset + i])
 }

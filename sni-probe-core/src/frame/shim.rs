@@ -1,62 +1,27 @@
 //! Headers between an Ethernet address and the packet: backbone tags, MACsec, service headers, tags of switches.
 
 use super::SkipReason;
-use super::link::{of_type_or_length, u16_at};
+use super::ether_type::of_type_or_length;
+use super::step::{Layer, Next, Payload, Shim, Stop, u16_at};
 use super::unread::{Encapsulation, Unread};
-use super::walk::{Layer, Next, Payload, Stop};
 
-/// A header that an `EtherType` announces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shim {
-    /// The service tag of IEEE 802.1ah, then a frame.
-    BackboneTag,
-    /// IEEE 802.1AE.
-    Macsec,
-    /// RFC 8300.
-    Nsh,
-    /// RFC 6325, section 3, then a frame.
-    Trill,
-    /// Cisco's FabricPath: a tag, then a frame.
-    FabricPath,
-    /// So many bytes, then an `EtherType`.
-    Tag(u8),
-}
-
-impl Shim {
-    pub(super) fn of_ether_type(ether_type: u16) -> Option<Self> {
-        Some(match ether_type {
-            0x88e7 => Self::BackboneTag,
-            0x88e5 => Self::Macsec,
-            0x894f => Self::Nsh,
-            0x22f3 => Self::Trill,
-            0x8903 => Self::FabricPath,
-            // Cisco metadata (version, length, option, security group tag); IEEE 802.1BR; Marvell's switches.
-            0x8909 | 0x893f | 0xdada => Self::Tag(6),
-            // VN-Tag, HSR (IEC 62439-3), IEEE 802.1CB.
-            0x8926 | 0x892f | 0xf1c1 => Self::Tag(4),
-            // IEEE 802.1Qau.
-            0x22e9 => Self::Tag(2),
-            _ => return None,
-        })
-    }
-
-    pub(super) fn read(self, rest: &mut Payload<'_>) -> Next {
-        match self {
-            Self::BackboneTag => {
-                rest.skip(4)?;
-                Ok(Layer::Ethernet)
-            }
-            Self::Macsec => macsec(rest),
-            Self::Nsh => nsh(rest),
-            Self::Trill => trill(rest),
-            Self::FabricPath => {
-                rest.skip(2)?;
-                Ok(Layer::Ethernet)
-            }
-            Self::Tag(len) => {
-                rest.skip(usize::from(len))?;
-                ether_type(rest)
-            }
+/// Reads the header that an `EtherType` announces.
+pub(super) fn read(shim: Shim, rest: &mut Payload<'_>) -> Next {
+    match shim {
+        Shim::BackboneTag => {
+            rest.skip(4)?;
+            Ok(Layer::Ethernet)
+        }
+        Shim::Macsec => macsec(rest),
+        Shim::Nsh => nsh(rest),
+        Shim::Trill => trill(rest),
+        Shim::FabricPath => {
+            rest.skip(2)?;
+            Ok(Layer::Ethernet)
+        }
+        Shim::Tag(len) => {
+            rest.skip(usize::from(len))?;
+            ether_type(rest)
         }
     }
 }

@@ -4,7 +4,8 @@ mod fragments;
 
 use proptest::prelude::*;
 
-use super::walk::{Payload, Stop, Walk};
+use super::step::{Payload, Stop};
+use super::walk::Walk;
 use super::*;
 
 const CLIENT: [u8; 4] = [10, 0, 0, 1];

@@ -1,9 +1,9 @@
 //! Tunnels over UDP, and GRE.
 
-use super::link::{self, begins_like_ethernet, begins_like_ip, u16_at};
-use super::shim::Shim;
+use super::ether_type::of_ether_type;
+use super::recognize::{begins_like_ethernet, begins_like_ip, not_recognized};
+use super::step::{Layer, Next, Payload, Shim, Stop, u16_at};
 use super::unread::{Encapsulation, Unread};
-use super::walk::{Layer, Next, Payload, Stop};
 use super::{LinkType, SkipReason};
 
 /// Extension headers of GTP-U that are followed. Stops a packet full of them from taking long; a PDU
@@ -183,7 +183,7 @@ fn lisp(rest: &mut Payload<'_>) -> Next {
         return Err(unread(Encapsulation::EncryptedLisp));
     }
     if flags & HAS_PROTOCOL == 0 {
-        return if begins_like_ip(rest) { Ok(Layer::Ip) } else { Err(link::not_recognized(rest)) };
+        return if begins_like_ip(rest) { Ok(Layer::Ip) } else { Err(not_recognized(rest)) };
     }
     match protocol {
         1 => Ok(Layer::Ipv4),
@@ -243,7 +243,7 @@ fn geneve(rest: &mut Payload<'_>) -> Next {
         return Err(Stop::Other);
     }
     rest.skip(usize::from(header[0] & 0x3f) * 4)?;
-    link::of_ether_type(u16_at(header, 2))
+    of_ether_type(u16_at(header, 2))
 }
 
 /// 3GPP TS 29.281, section 5.1: flags, message type, length of what follows the first 8 bytes, tunnel.
@@ -286,7 +286,7 @@ fn gtp(rest: &mut Payload<'_>) -> Next {
     }
     match rest.header::<1>()?[0] >> 4 {
         4 | 6 => Ok(Layer::Ip),
-        _ => Err(link::not_recognized(rest)),
+        _ => Err(not_recognized(rest)),
     }
 }
 
@@ -357,7 +357,7 @@ pub(super) fn gre(rest: &mut Payload<'_>) -> Next {
             rest.skip(usize::from(last & 1) * 8)?;
             Ok(Layer::Ethernet)
         }
-        ether_type => link::of_ether_type(ether_type),
+        ether_type => of_ether_type(ether_type),
     }
 }
 

@@ -5,14 +5,36 @@ use sni_probe_common::event::{Event, EventHeader};
 use sni_probe_common::seq::SeqNumber;
 
 use super::connection::Side;
-use super::ending::{Ending, Endings};
+use super::context::{Context, Segment, Sighting};
+use super::ending::{Ending, Endings, Over};
 use super::packed_hello::PackedHello;
-use super::state::{Context, Segment, Sighting, State};
 use crate::flow::Timestamp;
 use crate::observation::{Handshake, Hello, Observation, Outcome, Proxied};
 use crate::record::{self, content_type};
 use crate::server_reply::{self, Message, Reply, ReplyReader};
 use crate::vocabulary::{AlertDescription, AlertSender, EvictionReason, Feature, Prelude};
+
+/// What a flow is doing once its first bytes have decided.
+#[derive(Debug)]
+pub(super) enum Decided {
+    /// There is a hello, complete or given up, and no outcome.
+    Awaiting(Box<Awaiting>),
+    /// The hello has its outcome, or there is none.
+    Over(Over),
+}
+
+impl Decided {
+    /// Adds what was seen of the connection's end before the hello was there.
+    pub(super) fn with(self, endings: Endings) -> Self {
+        match self {
+            Self::Awaiting(mut awaiting) => {
+                awaiting.add(endings);
+                Self::Awaiting(awaiting)
+            }
+            over @ Self::Over(_) => over,
+        }
+    }
+}
 
 /// A hello without an outcome. A gateway that hangs makes many of these: small, with what is seldom
 /// needed behind a pointer.
@@ -69,7 +91,7 @@ impl Awaiting {
     }
 
     /// Adds what was seen of the connection's end before the hello was there.
-    pub(super) fn add(&mut self, endings: Endings) {
+    fn add(&mut self, endings: Endings) {
         if !endings.is_empty() {
             self.details_mut().endings = endings;
         }
@@ -81,17 +103,17 @@ impl Awaiting {
 
     /// What the client says after its hello is of no interest (early data, the second hello, its
     /// change of cipher specs), unless it is an alert.
-    pub(super) fn client_data(mut self: Box<Self>, event: &Event<'_>, context: &mut Context<'_>) -> State {
+    pub(super) fn client_data(mut self: Box<Self>, event: &Event<'_>, context: &mut Context<'_>) -> Decided {
         if let Some(description) = self.client_alert(event, context) {
             let outcome = Outcome::Alert { description, sender: AlertSender::Client };
             self.conclude(outcome, Timestamp(event.header.time_ns), context);
-            return State::Ignored;
+            return Decided::Over(Over::Ignored);
         }
         if let Some(details) = &mut self.details {
             let EventHeader { seq, payload_len, .. } = event.header;
             details.endings.client_goes_on(SeqNumber(seq).plus(payload_len));
         }
-        State::Awaiting(self)
+        Decided::Awaiting(self)
     }
 
     /// Follows the client's records as long as they come in order; an alert must be in one segment.
@@ -119,7 +141,7 @@ impl Awaiting {
         mut self: Box<Self>,
         segment: &Segment<'_>,
         context: &mut Context<'_>,
-    ) -> Option<State> {
+    ) -> Option<Decided> {
         let &Segment { event, answer, follows } = segment;
         let now = Timestamp(event.header.time_ns);
         // The usual answer is decided by its first segment, which is read where it is. It is believed also where other
@@ -145,7 +167,7 @@ impl Awaiting {
         self.details_mut().reply = None;
         self.conclude(outcome, now, context);
         // The answer came in pieces, and more packets will come.
-        Some(State::Ignored)
+        Some(Decided::Over(Over::Ignored))
     }
 
     /// Reads a segment of an answer that comes in several. `start` is where the first one would begin.
@@ -172,14 +194,14 @@ impl Awaiting {
     }
 
     /// The bytes that came may be those for which an end was waiting.
-    fn after_answer(mut self: Box<Self>, header: &EventHeader, context: &mut Context<'_>) -> State {
+    fn after_answer(mut self: Box<Self>, header: &EventHeader, context: &mut Context<'_>) -> Decided {
         let ending = self.details.as_mut().and_then(|details| {
             let seen = details.reply.as_ref().map(PendingReply::seen);
             details.endings.after_answer(header, seen, context.connection)
         });
         match ending {
-            Some((ending, at)) => self.end(ending, at, context),
-            None => State::Awaiting(self),
+            Some((ending, at)) => Decided::Over(self.end(ending, at, context)),
+            None => Decided::Awaiting(self),
         }
     }
 
@@ -194,13 +216,13 @@ impl Awaiting {
         seq: SeqNumber,
         at: Timestamp,
         context: &mut Context<'_>,
-    ) -> State {
+    ) -> Decided {
         let reply = self.details.as_ref().and_then(|details| details.reply.as_ref());
         if context.connection.has_all_before(seq, reply.map(PendingReply::seen)) {
-            return self.end(Ending::Fin(Side::Gateway), at, context);
+            return Decided::Over(self.end(Ending::Fin(Side::Gateway), at, context));
         }
         self.details_mut().endings.fin(Side::Gateway, Some(seq), at);
-        State::Awaiting(self)
+        Decided::Awaiting(self)
     }
 
     /// A RST that its receiver may have obeyed.
@@ -209,7 +231,7 @@ impl Awaiting {
     }
 
     /// The connection has ended, or will not be followed any longer.
-    pub(super) fn end(self, ending: Ending, at: Timestamp, context: &mut Context<'_>) -> State {
+    pub(super) fn end(self, ending: Ending, at: Timestamp, context: &mut Context<'_>) -> Over {
         let endings = self.details.as_ref().map(|details| details.endings).unwrap_or_default();
         let at = match ending {
             // It is the hello's own, though its packet may have been a little late.
@@ -226,7 +248,7 @@ impl Awaiting {
             settled => settled,
         };
         self.conclude(ending.outcome(), at, context);
-        State::after(ending, context)
+        Over::after(ending, context.observations)
     }
 
     /// An alert of the gateway that let the handshake go on, and when it came.

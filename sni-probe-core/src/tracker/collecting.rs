@@ -1,12 +1,15 @@
 //! A flow before it has a hello: its bytes, and where in them a hello may begin.
 
+use std::ops::ControlFlow;
+
 use sni_probe_common::event::{Event, flags};
 use sni_probe_common::seq::SeqNumber;
 
-use super::awaiting::Awaiting;
+use super::awaiting::Decided;
 use super::connection::Side;
-use super::ending::{Ending, Endings};
-use super::state::{Before, Context, Pieces, Segment, Sighting, State};
+use super::context::{Context, Segment, Sighting};
+use super::ending::{Ending, Endings, Over};
+use super::first_bytes::{Before, Pieces};
 use crate::assembler::{Assembler, MAX_PADDING, MAX_STREAM_BYTES};
 use crate::flow::{FlowKey, Timestamp};
 use crate::observation::Observation;
@@ -15,6 +18,9 @@ use crate::prelude::{self, Search};
 use crate::proxy_header::ProxyHeader;
 use crate::server_reply::{self, Message};
 use crate::vocabulary::{IncompleteReason, NonTls, Prelude};
+
+/// What a step makes of a flow: its bytes decide, or more of them are needed.
+pub(super) type Step = ControlFlow<Decided, Box<Collecting>>;
 
 /// A flow whose first bytes do not yet make a complete hello.
 #[derive(Debug)]
@@ -44,7 +50,7 @@ impl Collecting {
         }
     }
 
-    pub(super) fn client_data(mut self: Box<Self>, event: &Event<'_>, context: &mut Context<'_>) -> State {
+    pub(super) fn client_data(mut self: Box<Self>, event: &Event<'_>, context: &mut Context<'_>) -> Step {
         let now = Sighting::of(&event.header);
         let seq = SeqNumber(event.header.seq);
         let offset = context.connection.offset(seq);
@@ -52,7 +58,7 @@ impl Collecting {
         let contradicted = self.bytes.contradiction().is_some();
         if self.bytes.insert(offset, event.data).is_err() {
             let endings = self.endings;
-            return self.give_up(IncompleteReason::TooManyGaps, context).with(endings);
+            return Step::Break(self.give_up(IncompleteReason::TooManyGaps, context).with(endings));
         }
         self.endings.client_goes_on(seq.plus(event.header.payload_len));
         if !contradicted
@@ -60,8 +66,8 @@ impl Collecting {
             && let Some(rival) = self.rival(offset, event.data)
         {
             let whole = Pieces { began: self.began, ended: now, contradiction: None };
-            let state = whole.decide(rival, |_| 1, context).unwrap_or(State::Ignored);
-            return state.with(self.endings);
+            let decided = whole.decide(rival, |_| 1, context).unwrap_or(Decided::Over(Over::Ignored));
+            return Step::Break(decided.with(self.endings));
         }
         if self.bytes.contiguous().len() < self.at_least {
             return self.unless_closed(context);
@@ -72,15 +78,15 @@ impl Collecting {
             return self.unless_closed(context);
         }
         let segments = |range| self.bytes.segments_within(range);
-        let state = self.pieces(now).decide(opening, segments, context).unwrap_or(State::Ignored);
-        state.with(self.endings)
+        let decided = self.pieces(now).decide(opening, segments, context);
+        Step::Break(decided.unwrap_or(Decided::Over(Over::Ignored)).with(self.endings))
     }
 
     pub(super) fn gateway_data(
         mut self: Box<Self>,
         segment: &Segment<'_>,
         context: &mut Context<'_>,
-    ) -> Option<State> {
+    ) -> Option<Step> {
         let is_conclusive = segment.answer.is_conclusive();
         if !is_conclusive {
             let is_foreign = segment.follows.is_none();
@@ -89,15 +95,15 @@ impl Collecting {
                 || self.is_answer_to_prelude(segment, context.config.preludes)
                     && !context.connection.is_deaf()
             {
-                return Some(State::Collecting(self));
+                return Some(Step::Continue(self));
             }
         }
         // The gateway does not answer half a hello: it saw more than was seen here.
         let endings = self.endings;
         match self.give_up(IncompleteReason::NotSeen, context).with(endings) {
-            State::Awaiting(awaiting) => awaiting.gateway_data(segment, context),
-            _ if is_conclusive => None,
-            over => Some(over),
+            Decided::Awaiting(awaiting) => awaiting.gateway_data(segment, context).map(Step::Break),
+            Decided::Over(_) if is_conclusive => None,
+            over @ Decided::Over(_) => Some(Step::Break(over)),
         }
     }
 
@@ -120,23 +126,23 @@ impl Collecting {
         seq: Option<SeqNumber>,
         at: Timestamp,
         context: &mut Context<'_>,
-    ) -> State {
+    ) -> Step {
         self.endings.fin(Side::Client, seq, at);
         self.unless_closed(context)
     }
 
     /// Gives the flow up if the client has closed it and all bytes before its FIN are there.
-    fn unless_closed(self: Box<Self>, context: &mut Context<'_>) -> State {
-        let Some((fin, at)) = self.endings.client_fin() else { return State::Collecting(self) };
+    fn unless_closed(self: Box<Self>, context: &mut Context<'_>) -> Step {
+        let Some((fin, at)) = self.endings.client_fin() else { return Step::Continue(self) };
         let there = self.bytes.contiguous().len();
         // What the stream has beyond its bound is not kept.
         let is_closed = usize::try_from(context.connection.offset(fin))
             .is_ok_and(|end| end.min(MAX_STREAM_BYTES) <= there);
         if !is_closed {
-            return State::Collecting(self);
+            return Step::Continue(self);
         }
         // What the gateway does with half a hello is no answer to one.
-        self.end(Ending::Fin(Side::Client), at, context)
+        Step::Break(Decided::Over(self.end(Ending::Fin(Side::Client), at, context)))
     }
 
     /// A FIN of the gateway. `is_next`: its packet goes on where the gateway's stream was.
@@ -146,16 +152,16 @@ impl Collecting {
         is_next: bool,
         at: Timestamp,
         context: &mut Context<'_>,
-    ) -> State {
+    ) -> Step {
         // One that was sent before the hello began is no news when it comes again.
         if context.connection.is_closed_first() {
-            return State::Collecting(self);
+            return Step::Continue(self);
         }
         if is_next || context.connection.has_all_before(seq, None) {
-            return self.end(Ending::Fin(Side::Gateway), at, context);
+            return Step::Break(Decided::Over(self.end(Ending::Fin(Side::Gateway), at, context)));
         }
         self.endings.fin(Side::Gateway, Some(seq), at);
-        State::Collecting(self)
+        Step::Continue(self)
     }
 
     /// A RST that its receiver may have obeyed.
@@ -164,21 +170,21 @@ impl Collecting {
     }
 
     /// The connection has ended, or will not be followed any longer.
-    pub(super) fn end(self: Box<Self>, ending: Ending, at: Timestamp, context: &mut Context<'_>) -> State {
+    pub(super) fn end(self: Box<Self>, ending: Ending, at: Timestamp, context: &mut Context<'_>) -> Over {
         // Silence is measured from the hello's own first packet, which may have been a little late.
         let at = match ending {
             Ending::Timeout => at.min(self.began.time.plus(context.config.handshake_timeout)),
             _ => at,
         };
         let (ending, at) = self.endings.settle(ending, at);
-        if let State::Awaiting(awaiting) = self.give_up(ending.reason(), context) {
+        if let Decided::Awaiting(awaiting) = self.give_up(ending.reason(), context) {
             awaiting.conclude(ending.outcome(), at, context);
         }
-        State::after(ending, context)
+        Over::after(ending, context.observations)
     }
 
     /// The hello will never be complete. It waits for its outcome; unless the bytes do not even show that there is one.
-    fn give_up(mut self: Box<Self>, reason: IncompleteReason, context: &mut Context<'_>) -> State {
+    fn give_up(mut self: Box<Self>, reason: IncompleteReason, context: &mut Context<'_>) -> Decided {
         let reason = if self.is_truncated { IncompleteReason::Truncated } else { reason };
         let opening = self.read(self.began, context.config.preludes);
         let pieces = self.pieces(self.began);
@@ -189,14 +195,14 @@ impl Collecting {
             Content::Rejected { reason, partial } => Some((reason.into(), partial)),
             Content::NonTls(protocol) => {
                 pieces.not_tls(protocol, before, context);
-                return State::Ignored;
+                return Decided::Over(Over::Ignored);
             }
             Content::Undecided { .. } | Content::Hello(_) => None,
         };
         if let Some((reason, partial)) = known {
             let segments = self.bytes.segments_within(partial.start..usize::MAX);
-            let awaiting: Awaiting = pieces.incomplete(partial, reason, before, segments, context);
-            return State::Awaiting(Box::new(awaiting));
+            let awaiting = pieces.incomplete(partial, reason, before, segments, context);
+            return Decided::Awaiting(Box::new(awaiting));
         }
         if let Some(behind) = self.behind {
             pieces.not_tls(behind.protocol, before, context);
@@ -206,7 +212,7 @@ impl Collecting {
             let reason = if is_contradictory { IncompleteReason::Contradictory } else { reason };
             context.observations.push_back(Observation::Unclassified { flow, reason });
         }
-        State::Ignored
+        Decided::Over(Over::Ignored)
     }
 
     fn pieces(&self, ended: Sighting) -> Pieces {

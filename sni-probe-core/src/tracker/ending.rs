@@ -1,11 +1,13 @@
 //! How a flow ends without an answer, and what was seen of an end that may not be one.
 
+use std::collections::VecDeque;
+
 use sni_probe_common::event::EventHeader;
 use sni_probe_common::seq::SeqNumber;
 
 use super::connection::{Connection, Side, WINDOW};
 use crate::flow::Timestamp;
-use crate::observation::Outcome;
+use crate::observation::{Observation, Outcome};
 use crate::vocabulary::{EvictionReason, IncompleteReason};
 
 /// How a flow ends without an answer.
@@ -41,6 +43,29 @@ impl Ending {
             Self::Timeout => Outcome::Timeout,
             Self::Evicted(_) | Self::Unfollowed => Outcome::Evicted,
             Self::Unfinished => Outcome::Unfinished,
+        }
+    }
+}
+
+/// What is left of a flow whose hello has its outcome, or that has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// The connection may go on.
+    Ignored,
+    /// The connection is over, by a RST or by FINs of both sides: not much will come.
+    Closed,
+}
+
+impl Over {
+    /// What is left of a flow that has ended in this way. An eviction is reported.
+    pub(super) fn after(ending: Ending, observations: &mut VecDeque<Observation>) -> Self {
+        if let Ending::Evicted(reason) = ending {
+            observations.push_back(Observation::Evicted { reason });
+        }
+        match ending {
+            Ending::Reset(_) => Self::Closed,
+            // A FIN is not the end of the connection, and silence even less: segments may come again.
+            _ => Self::Ignored,
         }
     }
 }

@@ -5,7 +5,9 @@ mod clock;
 mod collecting;
 mod config;
 mod connection;
+mod context;
 mod ending;
+mod first_bytes;
 mod flow_table;
 mod packed_hello;
 mod state;
@@ -19,9 +21,10 @@ use sni_probe_common::seq::SeqNumber;
 use self::clock::{Clock, Stamp};
 pub use self::config::{DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_MAX_FLOWS, Fingerprints, TrackerConfig};
 use self::connection::{Connection, Side, Standing};
-use self::ending::Ending;
+use self::context::{Context, Segment};
+use self::ending::{Ending, Over};
 use self::flow_table::{FlowId, FlowTable, Stage};
-use self::state::{Context, Segment, State};
+use self::state::State;
 use crate::assembler::MAX_STREAM_BYTES;
 use crate::flow::{Origin, Relation, Timestamp, WireKey};
 use crate::observation::Observation;
@@ -397,7 +400,7 @@ impl Tracker {
     fn step(&mut self, id: FlowId, step: impl FnOnce(State, &mut Context<'_>) -> Option<State>) -> bool {
         let key = self.flows.key(id);
         let Some(flow) = self.flows.get_mut(id) else { return false };
-        let state = std::mem::replace(&mut flow.state, State::Ignored);
+        let state = std::mem::replace(&mut flow.state, State::Over(Over::Ignored));
         let before = state.stage();
         self.held_bytes -= state.heap_bytes();
         let mut context = Context {
@@ -438,7 +441,8 @@ impl Flow {
         } else {
             let ack = SeqNumber(header.ack);
             // A late copy acknowledges nothing that came after the hello.
-            let is_beyond = |end: SeqNumber| matches!(self.state, State::Closed) && ack.offset_from(end) > 0;
+            let is_closed = matches!(self.state, State::Over(Over::Closed));
+            let is_beyond = |end: SeqNumber| is_closed && ack.offset_from(end) > 0;
             self.connection.gateway_end_near(ack).is_none_or(is_beyond)
         };
         if is_later { Relation::Later } else { Relation::Own }

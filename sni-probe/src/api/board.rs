@@ -13,12 +13,14 @@ use sni_probe_core::software;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass, TlsVersion};
 
 use super::Api;
-use super::model::{self, Count, Flows, Handshakes, History, LastHandshake, Series, Summary};
+use super::model::{
+    self, Count, Flows, Handshakes, History, Interface, LastHandshake, NotSeen, Series, Summary,
+};
 use super::verdict::{Evidence, verdict};
-use crate::http::Readiness;
 use crate::kubernetes::Names;
-use crate::metrics::{Metrics, Source};
+use crate::metrics::{Metrics, NotSeenCount, Source};
 use crate::output::{EventsFilter, Pods, Source as Place, WallClock, json};
+use crate::readiness::{InterfaceStatus, Readiness};
 
 /// Handshakes that are kept to be told. They are as large as a hello may make them: some 20 KiB each at most.
 const MAX_HANDSHAKES: usize = 200;
@@ -159,6 +161,18 @@ impl Board {
     }
 }
 
+impl From<InterfaceStatus> for Interface {
+    fn from(InterfaceStatus { name, ready, status }: InterfaceStatus) -> Self {
+        Self { name, ready, status }
+    }
+}
+
+impl From<NotSeenCount> for NotSeen {
+    fn from(NotSeenCount { metric, reason, count }: NotSeenCount) -> Self {
+        Self { metric, reason, count }
+    }
+}
+
 impl Api for Board {
     fn summary(&self) -> Summary {
         let (ready, interfaces) = self.readiness.interfaces();
@@ -186,13 +200,13 @@ impl Api for Board {
             state,
             sentence,
             ready,
-            interfaces,
+            interfaces: interfaces.into_iter().map(Interface::from).collect(),
             ports: self.ports.clone(),
             clients_without_sni,
             clients_refused,
             handshakes: memory.totals(),
             last_hour: memory.history(),
-            not_seen,
+            not_seen: not_seen.into_iter().map(NotSeen::from).collect(),
             flows: Flows { open, capacity },
         }
     }

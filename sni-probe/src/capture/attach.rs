@@ -12,11 +12,10 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::{fmt, io};
 
 use aya::programs::links::{FdLink, LinkOrder};
-use aya::programs::tc::{
-    NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
-};
+use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
 
+use super::errno::errno;
 use super::filters::{FILTER_HANDLES, FILTER_PRIORITIES, is_ours};
 use super::links::{Link, Netlink, Orientation, delete_clsact_if_empty, delete_filters};
 use super::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT, Programs};
@@ -385,29 +384,6 @@ fn is_unsupported(error: &ProgramError) -> bool {
     }
 }
 
-pub(super) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<rustix::io::Errno> {
-    // aya's are transparent, and an io::Error inside has no source of its own: nothing would be found.
-    let of_program = match error.downcast_ref() {
-        Some(ProgramError::IOError(error) | ProgramError::TcError(TcError::IoError(error))) => Some(error),
-        _ => None,
-    };
-    let of_tc = match error.downcast_ref() {
-        Some(TcError::IoError(error)) => Some(error),
-        _ => None,
-    };
-    if let Some(error) = of_program.or(of_tc) {
-        return rustix::io::Errno::from_io_error(error);
-    }
-    let mut current = Some(error);
-    while let Some(error) = current {
-        if let Some(io_error) = error.downcast_ref::<io::Error>() {
-            return io_error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
-        }
-        current = error.source();
-    }
-    None
-}
-
 /// The error of a process with too many open files, where that is the cause of an ENOENT. To find an interface by its name
 /// takes a socket; without one glibc's `if_nametoindex` says ENOENT, which looks like a name that is unknown.
 fn out_of_files(error: &(dyn std::error::Error + 'static)) -> Option<io::Error> {
@@ -467,21 +443,6 @@ mod tests {
         let error = io::Error::from(rustix::io::Errno::NODEV);
         let text = no_part(&link(), &error, "clsact qdisc", "sch_ingress").to_string();
         assert_eq!(text, "cannot attach to eth0: No such device (os error 19)");
-    }
-
-    #[test]
-    fn the_number_of_an_error_is_found_inside_of_aya_s() {
-        let error = || io::Error::from(rustix::io::Errno::NOENT);
-        let wrapped: [Box<dyn std::error::Error>; 4] = [
-            Box::new(error()),
-            Box::new(TcError::IoError(error())),
-            Box::new(ProgramError::TcError(TcError::IoError(error()))),
-            Box::new(ProgramError::IOError(error())),
-        ];
-        for error in wrapped {
-            assert_eq!(errno(&*error), Some(rustix::io::Errno::NOENT), "{error:?}");
-        }
-        assert_eq!(errno(&TcError::AlreadyAttached), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod attach;
+mod errno;
 mod filters;
 pub mod links;
 pub mod neighbours;

@@ -14,6 +14,7 @@ use sni_probe_common::flow_table::{Entry, WAYS};
 use sni_probe_common::ports;
 use sni_probe_common::tunnel::Tunnels;
 
+use super::errno::errno;
 use super::preflight;
 
 /// Name of the program that looks at packets to the gateway; also of its legacy filter.
@@ -232,7 +233,7 @@ impl LoadError {
 
     /// An error of which only its errno and its words are known.
     fn from_error(error: &(dyn std::error::Error + 'static)) -> Self {
-        match super::attach::errno(error) {
+        match errno(error) {
             Some(errno @ (Errno::MFILE | Errno::NFILE)) => Self::from_io(errno.into()),
             _ => Self::Other(one_line(error)),
         }

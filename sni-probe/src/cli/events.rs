@@ -6,7 +6,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 use super::values::parse_bytes;
-use crate::output::EventsFilter;
+use crate::output::{EventsConfig, EventsFile, EventsFilter, StdoutFormat};
 
 /// Events.
 #[derive(Args, Clone, Debug)]
@@ -61,21 +61,19 @@ pub(crate) struct EventOptions {
 }
 
 impl EventOptions {
-    /// None.
-    pub(crate) fn off() -> Self {
-        Self {
-            events: Events::Off,
-            events_file: None,
-            events_file_bytes: u64::MAX,
-            events_filter: EventsFilter::default(),
-            events_rate: 0,
-            client_random: false,
+    /// The settings of the writer.
+    pub(crate) fn config(&self) -> EventsConfig {
+        EventsConfig {
+            stdout: match self.events {
+                Events::Off => None,
+                Events::Text => Some(StdoutFormat::Text),
+                Events::Json => Some(StdoutFormat::Json),
+            },
+            file: self.events_file.clone().map(|path| EventsFile { path, max_bytes: self.events_file_bytes }),
+            filter: self.events_filter.clone(),
+            rate: self.events_rate,
+            client_random: self.client_random,
         }
-    }
-
-    /// Whether handshakes are told anywhere.
-    pub(crate) fn are_on(&self) -> bool {
-        self.events != Events::Off || self.events_file.is_some()
     }
 }
 

@@ -10,7 +10,6 @@
 mod auth;
 mod failures;
 mod page;
-mod readiness;
 mod renewed;
 mod routes;
 mod slots;
@@ -33,12 +32,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use self::auth::Auth;
-pub(crate) use self::readiness::{Readiness, Status};
 use self::slots::{Progress, Slots};
 use self::tls::Tls;
 use crate::api::Api;
 use crate::cli::{Web, WebOptions};
 use crate::metrics::Metrics;
+use crate::readiness::Readiness;
 
 /// Connections served at once; see [`slots`] for who gives way to the next one.
 const MAX_CONNECTIONS: usize = 64;

@@ -6,6 +6,7 @@ use system_tests::canned;
 
 use super::*;
 use crate::api::model::{Clients, Handshakes, Summary};
+use crate::readiness::Status;
 
 /// "correct horse", by `htpasswd -B -C 4`.
 const USERS: &str = "scraper:$2y$04$wysqXixDlBz2.3JHZ6O/kOy8zo2exo3aLQ2VKb3LkOPofRB6gD6va";

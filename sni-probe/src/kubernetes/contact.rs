@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use kube::core::Status;
 use kube::runtime::watcher;
 
-use super::pace::LASTING;
 use crate::output::text::is_invisible;
 
 /// Bytes of a reason, which may be what the API server said.
@@ -23,11 +22,11 @@ impl Failure {
         Self(format!("no answer within {} s", time.as_secs()))
     }
 
-    /// The last so many watches ended soon after they began.
-    pub(super) fn short_watches(count: u32) -> Self {
+    /// The last so many watches ended within this time after they began.
+    pub(super) fn short_watches(count: u32, within: Duration) -> Self {
         Self(format!(
             "the last {count} watches ended within {} s each; look for a proxy before the API server that ends them",
-            LASTING.as_secs()
+            within.as_secs()
         ))
     }
 

@@ -15,7 +15,7 @@ use tower::{Layer, Service};
 use super::contact::{Contact, Failure};
 
 /// A watch that lasts this long is well.
-pub(super) const LASTING: Duration = Duration::from_secs(30);
+const LASTING: Duration = Duration::from_secs(30);
 /// Rest after the first watch that was short. Each further one doubles it.
 const FIRST_REST: Duration = Duration::from_millis(800);
 /// The longest rest.
@@ -76,7 +76,7 @@ impl Pace {
         let doublings = state.short_in_a_row.min(16);
         state.short_in_a_row = state.short_in_a_row.saturating_add(1);
         if state.short_in_a_row >= LOGGED_FROM {
-            let failure = Failure::short_watches(state.short_in_a_row);
+            let failure = Failure::short_watches(state.short_in_a_row, LASTING);
             state.contact.lost(&failure, now);
         }
         let rest = LONGEST_REST.min(FIRST_REST * (1 << doublings));

@@ -40,7 +40,6 @@ pub(crate) use self::vocabulary::{
     AttachMode, EvidenceLoss, Hook, InterfaceChange, SlotUse, Source, Verdict,
 };
 use self::vocabulary::{Direction, FlowEviction, LineDropReason, LostReason, SkipReason};
-use crate::api::model::NotSeen;
 use crate::kubernetes::{GatewayName, Names};
 use crate::output::DroppedLines;
 
@@ -298,7 +297,7 @@ impl Metrics {
     }
 
     /// What was not seen, or not told, since the start: what occurred of the families that count it.
-    pub(crate) fn not_seen(&self) -> Vec<NotSeen> {
+    pub(crate) fn not_seen(&self) -> Vec<NotSeenCount> {
         let families = self.registry.gather();
         let families = families.iter().filter(|family| families::NOT_SEEN.contains(&family.name()));
         let samples = families.flat_map(|family| {
@@ -308,13 +307,13 @@ impl Metrics {
         let occurred = samples.filter(|(_, metric)| metric.get_counter().get_value() > 0.0);
         // Hellos are incomplete for many reasons; of this one the observation is to blame.
         let hellos = families::INCOMPLETE_CLIENT_HELLOS.name;
-        let truncated = NotSeen {
+        let truncated = NotSeenCount {
             metric: hellos.strip_prefix(families::PREFIX).unwrap_or(hellos).to_owned(),
             reason: IncompleteReason::Truncated.to_string(),
             count: self.incomplete_client_hellos.get(IncompleteReason::Truncated).get(),
         };
         let truncated = Some(truncated).filter(|truncated| truncated.count > 0);
-        occurred.map(|(name, metric)| NotSeen::of(name, metric)).chain(truncated).collect()
+        occurred.map(|(name, metric)| NotSeenCount::of(name, metric)).chain(truncated).collect()
     }
 
     /// Sets the size of the ring, in bytes.
@@ -443,7 +442,18 @@ impl Metrics {
     }
 }
 
-impl NotSeen {
+/// A count of what was not seen, or not told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NotSeenCount {
+    /// The metric's name without its prefix.
+    pub(crate) metric: String,
+    /// Its `reason` label; empty if it has none.
+    pub(crate) reason: String,
+    /// How many since the start.
+    pub(crate) count: u64,
+}
+
+impl NotSeenCount {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -8,6 +8,7 @@
 //! time, to a thread that writes them ([`pump`]). A reader of stdout that is too slow loses lines, and one that goes away loses
 //! all further lines. Both are counted.
 
+mod config;
 mod file;
 mod filter;
 pub(crate) mod json;
@@ -26,11 +27,11 @@ use anyhow::Context as _;
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::Handshake;
 
+pub(crate) use self::config::{EventsConfig, EventsFile, StdoutFormat};
 use self::file::RotatingFile;
 pub(crate) use self::filter::EventsFilter;
 use self::pump::{Progress, Pump};
 use self::rate_limit::RateLimit;
-use crate::cli::{EventOptions, Events};
 use crate::logging;
 
 /// Bytes of lines that wait to be written, of each output; about 6,000 lines of JSON.
@@ -134,18 +135,17 @@ impl Format {
 }
 
 impl EventWriter {
-    /// A writer as the command line says.
+    /// A writer with these settings.
     ///
     /// # Errors
     /// If stdout is not open, the file cannot be written to, or no thread is to be had.
-    pub(crate) fn open(options: &EventOptions) -> anyhow::Result<Self> {
+    pub(crate) fn open(config: &EventsConfig) -> anyhow::Result<Self> {
         let mut outputs = Vec::new();
-        let json = Format::Json { client_random: options.client_random };
-        let format = match options.events {
-            Events::Off => None,
-            Events::Text => Some(Format::Text { colour: logging::colour(&io::stdout()) }),
-            Events::Json => Some(json),
-        };
+        let json = Format::Json { client_random: config.client_random };
+        let format = config.stdout.map(|format| match format {
+            StdoutFormat::Text => Format::Text { colour: logging::colour(&io::stdout()) },
+            StdoutFormat::Json => json,
+        });
         if let Some(format) = format {
             // Not `io::Stdout`, whose buffer would split batches into several writes.
             let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
@@ -153,16 +153,16 @@ impl EventWriter {
                 stdout.and_then(|stdout| Output::new("standard output", format, stdout, Arc::default()));
             outputs.push(output.context("cannot write events to stdout")?);
         }
-        if let Some(path) = &options.events_file {
+        if let Some(EventsFile { path, max_bytes }) = &config.file {
             let name = path.display().to_string();
             let lost_lines = Arc::default();
-            let file = RotatingFile::open(path, options.events_file_bytes, Arc::clone(&lost_lines));
+            let file = RotatingFile::open(path, *max_bytes, Arc::clone(&lost_lines));
             let output = file.and_then(|file| Output::new(&name, json, file, lost_lines));
             outputs.push(output.with_context(|| {
                 format!("cannot write events to {name}; choose another file with --events-file")
             })?);
         }
-        Ok(Self::new(options.events_filter.clone(), options.events_rate, outputs))
+        Ok(Self::new(config.filter.clone(), config.rate, outputs))
     }
 
     fn new(filter: EventsFilter, rate: u32, outputs: Vec<Output>) -> Self {

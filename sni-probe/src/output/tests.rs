@@ -496,20 +496,20 @@ fn only_what_the_filter_lets_through_is_written_and_no_more_than_the_rate() {
 fn a_file_gets_its_lines_whatever_stdout_does() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("events.json");
-    let options = EventOptions {
-        events: Events::Off,
-        events_file: Some(path.clone()),
-        events_file_bytes: 1 << 20,
-        events_filter: EventsFilter::ALL,
-        events_rate: 0,
+    let config = EventsConfig {
+        stdout: None,
+        file: Some(EventsFile { path: path.clone(), max_bytes: 1 << 20 }),
+        filter: EventsFilter::ALL,
+        rate: 0,
         client_random: true,
     };
-    let mut writer = EventWriter::open(&options).unwrap();
+    let mut writer = EventWriter::open(&config).unwrap();
     add(&mut writer, &sample());
     assert_eq!(writer.finish(PATIENCE), NONE);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), json_with_random(&sample()));
 
-    let bad = EventOptions { events_file: Some("/nonexistent/events.json".into()), ..options };
+    let file = EventsFile { path: "/nonexistent/events.json".into(), max_bytes: 1 << 20 };
+    let bad = EventsConfig { file: Some(file), ..config };
     let error = format!("{:#}", EventWriter::open(&bad).unwrap_err());
     assert!(error.contains("/nonexistent/events.json; choose another file with --events-file"), "{error}");
 }

@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 
 use super::probe::Probe;
 use crate::api::Board;
-use crate::cli::{EventOptions, EvidenceOptions, ProbeOptions};
+use crate::cli::{EvidenceOptions, ProbeOptions};
+use crate::output::EventsConfig;
 
 /// A probe that runs until it is told to stop.
 pub(crate) struct Background {
@@ -79,7 +80,7 @@ fn run(
     stopped: oneshot::Receiver<()>,
 ) -> anyhow::Result<()> {
     crate::runtime()?.block_on(async {
-        let probe = Probe::open(options, &EventOptions::off(), &EvidenceOptions::off()).await?;
+        let probe = Probe::open(options, &EventsConfig::off(), &EvidenceOptions::off()).await?;
         // If nobody waits any more, the sender of `stopped` is gone as well.
         let _ = opened.send(Arc::clone(probe.board()));
         probe

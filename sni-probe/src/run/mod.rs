@@ -8,10 +8,12 @@
 mod background;
 mod interface_names;
 mod interfaces;
+mod monotonic;
 mod observer;
 mod other_hosts;
 mod packets;
 mod probe;
+mod reading;
 mod sample;
 mod selection;
 mod source;
@@ -40,7 +42,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     let listener = http::bind(options.web.listen)?;
     // Port 0 stands for one that the kernel picks.
     let address = listener.local_addr().context("cannot serve metrics")?;
-    let probe = Probe::open(&options.probe, &options.events, &options.evidence).await?;
+    let probe = Probe::open(&options.probe, &options.events.config(), &options.evidence).await?;
 
     let (stop_server, server_stopped) = tokio::sync::oneshot::channel::<()>();
     let scheme = access.scheme();

@@ -10,7 +10,9 @@ use sni_probe_core::flow::{FlowKey, Timestamp};
 use sni_probe_core::observation::{Handshake, Observation, client};
 
 use super::interface_names::InterfaceNames;
-use super::source::{Loss, Source, now};
+use super::monotonic::now;
+use super::reading::Loss;
+use super::source::Source;
 use crate::api::Board;
 use crate::evidence::Evidence;
 use crate::kubernetes::{Gateway, Names};

@@ -11,8 +11,9 @@ use sni_probe_common::event::Event;
 use sni_probe_common::userspace::{Datapath, Frame};
 use tokio::io::unix::AsyncFd;
 
+use super::monotonic::now;
+use super::reading::{Loss, readable};
 use super::sample::Sample;
-use super::source::{Loss, now, readable};
 use super::wall_clock::{Reading, WallClock};
 use crate::cli::{Decapsulate, ProbeOptions};
 use crate::metrics::Metrics;

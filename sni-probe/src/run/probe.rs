@@ -26,12 +26,12 @@ use super::interfaces::Interfaces;
 use super::observer::{BATCH, Observer, Sinks};
 use super::source::Source;
 use crate::api::Board;
-use crate::cli::{EventOptions, EvidenceOptions, ProbeOptions};
+use crate::cli::{EvidenceOptions, ProbeOptions};
 use crate::evidence::Evidence;
-use crate::http::Readiness;
 use crate::kubernetes::Names;
 use crate::metrics::Metrics;
-use crate::output::EventWriter;
+use crate::output::{EventWriter, EventsConfig};
+use crate::readiness::Readiness;
 
 /// How often events are looked for. The kernel wakes the daemon earlier when much has gathered.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -59,10 +59,10 @@ impl Probe {
     /// If it cannot watch: nothing is attached then.
     pub(super) async fn open(
         options: &ProbeOptions,
-        events: &EventOptions,
+        events: &EventsConfig,
         evidence: &EvidenceOptions,
     ) -> anyhow::Result<Self> {
-        let filter = events.events_filter.clone();
+        let filter = events.filter.clone();
         // Of the others only lines and files tell them.
         let all = events.are_on() || evidence.evidence.is_some();
         let fingerprints = if all { Fingerprints::All } else { Fingerprints::WithoutSni };

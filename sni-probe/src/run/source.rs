@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -10,20 +10,18 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use aya::sys::{Stats, enable_stats};
 use caps::{CapSet, Capability};
-use rustix::time::{ClockId, clock_gettime};
 use sni_probe::capture::attach::{self, AttachError, Attachment, Mode, Options};
 use sni_probe::capture::links::{Link, Netlink, Orientation};
 use sni_probe::capture::packet_socket::{self, PacketSocketError};
 use sni_probe::capture::preflight;
 use sni_probe::capture::programs::{Counters, EventRing, FlowTable, LoadError, Programs, Runs};
-use sni_probe_common::counters::Counter;
 use sni_probe_common::event::{Event, RING_BYTES};
 use sni_probe_common::flow_table;
-use sni_probe_core::flow::Timestamp;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::monotonic::now;
 use super::packets::Packets;
+use super::reading::{Loss, readable};
 use super::sample::Sample;
 use crate::cli::{Attach, Capture, Decapsulate, ProbeOptions};
 use crate::metrics::{AttachMode, Metrics};
@@ -32,15 +30,6 @@ use crate::metrics::{AttachMode, Metrics};
 pub(super) enum Source {
     Tc(Box<Tc>),
     Packets(Box<Packets>),
-}
-
-/// What was lost or passed over since it was last asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Loss {
-    /// What the datapath counts.
-    Datapath(Counter),
-    /// Frames that found no room in the ring of a packet socket.
-    PacketRingFull,
 }
 
 /// How one interface is watched.
@@ -380,22 +369,6 @@ impl Tc {
 /// A time span for the flow table.
 fn nanoseconds(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The clock that the programs stamp events with.
-pub(super) fn now() -> Timestamp {
-    let now = clock_gettime(ClockId::Monotonic);
-    let nanos = now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned();
-    Timestamp(nanos)
-}
-
-/// Registers `inner`, which owns its descriptor, with the runtime's poll.
-#[expect(
-    deprecated,
-    reason = "the successor is unsafe, for types that do not own their descriptor; this crate has no unsafe"
-)]
-pub(super) fn readable<T: AsRawFd>(inner: T) -> anyhow::Result<AsyncFd<T>> {
-    AsyncFd::with_interest(inner, Interest::READABLE).context("cannot wait for events of the kernel")
 }
 
 #[cfg(test)]

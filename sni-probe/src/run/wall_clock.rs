@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use sni_probe::capture::packet_socket::HELD_BACK;
 
-use super::source::now;
+use super::monotonic::now;
 
 /// How long the kernel may hold a frame back: its timer may be late by a tick or two.
 const HELD: u64 = nanoseconds(HELD_BACK) * 2;

@@ -7,8 +7,8 @@ use sni_probe_core::vocabulary::{AlertDescription, AlertSender};
 
 use super::*;
 use crate::api::model::State;
-use crate::http::Status;
 use crate::output::tests::sample;
+use crate::readiness::Status;
 
 /// 2026-03-05 14:03:20 UTC is 1,000 s of the daemon's clock.
 fn clock() -> WallClock {

@@ -10,8 +10,8 @@ use super::super::selection::MAX_FOUND;
 use super::super::source::Source;
 use super::watched::{Cause, Watched, Watching};
 use super::{Interfaces, set_attached, set_before};
-use crate::http::Status;
 use crate::metrics::InterfaceChange;
+use crate::readiness::Status;
 
 impl Interfaces {
     /// Gives an interface its present name where another interface has taken the one by which it was watched. What has the

@@ -21,8 +21,8 @@ use super::other_hosts;
 use super::selection::Patterns;
 use super::source::{Source, Watch, is_out_of_files};
 use crate::cli::{ProbeOptions, Wanted};
-use crate::http::{Readiness, Status};
 use crate::metrics::{AttachMode, Hook, InterfaceChange, Metrics, Verdict};
+use crate::readiness::{Readiness, Status};
 
 /// The interfaces that are to be watched.
 ///

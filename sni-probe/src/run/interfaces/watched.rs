@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::super::other_hosts::{self, Reason};
 use super::super::source::{Source, Watch};
-use crate::http::Status;
+use crate::readiness::Status;
 
 /// The sign that the daemon is about to stop.
 #[derive(Debug, Default)]

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use super::DURATION;
+use super::checksum::{fold, sum, words};
 use super::payloads::{Patch, Payload};
 use crate::captures::packet::{Flags, Segment};
 use crate::captures::{LinkType, START_NS, Side, TimedPacket};
@@ -225,23 +226,6 @@ impl Frames {
         }
         header
     }
-}
-
-/// The sum of 16-bit words; an odd byte at the end counts as if a 0 followed.
-pub(super) fn sum(bytes: &[u8]) -> u32 {
-    let pairs = bytes.chunks_exact(2);
-    let rest = pairs.remainder().first().map_or(0, |&last| u32::from(last) << 8);
-    pairs.map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum::<u32>() + rest
-}
-
-fn words(value: u32) -> u32 {
-    (value >> 16) + (value & 0xffff)
-}
-
-/// The checksum that this sum makes (RFC 1071).
-fn fold(sum: u32) -> [u8; 2] {
-    let sum = words(words(sum));
-    u16::try_from(sum).map_or(0, |sum| !sum).to_be_bytes()
 }
 
 fn put(frame: &mut [u8], at: usize, bytes: &[u8]) {

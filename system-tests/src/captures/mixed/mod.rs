@@ -7,6 +7,7 @@
 //! The same [`Mix`] gives the same bytes. Frames are patched together from templates, whose checksums are
 //! sums that are known beforehand: a gigabyte takes seconds, also without optimisation.
 
+mod checksum;
 mod frames;
 mod payloads;
 mod random;

@@ -1,6 +1,6 @@
 //! What the segments carry.
 
-use super::frames::sum;
+use super::checksum::{sum, sum_at_odd_offset};
 use super::random::Random;
 use crate::captures::server_hello;
 use crate::hello::{ClientHelloBuilder, POST_QUANTUM_BYTES, TLS_1_2};
@@ -82,11 +82,6 @@ impl Payload {
         }
         added
     }
-}
-
-fn sum_at_odd_offset(bytes: &[u8]) -> u32 {
-    let weight = |(index, &byte): (usize, &u8)| u32::from(byte) << (8 * (index % 2));
-    bytes.iter().enumerate().map(weight).sum()
 }
 
 /// A hello in its segments.

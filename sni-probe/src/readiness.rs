@@ -1,4 +1,4 @@
-//! What `/readyz` answers: whether the daemon sees what it was told to watch.
+//! Whether the daemon sees what it was told to watch: `/readyz`, the page and `watch` show it.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -6,8 +6,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sni_probe::capture::links::{LinkKind, LinkState};
 use sni_probe::capture::neighbours::Neighbour;
-
-use crate::api::model::Interface;
 
 /// Whether the daemon sees what it was told to watch.
 #[derive(Debug, Default)]
@@ -38,6 +36,17 @@ pub(crate) enum Status {
     },
     /// Nothing is seen there, for this reason.
     Detached(String),
+}
+
+/// An interface as readers see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InterfaceStatus {
+    /// The interface's name.
+    pub(crate) name: String,
+    /// Whether all its packets are seen.
+    pub(crate) ready: bool,
+    /// A line for people.
+    pub(crate) status: String,
 }
 
 impl Status {
@@ -101,9 +110,9 @@ impl Readiness {
     }
 
     /// Ready if there are interfaces and all are seen; and the interfaces, by name.
-    pub(crate) fn interfaces(&self) -> (bool, Vec<Interface>) {
+    pub(crate) fn interfaces(&self) -> (bool, Vec<InterfaceStatus>) {
         let state = self.lock();
-        let interface = |(name, status): (&String, &Status)| Interface {
+        let interface = |(name, status): (&String, &Status)| InterfaceStatus {
             name: name.clone(),
             ready: status.is_ready(),
             status: status.to_string(),
@@ -112,7 +121,7 @@ impl Readiness {
     }
 
     /// Whether it is ready; and a line for each interface.
-    pub(super) fn report(&self) -> (bool, String) {
+    pub(crate) fn report(&self) -> (bool, String) {
         let state = self.lock();
         let ready = state.is_ready();
         let mut text = String::from(if ready { "ready\n" } else { "not ready\n" });
