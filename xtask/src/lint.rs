@@ -6,10 +6,9 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::build::WORKSPACE_ON_HOST;
-use crate::fuzz;
-use crate::setup;
 use crate::toolchain::Toolchain;
 use crate::tools::{cargo, progress, run};
+use crate::{arrows, fuzz, setup};
 
 /// Check formatting and lints of all crates; warnings are errors
 #[derive(Debug, Args)]
@@ -29,6 +28,8 @@ pub(crate) fn main(_: &Arguments) -> Result<ExitCode> {
 pub(crate) fn host() -> Result<()> {
     progress("lint: formatting");
     run(cargo().args(["fmt", "--all", "--check"])).context("repair it with: cargo fmt --all")?;
+    progress("lint: arrows");
+    arrows::check().context("see xtask/src/arrows/mod.rs for the rules")?;
     progress("lint: clippy, host");
     run(&mut clippy(&["--all-targets"]))?;
     // `--all-targets` passes by tests that are not run by default.

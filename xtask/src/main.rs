@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod apt;
+mod arrows;
 mod bench;
 mod build;
 mod demo;
