@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use lab_interface::{ENVOY_VARIABLE, find_envoy};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -14,9 +15,6 @@ use crate::certificate::{Algorithm, Certificate};
 use crate::netns::{Lab, Namespace};
 use crate::process::{Service, wait_until};
 use crate::{GATEWAY_PORTS, SERVER_NAME};
-
-/// The variable that says where the Envoy binary is; `cargo xtask` sets it.
-pub const ENVOY_VARIABLE: &str = "SNI_PROBE_ENVOY";
 
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
 /// The common name of the wildcard chain's certificate.
@@ -203,14 +201,7 @@ fn binary() -> Result<PathBuf> {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace's root")?;
     let tools = root.join("target/tools");
-    find(&tools).context("Envoy is not installed; install it with: cargo xtask setup")
-}
-
-/// Finds the Envoy binary in the Python environment `envoy` below `tools`.
-pub fn find(tools: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(tools.join("envoy/lib")).ok()?.flatten();
-    let candidates = entries.map(|entry| entry.path().join("site-packages/envoy/_bin/envoy"));
-    candidates.into_iter().find(|path| path.exists())
+    find_envoy(&tools).context("Envoy is not installed; install it with: cargo xtask setup")
 }
 
 fn configure(lab: &Lab, options: &EnvoyOptions, access_log: &Path) -> Result<Value> {

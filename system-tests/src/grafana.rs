@@ -5,11 +5,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use lab_interface::GRAFANA_PYTHON_VARIABLE;
 
 use crate::process::run;
-
-/// The variable that says where the Python with `grafana-foundation-sdk` is; `cargo xtask` sets it.
-pub const PYTHON_VARIABLE: &str = "SNI_PROBE_GRAFANA_PYTHON";
 
 const CHECK: &str = include_str!("grafana_schema.py");
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -19,8 +17,10 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// # Errors
 /// With a line for each key that Grafana does not know, and each value of another type than Grafana's.
 pub fn check_dashboard(dashboard: &Path) -> Result<()> {
-    let python = std::env::var_os(PYTHON_VARIABLE).map(PathBuf::from).with_context(|| {
-        format!("{PYTHON_VARIABLE} is not set; run these tests by: cargo xtask system-test dashboard::")
+    let python = std::env::var_os(GRAFANA_PYTHON_VARIABLE).map(PathBuf::from).with_context(|| {
+        format!(
+            "{GRAFANA_PYTHON_VARIABLE} is not set; run these tests by: cargo xtask system-test dashboard::"
+        )
     })?;
     let finished = run(Command::new(python).args(["-I", "-c", CHECK]).arg(dashboard), TIMEOUT)?;
     if !finished.success() {

@@ -20,7 +20,6 @@ pub mod certificate;
 pub mod classifier;
 pub mod clients;
 pub mod demo;
-pub mod deploy;
 pub mod dist;
 pub mod envoy;
 pub mod frames;
@@ -39,8 +38,8 @@ pub mod prometheus;
 pub mod raw;
 pub mod resetting;
 pub mod software;
-pub mod virtual_machine;
 
+pub use lab_interface::{deploy, virtual_machine};
 pub use netns::{Lab, Namespace};
 pub use process::{Service, wait_until};
 

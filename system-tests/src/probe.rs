@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+pub use lab_interface::PROBE_VARIABLE;
 use serde::Deserialize;
 
 use crate::GATEWAY_INTERFACE;
@@ -13,8 +14,6 @@ use crate::metrics::Metrics;
 use crate::netns::{Lab, Namespace};
 use crate::process::{Service, wait_until};
 
-/// The variable that says where the daemon is; `cargo xtask` sets it.
-pub const PROBE_VARIABLE: &str = "SNI_PROBE_BIN";
 /// The port of `/metrics`, `/healthz` and `/readyz`.
 pub const HTTP_PORT: u16 = 9917;
 

@@ -1,18 +1,13 @@
 //! `cargo xtask demo`: real traffic, and what sni-probe saw of it.
 
-use std::env;
-use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use system_tests::demo::Options;
-use system_tests::envoy::ENVOY_VARIABLE;
-use system_tests::probe::PROBE_VARIABLE;
 
-use crate::tools::{path_with, show};
-use crate::{build, root, setup};
+use crate::tools::show;
+use crate::{build, lab, root, setup};
 
 /// Show what sni-probe sees of real traffic through a real gateway
 ///
@@ -31,39 +26,15 @@ pub(crate) struct Arguments {
     /// Print the result as one JSON document on standard output, and end
     #[arg(long)]
     json: bool,
-    /// Built and root already: what the demo calls itself with
-    #[arg(long, hide = true)]
-    play: bool,
 }
 
-/// What a shell says of a program that SIGINT ended.
-const INTERRUPTED: u8 = 130;
-
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
-    let Arguments { once, json, play } = *arguments;
-    if play {
-        let result = system_tests::demo::run(Options { once, json });
-        if result.is_err() && system_tests::interrupt::requested() {
-            eprintln!("interrupted; everything is cleaned up");
-            return Ok(ExitCode::from(INTERRUPTED));
-        }
-        return Ok(if result? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-    }
     setup::all()?;
     let built = build::sni_probe(&build::Options::default())?;
-    let envoy = setup::envoy().context("Envoy is not installed; run: cargo xtask setup")?;
-    let path = path_with(&[])?;
-    let variables: [(&str, &OsStr); 3] =
-        [(PROBE_VARIABLE, built.sni_probe.as_os_str()), (ENVOY_VARIABLE, envoy.as_os_str()), ("PATH", &path)];
-    let mut command: Command = root::command(env::current_exe()?, variables);
-    command.args(["demo", "--play"]);
-    if once {
-        command.arg("--once");
-    }
-    if json {
-        command.arg("--json");
-    }
+    let mut command = lab::as_root(&built.sni_probe)?;
+    command.arg("demo").args(arguments.once.then_some("--once")).args(arguments.json.then_some("--json"));
     root::announce(&command);
+    // Ctrl-C is the lab's own.
     let error = command.exec();
     Err(error).with_context(|| format!("starting {}", show(&command)))
 }

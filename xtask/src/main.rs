@@ -8,6 +8,7 @@ mod build;
 mod demo;
 mod dist;
 mod fuzz;
+mod lab;
 mod lint;
 mod manifests;
 mod programs;

@@ -1,14 +1,12 @@
 //! `cargo xtask manifests`: what of `deploy/` is made from other files.
 
-use std::fs;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
-use system_tests::manifests;
 
-use crate::setup;
-use crate::tools::{progress, root};
+use crate::tools::root;
+use crate::{lab, setup};
 
 /// Make deploy/kubernetes/, and the chart's copies and table of values, anew
 ///
@@ -28,27 +26,8 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if !tools.helm.exists() {
         setup::all()?;
     }
-    let mut stale = 0;
-    for (path, text) in manifests::make(root(), &tools)? {
-        let file = root().join(&path);
-        // One that is not there is not up to date either.
-        if fs::read_to_string(&file).is_ok_and(|old| old == text) {
-            continue;
-        }
-        stale += 1;
-        if arguments.check {
-            eprintln!("{}: not up to date", path.display());
-        } else {
-            let directory = file.parent().context("a file in no directory")?;
-            fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
-            fs::write(&file, text).with_context(|| format!("writing {}", path.display()))?;
-            progress(&format!("manifests: {}", path.display()));
-        }
-    }
-    if arguments.check && stale > 0 {
-        eprintln!("repair it with: cargo xtask manifests");
-        return Ok(ExitCode::FAILURE);
-    }
-    progress("manifests: up to date");
-    Ok(ExitCode::SUCCESS)
+    let mut command = Command::new(lab::build()?);
+    command.envs(tools.variables()).arg("manifests").arg("--root").arg(root());
+    command.args(arguments.check.then_some("--check"));
+    lab::run(&mut command)
 }

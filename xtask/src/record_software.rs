@@ -8,9 +8,8 @@ use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use lab_interface::{ENVOY_VARIABLE, PROBE_VARIABLE};
 use serde_json::Value;
-use system_tests::envoy::ENVOY_VARIABLE;
-use system_tests::probe::PROBE_VARIABLE;
 
 use crate::build::{Built, OBJECT_VARIABLE, WORKSPACE_ON_HOST};
 use crate::tools::{cargo, find, path_with, progress, root as workspace, run, tools_directory};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use system_tests::ledger::{HANDSHAKES_VARIABLE, PACKETS_VARIABLE};
+use lab_interface::{HANDSHAKES_VARIABLE, PACKETS_VARIABLE};
 
 use crate::summary::Summary;
 use crate::system_test::{self, Capture};

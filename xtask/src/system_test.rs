@@ -6,11 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use lab_interface::dist::DIST_VARIABLE;
+use lab_interface::{ENVOY_VARIABLE, GRAFANA_PYTHON_VARIABLE, PROBE_VARIABLE};
 use serde_json::Value;
-use system_tests::dist::DIST_VARIABLE;
-use system_tests::envoy::ENVOY_VARIABLE;
-use system_tests::grafana::PYTHON_VARIABLE;
-use system_tests::probe::PROBE_VARIABLE;
 
 use crate::build::{Built, OBJECT_VARIABLE, WORKSPACE_ON_HOST};
 use crate::summary::Summary;
@@ -147,7 +145,7 @@ pub(crate) fn run(
         variables.push((DIST_VARIABLE, release.as_os_str()));
     }
     let grafana_python = setup::grafana_python();
-    variables.push((PYTHON_VARIABLE, grafana_python.as_os_str()));
+    variables.push((GRAFANA_PYTHON_VARIABLE, grafana_python.as_os_str()));
     variables.extend(more_variables);
     // The programs are the default.
     if capture != Capture::Tc {

@@ -35,6 +35,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use lab_interface::{HANDSHAKES_VARIABLE, PACKETS_VARIABLE};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::Notify;
 
@@ -49,10 +50,6 @@ use crate::netns::Lab;
 use crate::probe::Probe;
 use crate::process::wait_until;
 
-/// The variable that says how many handshakes there are.
-pub const HANDSHAKES_VARIABLE: &str = "SNI_PROBE_LEDGER_HANDSHAKES";
-/// The variable that names a file for the packets of the watched interface.
-pub const PACKETS_VARIABLE: &str = "SNI_PROBE_LEDGER_PACKETS";
 /// Handshakes unless the variable says otherwise.
 const DEFAULT_HANDSHAKES: u64 = 50_000;
 

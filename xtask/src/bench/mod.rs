@@ -1,10 +1,7 @@
 //! `cargo xtask bench`: what sni-probe costs, and how fast it is beside programs that do similar things.
 
-mod capture;
 mod datapath;
-mod measure;
 mod replay;
-mod report;
 mod system;
 
 use std::process::ExitCode;
@@ -23,17 +20,13 @@ pub(crate) struct Arguments {
 enum Bench {
     Datapath(datapath::Arguments),
     Replay(replay::Arguments),
-    Measure(measure::Arguments),
     System(system::Arguments),
-    SystemAsRoot(system::AsRoot),
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.bench {
         Bench::Datapath(arguments) => datapath::main(arguments),
         Bench::Replay(arguments) => replay::main(arguments),
-        Bench::Measure(arguments) => measure::main(arguments),
         Bench::System(arguments) => system::main(arguments),
-        Bench::SystemAsRoot(arguments) => system::as_root(arguments),
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use cargo_metadata::{Message, PackageId};
-use system_tests::dist::Architecture;
+use lab_interface::dist::Architecture;
 
 use super::cross::Toolchain;
 use super::git;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
-use system_tests::dist::Architecture;
+use lab_interface::dist::Architecture;
 
 use crate::apt::{self, Apt};
 use crate::setup;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use jiff::Timestamp;
+use lab_interface::dist::{Architecture, IMAGE};
 use serde_json::{Value, json};
-use system_tests::dist::{Architecture, IMAGE};
 
 use super::archive::{gzip, sha256, tar};
 use super::tree::Tree;

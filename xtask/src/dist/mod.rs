@@ -19,7 +19,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use system_tests::dist::{Architecture, Artifacts};
+use lab_interface::dist::{Architecture, Artifacts};
 
 use self::crates::Crates;
 use self::tree::Tree;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use system_tests::deploy::DeployTools;
-use system_tests::dist::DistTools;
+use lab_interface::deploy::DeployTools;
+use lab_interface::dist::DistTools;
 
 use crate::tools::{progress, run, succeeds, tools_directory};
 
@@ -40,7 +40,7 @@ for name in ("helm", "kubectl"):
 
 /// The Envoy that setup installs.
 pub(crate) fn envoy() -> Option<PathBuf> {
-    system_tests::envoy::find(&tools_directory())
+    lab_interface::find_envoy(&tools_directory())
 }
 
 /// What the tests of `deploy/` run, which setup installs.

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use lab_interface::PROBE_VARIABLE;
+use lab_interface::virtual_machine::{ANSWER, GUEST_VARIABLE, Guest, LINKS, Side, mac_address};
 use serde_json::{Value, json};
-use system_tests::probe::PROBE_VARIABLE;
-use system_tests::virtual_machine::{ANSWER, GUEST_VARIABLE, Guest, LINKS, Side, mac_address};
 
 use self::kernel::Fetched;
 pub(crate) use self::kernel::Kernel;

@@ -12,7 +12,7 @@ use system_tests::hello::ClientHelloBuilder;
 use system_tests::probe::Probe;
 
 use super::Plan;
-use crate::tools::progress;
+use crate::progress;
 
 /// Handshakes whose answer does not come.
 pub(super) const OPEN: u32 = 100_000;

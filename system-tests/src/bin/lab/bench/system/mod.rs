@@ -1,4 +1,4 @@
-//! `cargo xtask bench system`: what the machine notices of sni-probe.
+//! What the machine notices of sni-probe.
 //!
 //! ```text
 //! namespace of the clients                         namespace of the gateway
@@ -10,70 +10,32 @@ mod flood;
 mod loads;
 mod report;
 
-use std::env;
-use std::ffi::OsStr;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use clap::Args;
-use system_tests::envoy::{ENVOY_VARIABLE, Envoy, EnvoyOptions};
-use system_tests::probe::{PROBE_VARIABLE, Probe};
+use system_tests::envoy::{Envoy, EnvoyOptions};
+use system_tests::probe::Probe;
 use system_tests::process::Service;
 use system_tests::{GATEWAY_INTERFACE, Lab, wait_until};
 
 use self::report::{Observed, Report};
-use crate::tools::{path_with, progress};
-use crate::{build, root, setup};
+use crate::progress;
 
 /// Measure throughput, handshakes, CPU time, memory and losses on this machine (root)
-///
-/// Through a veth pair, in interleaved rounds: with nobody, with sni-probe, with tcpdump on the gateway's interface.
-/// Takes about four minutes; on a machine that does other things besides, throughput and handshakes are noise.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  cargo xtask bench system
-  cargo xtask bench system --quick          # one short round, to see that it works
-  cargo xtask bench system --json | jq .targets")]
 pub(crate) struct Arguments {
     /// Rounds of throughput and handshakes; the median of their ratios counts
-    #[arg(long, default_value = "5")]
-    rounds: NonZeroU32,
+    #[arg(long, required_unless_present = "quick")]
+    rounds: Option<NonZeroU32>,
     /// One short round
     #[arg(long, conflicts_with = "rounds")]
     quick: bool,
     /// Print the result as one JSON document on standard output
     #[arg(long)]
     json: bool,
-}
-
-/// The part of `bench system` that runs as root
-#[derive(Debug, Args)]
-#[command(hide = true)]
-pub(crate) struct AsRoot {
-    #[command(flatten)]
-    arguments: Arguments,
-}
-
-pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
-    setup::bench_system()?;
-    let sni_probe = build::sni_probe(&build::Options::release())?.sni_probe;
-    let envoy = setup::envoy().context("Envoy is not installed; run: cargo xtask setup")?;
-    let path = path_with(&[])?;
-    let variables: [(&str, &OsStr); 3] =
-        [(PROBE_VARIABLE, sni_probe.as_os_str()), (ENVOY_VARIABLE, envoy.as_os_str()), ("PATH", &path)];
-    let mut command = root::command(env::current_exe()?, variables);
-    command.args(["bench", "system-as-root"]);
-    if arguments.quick {
-        command.arg("--quick");
-    } else {
-        command.args(["--rounds", &arguments.rounds.to_string()]);
-    }
-    command.args(arguments.json.then_some("--json"));
-    root::announce(&command);
-    let status = command.status().context("starting the measurement")?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// How long and how often.
@@ -87,23 +49,20 @@ struct Plan {
     hellos: u32,
 }
 
-pub(crate) fn as_root(arguments: &AsRoot) -> Result<ExitCode> {
-    if !root::is_root() {
-        bail!("namespaces take root; run: cargo xtask bench system");
-    }
-    let Arguments { rounds, quick, json } = &arguments.arguments;
-    let plan = if *quick {
-        Plan { rounds: 1, load: Duration::from_secs(1), idle: Duration::from_secs(5), hellos: 200_000 }
-    } else {
-        Plan {
+pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    let plan = match arguments.rounds {
+        None => {
+            Plan { rounds: 1, load: Duration::from_secs(1), idle: Duration::from_secs(5), hellos: 200_000 }
+        }
+        Some(rounds) => Plan {
             rounds: rounds.get(),
             load: Duration::from_secs(3),
             idle: Duration::from_secs(20),
             hellos: 1_000_000,
-        }
+        },
     };
     let report = measure(&plan)?;
-    if *json {
+    if arguments.json {
         println!("{}", report.json());
     } else {
         print!("{report}");

@@ -10,7 +10,7 @@ use system_tests::process::run_ok;
 use system_tests::{CLIENT_INTERFACE, Lab};
 
 use super::{Plan, daemon};
-use crate::tools::progress;
+use crate::progress;
 
 /// Hellos a second that are to be seen without a loss.
 pub(super) const RATE: u32 = 100_000;

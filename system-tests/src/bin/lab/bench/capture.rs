@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use system_tests::captures::mixed::{self, Mix, Truth};
 
-use crate::tools::{progress, target_directory};
+use crate::progress;
 
 /// A capture and what is in it.
 #[derive(Debug)]
@@ -17,15 +17,9 @@ pub(super) struct Capture {
 }
 
 impl Capture {
-    /// Where captures, and what programs say of them, are kept.
-    pub(super) fn directory() -> PathBuf {
-        target_directory().join("bench")
-    }
-
-    /// Makes it, or finds the one that was made before.
-    pub(super) fn of(mix: &Mix) -> Result<Self> {
-        let directory = Self::directory();
-        fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+    /// Makes it in a directory, or finds the one that was made before.
+    pub(super) fn of(mix: &Mix, directory: &Path) -> Result<Self> {
+        fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
         let Mix { bytes, hellos, without_sni } = mix;
         let name = format!("mixed-v{}-{bytes}-{hellos}-{without_sni}", mixed::VERSION);
         let path = directory.join(&name).with_extension("pcap");

@@ -17,11 +17,8 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use serde_json::{Value, json};
 
-use crate::tools::show;
-
-/// Run a program and print what it took: what the benchmarks call themselves with
+/// Run a program and print what it took
 #[derive(Debug, Args)]
-#[command(hide = true)]
 pub(crate) struct Arguments {
     /// Where its standard output goes [default: nowhere]
     #[arg(long)]
@@ -75,20 +72,20 @@ impl Usage {
 /// Runs a program and measures it. Its output goes to the file, or nowhere.
 pub(super) fn measure(program: &Path, arguments: &[&OsStr], stdout: Option<&Path>) -> Result<Usage> {
     let mut command = Command::new(env::current_exe()?);
-    command.args(["bench", "measure"]);
+    command.arg("measure");
     if let Some(stdout) = stdout {
         command.arg("--stdout").arg(stdout);
     }
     command.arg("--").arg(program).args(arguments);
     command.stderr(Stdio::inherit());
-    let output = command.output().with_context(|| format!("starting {}", show(&command)))?;
+    let output = command.output().with_context(|| format!("starting {command:?}"))?;
     if !output.status.success() {
         bail!("{}: {}", program.display(), output.status);
     }
-    Usage::parse(&output.stdout).with_context(|| format!("no measurement from {}", show(&command)))
+    Usage::parse(&output.stdout).with_context(|| format!("no measurement from {command:?}"))
 }
 
-pub(super) fn main(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let (program, rest) = arguments.command.split_first().context("a program")?;
     let stdout = match &arguments.stdout {
         Some(path) => File::create(path).with_context(|| path.display().to_string())?.into(),
@@ -97,12 +94,12 @@ pub(super) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let mut command = Command::new(program);
     command.args(rest).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
     let start = Instant::now();
-    let output = command.output().with_context(|| format!("starting {}", show(&command)))?;
+    let output = command.output().with_context(|| format!("starting {command:?}"))?;
     let wall = start.elapsed().as_secs_f64();
     if !output.status.success() {
         // Only now: nearly every program says something to stderr.
         eprintln!("{}", String::from_utf8_lossy(&output.stderr));
-        bail!("{}: {}", show(&command), output.status);
+        bail!("{command:?}: {}", output.status);
     }
     let children = getrusage(UsageWho::RUSAGE_CHILDREN).context("asking what the program took")?;
     let usage = Usage {
