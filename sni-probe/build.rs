@@ -1,24 +1,38 @@
-//! Embeds the object of the TC programs, which `cargo xtask build` makes and names in
-//! `SNI_PROBE_EBPF_OBJECT`. Without it the binary builds as well, for tests that need no kernel:
-//! `run` then says that it cannot.
+//! Embeds the object of the TC programs: the one that `SNI_PROBE_EBPF_OBJECT` names, or else one that it builds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-const VARIABLE: &str = "SNI_PROBE_EBPF_OBJECT";
+use bpf_object::OBJECT_VARIABLE;
 
 fn main() {
-    println!("cargo::rerun-if-env-changed={VARIABLE}");
+    println!("cargo::rerun-if-env-changed={OBJECT_VARIABLE}");
     // For `build_info`: the commit, where the builder knows it.
     println!("cargo::rerun-if-env-changed=SNI_PROBE_REVISION");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("sni-probe-ebpf");
-    let object = match env::var_os(VARIABLE) {
-        Some(path) => {
-            let path = PathBuf::from(path);
-            println!("cargo::rerun-if-changed={}", path.display());
-            fs::read(&path).unwrap_or_else(|error| panic!("{VARIABLE}: {}: {error}", path.display()))
-        }
-        None => Vec::new(),
-    };
-    fs::write(&out, object).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
+    if let Err(message) = object().and_then(|object| copy(&object, &out)) {
+        // One line, without the backtrace and the output of a build script that failed.
+        println!("cargo::error={message}");
+    }
+}
+
+/// The object's path. cargo runs this again when the object, or what it was built from, has changed.
+fn object() -> Result<PathBuf, String> {
+    if let Some(path) = env::var_os(OBJECT_VARIABLE) {
+        let path = PathBuf::from(path);
+        println!("cargo::rerun-if-changed={}", path.display());
+        return Ok(path);
+    }
+    let kernel_log = env::var_os("CARGO_FEATURE_KERNEL_LOG").is_some();
+    let object = bpf_object::build(kernel_log).map_err(|error| error.to_string())?;
+    let sources = bpf_object::sources(&object).map_err(|error| format!("{}: {error}", object.display()))?;
+    for file in sources {
+        println!("cargo::rerun-if-changed={}", file.display());
+    }
+    Ok(object)
+}
+
+fn copy(object: &Path, to: &Path) -> Result<(), String> {
+    let bytes = fs::read(object).map_err(|error| format!("{}: {error}", object.display()))?;
+    fs::write(to, bytes).map_err(|error| format!("{}: {error}", to.display()))
 }

@@ -4,16 +4,13 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+use bpf_object::OBJECT_VARIABLE;
 use clap::Args;
 use serde_json::Value;
 
 use crate::setup;
-use crate::toolchain::{EBPF_PACKAGE, EBPF_TARGET, Toolchain};
-use crate::tools::{cargo, progress, root, run, show, target_directory};
+use crate::tools::{cargo, progress, run, show, target_directory};
 
-/// The variable by which sni-probe's build script learns where the BPF object is. Without it, it
-/// embeds none.
-pub(crate) const OBJECT_VARIABLE: &str = "SNI_PROBE_EBPF_OBJECT";
 /// Build the BPF programs and sni-probe with them inside
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -85,7 +82,12 @@ pub(crate) fn sni_probe(options: &Options) -> Result<Built> {
 
 /// All packages but the one for the BPF target. One selection for all builds of the host: another
 /// one would unify other features, and build the dependencies again.
-pub(crate) const WORKSPACE_ON_HOST: [&str; 3] = ["--workspace", "--exclude", EBPF_PACKAGE];
+pub(crate) const WORKSPACE_ON_HOST: [&str; 3] = ["--workspace", "--exclude", bpf_object::PACKAGE];
+
+/// The packages for the host that build without a toolchain for the BPF target: all but sni-probe, which embeds the
+/// programs, and what needs it.
+pub(crate) const WITHOUT_BPF_TOOLCHAIN: [&str; 7] =
+    ["--workspace", "--exclude", bpf_object::PACKAGE, "--exclude", "sni-probe", "--exclude", "system-tests"];
 
 /// Runs a cargo command that prints its messages as JSON, and gives the path of the executable it has built that
 /// is `wanted`: only cargo knows it.
@@ -104,19 +106,6 @@ pub(crate) fn executable(command: &mut Command, wanted: impl Fn(&Value) -> bool)
 
 /// Builds the BPF object.
 pub(crate) fn object(kernel_log: bool) -> Result<PathBuf> {
-    let Some(toolchain) = Toolchain::find() else {
-        bail!("no Rust toolchain for the BPF target; install one with: cargo xtask setup");
-    };
-    progress(&format!("building the BPF programs ({toolchain:?})"));
-    let mut command = toolchain.cargo("build")?;
-    command.args(["--bin", EBPF_PACKAGE]);
-    if kernel_log {
-        command.args(["--features", "kernel-log"]);
-    }
-    run(&mut command)?;
-    let object = target_directory().join("ebpf").join(EBPF_TARGET).join("release").join(EBPF_PACKAGE);
-    if !object.exists() {
-        bail!("cargo has built no {}", object.strip_prefix(root()).unwrap_or(&object).display());
-    }
-    Ok(object)
+    progress("building the BPF programs");
+    Ok(bpf_object::build(kernel_log)?)
 }

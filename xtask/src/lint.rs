@@ -3,10 +3,10 @@
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
+use bpf_object::Toolchain;
 use clap::Args;
 
 use crate::build::WORKSPACE_ON_HOST;
-use crate::toolchain::Toolchain;
 use crate::tools::{cargo, progress, run};
 use crate::{arrows, fuzz, setup};
 
@@ -19,29 +19,31 @@ pub(crate) struct Arguments {}
 
 pub(crate) fn main(_: &Arguments) -> Result<ExitCode> {
     setup::ebpf_lint()?;
-    host()?;
+    host(&WORKSPACE_ON_HOST)?;
     ebpf()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Formatting of all crates, clippy of those for the host.
-pub(crate) fn host() -> Result<()> {
+/// Formatting of all crates, the arrows, and clippy of `packages`.
+pub(crate) fn host(packages: &[&str]) -> Result<()> {
     progress("lint: formatting");
     run(cargo().args(["fmt", "--all", "--check"])).context("repair it with: cargo fmt --all")?;
     progress("lint: arrows");
     arrows::check().context("see xtask/src/arrows/mod.rs for the rules")?;
     progress("lint: clippy, host");
-    run(&mut clippy(&["--all-targets"]))?;
-    // `--all-targets` passes by tests that are not run by default.
-    run(&mut clippy(&["--test", "system"]))?;
-    progress("lint: clippy, host, kernel-log");
-    run(&mut clippy(&["--features", "sni-probe/kernel-log"]))?;
+    run(&mut clippy(packages, &["--all-targets"]))?;
+    if packages == WORKSPACE_ON_HOST {
+        // `--all-targets` passes by tests that are not run by default.
+        run(&mut clippy(packages, &["--test", "system"]))?;
+        progress("lint: clippy, host, kernel-log");
+        run(&mut clippy(packages, &["--features", "sni-probe/kernel-log"]))?;
+    }
     fuzz::lint()
 }
 
-fn clippy(targets: &[&str]) -> Command {
+fn clippy(packages: &[&str], targets: &[&str]) -> Command {
     let mut command = cargo();
-    command.arg("clippy").args(WORKSPACE_ON_HOST).args(targets);
+    command.arg("clippy").args(packages).args(targets);
     command.args(["--", "-D", "warnings"]);
     command
 }

@@ -20,7 +20,6 @@ mod soak;
 mod summary;
 mod system_test;
 mod test;
-mod toolchain;
 mod tools;
 mod verify;
 mod vm_test;

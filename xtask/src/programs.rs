@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
+use bpf_object::OBJECT_VARIABLE;
 use serde_json::Value;
 
-use crate::build::{self, OBJECT_VARIABLE, WORKSPACE_ON_HOST};
+use crate::build::{self, WORKSPACE_ON_HOST};
 use crate::tools::{cargo, progress, show};
 use crate::{root, setup};
 

@@ -7,11 +7,12 @@ use std::process::{Command, ExitCode};
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
+use bpf_object::OBJECT_VARIABLE;
 use clap::Args;
 use lab_interface::{ENVOY_VARIABLE, PROBE_VARIABLE};
 use serde_json::Value;
 
-use crate::build::{Built, OBJECT_VARIABLE, WORKSPACE_ON_HOST};
+use crate::build::{Built, WORKSPACE_ON_HOST};
 use crate::tools::{cargo, find, path_with, progress, root as workspace, run, tools_directory};
 use crate::{build, root, setup};
 

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use bpf_object::OBJECT_VARIABLE;
 use clap::Args;
 use lab_interface::dist::DIST_VARIABLE;
 use lab_interface::{ENVOY_VARIABLE, GRAFANA_PYTHON_VARIABLE, PROBE_VARIABLE};
 use serde_json::Value;
 
-use crate::build::{Built, OBJECT_VARIABLE, WORKSPACE_ON_HOST};
+use crate::build::{Built, WORKSPACE_ON_HOST};
 use crate::summary::Summary;
 use crate::tools::{cargo, path_with, progress, root as workspace};
 use crate::{build, dist, root, setup};

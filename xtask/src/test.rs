@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use bpf_object::OBJECT_VARIABLE;
 use clap::Args;
 
-use crate::build::{self, OBJECT_VARIABLE, WORKSPACE_ON_HOST};
+use crate::build::{self, WITHOUT_BPF_TOOLCHAIN, WORKSPACE_ON_HOST};
 use crate::root::is_root;
 use crate::summary::Summary;
 use crate::tools::{cargo, progress};
@@ -25,18 +26,22 @@ pub(crate) fn main(_: &Arguments) -> Result<ExitCode> {
         setup::all()?;
     }
     let mut skipped = Vec::new();
-    lint::host()?;
-    let built = if setup::has_ebpf_lint() {
+    let has_toolchain = setup::has_ebpf_lint();
+    let packages: &[&str] = if has_toolchain { &WORKSPACE_ON_HOST } else { &WITHOUT_BPF_TOOLCHAIN };
+    lint::host(packages)?;
+    let built = if has_toolchain {
         lint::ebpf()?;
         Some(build::sni_probe(&build::Options::default())?)
     } else {
-        skipped.push("the BPF crate's build and clippy (no toolchain for BPF: cargo xtask setup)");
+        skipped.push(
+            "the BPF crate, sni-probe and what needs it (no toolchain for the BPF target: cargo xtask setup)",
+        );
         None
     };
 
     progress("unit tests");
     let mut command = cargo();
-    command.args(["test", "--no-fail-fast"]).args(WORKSPACE_ON_HOST);
+    command.args(["test", "--no-fail-fast"]).args(packages);
     if let Some(built) = &built {
         // The same as in the build before, or sni-probe would be built anew.
         command.env(OBJECT_VARIABLE, &built.object);

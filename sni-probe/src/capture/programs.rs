@@ -27,9 +27,6 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sn
 /// Why the programs could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The binary was built by plain `cargo build`.
-    #[error("this binary was built without its eBPF programs; build it with `cargo xtask build`")]
-    NoObject,
     /// The kernel allows less locked memory than the maps need (kernels before 5.11).
     #[error(
         "the limit of locked memory is too small for the eBPF maps; raise it with `ulimit -l unlimited` \
@@ -107,9 +104,6 @@ impl Programs {
 
     /// Loads the programs of another object: of another version, to compare the two.
     pub fn from_object(object: &[u8], ports: &[u16], tunnels: Tunnels) -> Result<Self, LoadError> {
-        if object.is_empty() {
-            return Err(LoadError::NoObject);
-        }
         let seed = super::seed::random().map_err(LoadError::Random)?;
         preflight::detect_features();
         let mut ebpf = EbpfLoader::new()
@@ -402,6 +396,14 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_programs_are_embedded() {
+        assert!(OBJECT.starts_with(b"\x7fELF"), "{} bytes", OBJECT.len());
+        for name in [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT] {
+            assert!(memchr::memmem::find(OBJECT, name.as_bytes()).is_some(), "{name}");
+        }
+    }
 
     fn message(errno: Errno, log: &str) -> String {
         LoadError::from_log(CLIENT_TO_GATEWAY, &errno.into(), log).to_string()

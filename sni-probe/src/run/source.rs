@@ -280,8 +280,7 @@ impl Watch {
 /// sockets may work then.
 fn is_about_this_machine(error: &anyhow::Error) -> bool {
     let is_load = error.downcast_ref::<LoadError>().is_some_and(|error| match error {
-        LoadError::NoObject
-        | LoadError::LockedMemory
+        LoadError::LockedMemory
         | LoadError::Refused(_)
         | LoadError::UserNamespace
         | LoadError::Verifier { .. } => true,
@@ -386,7 +385,6 @@ mod tests {
         };
         let refused = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
         let about_this_machine = [
-            LoadError::NoObject,
             LoadError::LockedMemory,
             LoadError::Refused(refused()),
             rejected(Remedy::Perfmon),

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+use bpf_object::OBJECT_VARIABLE;
 use cargo_metadata::{Message, PackageId};
 use lab_interface::dist::Architecture;
 
 use super::cross::Toolchain;
 use super::git;
-use crate::build::{self, OBJECT_VARIABLE};
-use crate::toolchain::{self, EBPF_PACKAGE, EBPF_TARGET};
+use crate::build::{self};
 use crate::tools::{progress, remapped_paths, show, target_directory};
 
 /// A release build.
@@ -31,11 +31,11 @@ pub(super) struct Built {
 /// Builds the BPF object and the binary with it inside. The eBPF toolchain must be there (`setup::ebpf`).
 pub(super) fn build(architecture: Architecture) -> Result<Built> {
     let object = build::object(false)?;
-    let bpf =
-        toolchain::Toolchain::find().context("the toolchain that has just built the BPF programs is gone")?;
+    let bpf = bpf_object::Toolchain::find()
+        .context("the toolchain that has just built the BPF programs is gone")?;
     let mut command = bpf.cargo("build")?;
-    command.args(["--bin", EBPF_PACKAGE]);
-    let object_crates = crates_of(&mut command, EBPF_TARGET)?.crates;
+    command.args(["--bin", bpf_object::PACKAGE]);
+    let object_crates = crates_of(&mut command, bpf_object::TARGET)?.crates;
 
     progress(&format!("building sni-probe (release, static, {})", architecture.name()));
     let toolchain = Toolchain::new(architecture)?;

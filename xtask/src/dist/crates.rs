@@ -8,7 +8,6 @@ use cargo_lock::Lockfile;
 use cargo_metadata::{DependencyKind, MetadataCommand, Package, PackageId};
 
 use super::binary::Built;
-use crate::toolchain::EBPF_TARGET;
 use crate::tools::root;
 
 /// The crates of a binary and of the BPF object in it.
@@ -31,7 +30,7 @@ impl Crates {
     pub(super) fn load(built: &Built) -> Result<Self> {
         let mut command = MetadataCommand::new();
         command.current_dir(root());
-        let platforms = [built.toolchain.architecture.target(), EBPF_TARGET];
+        let platforms = [built.toolchain.architecture.target(), bpf_object::TARGET];
         let platforms =
             platforms.into_iter().flat_map(|target| ["--filter-platform".to_owned(), target.to_owned()]);
         command.other_options(std::iter::once("--locked".to_owned()).chain(platforms).collect::<Vec<_>>());

@@ -15,7 +15,6 @@ use super::binary::Built;
 use super::crates::{Crate, Crates};
 use super::replace;
 use super::system::{self, Library};
-use crate::toolchain::EBPF_PACKAGE;
 
 const DOCUMENT: &str = "SPDXRef-DOCUMENT";
 const BINARY: &str = "sni-probe";
@@ -113,8 +112,10 @@ pub(super) fn write(path: &Path, name: &str, built: &Built, crates: &Crates, epo
             package.checksums.push(Checksum { algorithm: "SHA256", checksum_value: binary.clone() });
             package.primary_package_purpose = "APPLICATION";
             // The programs are no dependency of the binary, but data in it.
-            for (_, programs) in all.iter().filter(|(_, krate)| krate.package.name.as_str() == EBPF_PACKAGE) {
-                let programs = identifier(EBPF_PACKAGE, &programs.package.version.to_string());
+            for (_, programs) in
+                all.iter().filter(|(_, krate)| krate.package.name.as_str() == bpf_object::PACKAGE)
+            {
+                let programs = identifier(bpf_object::PACKAGE, &programs.package.version.to_string());
                 relate(&package.id, "CONTAINS", &programs);
             }
             for library in system::libraries(&built.toolchain)? {

@@ -10,11 +10,11 @@ use std::process::{Command, ExitCode};
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
+use bpf_object::Toolchain;
 use clap::Args;
 
 pub(crate) use self::python::{deploy_tools, dist_tools, envoy, grafana_python};
 use crate::root::is_root;
-use crate::toolchain::Toolchain;
 use crate::tools::{cargo, find, path_with, progress, run, tools_directory};
 
 const BPF_LINKER_VERSION: &str = "0.13.0";
@@ -150,14 +150,8 @@ pub(crate) fn has_ebpf_lint() -> bool {
     missing_ebpf_packages().is_empty() && missing_lint_packages().is_none() && has_linker()
 }
 
-/// The bpf-linker that setup builds, for Debian's compiler.
-fn bpf_linker() -> PathBuf {
-    tools_directory().join("bin/bpf-linker")
-}
-
 fn has_linker() -> bool {
-    // Nightly counts as found only with a linker of the user's.
-    Toolchain::find() == Some(Toolchain::Nightly) || bpf_linker().exists()
+    Toolchain::find().is_some_and(Toolchain::has_linker)
 }
 
 fn missing_ebpf_packages() -> Vec<&'static str> {

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use bpf_object::OBJECT_VARIABLE;
 use clap::Args;
 use lab_interface::PROBE_VARIABLE;
 use lab_interface::virtual_machine::{ANSWER, GUEST_VARIABLE, Guest, LINKS, Side, mac_address};
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 
 use self::kernel::Fetched;
 pub(crate) use self::kernel::Kernel;
-use crate::build::{self, Built, OBJECT_VARIABLE, WORKSPACE_ON_HOST};
+use crate::build::{self, Built, WORKSPACE_ON_HOST};
 use crate::setup;
 use crate::summary::Summary;
 use crate::tools::{cargo, find, progress, root};

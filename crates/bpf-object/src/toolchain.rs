@@ -4,21 +4,15 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
-
-use crate::tools::{find, foreign_rust, path_with, remapped_paths, target_directory, tools_directory};
-
-/// The BPF crate.
-pub(crate) const EBPF_PACKAGE: &str = "sni-probe-ebpf";
-/// Its target.
-pub(crate) const EBPF_TARGET: &str = "bpfel-unknown-none";
+use crate::environment::{find, foreign_rust, path_with, remapped_paths, target_directory, tools_directory};
+use crate::{Error, PACKAGE, TARGET};
 
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
 /// A Rust toolchain that can build for the BPF target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Toolchain {
+pub enum Toolchain {
     /// rustup's nightly with rust-src, which builds `core` itself, and the user's own bpf-linker.
     Nightly,
     /// Debian's rustc-web, with `core` for BPF as a package, and the bpf-linker of setup, which has
@@ -27,20 +21,26 @@ pub(crate) enum Toolchain {
 }
 
 impl Toolchain {
-    /// The toolchain that is there, nightly first.
-    pub(crate) fn find() -> Option<Self> {
+    /// Returns the toolchain that is there, nightly first.
+    pub fn find() -> Option<Self> {
         if find("bpf-linker").is_some() && Self::nightly_has_source() {
             return Some(Self::Nightly);
         }
         let has_core = || {
             let mut command = foreign_rust(DEBIAN_RUSTC);
-            command.args(["--print", "target-libdir", "--target", EBPF_TARGET]);
+            command.args(["--print", "target-libdir", "--target", TARGET]);
             let output = command.output().ok().filter(|output| output.status.success())?;
             let directory = String::from_utf8(output.stdout).ok()?;
             Some(std::fs::read_dir(directory.trim()).ok()?.next().is_some())
         };
         let is_there = Path::new(DEBIAN_CARGO).exists() && has_core() == Some(true);
         is_there.then_some(Self::Debian)
+    }
+
+    /// Whether the linker of this toolchain is there.
+    pub fn has_linker(self) -> bool {
+        // Nightly counts as found only with a linker of the user's.
+        self == Self::Nightly || tools_directory().join("bin/bpf-linker").exists()
     }
 
     fn nightly_has_source() -> bool {
@@ -54,9 +54,12 @@ impl Toolchain {
         })
     }
 
-    /// `cargo <verb>` of this toolchain for the BPF crate. Its target directory is its own: another
+    /// Returns `cargo <verb>` of this toolchain for the BPF crate. Its target directory is its own: another
     /// compiler would else discard what the host's has built, and the other way round.
-    pub(crate) fn cargo(self, verb: &str) -> Result<Command> {
+    ///
+    /// # Errors
+    /// If PATH cannot be extended.
+    pub fn cargo(self, verb: &str) -> Result<Command, Error> {
         let mut command = match self {
             Self::Nightly => {
                 let mut command = foreign_rust("cargo");
@@ -76,7 +79,7 @@ impl Toolchain {
             // /usr/bin: cargo finds its cargo-clippy by way of PATH.
             Self::Debian => &[&tools, Path::new("/usr/bin")],
         };
-        command.env("PATH", path_with(first)?);
+        command.env("PATH", path_with(first).map_err(Error::Path)?);
         let flags = [
             "-Clinker=bpf-linker",
             "-Cdebuginfo=2",
@@ -88,7 +91,7 @@ impl Toolchain {
         let flags = flags.map(OsString::from).into_iter().chain(remapped_paths());
         let flags: Vec<OsString> = flags.collect();
         command.env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")));
-        command.args(["--release", "--package", EBPF_PACKAGE, "--target", EBPF_TARGET]);
+        command.args(["--release", "--package", PACKAGE, "--target", TARGET]);
         command.arg("--target-dir").arg(target_directory().join("ebpf"));
         Ok(command)
     }
