@@ -6,8 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sni_probe::capture::links::{LinkKind, LinkState};
 use sni_probe::capture::neighbours::Neighbour;
-
-use crate::api::model::Interface;
+use sni_probe_model::api::Interface;
 
 /// Whether the daemon sees what it was told to watch.
 #[derive(Debug, Default)]

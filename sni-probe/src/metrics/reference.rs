@@ -37,7 +37,7 @@ Clients, fingerprints and names come from the wire, so only the top of each has 
 space-saving sketch). Each handshake without SNI adds one to exactly one series of `sni_probe_client_handshakes_total`, and to
 exactly one of `sni_probe_fingerprint_handshakes_total`: their sums are that of `sni_probe_handshakes_total` with `sni` absent,
 empty or invalid, as long as no series left. Each refusal of a hello with SNI (reset, close, or alert by the gateway) adds to exactly one of
-`sni_probe_server_name_handshakes_total`. A series that leaves the top takes its count with it: it is not poured into `other`, where it
+`sni_probe_server_name_handshakes_total`. A series that leaves the top takes its count with it: it is not poured into the rest, where it
 would look like traffic. A series that comes starts with what its handshakes are since then, so `increase()` misses what was before the
 first scrape that saw it.
 
@@ -307,7 +307,7 @@ const OPEN_LABELS: &[(&str, &str)] = &[
     ("gateway_address", "address and port of the gateway that the client spoke to last"),
     ("likely", "the software that is likely behind the fingerprint ([software.md](software.md)), or nothing"),
     ("ja4", "the JA4 fingerprint of the hello; `other`: all that are not among the top"),
-    ("server_name", "the name in the hello; `other`: all that are not among the top"),
+    ("server_name", "the name in the hello; `<other>`: all that are not among the top"),
     (
         "gateway",
         "only with `--kube`: the workload of the gateway's pod; empty if no pod of this node has the address; `other` for those over 256",
