@@ -68,7 +68,7 @@ pub enum State {
     Mixed,
     /// Clients without SNI, of which the gateway refused some and served none.
     Refusing,
-    /// The gateway served no client without SNI, or none with SNI, and neither is explained by a missing name.
+    /// The gateway served no handshake with SNI, or answered none without SNI; or it served none at all.
     Failing,
     /// No refusal was seen, but events were lost, or every ClientHello is incomplete.
     #[serde(other)]
@@ -231,7 +231,7 @@ pub struct Client {
     pub name: Option<String>,
     /// Handshakes since it is among the top.
     pub handshakes: u64,
-    /// Those of them that the gateway refused: reset, closed or answered with an alert.
+    /// How many of these handshakes the gateway refused.
     pub refused: u64,
     /// The same by sni and outcome.
     pub outcomes: Vec<Count>,
