@@ -45,7 +45,7 @@ first scrape that saw it.
 
 | question | query |
 |---|---|
-| connections a second that were refused for want of SNI | `sum(rate(sni_probe_handshakes_total{source=\"other\",sni=~\"absent\\|empty\",outcome=~\"reset_by_gateway\\|closed_by_gateway\"}[5m])) + sum(rate(sni_probe_alerts_total{sni=~\"absent\\|empty\",sender=\"gateway\"}[5m]))` |
+| connections a second that were refused for want of SNI | `sum(rate(sni_probe_handshakes_total{source=\"other\",sni=~\"absent\\|empty\\|invalid\",outcome=~\"reset_by_gateway\\|closed_by_gateway\"}[5m])) + sum(rate(sni_probe_alerts_total{sni=~\"absent\\|empty\\|invalid\",sender=\"gateway\"}[5m]))` |
 | who they are | `topk(10, sum by (client) (rate(sni_probe_client_handshakes_total{client!~\"other\\|expected\",outcome=~\"reset_by_gateway\\|closed_by_gateway\\|alert\",sender!=\"client\"}[1h])))` |
 | names that are refused though SNI was there | `topk(10, sum by (server_name) (rate(sni_probe_server_name_handshakes_total[1h])))` |
 | share of clients without SNI | `sum(rate(sni_probe_client_hellos_total{sni=\"absent\"}[5m])) / sum(rate(sni_probe_client_hellos_total[5m]))` |
