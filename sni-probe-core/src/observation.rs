@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::flow::{FlowKey, Timestamp};
 use crate::vocabulary::{
-    AlertDescription, AlertSender, EvictionReason, Feature, IncompleteReason, NonTls, OutcomeClass, Prelude,
-    SniClass, TlsVersion,
+    AlertDescription, AlertSender, EvictionReason, Fate, Feature, IncompleteReason, NonTls, OutcomeClass,
+    Prelude, SniClass, TlsVersion,
 };
 
 /// Something worth telling. For each hello there is one [`Observation::ClientHello`] and, later,
@@ -218,12 +218,25 @@ impl Outcome {
         }
     }
 
-    /// Whether the gateway refused the hello: reset or closed the connection, or sent an alert, in answer to it.
-    pub fn is_refusal(self) -> bool {
-        matches!(
-            self,
-            Self::ResetByGateway | Self::ClosedByGateway | Self::Alert { sender: AlertSender::Gateway, .. }
-        )
+    /// What the outcome means for the client: the one definition of refused and served.
+    ///
+    /// ```
+    /// use sni_probe_core::observation::Outcome;
+    /// use sni_probe_core::vocabulary::{AlertDescription, AlertSender, Fate};
+    ///
+    /// let alert = |sender| Outcome::Alert { description: AlertDescription::UnknownCa, sender };
+    /// assert_eq!(Outcome::ClosedByGateway.fate(), Fate::Refused);
+    /// assert_eq!(alert(AlertSender::Gateway).fate(), Fate::Refused);
+    /// assert_eq!(alert(AlertSender::Client).fate(), Fate::Failed);
+    /// assert_eq!(Outcome::ServerHello.fate(), Fate::Served);
+    /// ```
+    pub fn fate(self) -> Fate {
+        self.class().fate(self.alert().map(|(_, sender)| sender))
+    }
+
+    /// Whether the gateway refused the handshake.
+    pub fn is_refused(self) -> bool {
+        self.fate() == Fate::Refused
     }
 
     /// The label.

@@ -58,6 +58,16 @@ label! {
     }
 }
 
+impl SniClass {
+    /// The classes of a ClientHello without SNI: nothing by which a gateway could choose a certificate.
+    pub const WITHOUT_SNI: [Self; 3] = [Self::Absent, Self::Empty, Self::Invalid];
+
+    /// Whether the ClientHello is without SNI. One with an unknown name is neither with nor without SNI.
+    pub fn is_without_sni(self) -> bool {
+        Self::WITHOUT_SNI.contains(&self)
+    }
+}
+
 label! {
     /// The highest protocol version that a hello offers.
     TlsVersion {
@@ -105,19 +115,40 @@ label! {
 }
 
 impl OutcomeClass {
-    /// Whether the client got no answer to its hello, as far as the outcome tells. Where sni-probe itself gave up, nobody can
-    /// say.
-    pub fn is_failure(self) -> bool {
+    /// What the outcome means for the client. `sender` is who sent the alert, where the outcome is one and this is known.
+    pub fn fate(self, sender: Option<AlertSender>) -> Fate {
         match self {
-            Self::Alert
-            | Self::ResetByGateway
-            | Self::ResetByClient
-            | Self::ClosedByGateway
-            | Self::ClosedByClient
-            | Self::GatewayClosedFirst
-            | Self::Timeout => true,
-            Self::ServerHello | Self::Evicted | Self::Unfinished => false,
+            Self::ServerHello => Fate::Served,
+            Self::ResetByGateway | Self::ClosedByGateway => Fate::Refused,
+            Self::Alert => match sender {
+                Some(AlertSender::Gateway) => Fate::Refused,
+                Some(AlertSender::Client) => Fate::Failed,
+                None => Fate::Unknown,
+            },
+            Self::ResetByClient | Self::ClosedByClient | Self::GatewayClosedFirst | Self::Timeout => {
+                Fate::Failed
+            }
+            Self::Evicted | Self::Unfinished => Fate::Unknown,
         }
+    }
+
+    /// Whether the handshake failed. An alert of either side is a failure.
+    pub fn is_failure(self) -> bool {
+        matches!(self.fate(Some(AlertSender::Gateway)), Fate::Refused | Fate::Failed)
+    }
+}
+
+label! {
+    /// What an outcome means for the client.
+    Fate {
+        /// The gateway answered with a ServerHello, and did not refuse afterwards.
+        Served => "served",
+        /// The gateway ended the handshake after it had received the ClientHello: by a RST, a FIN or an alert of its own.
+        Refused => "refused",
+        /// The handshake ended otherwise: by the client, by a timeout, or by a gateway that had not seen the ClientHello.
+        Failed => "failed",
+        /// The end of the handshake was not seen.
+        Unknown => "unknown",
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sni_probe::capture::links::{LinkKind, LinkState};
 use sni_probe::capture::neighbours::Neighbour;
+use sni_probe_model::api::Interface;
 
 /// Whether the daemon sees what it was told to watch.
 #[derive(Debug, Default)]
@@ -36,17 +37,6 @@ pub(crate) enum Status {
     },
     /// Nothing is seen there, for this reason.
     Detached(String),
-}
-
-/// An interface as readers see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct InterfaceStatus {
-    /// The interface's name.
-    pub(crate) name: String,
-    /// Whether all its packets are seen.
-    pub(crate) ready: bool,
-    /// A line for people.
-    pub(crate) status: String,
 }
 
 impl Status {
@@ -110,9 +100,9 @@ impl Readiness {
     }
 
     /// Ready if there are interfaces and all are seen; and the interfaces, by name.
-    pub(crate) fn interfaces(&self) -> (bool, Vec<InterfaceStatus>) {
+    pub(crate) fn interfaces(&self) -> (bool, Vec<Interface>) {
         let state = self.lock();
-        let interface = |(name, status): (&String, &Status)| InterfaceStatus {
+        let interface = |(name, status): (&String, &Status)| Interface {
             name: name.clone(),
             ready: status.is_ready(),
             status: status.to_string(),

@@ -538,10 +538,12 @@ fn without_fail_on_reset_resets_are_fine() {
 #[test]
 fn fail_on_reset_tells_whether_a_client_without_sni_was_refused() {
     let bench = Bench::new();
-    let cases: [(_, Answer, _); 6] = [
+    let cases: [(_, Answer, _); 8] = [
         (None, Connection::gateway_reset, 1),
+        (None, Connection::gateway_fin, 1),
         (None, alerted, 1),
         (None, answered, 0),
+        (Some(NAME), Connection::gateway_fin, 0),
         (None, Connection::client_reset, 0),
         (Some(NAME), Connection::gateway_reset, 0),
         (Some(NAME), alerted, 0),

@@ -66,11 +66,18 @@ fn rarely(each: u64, salt: u64) -> Vec<u64> {
 }
 
 fn series(sni: &str, outcome: &str, handshakes: &[u64]) -> Value {
-    json!({ "sni": sni, "outcome": outcome, "handshakes": handshakes })
+    let refused: Vec<u64> = handshakes.iter().map(|count| count * refused(outcome)).collect();
+    json!({ "sni": sni, "outcome": outcome, "handshakes": handshakes, "refused": refused })
+}
+
+/// Whether the gateway refused: its clients send no alerts.
+fn refused(outcome: &str) -> u64 {
+    u64::from(matches!(outcome, "alert" | "reset_by_gateway" | "closed_by_gateway"))
 }
 
 fn count(sni: &str, outcome: &str, handshakes: u64) -> Value {
-    json!({ "sni": sni, "outcome": outcome, "handshakes": handshakes })
+    let refused = handshakes * refused(outcome);
+    json!({ "sni": sni, "outcome": outcome, "handshakes": handshakes, "refused": refused })
 }
 
 /// `GET /api/v1/summary`.
@@ -92,8 +99,8 @@ pub fn summary() -> Value {
         "clients_without_sni": 5,
         "clients_refused": 3,
         "handshakes": [
-            { "source": "other", "sni": "present", "outcome": "server_hello", "handshakes": 182_339 },
-            { "source": "other", "sni": "absent", "outcome": "reset_by_gateway", "handshakes": 1_204 },
+            { "source": "other", "sni": "present", "outcome": "server_hello", "handshakes": 182_339, "refused": 0 },
+            { "source": "other", "sni": "absent", "outcome": "reset_by_gateway", "handshakes": 1_204, "refused": 1_204 },
         ],
         "last_hour": {
             "step_seconds": 60,
@@ -107,6 +114,13 @@ pub fn summary() -> Value {
                 series("unknown", "timeout", &rarely(9, 4)),
             ],
         },
+        "alerts": [
+            { "sni": "absent", "description": "unrecognized_name", "sender": "gateway", "alerts": 15 },
+        ],
+        "tls_versions": [
+            { "tls_version": "1.3", "handshakes": 183_001 },
+            { "tls_version": "1.2", "handshakes": 542 },
+        ],
         "not_seen": [
             { "metric": "packets_skipped_total", "reason": "fragment", "count": 17 },
         ],
@@ -127,6 +141,8 @@ pub fn clients() -> Value {
         ],
         "other": [count("absent", "reset_by_gateway", 12)],
         "expected": [count("absent", "reset_by_gateway", 5_760)],
+        "refused_names": [{ "server_name": "old-api.example.com", "refused": 171 }],
+        "other_names_refused": 0,
     })
 }
 
@@ -146,6 +162,7 @@ fn client(
             "sni": "absent",
             "outcome": outcome,
             "alert": alert,
+            "alert_sender": alert.map(|_| "gateway"),
             "latency_us": 120 + 31 * nth,
             "gateway": "198.51.100.9:443",
         })
@@ -197,6 +214,7 @@ pub fn handshakes() -> Value {
             "ja3": fingerprint.ja3,
             "outcome": outcome,
             "alert": alert,
+            "alert_sender": alert.map(|_| "gateway"),
             "latency_us": latency + nth,
         })
     });

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub use self::expected::{ExpectedSources, GCP_LB};
 pub use self::label::{ClientKey, ClientLabel, HashKey, SubnetSizes};
-pub use self::outcomes::{AlertFrom, Outcomes, Refusals, WITHOUT_SNI};
+pub use self::outcomes::{AlertFrom, Outcomes, Refusals};
 pub use self::record::{ClientRecord, MAX_ALPN_BYTES, MAX_OFFERS, MAX_RECENT, Offer, Recent};
 use crate::distinct::{Distinct, DistinctHasher};
 use crate::flow::Timestamp;
@@ -116,14 +116,13 @@ impl Clients {
     /// Books a handshake whose outcome became known at `now`.
     pub fn handshake(&mut self, handshake: &Handshake, now: Timestamp) {
         self.now = self.now.max(now);
-        match &handshake.hello.sni {
-            Sni::Absent | Sni::Empty | Sni::Invalid(_) => self.without_sni(handshake, now),
-            Sni::Present(name) if handshake.outcome.is_refusal() => {
-                let refusals = self.names.add(name.as_str(), now).unwrap_or(&mut self.other_names);
-                refusals.count(handshake.outcome);
-            }
-            // It was let in, or left by itself; or nobody knows what it said.
-            Sni::Present(_) | Sni::Unknown => {}
+        if handshake.hello.sni.class().is_without_sni() {
+            self.without_sni(handshake, now);
+        } else if let Sni::Present(name) = &handshake.hello.sni
+            && handshake.outcome.is_refused()
+        {
+            let refusals = self.names.add(name.as_str(), now).unwrap_or(&mut self.other_names);
+            refusals.count(handshake.outcome);
         }
     }
 
@@ -142,7 +141,7 @@ impl Clients {
         }
         let hash = self.hasher.hash(address);
         self.distinct.insert(hash);
-        if handshake.outcome.is_refusal() {
+        if handshake.outcome.is_refused() {
             self.refused.at(now).insert(hash);
         }
         let key = self.config.label.key(address);

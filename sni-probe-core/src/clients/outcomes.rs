@@ -1,10 +1,9 @@
 //! How often which outcome came, and of alerts, which ones.
 
 use crate::observation::Outcome;
-use crate::vocabulary::{AlertDescription, AlertSender, Label, OutcomeClass, SniClass};
+use crate::vocabulary::{AlertDescription, AlertSender, Fate, Label, OutcomeClass, SniClass};
 
-/// The classes of a hello without SNI.
-pub const WITHOUT_SNI: [SniClass; 3] = [SniClass::Absent, SniClass::Empty, SniClass::Invalid];
+const WITHOUT_SNI: [SniClass; 3] = SniClass::WITHOUT_SNI;
 
 /// Handshakes without SNI, by class and outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +46,20 @@ impl Outcomes {
         self.alerts.iter()
     }
 
+    /// How many of the handshakes with this class and outcome the gateway refused.
+    pub fn refused(&self, sni: SniClass, outcome: OutcomeClass) -> u64 {
+        match outcome.fate(None) {
+            Fate::Refused => self.iter().find(|(s, o, _)| (*s, *o) == (sni, outcome)).map_or(0, |(.., n)| n),
+            _ if outcome == OutcomeClass::Alert => {
+                let of_gateway = self.alerts().filter(|(alert, _)| {
+                    alert.sni == sni && outcome.fate(Some(alert.sender)) == Fate::Refused
+                });
+                of_gateway.map(|(_, count)| count).sum()
+            }
+            _ => 0,
+        }
+    }
+
     /// How many in all.
     pub fn total(&self) -> u64 {
         self.iter().map(|(.., count)| count).sum()
@@ -56,31 +69,31 @@ impl Outcomes {
 /// Handshakes with SNI that the gateway refused, by how: alert, reset or close.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusals {
-    counts: [u64; REFUSALS.len()],
+    counts: [u64; OutcomeClass::ALL.len()],
     alerts: Counts<AlertDescription>,
 }
 
-/// The outcomes by which a gateway refuses.
-const REFUSALS: [OutcomeClass; 3] =
-    [OutcomeClass::Alert, OutcomeClass::ResetByGateway, OutcomeClass::ClosedByGateway];
-
 impl Refusals {
-    /// Counts one. What is no refusal is not counted.
+    /// Counts one. An outcome other than a refusal is ignored.
     pub fn count(&mut self, outcome: Outcome) {
-        if !outcome.is_refusal() {
+        if !outcome.is_refused() {
             return;
         }
-        if let Some(place) = REFUSALS.iter().position(|&refusal| refusal == outcome.class()) {
-            self.counts[place] += 1;
-        }
+        self.counts[outcome.class() as usize] += 1;
         if let Some((description, _)) = outcome.alert() {
             self.alerts.count(description);
         }
     }
 
-    /// All, those of zero included.
+    /// All outcomes by which a gateway refuses, with their counts, those of zero included.
     pub fn iter(&self) -> impl Iterator<Item = (OutcomeClass, u64)> {
-        REFUSALS.iter().copied().zip(self.counts)
+        let all = OutcomeClass::ALL.iter().copied().zip(self.counts);
+        all.filter(|(outcome, _)| outcome.fate(Some(AlertSender::Gateway)) == Fate::Refused)
+    }
+
+    /// How many in all.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
     }
 
     /// The alerts of the gateway that came: together the count of [`OutcomeClass::Alert`].

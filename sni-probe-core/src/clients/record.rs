@@ -80,7 +80,7 @@ impl ClientRecord {
         }
         self.first_seen = self.first_seen.min(handshake.time);
         self.last_seen = self.last_seen.max(handshake.time);
-        if handshake.outcome.is_refusal() {
+        if handshake.outcome.is_refused() {
             self.refused += 1;
             self.last_refused = self.last_refused.max(Some(handshake.time));
         }

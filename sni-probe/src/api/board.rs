@@ -1,6 +1,7 @@
 //! What the daemon remembers for the page and `watch`.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp as Utc;
@@ -11,16 +12,17 @@ use sni_probe_core::last_hour::{LastHour, MINUTES, rest_of_minute};
 use sni_probe_core::observation::Handshake;
 use sni_probe_core::software;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass, TlsVersion};
+use sni_probe_model::Word;
+use sni_probe_model::api::{
+    self as model, Count, Flows, Handshakes, History, LastHandshake, NameCount, Series, Summary, VersionCount,
+};
 
 use super::Api;
-use super::model::{
-    self, Count, Flows, Handshakes, History, Interface, LastHandshake, NotSeen, Series, Summary,
-};
-use super::verdict::{Evidence, verdict};
+use super::verdict::{Context, HourCounts, verdict};
 use crate::kubernetes::Names;
-use crate::metrics::{Metrics, NotSeenCount, Source};
+use crate::metrics::{Metrics, Source};
 use crate::output::{EventsFilter, Pods, Source as Place, WallClock, json};
-use crate::readiness::{InterfaceStatus, Readiness};
+use crate::readiness::Readiness;
 
 /// Handshakes that are kept to be told. They are as large as a hello may make them: some 20 KiB each at most.
 const MAX_HANDSHAKES: usize = 200;
@@ -46,6 +48,10 @@ struct Memory {
     clock: WallClock,
     now: Timestamp,
     totals: Counts<u64>,
+    /// Handshakes by the highest version offered.
+    versions: [u64; TlsVersion::ALL.len()],
+    /// Events that were lost up to `now`.
+    lost_events: u64,
     hour: LastHour<Minute>,
     /// The last handshakes that the filter lets through, oldest first, each with its interface.
     handshakes: VecDeque<Seen>,
@@ -63,31 +69,39 @@ struct Seen {
 #[derive(Debug, Default)]
 struct Minute {
     counts: Counts<u32>,
-    /// Of sources that are not expected.
-    evidence: Evidence,
+    verdict: HourCounts,
+    /// The known client that was refused last.
+    refused_known: Option<IpAddr>,
 }
 
 /// Handshakes by source, sni and outcome.
 #[derive(Clone, Debug, Default)]
-struct Counts<T>([[[T; OutcomeClass::ALL.len()]; SniClass::ALL.len()]; Source::ALL.len()]);
+struct Counts<T>([[[Tally<T>; OutcomeClass::ALL.len()]; SniClass::ALL.len()]; Source::ALL.len()]);
+
+/// Handshakes of one kind, and how many of them the gateway refused.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally<T> {
+    handshakes: T,
+    refused: T,
+}
 
 impl<T: Copy + Into<u64>> Counts<T> {
-    fn at(&mut self, source: Source, sni: SniClass, outcome: OutcomeClass) -> &mut T {
+    fn at(&mut self, source: Source, sni: SniClass, outcome: OutcomeClass) -> &mut Tally<T> {
         &mut self.0[source as usize][sni as usize][outcome as usize]
     }
 
     /// Those that occurred.
-    fn iter(&self) -> impl Iterator<Item = (Source, SniClass, OutcomeClass, u64)> {
+    fn iter(&self) -> impl Iterator<Item = (Source, SniClass, OutcomeClass, Tally<u64>)> {
         let all = Source::ALL.iter().flat_map(|&source| {
             SniClass::ALL
                 .iter()
                 .flat_map(move |&sni| OutcomeClass::ALL.iter().map(move |&out| (source, sni, out)))
         });
         let counted = all.map(|(source, sni, outcome)| {
-            let count = self.0[source as usize][sni as usize][outcome as usize];
-            (source, sni, outcome, count.into())
+            let Tally { handshakes, refused } = self.0[source as usize][sni as usize][outcome as usize];
+            (source, sni, outcome, Tally { handshakes: handshakes.into(), refused: refused.into() })
         });
-        counted.filter(|(.., count)| *count > 0)
+        counted.filter(|(.., tally)| tally.handshakes > 0)
     }
 }
 
@@ -106,6 +120,8 @@ impl Board {
             clock: WallClock::UTC,
             now: Timestamp::default(),
             totals: Counts::default(),
+            versions: Default::default(),
+            lost_events: 0,
             hour: LastHour::default(),
             handshakes: VecDeque::new(),
         };
@@ -117,12 +133,21 @@ impl Board {
     pub(crate) fn handshake(&self, source: Source, interface: &str, pods: Pods, handshake: Box<Handshake>) {
         let mut memory = self.memory();
         let (sni, outcome) = (handshake.hello.sni.class(), handshake.outcome.class());
-        *memory.totals.at(source, sni, outcome) += 1;
+        let is_refused = handshake.outcome.is_refused();
+        let is_known = source == Source::Expected;
+        let total = memory.totals.at(source, sni, outcome);
+        total.handshakes += 1;
+        total.refused += u64::from(is_refused);
+        let version = handshake.hello.body.as_ref().map_or(TlsVersion::Unknown, |body| body.version);
+        memory.versions[version as usize] += 1;
         let now = memory.now;
         let minute = memory.hour.at(now);
-        *minute.counts.at(source, sni, outcome) += 1;
-        if source == Source::Other {
-            minute.evidence.note(&handshake);
+        let tally = minute.counts.at(source, sni, outcome);
+        tally.handshakes += 1;
+        tally.refused += u32::from(is_refused);
+        minute.verdict.note(&handshake, is_known);
+        if is_refused && is_known && sni.is_without_sni() {
+            minute.refused_known = Some(handshake.client().ip());
         }
         if !self.filter.passes(&handshake) {
             return;
@@ -138,11 +163,17 @@ impl Board {
         memory.handshakes.push_back(Seen { interface, pods, handshake });
     }
 
-    /// Notes what time it is.
+    /// Notes what time it is, and how many events were lost up to then.
     pub(crate) fn set_time(&self, now: Timestamp, clock: WallClock) {
+        let lost_events = self.metrics.lost_events();
         let mut memory = self.memory();
         memory.now = now;
         memory.clock = memory.clock.followed_by(clock);
+        let lost = lost_events - memory.lost_events;
+        if lost > 0 {
+            memory.lost_events = lost_events;
+            memory.hour.at(now).verdict.lost_events += lost;
+        }
     }
 
     /// The pod that has the client's address, if it is known. A label that hides the address hides the pod.
@@ -161,27 +192,15 @@ impl Board {
     }
 }
 
-impl From<InterfaceStatus> for Interface {
-    fn from(InterfaceStatus { name, ready, status }: InterfaceStatus) -> Self {
-        Self { name, ready, status }
-    }
-}
-
-impl From<NotSeenCount> for NotSeen {
-    fn from(NotSeenCount { metric, reason, count }: NotSeenCount) -> Self {
-        Self { metric, reason, count }
-    }
-}
-
 impl Api for Board {
     fn summary(&self) -> Summary {
         let (ready, interfaces) = self.readiness.interfaces();
-        let (clients_without_sni, clients_refused) = {
+        let (clients_without_sni, clients_refused, label) = {
             let books = self.books();
-            (books.distinct(), books.distinct_refused())
+            (books.distinct(), books.distinct_refused(), books.config().label.clone())
         };
         let (open, capacity) = self.metrics.flows();
-        let not_seen = self.metrics.not_seen();
+        let (not_seen, alerts) = (self.metrics.not_seen(), self.metrics.alerts());
         let memory = self.memory();
         let unseen = (!ready).then(|| {
             let unready = interfaces.iter().filter(|interface| !interface.ready);
@@ -189,9 +208,16 @@ impl Api for Board {
                 unready.map(|interface| format!("{}: {}", interface.name, interface.status)).collect();
             if lines.is_empty() { "no interface yet".to_owned() } else { lines.join("; ") }
         });
-        let mut hour = Evidence::default();
-        memory.hour.iter(memory.now).for_each(|(_, minute)| hour.add(&minute.evidence));
-        let (state, sentence) = verdict(&hour, clients_refused, unseen.as_deref());
+        let mut hour = HourCounts::default();
+        memory.hour.iter(memory.now).for_each(|(_, minute)| hour.add(&minute.verdict));
+        let refused_known = memory.hour.iter(memory.now).find_map(|(_, minute)| minute.refused_known);
+        let refused_known = refused_known.and_then(|client| label.key(client)).map(|key| key.to_string());
+        let context = Context {
+            refused_clients: clients_refused,
+            refused_known: refused_known.as_deref(),
+            unseen: unseen.as_deref(),
+        };
+        let (state, sentence) = verdict(&hour, context);
         Summary {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             node: self.node.clone(),
@@ -200,13 +226,15 @@ impl Api for Board {
             state,
             sentence,
             ready,
-            interfaces: interfaces.into_iter().map(Interface::from).collect(),
+            interfaces,
             ports: self.ports.clone(),
             clients_without_sni,
             clients_refused,
             handshakes: memory.totals(),
             last_hour: memory.history(),
-            not_seen: not_seen.into_iter().map(NotSeen::from).collect(),
+            alerts: Some(alerts),
+            tls_versions: memory.tls_versions(),
+            not_seen,
             flows: Flows { open, capacity },
         }
     }
@@ -223,6 +251,12 @@ impl Api for Board {
             .collect();
         clients
             .sort_by(|a, b| (b.refused, b.handshakes, &a.client).cmp(&(a.refused, a.handshakes, &b.client)));
+        let mut refused_names: Vec<NameCount> = books
+            .names()
+            .map(|(name, refusals)| NameCount { server_name: name.to_owned(), refused: refusals.total() })
+            .collect();
+        refused_names
+            .sort_by(|a, b| b.refused.cmp(&a.refused).then_with(|| a.server_name.cmp(&b.server_name)));
         model::Clients {
             time: Utc::now(),
             label: books.config().label.kind().to_owned(),
@@ -230,6 +264,8 @@ impl Api for Board {
             clients,
             other: counts(books.other()),
             expected: counts(books.expected()),
+            refused_names,
+            other_names_refused: books.other_names().total(),
         }
     }
 
@@ -255,30 +291,46 @@ impl Api for Board {
 
 impl Memory {
     fn totals(&self) -> Vec<Count> {
-        let counts = self.totals.iter().map(|(source, sni, outcome, handshakes)| Count {
+        let counts = self.totals.iter().map(|(source, sni, outcome, tally)| Count {
             source: Some(source.as_str().to_owned()),
-            sni: sni.as_str().to_owned(),
-            outcome: outcome.as_str().to_owned(),
-            handshakes,
+            sni: Word::Known(sni),
+            outcome: Word::Known(outcome),
+            handshakes: tally.handshakes,
+            refused: Some(tally.refused),
         });
         counts.collect()
     }
 
+    fn tls_versions(&self) -> Vec<VersionCount> {
+        let counts = TlsVersion::ALL.iter().zip(self.versions).filter(|(_, handshakes)| *handshakes > 0);
+        counts
+            .map(|(&version, handshakes)| VersionCount { tls_version: Word::Known(version), handshakes })
+            .collect()
+    }
+
     fn history(&self) -> History {
         let mut all = Counts::<u64>::default();
-        let mut steps = vec![Counts::<u32>::default(); MINUTES];
+        let mut steps = vec![Counts::<u64>::default(); MINUTES];
         for (ago, minute) in self.hour.iter(self.now) {
             let step = &mut steps[MINUTES - 1 - ago];
-            for (_, sni, outcome, count) in minute.counts.iter() {
+            for (_, sni, outcome, tally) in minute.counts.iter() {
                 // All sources are one.
-                *all.at(Source::Other, sni, outcome) += count;
-                *step.at(Source::Other, sni, outcome) += u32::try_from(count).unwrap_or(u32::MAX);
+                for counts in [&mut all, &mut *step] {
+                    let sum = counts.at(Source::Other, sni, outcome);
+                    sum.handshakes += tally.handshakes;
+                    sum.refused += tally.refused;
+                }
             }
         }
-        let series = all.iter().map(|(source, sni, outcome, _)| Series {
-            sni: sni.as_str().to_owned(),
-            outcome: outcome.as_str().to_owned(),
-            handshakes: steps.iter_mut().map(|step| u64::from(*step.at(source, sni, outcome))).collect(),
+        let series = all.iter().map(|(source, sni, outcome, _)| {
+            let steps = steps.iter_mut().map(|step| *step.at(source, sni, outcome));
+            let (handshakes, refused) = steps.map(|tally| (tally.handshakes, tally.refused)).unzip();
+            Series {
+                sni: Word::Known(sni),
+                outcome: Word::Known(outcome),
+                handshakes,
+                refused: Some(refused),
+            }
         });
         let series = series.collect();
         let end = self.clock.utc(self.now.plus(rest_of_minute(self.now)));
@@ -320,8 +372,9 @@ fn client(key: ClientKey, record: &ClientRecord, clock: WallClock, now: Timestam
             .rev()
             .map(|recent| LastHandshake {
                 time: clock.utc(recent.time),
-                sni: recent.sni.as_str().to_owned(),
-                outcome: recent.outcome.class().as_str().to_owned(),
+                sni: Word::Known(recent.sni),
+                outcome: Word::Known(recent.outcome.class()),
+                alert_sender: recent.outcome.alert().map(|(_, sender)| Word::Known(sender)),
                 alert: recent.outcome.alert().map(|(description, _)| description.as_str().to_owned()),
                 latency_us: u64::try_from(recent.latency.as_micros()).unwrap_or(u64::MAX),
                 gateway: recent.gateway.to_string(),
@@ -334,9 +387,10 @@ fn client(key: ClientKey, record: &ClientRecord, clock: WallClock, now: Timestam
 fn counts(outcomes: &Outcomes) -> Vec<Count> {
     let counts = outcomes.iter().filter(|(.., count)| *count > 0).map(|(sni, outcome, handshakes)| Count {
         source: None,
-        sni: sni.as_str().to_owned(),
-        outcome: outcome.as_str().to_owned(),
+        sni: Word::Known(sni),
+        outcome: Word::Known(outcome),
         handshakes,
+        refused: Some(outcomes.refused(sni, outcome)),
     });
     counts.collect()
 }

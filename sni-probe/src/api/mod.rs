@@ -1,18 +1,18 @@
 //! What the daemon tells of itself by HTTP under `/api/v1/`, and what `watch` and the page show.
 //!
 //! ```text
-//! handshakes ─▶ board (counts, the last hour, the last handshakes) ─▶ model (what is sent) ─▶ http, watch
+//! handshakes ─▶ board (counts, the last hour, the last handshakes) ─▶ model::api (what is sent) ─▶ http, watch
 //!                    └▶ verdict (the state in a sentence)
 //! ```
 
 mod board;
-pub(crate) mod model;
 mod verdict;
 
 use std::fmt;
 
+use sni_probe_model::api::{Clients, Handshakes, Summary};
+
 pub(crate) use self::board::Board;
-use self::model::{Clients, Handshakes, Summary};
 
 /// Who knows the answers of `/api/v1/`.
 pub(crate) trait Api: fmt::Debug + Send + Sync {

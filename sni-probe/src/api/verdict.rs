@@ -1,126 +1,270 @@
 //! The state in a word and in a sentence.
 
-use sni_probe_core::observation::{Handshake, Outcome};
-use sni_probe_core::vocabulary::{AlertSender, SniClass};
+use sni_probe_core::observation::Handshake;
+use sni_probe_model::api::State;
+use sni_probe_model::{Fate, OutcomeClass, SniClass};
 
-use super::model::State;
-
-/// What the verdict is made of: handshakes of some time, those of expected sources apart.
+/// Handshakes of some time, by what matters for the verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Evidence {
-    /// All.
-    pub(super) handshakes: u64,
-    /// Those with a host name that the gateway refused.
-    pub(super) names_refused: u64,
-    /// Those without (absent, empty, invalid).
-    pub(super) without_sni: u64,
-    /// Those of them that the gateway let in: it answered with a ServerHello, or the client then refused its certificate.
-    pub(super) accepted: u64,
-    /// Those of them that the gateway refused by RST, FIN or alert.
+pub(super) struct HourCounts {
+    /// With a host name.
+    pub(super) named: Fates,
+    /// Without SNI, of all but known clients.
+    pub(super) without_sni: Fates,
+    /// Without SNI, of known clients (`--expected-non-sni`).
+    pub(super) known: Fates,
+    /// With an incomplete ClientHello: neither with nor without SNI.
+    pub(super) incomplete: Fates,
+    /// Events that did not reach the daemon.
+    pub(super) lost_events: u64,
+}
+
+/// How many handshakes ended in which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fates {
+    pub(super) all: u64,
+    pub(super) served: u64,
+    pub(super) refused: u64,
+    /// Refused by RST, by FIN, and by alert.
     pub(super) reset: u64,
     pub(super) closed: u64,
     pub(super) alerted: u64,
 }
 
-impl Evidence {
+/// What else the verdict needs to know.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Context<'a> {
+    /// Clients without SNI that were refused, known clients apart: an estimate.
+    pub(super) refused_clients: u64,
+    /// The known client that was refused last.
+    pub(super) refused_known: Option<&'a str>,
+    /// Why the interfaces that are not watched are not.
+    pub(super) unseen: Option<&'a str>,
+}
+
+impl HourCounts {
     /// Adds a handshake.
-    pub(super) fn note(&mut self, handshake: &Handshake) {
-        let outcome = handshake.outcome;
-        self.handshakes += 1;
-        match handshake.hello.sni.class() {
-            SniClass::Present => self.names_refused += u64::from(outcome.is_refusal()),
-            SniClass::Absent | SniClass::Empty | SniClass::Invalid => {
-                self.without_sni += 1;
-                match outcome {
-                    Outcome::ServerHello | Outcome::Alert { sender: AlertSender::Client, .. } => {
-                        self.accepted += 1;
-                    }
-                    Outcome::Alert { sender: AlertSender::Gateway, .. } => self.alerted += 1,
-                    Outcome::ResetByGateway => self.reset += 1,
-                    Outcome::ClosedByGateway => self.closed += 1,
-                    _ => {}
-                }
-            }
-            SniClass::Unknown => {}
-        }
+    pub(super) fn note(&mut self, handshake: &Handshake, is_known: bool) {
+        let sni = handshake.hello.sni.class();
+        let fates = match sni {
+            _ if sni.is_without_sni() && is_known => &mut self.known,
+            _ if sni.is_without_sni() => &mut self.without_sni,
+            SniClass::Present => &mut self.named,
+            _ => &mut self.incomplete,
+        };
+        fates.note(handshake);
     }
 
     /// Adds what `other` has.
     pub(super) fn add(&mut self, other: &Self) {
-        let Self { handshakes, names_refused, without_sni, accepted, reset, closed, alerted } = other;
-        self.handshakes += handshakes;
-        self.names_refused += names_refused;
-        self.without_sni += without_sni;
-        self.accepted += accepted;
+        let Self { named, without_sni, known, incomplete, lost_events } = other;
+        self.named.add(named);
+        self.without_sni.add(without_sni);
+        self.known.add(known);
+        self.incomplete.add(incomplete);
+        self.lost_events += lost_events;
+    }
+
+    fn all(&self) -> u64 {
+        self.named.all + self.without_sni.all + self.known.all + self.incomplete.all
+    }
+
+    /// The state, as if no event had been lost.
+    fn state(&self) -> State {
+        let Self { named, without_sni, known, incomplete, .. } = self;
+        let fails = |fates: &Fates| fates.all > 0 && fates.served == 0;
+        if self.all() == 0 {
+            State::Idle
+        } else if without_sni.refused > 0 {
+            if without_sni.served > 0 { State::Mixed } else { State::Refusing }
+        } else if fails(without_sni) || fails(named) {
+            State::Failing
+        } else if without_sni.all > 0 {
+            State::Accepting
+        } else if named.all > 0 {
+            State::Fine
+        } else if known.all > 0 {
+            if fails(known) { State::Failing } else { State::Fine }
+        } else if fails(incomplete) {
+            State::Failing
+        } else {
+            State::Unclear
+        }
+    }
+}
+
+impl Fates {
+    fn note(&mut self, handshake: &Handshake) {
+        let outcome = handshake.outcome;
+        self.all += 1;
+        self.served += u64::from(outcome.fate() == Fate::Served);
+        if !outcome.is_refused() {
+            return;
+        }
+        self.refused += 1;
+        match outcome.class() {
+            OutcomeClass::ResetByGateway => self.reset += 1,
+            OutcomeClass::ClosedByGateway => self.closed += 1,
+            OutcomeClass::Alert => self.alerted += 1,
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        let Self { all, served, refused, reset, closed, alerted } = other;
+        self.all += all;
+        self.served += served;
+        self.refused += refused;
         self.reset += reset;
         self.closed += closed;
         self.alerted += alerted;
     }
 
-    fn refused(&self) -> u64 {
-        self.reset + self.closed + self.alerted
-    }
-
-    fn state(&self) -> State {
-        match (self.handshakes, self.without_sni, self.refused(), self.accepted) {
-            (0, ..) => State::Idle,
-            (_, 0, ..) => State::Fine,
-            (_, _, 0, _) => State::Accepting,
-            (_, _, _, 0) => State::Refusing,
-            _ => State::Mixed,
-        }
-    }
-
-    /// What the gateway did to those whom it refused.
+    /// What the gateway did to the clients that it refused.
     fn verb(&self) -> &'static str {
-        let refused = self.refused();
-        if self.reset == refused {
+        if self.reset == self.refused {
             "reset"
-        } else if self.closed == refused {
+        } else if self.closed == self.refused {
             "disconnected"
-        } else if self.alerted == refused {
+        } else if self.alerted == self.refused {
             "turned away with an alert"
         } else {
             "refused"
         }
     }
+
+    /// What the gateway did, where it served none: "The gateway refused all 50 handshakes with SNI".
+    fn none_served(&self, which: &str) -> String {
+        let Self { all, refused, .. } = *self;
+        match (all, refused) {
+            (1, 0) => format!("The gateway did not answer the only handshake {which}"),
+            (1, _) => format!("The gateway refused the only handshake {which}"),
+            (_, 0) => format!("The gateway answered none of the {} handshakes {which}", thousands(all)),
+            _ if refused == all => format!("The gateway refused all {} handshakes {which}", thousands(all)),
+            _ => format!(
+                "The gateway refused {} of the {} handshakes {which} and answered no other",
+                thousands(refused),
+                thousands(all)
+            ),
+        }
+    }
 }
 
-/// The state of the last hour, in a word and in a sentence. `refused_clients` is how many were refused for want of SNI;
-/// `unseen` says of the interfaces that are not watched what keeps them from it.
-pub(super) fn verdict(hour: &Evidence, refused_clients: u64, unseen: Option<&str>) -> (State, String) {
-    if let Some(unseen) = unseen {
+/// The state of the last hour, in a word and in a few short sentences.
+pub(super) fn verdict(hour: &HourCounts, context: Context<'_>) -> (State, String) {
+    if let Some(unseen) = context.unseen {
         return (State::NotReady, format!("Not everything is seen: {unseen}."));
     }
+    let state = hour.state();
+    let mut sentences = vec![main_sentence(hour, state, context.refused_clients)];
+    let HourCounts { named, without_sni, known, incomplete, lost_events } = hour;
+    // What the first sentence is about.
+    let is_of_known = named.all == 0 && without_sni.all == 0 && known.all > 0;
+    let is_of_incomplete = incomplete.all == hour.all();
+    if named.all > 0 && named.served == 0 && state != State::Failing {
+        sentences.push(format!("{}.", named.none_served("with SNI")));
+    }
+    if known.refused > 0 {
+        let last =
+            context.refused_known.map_or_else(String::new, |client| format!(", the last from {client}"));
+        sentences.push(format!(
+            "The gateway refused {} of known clients without SNI{last}.",
+            counted(known.refused, "handshake")
+        ));
+    } else if is_of_known && known.served == 0 {
+        sentences.push("The gateway answered none of them.".to_owned());
+    }
+    if incomplete.all > 0 && !is_of_incomplete {
+        let refused = match incomplete.refused {
+            0 => String::new(),
+            refused => format!("; the gateway refused {}", thousands(refused)),
+        };
+        let had = counted(incomplete.all, "handshake");
+        sentences.push(format!("{had} had an incomplete ClientHello{refused}."));
+    }
+    if *lost_events > 0 {
+        let were = if *lost_events == 1 { "was" } else { "were" };
+        let lost = counted(*lost_events, "event");
+        sentences.push(format!("{lost} {were} lost in the last hour: some handshakes were not seen."));
+    }
+    // What was lost may have been the refusals.
+    let is_doubtful = *lost_events > 0 && matches!(state, State::Idle | State::Fine | State::Accepting);
+    (if is_doubtful { State::Unclear } else { state }, sentences.join(" "))
+}
+
+fn main_sentence(hour: &HourCounts, state: State, refused_clients: u64) -> String {
+    let HourCounts { named, without_sni, known, incomplete, .. } = hour;
     // An estimate may say 0 of one client.
     let clients = refused_clients.max(1);
     let were = if clients == 1 { "client without SNI was" } else { "clients without SNI were" };
-    let verb = hour.verb();
-    let state = hour.state();
-    let sentence = match state {
+    let verb = without_sni.verb();
+    let had_none = || format!("{} of the last hour had no SNI", counted(without_sni.all, "handshake"));
+    match state {
         State::NotReady | State::Idle => "No TLS client connected in the last hour.".to_owned(),
-        State::Fine if hour.names_refused > 0 => format!(
-            "All {} of the last hour had SNI; the gateway refused {} of them for other reasons.",
-            counted(hour.handshakes, "handshake"),
-            thousands(hour.names_refused)
-        ),
-        State::Fine => format!("All {} of the last hour had SNI.", counted(hour.handshakes, "handshake")),
-        State::Accepting => format!(
-            "{} of the last hour had no SNI; the gateway refused none.",
-            counted(hour.without_sni, "handshake")
-        ),
         State::Refusing => {
             format!("{} {were} {verb} in the last hour; the gateway accepts none.", thousands(clients))
         }
         State::Mixed => format!(
             "{} {were} {verb} in the last hour, in {} of {}; the gateway accepted {}.",
             thousands(clients),
-            thousands(hour.refused()),
-            counted(hour.without_sni, "handshake"),
-            thousands(hour.accepted)
+            thousands(without_sni.refused),
+            counted(without_sni.all, "handshake"),
+            thousands(without_sni.served)
         ),
-    };
-    (state, sentence)
+        State::Accepting if without_sni.served == without_sni.all => {
+            format!("{}; the gateway refused none.", had_none())
+        }
+        State::Accepting => {
+            format!(
+                "{}; the gateway accepted {} and refused none.",
+                had_none(),
+                thousands(without_sni.served)
+            )
+        }
+        State::Failing if without_sni.all > 0 && without_sni.served == 0 => {
+            let failing = format!("{}; the gateway answered none.", had_none());
+            if named.all > 0 && named.served == 0 {
+                format!("{failing} {}.", named.none_served("with SNI"))
+            } else {
+                failing
+            }
+        }
+        State::Failing if named.all > 0 => {
+            let failing = format!("{} in the last hour.", named.none_served("with SNI"));
+            match without_sni.all {
+                0 => failing,
+                all => format!(
+                    "{failing} {} had no SNI; the gateway accepted {}.",
+                    counted(all, "handshake"),
+                    thousands(without_sni.served)
+                ),
+            }
+        }
+        State::Fine if named.all > 0 => {
+            let all = if named.all == hour.all() { "All " } else { "" };
+            let had = match named.all {
+                1 if !all.is_empty() => "The only handshake of the last hour had SNI".to_owned(),
+                count => format!("{all}{} of the last hour had SNI", counted(count, "handshake")),
+            };
+            match named.refused {
+                0 => format!("{had}."),
+                refused => {
+                    format!("{had}; the gateway refused {} of them for other reasons.", thousands(refused))
+                }
+            }
+        }
+        _ if known.all > 0 => {
+            format!("Only known clients connected in the last hour, in {}.", counted(known.all, "handshake"))
+        }
+        State::Failing => {
+            let incomplete = incomplete.none_served("of the last hour");
+            format!("{incomplete}. Whether they had SNI is unknown.")
+        }
+        _ => format!(
+            "{} of the last hour had incomplete ClientHellos: whether they had SNI is unknown.",
+            counted(incomplete.all, "handshake")
+        ),
+    }
 }
 
 fn counted(count: u64, noun: &str) -> String {
@@ -141,71 +285,4 @@ fn thousands(number: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sentence(hour: Evidence, clients: u64) -> (State, String) {
-        verdict(&hour, clients, None)
-    }
-
-    #[test]
-    fn each_state_has_its_sentence() {
-        let none = Evidence::default();
-        assert_eq!(sentence(none, 0), (State::Idle, "No TLS client connected in the last hour.".to_owned()));
-        let fine = Evidence { handshakes: 1_234, ..none };
-        assert_eq!(
-            sentence(fine, 0),
-            (State::Fine, "All 1,234 handshakes of the last hour had SNI.".to_owned())
-        );
-        let names = Evidence { names_refused: 5, ..fine };
-        assert_eq!(
-            sentence(names, 0).1,
-            "All 1,234 handshakes of the last hour had SNI; the gateway refused 5 of them for other reasons."
-        );
-        let accepting = Evidence { without_sni: 1, accepted: 1, ..fine };
-        assert_eq!(
-            sentence(accepting, 0),
-            (
-                State::Accepting,
-                "1 handshake of the last hour had no SNI; the gateway refused none.".to_owned()
-            )
-        );
-        let refusing = Evidence { without_sni: 40, reset: 40, ..fine };
-        assert_eq!(
-            sentence(refusing, 12),
-            (
-                State::Refusing,
-                "12 clients without SNI were reset in the last hour; the gateway accepts none.".to_owned()
-            )
-        );
-        let mixed = Evidence { without_sni: 50, reset: 39, alerted: 1, accepted: 10, ..fine };
-        assert_eq!(
-            sentence(mixed, 1),
-            (
-                State::Mixed,
-                "1 client without SNI was refused in the last hour, in 40 of 50 handshakes; the gateway accepted 10."
-                    .to_owned()
-            )
-        );
-        let unseen = verdict(&refusing, 12, Some("eth1: not attached: it is gone"));
-        assert_eq!(
-            unseen,
-            (State::NotReady, "Not everything is seen: eth1: not attached: it is gone.".to_owned())
-        );
-    }
-
-    #[test]
-    fn verbs() {
-        let none = Evidence { handshakes: 9, without_sni: 9, ..Evidence::default() };
-        assert_eq!(Evidence { closed: 2, ..none }.verb(), "disconnected");
-        assert_eq!(Evidence { alerted: 2, ..none }.verb(), "turned away with an alert");
-        assert_eq!(Evidence { alerted: 2, closed: 1, ..none }.verb(), "refused");
-        // Who gave up, or got no answer, was neither refused nor accepted.
-        assert_eq!(none.state(), State::Accepting);
-    }
-
-    #[test]
-    fn commas() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
-    }
-}
+mod tests;

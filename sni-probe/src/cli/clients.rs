@@ -28,7 +28,7 @@ const MAX_KEY_BYTES: usize = 4096;
 pub(crate) struct ClientOptions {
     /// How many clients without SNI, their fingerprints, and names that were refused get metrics of their own
     ///
-    /// Those with most handshakes do, of each kind; the rest is counted under "other".
+    /// Those with most handshakes do, of each kind. The rest is counted as "other", of names as "<other>".
     #[arg(
         long,
         env = "SNI_PROBE_TOP_CLIENTS",

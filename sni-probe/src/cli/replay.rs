@@ -59,9 +59,10 @@ pub(crate) struct ReplayOptions {
     #[arg(long, value_name = "OUT.pcapng")]
     pub(crate) write: Option<PathBuf>,
 
-    /// Exit with 1 if a hello without SNI was reset or alerted by the gateway
+    /// Exit with 1 if the gateway refused a client without SNI
     ///
-    /// Without SNI are absent, empty and invalid. Of the handshakes that the filters select.
+    /// Refused: by RST, FIN or an alert of the gateway. Without SNI: absent, empty or invalid. Only handshakes that the
+    /// filters select count.
     #[arg(long)]
     pub(crate) fail_on_reset: bool,
 
@@ -89,7 +90,7 @@ Examples:
 
 Exit codes:
   0  fine
-  1  with --fail-on-reset: a hello without SNI was reset or alerted
+  1  with --fail-on-reset: the gateway refused a client without SNI
   2  a file could not be read, or not to its end; one line on stderr says why (what came before is told)";
 
 /// `--format`.

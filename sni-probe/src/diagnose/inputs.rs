@@ -8,7 +8,7 @@ use std::thread;
 use anyhow::{Context as _, bail, ensure};
 
 use super::model::Inputs;
-use super::wire::{self, Scrape, WireFacts};
+use super::wire::{self, WireFacts};
 use crate::cli::{CheckOptions, DiagnoseOptions, LogsOptions, RoutesOptions};
 use crate::routes::report::RoutesReport;
 use crate::watch::daemon::Daemon;
@@ -45,41 +45,32 @@ fn wire(options: &DiagnoseOptions) -> anyhow::Result<Option<WireFacts>> {
     }
     if let Some(file) = &options.metrics {
         let name = file.display().to_string();
-        let scrape = Scrape::parse(&text(file)?).with_context(|| format!("--metrics {name}"))?;
-        return Ok(Some(scrape.facts(&name, None)));
+        let facts = wire::of_scrape(&name, &text(file)?).with_context(|| format!("--metrics {name}"))?;
+        return Ok(Some(facts));
     }
     options.capture.as_deref().map(wire::of_capture).transpose()
 }
 
-/// Asks a daemon: its metrics for the counts, its API for what software clients likely are.
+/// Asks a daemon for its statistics: those since its start, or those of the time that `--for` gives.
 fn live(url: &str, options: &DiagnoseOptions) -> anyhow::Result<WireFacts> {
     let daemon = Daemon::new(url, &options.daemon)?;
     let name = daemon.name();
-    let scrape = || -> anyhow::Result<Scrape> { Scrape::parse(&daemon.text("/metrics")?) };
-    let ask = || {
-        let first = scrape()?;
-        let scrape = match options.span {
-            Some(span) => {
-                tracing::info!("looking at {name} for {}", humantime::format_duration(span));
-                thread::sleep(span);
-                scrape()?.since(&first)
-            }
-            None => first,
-        };
-        anyhow::Ok((scrape, daemon.fetch(false)?))
+    let ask = || daemon.fetch(false).with_context(|| name.clone());
+    let first = ask()?;
+    let started = first.summary.started;
+    let before = wire::of_snapshot(&name, first);
+    let Some(span) = options.span else {
+        let mut facts = before;
+        facts.remarks.push(format!("counted since {started} (--for looks only at what comes from now on)"));
+        return Ok(facts);
     };
-    let (scrape, snapshot) = ask().with_context(|| name.clone())?;
-    let mut facts = scrape.facts(&name, Some(&snapshot.clients));
-    if options.span.is_none() {
-        facts.remarks.push(format!(
-            "counted since {} (--for looks only at what comes from now on)",
-            snapshot.summary.started
-        ));
-    }
-    if !snapshot.summary.ready {
-        facts.remarks.push("not every interface is watched: this may be a part of the truth".to_owned());
-    }
-    Ok(facts)
+    tracing::info!("looking at {name} for {}", humantime::format_duration(span));
+    thread::sleep(span);
+    let now = ask()?;
+    let is_restarted = now.summary.started != started;
+    let facts = wire::of_snapshot(&name, now);
+    // A daemon that was restarted counts from 0.
+    Ok(if is_restarted { facts } else { facts.since(&before) })
 }
 
 fn text(file: &Path) -> anyhow::Result<String> {

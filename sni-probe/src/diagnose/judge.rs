@@ -2,6 +2,11 @@
 //!
 //! The wire is proof, and outweighs the log; the log outweighs what is configured. What is refused most is the cause.
 
+mod nothing_refused;
+
+use sni_probe_model::REST;
+
+use self::nothing_refused::{lost, nothing_refused};
 use super::model::{Cause, Confidence, Inputs};
 use super::wire::{WireFacts, is_load_balancer};
 use crate::check::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, Verdict};
@@ -36,6 +41,7 @@ pub(super) fn judge(inputs: &Inputs) -> Judgement {
         let is_served = serves_without_sni(inputs);
         let without = wire.refused_without_sni(is_served);
         let named = wire.refused_with_name();
+        let unknown = wire.refused_with_unknown_sni();
         let mismatches = wire.mismatches(is_served);
         if without.max(named).max(mismatches) > 0 {
             let mut judgement = if without >= named.max(mismatches) {
@@ -49,26 +55,31 @@ pub(super) fn judge(inputs: &Inputs) -> Judgement {
                 (without, "handshakes without SNI were refused"),
                 (named, "handshakes with a name were refused"),
                 (mismatches, "handshakes had no TLS version or cipher suite in common with the gateway"),
+                (unknown, "handshakes with an incomplete ClientHello were refused"),
             ]);
+            judgement.sentence += &lost(wire);
             return judgement;
         }
-        if let Some(judgement) = elsewhere(inputs, wire) {
+        if unknown == 0
+            && let Some(mut judgement) = elsewhere(inputs, wire)
+        {
+            judgement.sentence += &lost(wire);
             return judgement;
         }
     }
     match &inputs.logs {
         Some(logs) if logs.entries > 0 => by_logs(inputs, logs, wire),
         _ => match wire {
-            Some(wire) => nothing_wrong(inputs, wire),
+            Some(wire) => nothing_refused(inputs, wire),
             None => by_configuration(inputs),
         },
     }
 }
 
 /// What was refused as well, for other causes, if it is more than a few beside the most frequent one.
-fn besides(counts: [(u64, &str); 3]) -> String {
-    // Of equals the first, as the cause is.
-    let most = (0..counts.len()).rev().max_by_key(|&place| counts[place].0).unwrap_or_default();
+fn besides(counts: [(u64, &str); 4]) -> String {
+    // Of equals the first, as the cause is. Incomplete hellos are no cause.
+    let most = (0..counts.len() - 1).rev().max_by_key(|&place| counts[place].0).unwrap_or_default();
     let floor = counts[most].0.div_ceil(NOISE).max(1);
     let others = (0..counts.len()).filter(|&place| place != most && counts[place].0 >= floor);
     let others: Vec<String> =
@@ -117,10 +128,7 @@ struct Refused {
 
 impl Refused {
     fn on_the_wire(wire: &WireFacts, count: u64) -> Self {
-        // Labels that stand for many are nobody.
-        let is_somebody = |label: &str| !matches!(label, "other" | "expected");
-        let mut refused = wire.clients.iter().filter(|client| client.refusals.refused > 0);
-        let first = refused.find(|client| is_somebody(&client.label));
+        let first = wire.clients.iter().find(|client| client.refusals.refused > 0);
         let whom = first.map_or_else(String::new, |client| {
             let likely = client.likely.as_ref().map(|likely| format!(", likely {}", printable(likely)));
             format!(" (most of {}{})", printable(&client.label), likely.unwrap_or_default())
@@ -263,9 +271,8 @@ fn unknown_name(inputs: &Inputs, count: u64, is_proven: bool) -> Judgement {
 /// Names that the gateway refused, most often first: of the wire, else of the log.
 pub(super) fn refused_names(inputs: &Inputs) -> impl Iterator<Item = &str> {
     let wire = inputs.wire.iter().flat_map(|wire| &wire.refused_names).map(|(name, _)| name.as_str());
-    let wire = wire.filter(|name| *name != "other");
     let logs = inputs.logs.iter().filter(|_| inputs.wire.is_none()).flat_map(|logs| &logs.by_name);
-    wire.chain(logs.map(|name| name.name.as_str()).filter(|name| *name != "other"))
+    wire.chain(logs.map(|name| name.name.as_str()).filter(|name| *name != REST))
 }
 
 /// Whether a route takes this name. `*` takes all, if it is in effect.
@@ -351,7 +358,7 @@ fn by_logs(inputs: &Inputs, logs: &LogsReport, wire: Option<&WireFacts>) -> Judg
         .sum();
     if without.max(named).max(mismatches) == 0 {
         return match wire {
-            Some(wire) => nothing_wrong(inputs, wire),
+            Some(wire) => nothing_refused(inputs, wire),
             None => Judgement {
                 cause: Cause::NothingWrong,
                 confidence: Confidence::Likely,
@@ -374,22 +381,6 @@ fn by_logs(inputs: &Inputs, logs: &LogsReport, wire: Option<&WireFacts>) -> Judg
                 "Client and gateway have no TLS version or cipher suite in common: {mismatches} entries of the log say so."
             ),
         }
-    }
-}
-
-fn nothing_wrong(inputs: &Inputs, wire: &WireFacts) -> Judgement {
-    let (all, without) = (wire.handshakes(), wire.without_sni());
-    let served = if without == 0 {
-        "all of them with SNI".to_owned()
-    } else {
-        format!("{without} of them without SNI, and all of those were let in")
-    };
-    let is_confirmed = inputs.check.as_ref().is_some_and(is_served_now)
-        || inputs.routes.as_ref().is_some_and(|routes| routes.serves_non_sni == Some(true));
-    Judgement {
-        cause: Cause::NothingWrong,
-        confidence: if is_confirmed { Confidence::Certain } else { Confidence::Likely },
-        sentence: format!("Nothing is wrong: {all} handshakes, {served}.{}", caveat(inputs)),
     }
 }
 
@@ -502,11 +493,13 @@ mod tests {
 
     #[test]
     fn other_causes_are_told_if_they_are_more_than_a_few() {
-        let told = |counts: [u64; 3]| besides([(counts[0], "a"), (counts[1], "b"), (counts[2], "c")]);
+        let told =
+            |counts: [u64; 3]| besides([(counts[0], "a"), (counts[1], "b"), (counts[2], "c"), (0, "d")]);
         assert_eq!(told([9, 0, 0]), "");
         assert_eq!(told([9, 12, 0]), " Besides, 9 a.");
         assert_eq!(told([9, 9, 1]), " Besides, 9 b, and 1 c.");
         assert_eq!(told([0, 100, 4]), "", "noise");
         assert_eq!(told([5, 100, 4]), " Besides, 5 a.");
+        assert_eq!(besides([(1, "a"), (0, "b"), (0, "c"), (9, "d")]), " Besides, 9 d.");
     }
 }

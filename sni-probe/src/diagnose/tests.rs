@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use sni_probe_model::{AlertSender, Word};
 
 use super::judge::is_routed;
 use super::model::{Answer, Cause, Confidence, Diagnosis, Inputs};
@@ -19,8 +20,8 @@ const NAME: &str = "api-test.mydomain.com";
 
 fn wire(counts: &[(&str, &str, u64)]) -> WireFacts {
     let count = |&(sni, outcome, handshakes): &(&str, &str, u64)| Count {
-        sni: sni.to_owned(),
-        outcome: outcome.to_owned(),
+        sni: sni.into(),
+        outcome: outcome.into(),
         handshakes,
     };
     WireFacts {
@@ -44,7 +45,8 @@ fn resets(client: &str) -> WireFacts {
 }
 
 fn alert(sni: &str, description: &str) -> Alert {
-    Alert { sni: sni.to_owned(), description: description.to_owned(), by_gateway: true, count: 3 }
+    let sender = Word::Known(AlertSender::Gateway);
+    Alert { sni: sni.into(), description: description.into(), sender, count: 3 }
 }
 
 fn route(name: &str, host: &str, enabled: Option<bool>, additional: &[&str]) -> Route {
@@ -397,6 +399,50 @@ fn nothing_is_wrong() {
     // They were refused, and are served now.
     let inputs = Inputs { wire: Some(resets("10.138.0.28")), ..inputs };
     expect(&diagnose(&inputs), Cause::NothingWrong, Confidence::Likely);
+}
+
+#[test]
+fn an_incomplete_hello_is_neither_with_nor_without_sni() {
+    let of =
+        |counts: &[(&str, &str, u64)]| diagnose(&Inputs { wire: Some(wire(counts)), ..Inputs::default() });
+    let all_refused = of(&[("unknown", "reset_by_gateway", 200)]);
+    expect(&all_refused, Cause::NotEnoughEvidence, Confidence::Unknown);
+    assert_eq!(
+        all_refused.sentence,
+        "200 handshakes were refused, of 200. Whether they had SNI is unknown: their ClientHellos are incomplete."
+    );
+    assert_eq!(all_refused.steps[0].answer, Answer::Unknown);
+    let some = of(&[("unknown", "server_hello", 1), ("present", "server_hello", 4)]);
+    expect(&some, Cause::NothingWrong, Confidence::Likely);
+    assert_eq!(
+        some.sentence,
+        "Nothing is wrong: 5 handshakes, 4 of them with SNI, 1 with an incomplete ClientHello."
+    );
+    expect(&of(&[("unknown", "server_hello", 9)]), Cause::NotEnoughEvidence, Confidence::Unknown);
+    let besides = of(&[("unknown", "reset_by_gateway", 9), ("absent", "reset_by_gateway", 1)]);
+    assert!(
+        besides.sentence.ends_with("Besides, 9 handshakes with an incomplete ClientHello were refused."),
+        "{}",
+        besides.sentence
+    );
+}
+
+#[test]
+fn while_events_are_lost_nothing_is_said_to_be_well() {
+    let mut lossy = wire(&[("present", "server_hello", 13_000)]);
+    lossy.lost_events = 15_000;
+    let diagnosis = diagnose(&Inputs { wire: Some(lossy), ..Inputs::default() });
+    expect(&diagnosis, Cause::NotEnoughEvidence, Confidence::Unknown);
+    assert_eq!(
+        diagnosis.sentence,
+        "No refusal was seen in 13000 handshakes, but not everything was seen. 15000 events were lost, so some handshakes \
+         may be missing."
+    );
+    let mut refusing = resets("10.138.0.28");
+    refusing.lost_events = 1;
+    let diagnosis = diagnose(&Inputs { wire: Some(refusing), ..Inputs::default() });
+    expect(&diagnosis, Cause::NoWildcardRoute, Confidence::Likely);
+    assert!(diagnosis.sentence.ends_with(" 1 event was lost, so some handshakes may be missing."));
 }
 
 #[test]

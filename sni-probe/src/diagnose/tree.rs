@@ -1,5 +1,7 @@
 //! The decision tree: the questions that a person asks, in their order, with what was found.
 
+use sni_probe_model::Fate;
+
 use super::judge::{is_routed, refused_names, serves_without_sni};
 use super::model::{Answer, Inputs, Step};
 use super::wire::is_load_balancer;
@@ -41,7 +43,9 @@ fn without_sni(inputs: &Inputs) -> Step {
     let (mut answer, mut evidence) = (None, Vec::new());
     if let Some(wire) = inputs.wire.as_ref() {
         let (all, without) = (wire.handshakes(), wire.without_sni());
-        answer = (all > 0).then_some(without > 0);
+        // Where something was not seen, nothing says that there are none.
+        let is_complete = wire.lost_events == 0 && wire.with_sni() + without == all;
+        answer = (without > 0 || all > 0 && is_complete).then_some(without > 0);
         evidence.push(format!("{}: {without} of {all} handshakes", printable_within(LINE, &wire.source)));
         for client in wire.clients.iter().take(SHOWN) {
             let likely = client
@@ -53,6 +57,25 @@ fn without_sni(inputs: &Inputs) -> Step {
                 printable(&client.label),
                 client.refusals.handshakes,
                 client.refusals.refused
+            ));
+        }
+        if wire.other_clients.handshakes > 0 {
+            evidence.push(format!(
+                "all other clients: {} handshakes without SNI, {} refused",
+                wire.other_clients.handshakes, wire.other_clients.refused
+            ));
+        }
+        let unknown = all - without - wire.with_sni();
+        if unknown > 0 {
+            evidence.push(format!(
+                "incomplete ClientHellos, SNI unknown: {unknown}, {} refused",
+                wire.refused_with_unknown_sni()
+            ));
+        }
+        if wire.lost_events > 0 {
+            evidence.push(format!(
+                "events lost before they reached the daemon: {}; some handshakes were not seen",
+                wire.lost_events
             ));
         }
         evidence.extend(wire.remarks.iter().map(|remark| printable_within(LINE, remark)));
@@ -103,15 +126,24 @@ fn by_the_gateway(inputs: &Inputs) -> Step {
     let (mut answer, mut evidence) = (None, Vec::new());
     if let Some(wire) = inputs.wire.as_ref().filter(|wire| wire.handshakes() > 0) {
         let is_served = serves_without_sni(inputs);
-        let by_gateway =
-            wire.refused_without_sni(is_served) + wire.refused_with_name() + wire.mismatches(is_served);
+        let by_gateway = wire.refused_without_sni(is_served)
+            + wire.refused_with_name()
+            + wire.refused_with_unknown_sni()
+            + wire.mismatches(is_served);
         let elsewhere = wire.failed_elsewhere();
         answer = (by_gateway + elsewhere > 0).then_some(by_gateway > 0);
         evidence.push(format!(
             "{by_gateway} handshakes refused by the gateway, {elsewhere} ended by a timeout or the client"
         ));
-        for count in wire.counts.iter().filter(|count| count.outcome != "server_hello").take(2 * SHOWN) {
-            evidence.push(format!("sni {}, {}: {}", count.sni, count.outcome, count.handshakes));
+        for count in
+            wire.counts.iter().filter(|count| count.outcome.fate(None) != Fate::Served).take(2 * SHOWN)
+        {
+            evidence.push(format!(
+                "sni {}, {}: {}",
+                printable(count.sni.as_str()),
+                printable(count.outcome.as_str()),
+                count.handshakes
+            ));
         }
     }
     step("Is it the gateway that ends the connections that fail?", answer, evidence)
@@ -249,11 +281,11 @@ fn mismatch(inputs: &Inputs) -> Step {
     if let Some(wire) = inputs.wire.as_ref().filter(|wire| wire.handshakes() > 0) {
         answer = Some(wire.mismatches(serves_without_sni(inputs)) > 0);
         for alert in wire.alerts.iter().take(2 * SHOWN) {
-            let sender = if alert.by_gateway { "gateway" } else { "client" };
             evidence.push(format!(
-                "alert {} of the {sender}, sni {}: {}",
-                printable(&alert.description),
-                alert.sni,
+                "alert {} of the {}, sni {}: {}",
+                printable(alert.description.as_str()),
+                printable(alert.sender.as_str()),
+                printable(alert.sni.as_str()),
                 alert.count
             ));
         }

@@ -1,16 +1,21 @@
 //! What sni-probe saw on the wire, from whichever of its outputs.
 
+mod api;
 mod capture;
 mod scrape;
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use sni_probe_core::clients::GCP_LB;
+use sni_probe_model::{AlertDescription, AlertSender, Fate, OutcomeClass, SniClass, Word};
 
+pub(crate) use self::api::of_snapshot;
 pub(crate) use self::capture::of_capture;
-pub(crate) use self::scrape::Scrape;
+pub(crate) use self::scrape::of_scrape;
 
-/// Clients and names that are told apart; those that come later are counted together. Stops a scan
+/// Clients and names that are distinguished; later ones are counted together. Stops a scan
 /// with forged addresses or names from filling the memory.
 const MAX_TOLD_APART: usize = 16_384;
 
@@ -21,42 +26,46 @@ pub(crate) struct WireFacts {
     pub(crate) source: String,
     /// Handshakes by what they say of the name and what became of them.
     pub(crate) counts: Vec<Count>,
-    /// Alerts of the gateway in answer to a hello, those of the client apart.
+    /// Alerts in answer to a hello, of either side.
     pub(crate) alerts: Vec<Alert>,
-    /// Clients without SNI, those refused most first.
+    /// Clients without SNI, the ones refused most first.
     pub(crate) clients: Vec<Client>,
+    /// Handshakes without SNI of all clients that are not in `clients`.
+    pub(crate) other_clients: Refusals,
     /// Names that were refused, most often first.
     pub(crate) refused_names: Vec<(String, u64)>,
     /// Hellos by the highest TLS version that they offer.
     pub(crate) tls_versions: Vec<(String, u64)>,
-    /// Handshakes without SNI of load balancers, and how many of them were refused.
+    /// Handshakes without SNI of load balancers and of known clients, and how many of them were refused.
     pub(crate) expected: Refusals,
-    /// What is not whole about it, in words.
+    /// Events that did not reach the daemon.
+    pub(crate) lost_events: u64,
+    /// What is incomplete about these facts, in words.
     pub(crate) remarks: Vec<String>,
 }
 
 /// Handshakes of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Count {
-    /// `present`, `absent`, `empty`, `invalid` or `unknown`.
-    pub(crate) sni: String,
-    /// As in `sni_probe_handshakes_total`.
-    pub(crate) outcome: String,
-    /// How many.
+    pub(crate) sni: Word<SniClass>,
+    pub(crate) outcome: Word<OutcomeClass>,
     pub(crate) handshakes: u64,
 }
 
 /// Alerts of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Alert {
-    /// As in [`Count`].
-    pub(crate) sni: String,
-    /// Its name in IANA's registry.
-    pub(crate) description: String,
-    /// Whether the gateway sent it, and not the client.
-    pub(crate) by_gateway: bool,
-    /// How many.
+    pub(crate) sni: Word<SniClass>,
+    pub(crate) description: Word<AlertDescription>,
+    pub(crate) sender: Word<AlertSender>,
     pub(crate) count: u64,
+}
+
+impl Alert {
+    /// What the alert means for the client.
+    pub(crate) fn fate(&self) -> Fate {
+        OutcomeClass::Alert.fate(self.sender.known())
+    }
 }
 
 /// A client without SNI.
@@ -79,8 +88,26 @@ pub(crate) struct Refusals {
     pub(crate) refused: u64,
 }
 
-/// Alerts that say that client and gateway have nothing in common to speak.
-const MISMATCHES: [&str; 3] = ["protocol_version", "insufficient_security", "handshake_failure"];
+impl Refusals {
+    fn add(&mut self, other: Self) {
+        self.handshakes += other.handshakes;
+        self.refused += other.refused;
+    }
+
+    fn since(self, before: Self) -> Self {
+        match self.handshakes.checked_sub(before.handshakes).zip(self.refused.checked_sub(before.refused)) {
+            Some((handshakes, refused)) => Self { handshakes, refused },
+            None => self,
+        }
+    }
+}
+
+/// Alerts that say that client and gateway have no TLS version or cipher suite in common.
+const MISMATCHES: [AlertDescription; 3] = [
+    AlertDescription::ProtocolVersion,
+    AlertDescription::InsufficientSecurity,
+    AlertDescription::HandshakeFailure,
+];
 
 impl WireFacts {
     /// Handshakes in all.
@@ -88,48 +115,117 @@ impl WireFacts {
         self.sum(|_| true)
     }
 
-    /// Handshakes without SNI: absent, empty, invalid.
+    /// Handshakes without SNI.
     pub(crate) fn without_sni(&self) -> u64 {
-        self.sum(|count| is_without(&count.sni))
+        self.sum(|count| count.sni.is_without_sni())
+    }
+
+    /// Handshakes with a host name.
+    pub(crate) fn with_sni(&self) -> u64 {
+        self.sum(|count| count.sni.is_with_sni())
+    }
+
+    /// Handshakes that the gateway served.
+    pub(crate) fn served(&self) -> u64 {
+        self.sum(is_served)
     }
 
     /// Handshakes without SNI that the gateway served.
     pub(crate) fn served_without_sni(&self) -> u64 {
-        self.sum(|count| is_without(&count.sni) && count.outcome == "server_hello")
+        self.sum(|count| count.sni.is_without_sni() && is_served(count))
     }
 
-    /// Handshakes without SNI that the gateway refused, by reset, close or alert; those for want of a common TLS version
-    /// apart. A `handshake_failure` is of them unless others without SNI are served: some gateways say it for want of a name.
+    /// Handshakes without SNI that the gateway refused; those for want of a common TLS version
+    /// apart. A `handshake_failure` is one of them unless others without SNI are served: some gateways say it for want of a name.
     pub(crate) fn refused_without_sni(&self, is_served: bool) -> u64 {
-        let ended = self.sum(|count| is_without(&count.sni) && is_end_by_gateway(&count.outcome));
-        ended + self.alerts(|alert| is_without(&alert.sni) && !is_mismatch(alert, is_served))
+        self.refused(Word::is_without_sni, |alert| !is_mismatch(alert, is_served))
     }
 
     /// Handshakes with a name that the gateway refused; those for want of a common TLS version or cipher apart.
     pub(crate) fn refused_with_name(&self) -> u64 {
-        let ended = self.sum(|count| count.sni == "present" && is_end_by_gateway(&count.outcome));
-        ended + self.alerts(|alert| alert.sni == "present" && !is_mismatch(alert, true))
+        self.refused(Word::is_with_sni, |alert| !is_mismatch(alert, true))
+    }
+
+    /// Handshakes with an incomplete hello that the gateway refused; those for want of a common TLS version apart.
+    pub(crate) fn refused_with_unknown_sni(&self) -> u64 {
+        let is_unknown = |sni: &Word<SniClass>| !sni.is_without_sni() && !sni.is_with_sni();
+        self.refused(is_unknown, |alert| !is_mismatch(alert, true))
     }
 
     /// Alerts of the gateway that say that there is no common TLS version or cipher.
     pub(crate) fn mismatches(&self, is_served: bool) -> u64 {
-        self.alerts(|alert| is_mismatch(alert, is_served || !is_without(&alert.sni)))
+        self.alerts(|alert| {
+            alert.fate() == Fate::Refused && is_mismatch(alert, is_served || !alert.sni.is_without_sni())
+        })
     }
 
     /// Handshakes that failed though the gateway neither reset nor closed nor alerted.
     pub(crate) fn failed_elsewhere(&self) -> u64 {
         let ended = self.sum(|count| {
-            matches!(count.outcome.as_str(), "timeout" | "reset_by_client" | "closed_by_client")
+            matches!(
+                count.outcome.known(),
+                Some(OutcomeClass::Timeout | OutcomeClass::ResetByClient | OutcomeClass::ClosedByClient)
+            )
         });
-        let by_client: u64 =
-            self.alerts.iter().filter(|alert| !alert.by_gateway).map(|alert| alert.count).sum();
-        ended + by_client
+        ended + self.alerts(|alert| alert.fate() == Fate::Failed)
     }
 
     /// Whether most of what was refused without SNI comes from load balancers.
     pub(crate) fn is_mostly_load_balancers(&self) -> bool {
         let refused: u64 = self.clients.iter().map(|client| client.refusals.refused).sum();
+        let refused = refused + self.other_clients.refused;
         self.expected.refused > 0 && self.expected.refused * 2 >= refused.max(self.expected.refused)
+    }
+
+    /// What came since `before`. What is lower now was counted anew.
+    pub(crate) fn since(mut self, before: &Self) -> Self {
+        let less = |now: u64, before: Option<u64>| now.checked_sub(before.unwrap_or(0)).unwrap_or(now);
+        for count in &mut self.counts {
+            let same = before.counts.iter().find(|it| it.sni == count.sni && it.outcome == count.outcome);
+            count.handshakes = less(count.handshakes, same.map(|it| it.handshakes));
+        }
+        for alert in &mut self.alerts {
+            let same = before.alerts.iter().find(|it| {
+                (&it.sni, &it.description, &it.sender) == (&alert.sni, &alert.description, &alert.sender)
+            });
+            alert.count = less(alert.count, same.map(|it| it.count));
+        }
+        let clients: HashMap<&str, Refusals> =
+            before.clients.iter().map(|client| (client.label.as_str(), client.refusals)).collect();
+        for client in &mut self.clients {
+            let same = clients.get(client.label.as_str()).copied();
+            client.refusals = client.refusals.since(same.unwrap_or_default());
+        }
+        for (now, before) in
+            [(&mut self.refused_names, &before.refused_names), (&mut self.tls_versions, &before.tls_versions)]
+        {
+            let before: HashMap<&str, u64> = before.iter().map(|(word, n)| (word.as_str(), *n)).collect();
+            for (word, count) in now.iter_mut() {
+                *count = less(*count, before.get(word.as_str()).copied());
+            }
+            now.retain(|(_, count)| *count > 0);
+            now.sort_by_key(|(_, count)| Reverse(*count));
+        }
+        self.counts.retain(|count| count.handshakes > 0);
+        self.alerts.retain(|alert| alert.count > 0);
+        self.clients.retain(|client| client.refusals.handshakes > 0);
+        self.clients.sort_by_key(|client| Reverse(client.refusals.refused));
+        self.other_clients = self.other_clients.since(before.other_clients);
+        self.expected = self.expected.since(before.expected);
+        self.lost_events = less(self.lost_events, Some(before.lost_events));
+        self
+    }
+
+    fn refused(
+        &self,
+        is_wanted: impl Fn(&Word<SniClass>) -> bool,
+        is_alert_wanted: impl Fn(&Alert) -> bool,
+    ) -> u64 {
+        let ended = self.sum(|count| is_wanted(&count.sni) && count.outcome.fate(None) == Fate::Refused);
+        ended
+            + self.alerts(|alert| {
+                alert.fate() == Fate::Refused && is_wanted(&alert.sni) && is_alert_wanted(alert)
+            })
     }
 
     fn sum(&self, is_wanted: impl Fn(&Count) -> bool) -> u64 {
@@ -137,14 +233,8 @@ impl WireFacts {
     }
 
     fn alerts(&self, is_wanted: impl Fn(&Alert) -> bool) -> u64 {
-        let wanted = self.alerts.iter().filter(|alert| alert.by_gateway && is_wanted(alert));
-        wanted.map(|alert| alert.count).sum()
+        self.alerts.iter().filter(|alert| is_wanted(alert)).map(|alert| alert.count).sum()
     }
-}
-
-/// Whether hellos of this class have no name by which a certificate could be chosen.
-pub(crate) fn is_without(sni: &str) -> bool {
-    matches!(sni, "absent" | "empty" | "invalid")
 }
 
 /// Whether the address is one from which Google's load balancers and their health checks speak.
@@ -152,11 +242,13 @@ pub(crate) fn is_load_balancer(client: &str) -> bool {
     client.parse::<IpAddr>().is_ok_and(|address| GCP_LB.iter().any(|network| network.contains(&address)))
 }
 
-fn is_end_by_gateway(outcome: &str) -> bool {
-    matches!(outcome, "reset_by_gateway" | "closed_by_gateway")
+fn is_served(count: &Count) -> bool {
+    count.outcome.fate(None) == Fate::Served
 }
 
 fn is_mismatch(alert: &Alert, failure_counts: bool) -> bool {
-    MISMATCHES.contains(&alert.description.as_str())
-        && (failure_counts || alert.description != "handshake_failure")
+    alert.description.known().is_some_and(|description| {
+        MISMATCHES.contains(&description)
+            && (failure_counts || description != AlertDescription::HandshakeFailure)
+    })
 }

@@ -3,9 +3,9 @@ use std::io::{Read as _, Write as _};
 use serde::de::DeserializeOwned;
 use sni_probe::capture::links::{LinkKind, LinkState};
 use system_tests::canned;
+use sni_probe_model::api::{Clients, Handshakes, Summary};
 
 use super::*;
-use crate::api::model::{Clients, Handshakes, Summary};
 use crate::readiness::Status;
 
 /// "correct horse", by `htpasswd -B -C 4`.
@@ -325,4 +325,23 @@ fn trouble_with_accepting_is_logged_once() {
         trouble.is_over();
         assert!(!trouble.is_there(&error));
     }
+}
+
+/// The page decides by itself what an outcome means: it must mean the same as everywhere else.
+#[test]
+fn the_page_has_the_same_definitions() {
+    use sni_probe_model::{AlertSender, Fate, Label as _, OutcomeClass, SniClass};
+    let script = include_str!("page/dom.js");
+    let list = |name: &str| -> Vec<String> {
+        let (_, list) = script.split_once(&format!("const {name} = ")).unwrap();
+        serde_json::from_str(list.split_once(';').unwrap().0).unwrap()
+    };
+    let outcomes = |fate| {
+        let all = OutcomeClass::ALL.iter().filter(move |it| it.fate(Some(AlertSender::Gateway)) == fate);
+        all.map(|outcome| outcome.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(list("SERVED"), outcomes(Fate::Served));
+    assert_eq!(list("REFUSED"), outcomes(Fate::Refused));
+    let without: Vec<_> = SniClass::WITHOUT_SNI.iter().map(ToString::to_string).collect();
+    assert_eq!(list("WITHOUT_SNI"), without);
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use jiff::Timestamp;
+use sni_probe_model::REST;
 
 use super::entry::{Entry, Kind, Name};
 use super::join::Waiting;
 use super::report::{Counted, LogsReport};
-use super::tally::{OTHER, Tally};
+use super::tally::Tally;
 
 /// Hours that are told apart: a year of them, and more.
 const MAX_HOURS: usize = 10_000;
@@ -98,7 +99,7 @@ impl Counts {
     pub(super) fn finish(self) -> (LogsReport, Option<Waiting>) {
         let hours = self.hours.iter().map(|(&hour, &count)| Counted { name: hour_name(hour), count });
         let other =
-            (self.other_hours > 0).then(|| Counted { name: OTHER.to_owned(), count: self.other_hours });
+            (self.other_hours > 0).then(|| Counted { name: REST.to_owned(), count: self.other_hours });
         let report = LogsReport {
             other_failures: self.failures.counted(),
             by_client: self.clients.counted(),
@@ -152,7 +153,7 @@ mod tests {
         assert_eq!((report.sni_null, report.sni_present, report.sni_not_logged), (2, 1, 1));
         assert_eq!(report.by_client, [counted("10.0.0.1", 2), counted("2001:db8::1", 1), counted("pipe", 1)]);
         let hours =
-            [counted("2025-05-19T04:00:00Z", 2), counted("2025-05-19T05:00:00Z", 1), counted(OTHER, 1)];
+            [counted("2025-05-19T04:00:00Z", 2), counted("2025-05-19T05:00:00Z", 1), counted(REST, 1)];
         assert_eq!(report.by_hour, hours);
         assert_eq!(report.by_name, [counted("a.example", 1)]);
         assert_eq!(report.first, Some("2025-05-19T04:00:00Z".parse().unwrap()));
@@ -182,7 +183,7 @@ mod tests {
         }
         let (report, _) = counts.finish();
         assert_eq!(report.by_client.len(), MAX_WORDS + 1);
-        assert_eq!(report.by_client.last(), Some(&counted(OTHER, 10)));
+        assert_eq!(report.by_client.last(), Some(&counted(REST, 10)));
         assert_eq!(report.by_hour.len(), MAX_HOURS + 1);
         assert_eq!(report.by_hour.iter().map(|hour| hour.count).sum::<u64>(), clients as u64);
     }

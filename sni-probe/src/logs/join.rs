@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
+use sni_probe_model::{SniClass, Word};
 
 use super::lines::{Line, Lines};
 use super::report::Joined;
@@ -119,11 +120,13 @@ impl Waiting {
 
     fn see(&mut self, event: &Event) {
         self.events += 1;
-        let name = match &*event.sni {
-            "present" => Some(event.server_name.as_deref().unwrap_or_default()),
-            "absent" | "empty" | "invalid" => None,
-            // The hello was never whole: no proof of anything.
-            _ => return,
+        let name = if event.sni.is_with_sni() {
+            Some(event.server_name.as_deref().unwrap_or_default())
+        } else if event.sni.is_without_sni() {
+            None
+        } else {
+            // An incomplete ClientHello proves nothing.
+            return;
         };
         // Behind a proxy the gateway's log may have the client's address, or the proxy's.
         let connections = match self.clients.get_mut(&canonical(event.client)) {
@@ -153,7 +156,7 @@ struct Event {
     time: Timestamp,
     client: SocketAddr,
     peer: Option<SocketAddr>,
-    sni: String,
+    sni: Word<SniClass>,
     server_name: Option<String>,
 }
 

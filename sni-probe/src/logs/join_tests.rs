@@ -11,7 +11,7 @@ fn event(client: &str, seconds: i64, sni: &str, name: Option<&str>) -> Event {
         time: at(seconds),
         client: client.parse().unwrap(),
         peer: Some(client.parse().unwrap()),
-        sni: sni.to_owned(),
+        sni: sni.into(),
         server_name: name.map(str::to_owned),
     }
 }

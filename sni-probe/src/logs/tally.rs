@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
+use sni_probe_model::REST;
+
 use super::report::Counted;
 
 /// Clients, names and reasons that are told apart, each. Stops a scan from filling the memory; further ones are counted
-/// together, as [`OTHER`].
+/// together, as [`REST`].
 pub(super) const MAX_WORDS: usize = 16_384;
 /// Longest word that is kept, in bytes: names have 253 at most, but reasons are Envoy's.
 pub(super) const MAX_WORD_BYTES: usize = 256;
-/// What stands for all words for which there was no room.
-pub(super) const OTHER: &str = "other";
 
 /// How often words came.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ impl Tally {
             self.counts.into_iter().map(|(name, count)| Counted { name, count }).collect();
         all.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
         if self.other > 0 {
-            all.push(Counted { name: OTHER.to_owned(), count: self.other });
+            all.push(Counted { name: REST.to_owned(), count: self.other });
         }
         all
     }

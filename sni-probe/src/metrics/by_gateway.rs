@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::{IntCounter, IntCounterVec, Registry};
+use sni_probe_model::OTHER_GATEWAYS;
 
 use super::families::{Family, GATEWAY_LABELS};
 use super::table::{Key, Table};
@@ -13,9 +14,6 @@ use crate::kubernetes::GatewayName;
 /// Gateways with series of their own: a node runs a handful. Stops pods that come and go under ever new names from
 /// growing the metrics.
 const MAX_GATEWAYS: usize = 256;
-
-/// What stands for the gateways that are too many.
-const OTHER: [&str; 2] = ["", "other"];
 
 /// Counters with the labels of `K`, for each gateway.
 pub(super) struct ByGateway<K> {
@@ -42,7 +40,11 @@ impl<K: Key> ByGateway<K> {
         let family = family.counters_with(registry, &GATEWAY_LABELS)?;
         Ok(Self {
             unnamed: Table::with(&family, &["", ""])?,
-            named: Some(Named { other: Table::with(&family, &OTHER)?, family, tables: Mutex::default() }),
+            named: Some(Named {
+                other: Table::with(&family, &OTHER_GATEWAYS)?,
+                family,
+                tables: Mutex::default(),
+            }),
         })
     }
 

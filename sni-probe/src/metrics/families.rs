@@ -15,15 +15,6 @@ use super::table::{Key, Table};
 /// What all names of this program's own begin with.
 pub(super) const PREFIX: &str = "sni_probe_";
 
-/// The families that count what was not seen, or not told.
-pub(super) const NOT_SEEN: [&str; 5] = [
-    EVENTS_LOST.name,
-    PACKETS_SKIPPED.name,
-    FLOW_EVICTIONS.name,
-    INTERFACES_REFUSED.name,
-    EVENT_LINES_DROPPED.name,
-];
-
 pub(super) const CLIENT_HELLOS: Family = Family {
     name: "sni_probe_client_hellos_total",
     help: "ClientHellos seen, by what they say of the server's name and the highest TLS version they offer.",

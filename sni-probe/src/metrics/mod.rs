@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::proto::Metric;
 use prometheus::{
     CounterVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
@@ -31,10 +30,13 @@ use sni_probe_core::vocabulary::{
     AlertDescription, AlertSender, Feature, IncompleteReason, Label, NonTls, OutcomeClass, SniClass,
     TlsVersion,
 };
+use sni_probe_model::Word;
+use sni_probe_model::api::{AlertCount, NotSeen};
 
 use self::by_gateway::ByGateway;
+use self::families::Family;
 use self::kubernetes::KubernetesCollector;
-use self::table::Table;
+use self::table::{Key, Table};
 use self::top::TopCollector;
 pub(crate) use self::vocabulary::{
     AttachMode, EvidenceLoss, Hook, InterfaceChange, SlotUse, Source, Verdict,
@@ -296,24 +298,46 @@ impl Metrics {
         (value(&self.flows), value(&self.flows_capacity))
     }
 
-    /// What was not seen, or not told, since the start: what occurred of the families that count it.
-    pub(crate) fn not_seen(&self) -> Vec<NotSeenCount> {
-        let families = self.registry.gather();
-        let families = families.iter().filter(|family| families::NOT_SEEN.contains(&family.name()));
-        let samples = families.flat_map(|family| {
-            let name = family.name().strip_prefix(families::PREFIX).unwrap_or(family.name());
-            family.get_metric().iter().map(move |metric| (name, metric))
-        });
-        let occurred = samples.filter(|(_, metric)| metric.get_counter().get_value() > 0.0);
-        // Hellos are incomplete for many reasons; of this one the observation is to blame.
-        let hellos = families::INCOMPLETE_CLIENT_HELLOS.name;
-        let truncated = NotSeenCount {
-            metric: hellos.strip_prefix(families::PREFIX).unwrap_or(hellos).to_owned(),
-            reason: IncompleteReason::Truncated.to_string(),
-            count: self.incomplete_client_hellos.get(IncompleteReason::Truncated).get(),
-        };
-        let truncated = Some(truncated).filter(|truncated| truncated.count > 0);
-        occurred.map(|(name, metric)| NotSeenCount::of(name, metric)).chain(truncated).collect()
+    /// What was not seen, or not reported, since the start; only what occurred.
+    pub(crate) fn not_seen(&self) -> Vec<NotSeen> {
+        let mut listed = NotSeenList::default();
+        listed.add_all(families::EVENT_LINES_DROPPED, &self.event_lines_dropped);
+        listed.add_all(families::EVENTS_LOST, &self.events_lost);
+        listed.add_all(families::FLOW_EVICTIONS, &self.flow_evictions);
+        listed.add(families::INTERFACES_REFUSED, "", self.interfaces_refused.get());
+        listed.add_all(families::PACKETS_SKIPPED, &self.packets_skipped);
+        // Hellos are incomplete for many reasons; for this one the observation is to blame.
+        let truncated = IncompleteReason::Truncated;
+        let count = self.incomplete_client_hellos.get(truncated).get();
+        listed.add(families::INCOMPLETE_CLIENT_HELLOS, truncated.as_str(), count);
+        listed.0
+    }
+
+    /// Events since the start that did not reach the daemon.
+    pub(crate) fn lost_events(&self) -> u64 {
+        LostReason::ALL.iter().map(|&reason| self.events_lost.get(reason).get()).sum()
+    }
+
+    /// Alerts since the start; only those that occurred.
+    pub(crate) fn alerts(&self) -> Vec<AlertCount> {
+        let mut alerts = Vec::new();
+        for &sni in SniClass::ALL {
+            for &description in AlertDescription::ALL {
+                for &sender in AlertSender::ALL {
+                    let count = self.alerts.get((sni, description, sender)).get();
+                    if count > 0 {
+                        let (sni, description) = (Word::Known(sni), Word::Known(description));
+                        alerts.push(AlertCount {
+                            sni,
+                            description,
+                            sender: Word::Known(sender),
+                            alerts: count,
+                        });
+                    }
+                }
+            }
+        }
+        alerts
     }
 
     /// Sets the size of the ring, in bytes.
@@ -442,29 +466,21 @@ impl Metrics {
     }
 }
 
-/// A count of what was not seen, or not told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NotSeenCount {
-    /// The metric's name without its prefix.
-    pub(crate) metric: String,
-    /// Its `reason` label; empty if it has none.
-    pub(crate) reason: String,
-    /// How many since the start.
-    pub(crate) count: u64,
-}
+/// Collects what was not seen.
+#[derive(Default)]
+struct NotSeenList(Vec<NotSeen>);
 
-impl NotSeenCount {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a count that was made a float to be a sample"
-    )]
-    fn of(family: &str, metric: &Metric) -> Self {
-        let reason = metric.get_label().iter().find(|label| label.name() == "reason");
-        Self {
-            metric: family.to_owned(),
-            reason: reason.map_or_else(String::new, |label| label.value().to_owned()),
-            count: metric.get_counter().get_value() as u64,
+impl NotSeenList {
+    fn add_all<K: Key + Label>(&mut self, family: Family, counters: &Table<K, IntCounter>) {
+        for &reason in K::ALL {
+            self.add(family, reason.as_str(), counters.get(reason).get());
+        }
+    }
+
+    fn add(&mut self, family: Family, reason: &str, count: u64) {
+        if count > 0 {
+            let metric = family.name.strip_prefix(families::PREFIX).unwrap_or(family.name).to_owned();
+            self.0.push(NotSeen { metric, reason: reason.to_owned(), count });
         }
     }
 }

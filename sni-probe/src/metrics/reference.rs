@@ -37,7 +37,7 @@ Clients, fingerprints and names come from the wire, so only the top of each has 
 space-saving sketch). Each handshake without SNI adds one to exactly one series of `sni_probe_client_handshakes_total`, and to
 exactly one of `sni_probe_fingerprint_handshakes_total`: their sums are that of `sni_probe_handshakes_total` with `sni` absent,
 empty or invalid, as long as no series left. Each refusal of a hello with SNI (reset, close, or alert by the gateway) adds to exactly one of
-`sni_probe_server_name_handshakes_total`. A series that leaves the top takes its count with it: it is not poured into `other`, where it
+`sni_probe_server_name_handshakes_total`. A series that leaves the top takes its count with it: it is not poured into the rest, where it
 would look like traffic. A series that comes starts with what its handshakes are since then, so `increase()` misses what was before the
 first scrape that saw it.
 
@@ -45,7 +45,7 @@ first scrape that saw it.
 
 | question | query |
 |---|---|
-| connections a second that were refused for want of SNI | `sum(rate(sni_probe_handshakes_total{source=\"other\",sni=~\"absent\\|empty\",outcome=~\"reset_by_gateway\\|closed_by_gateway\"}[5m])) + sum(rate(sni_probe_alerts_total{sni=~\"absent\\|empty\",sender=\"gateway\"}[5m]))` |
+| connections a second that were refused for want of SNI | `sum(rate(sni_probe_handshakes_total{source=\"other\",sni=~\"absent\\|empty\\|invalid\",outcome=~\"reset_by_gateway\\|closed_by_gateway\"}[5m])) + sum(rate(sni_probe_alerts_total{sni=~\"absent\\|empty\\|invalid\",sender=\"gateway\"}[5m]))` |
 | who they are | `topk(10, sum by (client) (rate(sni_probe_client_handshakes_total{client!~\"other\\|expected\",outcome=~\"reset_by_gateway\\|closed_by_gateway\\|alert\",sender!=\"client\"}[1h])))` |
 | names that are refused though SNI was there | `topk(10, sum by (server_name) (rate(sni_probe_server_name_handshakes_total[1h])))` |
 | share of clients without SNI | `sum(rate(sni_probe_client_hellos_total{sni=\"absent\"}[5m])) / sum(rate(sni_probe_client_hellos_total[5m]))` |
@@ -307,7 +307,7 @@ const OPEN_LABELS: &[(&str, &str)] = &[
     ("gateway_address", "address and port of the gateway that the client spoke to last"),
     ("likely", "the software that is likely behind the fingerprint ([software.md](software.md)), or nothing"),
     ("ja4", "the JA4 fingerprint of the hello; `other`: all that are not among the top"),
-    ("server_name", "the name in the hello; `other`: all that are not among the top"),
+    ("server_name", "the name in the hello; `<other>`: all that are not among the top"),
     (
         "gateway",
         "only with `--kube`: the workload of the gateway's pod; empty if no pod of this node has the address; `other` for those over 256",

@@ -8,14 +8,10 @@ use prometheus::proto::{Metric, MetricFamily};
 use sni_probe_core::clients::{AlertFrom, Clients, Outcomes, Refusals};
 use sni_probe_core::software;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
+use sni_probe_model::{KNOWN_CLIENTS, OTHER_CLIENTS, OTHER_FINGERPRINTS, REST};
 
 use super::collector::{counter, counters, gauge, gauges, one_gauge};
 use super::families::{self, Family};
-
-/// Stands for all clients, fingerprints and names that are not told.
-const OTHER: &str = "other";
-/// Stands for all clients of `--expected-non-sni`.
-const EXPECTED: &str = "expected";
 
 const FAMILIES: [Family; 6] = [
     families::CLIENT_HANDSHAKES,
@@ -62,8 +58,8 @@ fn client_handshakes(clients: &Clients) -> MetricFamily {
     for (client, record) in clients.top() {
         add_outcomes(&mut series, "client", &client.to_string(), &record.outcomes, is_positive);
     }
-    add_outcomes(&mut series, "client", OTHER, clients.other(), always);
-    add_outcomes(&mut series, "client", EXPECTED, clients.expected(), always);
+    add_outcomes(&mut series, "client", OTHER_CLIENTS, clients.other(), always);
+    add_outcomes(&mut series, "client", KNOWN_CLIENTS, clients.expected(), always);
     counters(families::CLIENT_HANDSHAKES, series)
 }
 
@@ -90,7 +86,7 @@ fn fingerprint_handshakes(clients: &Clients) -> MetricFamily {
     for (ja4, outcomes) in clients.fingerprints() {
         add_outcomes(&mut series, "ja4", ja4, outcomes, is_positive);
     }
-    add_outcomes(&mut series, "ja4", OTHER, clients.other_fingerprints(), always);
+    add_outcomes(&mut series, "ja4", OTHER_FINGERPRINTS, clients.other_fingerprints(), always);
     counters(families::FINGERPRINT_HANDSHAKES, series)
 }
 
@@ -99,7 +95,7 @@ fn server_name_handshakes(clients: &Clients) -> MetricFamily {
     for (name, refusals) in clients.names() {
         add_refusals(&mut series, name, refusals, is_positive);
     }
-    add_refusals(&mut series, OTHER, clients.other_names(), always);
+    add_refusals(&mut series, REST, clients.other_names(), always);
     counters(families::SERVER_NAME_HANDSHAKES, series)
 }
 

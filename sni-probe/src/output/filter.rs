@@ -1,6 +1,5 @@
 //! `--events-filter`: which handshakes are events.
 
-use sni_probe_core::clients::WITHOUT_SNI;
 use sni_probe_core::observation::Handshake;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
 
@@ -37,7 +36,7 @@ impl EventsFilter {
             match *word {
                 "all" if words.len() == 1 => {}
                 "all" => return Err("\"all\" stands alone".to_owned()),
-                "missing" => filter.sni.extend(WITHOUT_SNI),
+                "missing" => filter.sni.extend(SniClass::WITHOUT_SNI),
                 "failed" => filter.outcomes.extend(Self::default().outcomes),
                 word => match (labelled(word), labelled(word)) {
                     (Some(sni), _) => filter.sni.push(sni),

@@ -13,6 +13,7 @@ use std::time::Duration;
 use sni_probe_core::observation::{Handshake, Hello, Outcome, Sni};
 use sni_probe_core::software;
 use sni_probe_core::vocabulary::{AlertSender, IncompleteReason, TlsVersion};
+use sni_probe_model::Fate;
 
 use super::{Source, WallClock};
 
@@ -37,7 +38,7 @@ pub(super) fn write(
     let client = handshake.client();
     let sni = Painted { text: server_name(hello), width: 24, colour: colour.then(|| sni_colour(&hello.sni)) };
     let result =
-        Painted { text: result(*outcome), width: 16, colour: colour.then(|| outcome_colour(*outcome)) };
+        Painted { text: result(*outcome), width: 16, colour: colour.then(|| fate_colour(outcome.fate())) };
     // Writing to a `Vec` cannot fail.
     if let Source::Capture { frame, .. } = source {
         let _ = write!(batch, "{frame:>8}  ");
@@ -119,13 +120,11 @@ pub(crate) fn sni_colour(sni: &Sni) -> &'static str {
     if matches!(sni, Sni::Present(_)) { "" } else { YELLOW }
 }
 
-pub(crate) fn outcome_colour(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::ServerHello => GREEN,
-        Outcome::ResetByGateway
-        | Outcome::ClosedByGateway
-        | Outcome::Alert { sender: AlertSender::Gateway, .. } => RED,
-        _ => YELLOW,
+pub(crate) fn fate_colour(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Served => GREEN,
+        Fate::Refused => RED,
+        Fate::Failed | Fate::Unknown => YELLOW,
     }
 }
 

@@ -33,7 +33,6 @@ pub(crate) use self::handshakes::handshakes;
 use self::progress::Progress;
 use self::report::Report;
 use self::session::Session;
-pub(crate) use self::summary::is_without_sni;
 use crate::COULD_NOT_RUN;
 use crate::cli::{self, ReplayOptions};
 

@@ -4,12 +4,12 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
-use sni_probe_core::observation::{Handshake, Observation, Outcome};
+use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::tracker::Fingerprints;
-use sni_probe_core::vocabulary::{AlertSender, Label as _, NonTls};
+use sni_probe_core::vocabulary::{Label as _, NonTls};
 
 use super::selection::Selection;
-use super::summary::{Span, Summary, is_without_sni};
+use super::summary::{Span, Summary};
 use crate::cli::{ReplayFormat, ReplayOptions};
 use crate::logging;
 use crate::metrics::{Metrics, Parties};
@@ -106,7 +106,7 @@ impl Report {
         self.metrics.as_ref()
     }
 
-    /// Whether a hello without SNI was reset or alerted by the gateway.
+    /// Whether the gateway refused a handshake without SNI.
     pub(super) fn refused_without_sni(&self) -> bool {
         self.refused_without_sni
     }
@@ -139,11 +139,8 @@ impl Report {
     }
 
     fn handshake<'a>(&mut self, handshake: &Handshake, place: impl FnOnce(u32) -> (&'a str, u64)) {
-        let is_refusal = matches!(
-            handshake.outcome,
-            Outcome::ResetByGateway | Outcome::Alert { sender: AlertSender::Gateway, .. }
-        );
-        self.refused_without_sni |= is_refusal && is_without_sni(handshake.hello.sni.class());
+        self.refused_without_sni |=
+            handshake.outcome.is_refused() && handshake.hello.sni.class().is_without_sni();
         let (file, frame) = place(handshake.ifindex);
         if let Some(format) = self.lines {
             format.line(&mut self.batch, Source::Capture { file, frame }, handshake, WallClock::UTC);

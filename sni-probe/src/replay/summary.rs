@@ -8,9 +8,10 @@ use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::{Handshake, Outcome, Sni};
 use sni_probe_core::software;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
+use sni_probe_model::Fate;
 
 use crate::output::WallClock;
-use crate::output::text::{Painted, outcome_colour, printable, result, sni_colour};
+use crate::output::text::{Painted, fate_colour, printable, result, sni_colour};
 
 /// Clients without SNI that are told apart, each with what it says of the name and its fingerprint. Stops
 /// a capture of a scan with forged addresses from filling the memory; further ones are counted together.
@@ -19,15 +20,12 @@ pub(super) const MAX_CLIENTS: usize = 16_384;
 /// Clients that are shown, those with the most hellos first.
 const SHOWN_CLIENTS: usize = 100;
 
-/// Whether a hello with this class is one without SNI: nothing that a certificate could be chosen by.
-pub(crate) fn is_without_sni(sni: SniClass) -> bool {
-    matches!(sni, SniClass::Absent | SniClass::Empty | SniClass::Invalid)
-}
-
 /// Counts of handshakes.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     counts: [[u64; OutcomeClass::ALL.len()]; SniClass::ALL.len()],
+    /// How many of them the gateway refused.
+    refused: [[u64; OutcomeClass::ALL.len()]; SniClass::ALL.len()],
     clients: HashMap<ClientKey, Client>,
     /// Hellos without SNI of clients for which there was no room.
     other_clients: u64,
@@ -55,8 +53,10 @@ impl Summary {
     /// Counts a handshake. `place` says where it is in the captures.
     pub(super) fn add(&mut self, handshake: &Handshake, place: impl FnOnce() -> String) {
         let sni = handshake.hello.sni.class();
-        self.counts[sni as usize][handshake.outcome.class() as usize] += 1;
-        if !is_without_sni(sni) {
+        let outcome = handshake.outcome.class() as usize;
+        self.counts[sni as usize][outcome] += 1;
+        self.refused[sni as usize][outcome] += u64::from(handshake.outcome.is_refused());
+        if !sni.is_without_sni() {
             return;
         }
         let key = ClientKey {
@@ -122,9 +122,8 @@ impl Summary {
             for &&outcome in &outcomes {
                 let width = outcome.as_str().len().max(10);
                 let count = counts[outcome as usize];
-                let is_refusal = matches!(outcome, OutcomeClass::ResetByGateway | OutcomeClass::Alert);
-                let colour =
-                    (colour && is_refusal && count > 0).then(|| outcome_colour(Outcome::ResetByGateway));
+                let is_refused = self.refused[sni as usize][outcome as usize] > 0;
+                let colour = (colour && is_refused).then(|| fate_colour(Fate::Refused));
                 write!(text, "  {}", Painted { text: format!("{count:>width$}"), width, colour })?;
             }
             writeln!(text)?;
@@ -210,7 +209,7 @@ impl Display for Outcomes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, &(outcome, count)) in self.outcomes.iter().enumerate() {
             let separator = if index == 0 { "" } else { ", " };
-            let colour = self.colour.then(|| outcome_colour(outcome));
+            let colour = self.colour.then(|| fate_colour(outcome.fate()));
             let text = format!("{} {count}", result(outcome));
             write!(f, "{separator}{}", Painted { width: 0, text, colour })?;
         }

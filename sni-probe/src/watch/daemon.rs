@@ -88,16 +88,6 @@ impl Daemon {
         })
     }
 
-    /// Asks for a page as text, such as `/metrics`.
-    ///
-    /// # Errors
-    /// As [`Self::fetch`].
-    pub(crate) fn text(&self, path: &str) -> anyhow::Result<String> {
-        let body = self.page(path)?;
-        String::from_utf8(body)
-            .with_context(|| format!("{path}: the answer is no text; is this an sni-probe?"))
-    }
-
     /// Asks for a page, and gives what it says with whatever status (`/readyz` speaks with 503 as well).
     ///
     /// # Errors

@@ -5,11 +5,11 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
+use sni_probe_model::api::Client;
 
 use super::look::{HEADING, Look};
 use super::state::{Shown, State};
 use super::words;
-use crate::api::model::Client;
 use crate::output::text::printable;
 
 /// Bars of a trend: two minutes each.
@@ -69,9 +69,11 @@ fn lines(client: &Client, shown: &Shown, look: Look) -> Vec<Line<'static>> {
     lines.push(Line::default());
     lines.push(Line::styled(format!("{:<8} {:<24} {:>10}", "SNI", "OUTCOME", "HANDSHAKES"), HEADING));
     for count in &client.outcomes {
-        let outcome =
-            Span::styled(format!("{:<24} ", printable(&count.outcome)), look.outcome(&count.outcome));
-        let sni = Span::raw(format!("{:<8} ", printable(&count.sni)));
+        let outcome = Span::styled(
+            format!("{:<24} ", printable(count.outcome.as_str())),
+            look.fate(words::fate(count)),
+        );
+        let sni = Span::raw(format!("{:<8} ", printable(count.sni.as_str())));
         lines.push(Line::from(vec![sni, outcome, Span::raw(format!("{:>10}", count.handshakes))]));
     }
     lines.push(Line::default());
@@ -83,8 +85,8 @@ fn lines(client: &Client, shown: &Shown, look: Look) -> Vec<Line<'static>> {
         let outcome = format!("{:<24} ", words::outcome(handshake));
         let latency = words::latency(handshake.latency_us);
         lines.push(Line::from(vec![
-            Span::raw(format!("{time} {:<8} ", printable(&handshake.sni))),
-            Span::styled(outcome, look.outcome(&handshake.outcome)),
+            Span::raw(format!("{time} {:<8} ", printable(handshake.sni.as_str()))),
+            Span::styled(outcome, look.fate(handshake.fate())),
             Span::raw(format!("{latency:>10} {}", printable(&handshake.gateway))),
         ]));
     }

@@ -4,6 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::{Row, Table};
+use sni_probe_model::{Fate, OutcomeClass, SniClass, Word};
 
 use super::Snapshot;
 use super::look::{HEADING, Look};
@@ -18,10 +19,11 @@ const MAX_KINDS: usize = 512;
 
 /// The handshakes of one kind.
 pub(super) struct KindRow<'a> {
-    pub(super) sni: &'a str,
-    pub(super) outcome: &'a str,
+    pub(super) sni: &'a Word<SniClass>,
+    pub(super) outcome: &'a Word<OutcomeClass>,
     /// Since the start.
     pub(super) total: u64,
+    fate: Fate,
     /// A second.
     pub(super) rate: Option<f64>,
     /// In each step of the last hour.
@@ -33,9 +35,13 @@ pub(super) fn rows(shown: &Shown) -> Vec<KindRow<'_>> {
     let Shown { snapshot: Snapshot { summary, .. }, speeds } = shown;
     let mut rows: Vec<KindRow<'_>> = Vec::new();
     for count in summary.handshakes.iter().take(MAX_KINDS) {
-        let known = rows.iter_mut().find(|row| row.sni == count.sni && row.outcome == count.outcome);
+        let known = rows.iter_mut().find(|row| *row.sni == count.sni && *row.outcome == count.outcome);
+        let fate = words::fate(count);
         if let Some(row) = known {
             row.total = row.total.saturating_add(count.handshakes);
+            if fate == Fate::Refused {
+                row.fate = fate;
+            }
             continue;
         }
         let kind: Kind = (count.sni.clone(), count.outcome.clone());
@@ -45,13 +51,14 @@ pub(super) fn rows(shown: &Shown) -> Vec<KindRow<'_>> {
             sni: &count.sni,
             outcome: &count.outcome,
             total: count.handshakes,
+            fate,
             rate: speeds.of_kind(&kind),
             history: series.map_or(&[], |series| &series.handshakes),
         });
     }
     let rank = |row: &KindRow<'_>| match row.sni {
-        "absent" | "empty" | "invalid" => u8::from(!words::is_refusal(row.outcome)),
-        "unknown" => 2,
+        sni if sni.is_without_sni() => u8::from(row.fate != Fate::Refused),
+        sni if sni.known() == Some(SniClass::Unknown) => 2,
         _ => 3,
     };
     rows.sort_by(|a, b| rank(a).cmp(&rank(b)).then(b.total.cmp(&a.total)));
@@ -75,8 +82,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, rows: &[KindRow<'_>], look: Look, area
         .iter()
         .map(|row| {
             Row::new([
-                Line::from(printable(row.sni)),
-                Line::styled(printable(row.outcome), look.outcome(row.outcome)),
+                Line::from(printable(row.sni.as_str())),
+                Line::styled(printable(row.outcome.as_str()), look.fate(row.fate)),
                 Line::from(words::rate(row.rate)).right_aligned(),
                 Line::from(row.total.to_string()).right_aligned(),
                 Line::from(words::trend(row.history, trend_width, look.bars)),

@@ -1,8 +1,9 @@
 //! Colours and weights.
 
 use ratatui::style::{Color, Modifier, Style};
+use sni_probe_model::Fate;
 
-use super::words::{self, Bars};
+use super::words::Bars;
 
 /// How things look on this terminal.
 #[derive(Clone, Copy, Debug)]
@@ -25,12 +26,12 @@ impl Look {
         self.paint(Color::Red)
     }
 
-    /// Of an outcome.
-    pub(super) fn outcome(self, outcome: &str) -> Style {
-        match outcome {
-            "server_hello" => self.good(),
-            outcome if words::is_refusal(outcome) => self.bad(),
-            _ => self.doubtful(),
+    /// The style of what became of a client.
+    pub(super) fn fate(self, fate: Fate) -> Style {
+        match fate {
+            Fate::Served => self.good(),
+            Fate::Refused => self.bad(),
+            Fate::Failed | Fate::Unknown => self.doubtful(),
         }
     }
 

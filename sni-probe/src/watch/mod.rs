@@ -34,10 +34,10 @@ use std::thread;
 
 use anyhow::ensure;
 use serde::Serialize;
+use sni_probe_model::api::{Clients, Handshakes, Summary};
 
 use self::daemon::Daemon;
 use crate::api::Api as _;
-use crate::api::model::{Clients, Handshakes, Summary};
 use crate::cli::{WatchFormat, WatchOptions};
 use crate::run::Background;
 

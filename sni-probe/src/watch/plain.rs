@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 
 use anyhow::{Context as _, bail};
+use sni_probe_model::api::Client;
 
 use super::feed::{self, MAX_WAITING, TICK};
 use super::rates::Rates;
 use super::state::Shown;
 use super::{Snapshot, kinds, view, words};
-use crate::api::model::Client;
 use crate::cli::{self, WatchFormat, WatchOptions};
 use crate::output::text::printable;
 
@@ -91,7 +91,7 @@ fn block(shown: &Shown) -> String {
         let _ = writeln!(text, "  {notice}");
     }
     for kind in kinds::rows(shown) {
-        let (sni, outcome) = (printable(kind.sni), printable(kind.outcome));
+        let (sni, outcome) = (printable(kind.sni.as_str()), printable(kind.outcome.as_str()));
         let _ = writeln!(text, "  {sni:<8} {outcome:<18} {:>9}/s {:>12}", words::rate(kind.rate), kind.total);
     }
     let mut top: Vec<&Client> = clients.clients.iter().collect();

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
+use sni_probe_model::{OutcomeClass, SniClass, Word};
 
 use super::Snapshot;
 
@@ -12,7 +13,7 @@ const WINDOW: SignedDuration = SignedDuration::from_secs(10);
 const MAX_SAMPLES: usize = 41;
 
 /// SNI and outcome.
-pub(super) type Kind = (String, String);
+pub(super) type Kind = (Word<SniClass>, Word<OutcomeClass>);
 
 /// Keeps what was counted in the last snapshots.
 #[derive(Debug, Default)]
@@ -144,7 +145,7 @@ mod tests {
     use super::*;
 
     fn kind(sni: &str, outcome: &str) -> Kind {
-        (sni.to_owned(), outcome.to_owned())
+        (sni.into(), outcome.into())
     }
 
     fn observe(rates: &mut Rates, seconds: i64, started: i64, counts: &[(&str, u64)]) -> Option<f64> {

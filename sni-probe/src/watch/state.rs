@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use jiff::SignedDuration;
+use sni_probe_model::api::Client;
 
 use super::Snapshot;
 use super::keys::{Action, Pane};
 use super::rates::{Rates, Speeds};
 use super::words;
-use crate::api::model::Client;
 
 /// Characters of a filter.
 const MAX_FILTER: usize = 64;

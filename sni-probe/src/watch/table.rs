@@ -6,12 +6,12 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::{HighlightSpacing, Row, Table, TableState};
+use sni_probe_model::api::{Client, Count};
 
 use super::keys::Pane;
 use super::look::{HEADING, Look, SELECTED};
 use super::state::{Shown, State};
 use super::words;
-use crate::api::model::{Client, Count};
 use crate::output::text::printable;
 
 /// In front of the selected line.
@@ -146,7 +146,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, area: R
             Column::Trend => Line::from(words::trend(&client.per_minute, usize::from(width), look.bars)),
             Column::Outcome => {
                 let last = client.last_handshakes.first();
-                let style = last.map_or_else(Default::default, |last| look.outcome(&last.outcome));
+                let style = last.map_or_else(Default::default, |last| look.fate(last.fate()));
                 Line::styled(shorten(column.text(client, shown), usize::from(width)), style)
             }
             column if column.is_number() => Line::from(column.text(client, shown)).right_aligned(),
@@ -232,9 +232,9 @@ fn title(state: &State) -> Line<'static> {
     for (who, counts) in
         [("others", &shown.snapshot.clients.other), ("expected", &shown.snapshot.clients.expected)]
     {
-        let handshakes = sum(counts, |_| true);
+        let handshakes = sum(counts, |count| count.handshakes);
         if handshakes > 0 {
-            let refused = sum(counts, |count| words::is_refusal(&count.outcome));
+            let refused = sum(counts, Count::refused);
             // Writing to a `String` cannot fail.
             let _ = write!(text, "; {who}: {handshakes}, {refused} refused");
         }
@@ -242,7 +242,6 @@ fn title(state: &State) -> Line<'static> {
     Line::styled(text, HEADING)
 }
 
-fn sum(counts: &[Count], is_wanted: impl Fn(&Count) -> bool) -> u64 {
-    let wanted = counts.iter().filter(|count| is_wanted(count));
-    wanted.fold(0, |sum: u64, count| sum.saturating_add(count.handshakes))
+fn sum(counts: &[Count], of: impl Fn(&Count) -> u64) -> u64 {
+    counts.iter().fold(0, |sum: u64, count| sum.saturating_add(of(count)))
 }

@@ -1,9 +1,9 @@
 //! A snapshot for tests, as a daemon would send it.
 
 use jiff::{SignedDuration, Timestamp};
+use sni_probe_model::api::Count;
 
 use super::Snapshot;
-use crate::api::model::Count;
 
 /// The time of the sample, so many seconds later.
 pub(super) fn at(seconds: i64) -> Timestamp {
@@ -12,7 +12,7 @@ pub(super) fn at(seconds: i64) -> Timestamp {
 }
 
 pub(super) fn count(sni: &str, outcome: &str, handshakes: u64) -> Count {
-    Count { source: None, sni: sni.to_owned(), outcome: outcome.to_owned(), handshakes }
+    Count { source: None, sni: sni.into(), outcome: outcome.into(), handshakes, refused: None }
 }
 
 /// The answers of a daemon, by path.

@@ -19,13 +19,13 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
+use sni_probe_model::api::{self as model, Summary};
 
 use super::keys::Pane;
 use super::look::{FAINT, HEADING, Look, SELECTED};
 use super::state::{Shown, State};
 use super::words;
 use super::{details, help, keys, kinds, table};
-use crate::api::model::{self, Summary};
 use crate::output::text::printable;
 
 /// Draws all of it.
@@ -112,8 +112,8 @@ fn sentence(state: &State, look: Look) -> Line<'static> {
     let style = match snapshot.summary.state {
         model::State::Idle => Style::new(),
         model::State::Fine | model::State::Accepting => look.good(),
-        model::State::NotReady | model::State::Mixed => look.doubtful(),
-        model::State::Refusing => look.bad(),
+        model::State::NotReady | model::State::Mixed | model::State::Unclear => look.doubtful(),
+        model::State::Refusing | model::State::Failing => look.bad(),
     };
     Line::styled(words::sentence(&snapshot.summary.sentence), style.add_modifier(Modifier::BOLD))
 }

@@ -1,10 +1,9 @@
 //! Numbers and times for people, and text from the wire fit for a terminal.
 
 use jiff::{SignedDuration, Timestamp};
-use sni_probe_core::vocabulary::Label as _;
-use sni_probe_core::vocabulary::OutcomeClass;
+use sni_probe_model::Fate;
+use sni_probe_model::api::{Client, Count, LastHandshake};
 
-use crate::api::model::{Client, LastHandshake};
 use crate::output::text::{printable, printable_within};
 
 /// Characters of a sentence or an error that are shown.
@@ -73,16 +72,14 @@ pub(super) fn latency(microseconds: u64) -> String {
 /// What became of a handshake.
 pub(super) fn outcome(handshake: &LastHandshake) -> String {
     match &handshake.alert {
-        Some(alert) => format!("{} {}", printable(&handshake.outcome), printable(alert)),
-        None => printable(&handshake.outcome),
+        Some(alert) => format!("{} {}", printable(handshake.outcome.as_str()), printable(alert)),
+        None => printable(handshake.outcome.as_str()),
     }
 }
 
-/// Whether the gateway refused it.
-pub(super) fn is_refusal(outcome: &str) -> bool {
-    [OutcomeClass::ResetByGateway, OutcomeClass::ClosedByGateway, OutcomeClass::Alert]
-        .iter()
-        .any(|refusal| refusal.as_str() == outcome)
+/// What became of the handshakes of a count: refused, if the gateway refused one of them.
+pub(super) fn fate(count: &Count) -> Fate {
+    if count.refused() > 0 { Fate::Refused } else { count.outcome.fate(None) }
 }
 
 /// The software behind a client: what it likely is, else its fingerprint.

@@ -4,9 +4,9 @@ use sni_probe::capture::links::{LinkKind, LinkState};
 use sni_probe_core::clients::{ClientsConfig, SubnetSizes};
 use sni_probe_core::observation::{Outcome, Proxied, Sni};
 use sni_probe_core::vocabulary::{AlertDescription, AlertSender};
+use sni_probe_model::api::State;
 
 use super::*;
-use crate::api::model::State;
 use crate::output::tests::sample;
 use crate::readiness::Status;
 
@@ -148,6 +148,11 @@ fn expected_sources_do_not_make_the_sentence() {
     let summary = daemon.board.summary();
     assert_eq!(summary.state, State::Fine);
     assert_eq!(summary.handshakes[1].source.as_deref(), Some("expected"));
+    assert_eq!(
+        summary.sentence,
+        "1 handshake of the last hour had SNI. The gateway refused 1 handshake of known clients without SNI, the last from \
+         203.0.113.5."
+    );
     let clients = daemon.board.clients();
     assert!(clients.clients.is_empty());
     assert_eq!(clients.expected[0].handshakes, 1);
@@ -213,4 +218,49 @@ fn labels_hide_addresses() {
     let daemon = Daemon::new(ClientsConfig { label: ClientLabel::None, ..Default::default() });
     daemon.see("192.0.2.1", Sni::Absent, Outcome::ResetByGateway);
     assert_eq!(daemon.board.handshakes().handshakes[0]["client"], "-");
+}
+
+#[test]
+fn an_alert_of_the_client_is_no_refusal() {
+    let daemon = Daemon::new(ClientsConfig::default());
+    let alert = |sender| Outcome::Alert { description: AlertDescription::UnknownCa, sender };
+    daemon.see("192.0.2.1", Sni::Absent, alert(AlertSender::Client));
+    daemon.see("192.0.2.2", Sni::Absent, alert(AlertSender::Gateway));
+    daemon.see("192.0.2.2", Sni::Absent, alert(AlertSender::Gateway));
+    let summary = daemon.board.summary();
+    let [alerts] = &summary.handshakes[..] else { panic!("{:?}", summary.handshakes) };
+    assert_eq!((alerts.handshakes, alerts.refused()), (3, 2));
+    assert_eq!(summary.last_hour.series[0].refused.as_ref().unwrap()[59], 2);
+    let clients = daemon.board.clients();
+    let refused: Vec<_> = clients.clients.iter().map(|client| client.outcomes[0].refused()).collect();
+    assert_eq!(refused, [2, 0]);
+    assert_eq!(summary.tls_versions[0].handshakes, 3);
+}
+
+#[test]
+fn events_that_were_lost_are_reported_for_an_hour() {
+    let mut daemon = Daemon::new(ClientsConfig::default());
+    daemon.see("192.0.2.1", Sni::Present("a.example".to_owned()), Outcome::ServerHello);
+    assert_eq!(daemon.board.summary().state, State::Fine);
+    daemon.board.metrics.add(sni_probe_common::counters::Counter::LostRingFull, 7);
+    daemon.pass(1);
+    let summary = daemon.board.summary();
+    assert_eq!(summary.state, State::Unclear);
+    assert!(summary.sentence.contains(" 7 events were lost in the last hour"), "{}", summary.sentence);
+    daemon.pass(3_600);
+    assert_eq!(daemon.board.summary().state, State::Idle);
+}
+
+#[test]
+fn names_that_were_refused_are_listed_most_first() {
+    let daemon = Daemon::new(ClientsConfig { top: 2, ..Default::default() });
+    for (name, count) in [("a.example", 1), ("other", 2), ("c.example", 1)] {
+        for _ in 0..count {
+            daemon.see("192.0.2.1", Sni::Present(name.to_owned()), Outcome::ResetByGateway);
+        }
+    }
+    let clients = daemon.board.clients();
+    let names: Vec<_> =
+        clients.refused_names.iter().map(|name| (name.server_name.as_str(), name.refused)).collect();
+    assert_eq!((names, clients.other_names_refused), (vec![("other", 2), ("a.example", 1)], 1));
 }

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use sni_probe_core::observation::Handshake;
 use sni_probe_core::software;
-use sni_probe_core::vocabulary::{AlertSender, Label as _};
+use sni_probe_model::{AlertDescription, AlertSender, Label as _, OutcomeClass, SniClass, Word};
 
 use super::scrape::most_first;
 use super::{Alert, Client, Count, MAX_TOLD_APART, Refusals, WireFacts, is_load_balancer};
-use crate::replay::{self, is_without_sni};
+use crate::replay;
 
 /// Reads a capture.
 ///
@@ -30,8 +30,8 @@ pub(crate) fn of_capture(file: &Path) -> anyhow::Result<WireFacts> {
 
 #[derive(Default)]
 struct Seen {
-    counts: HashMap<(&'static str, &'static str), u64>,
-    alerts: HashMap<(&'static str, &'static str, bool), u64>,
+    counts: HashMap<(SniClass, OutcomeClass), u64>,
+    alerts: HashMap<(SniClass, AlertDescription, AlertSender), u64>,
     clients: HashMap<IpAddr, (Refusals, Option<&'static str>)>,
     names: HashMap<String, u64>,
     versions: HashMap<&'static str, u64>,
@@ -41,16 +41,15 @@ struct Seen {
 impl Seen {
     fn take(&mut self, handshake: &Handshake) {
         let sni = handshake.hello.sni.class();
-        *self.counts.entry((sni.as_str(), handshake.outcome.class().as_str())).or_default() += 1;
+        *self.counts.entry((sni, handshake.outcome.class())).or_default() += 1;
         if let Some((description, sender)) = handshake.outcome.alert() {
-            let key = (sni.as_str(), description.as_str(), sender == AlertSender::Gateway);
-            *self.alerts.entry(key).or_default() += 1;
+            *self.alerts.entry((sni, description, sender)).or_default() += 1;
         }
         if let Some(body) = &handshake.hello.body {
             *self.versions.entry(body.version.as_str()).or_default() += 1;
         }
-        let is_refused = handshake.outcome.is_refusal();
-        if is_without_sni(sni) {
+        let is_refused = handshake.outcome.is_refused();
+        if sni.is_without_sni() {
             match entry(&mut self.clients, handshake.client().ip()) {
                 Some((refusals, likely)) => {
                     refusals.handshakes += 1;
@@ -69,32 +68,29 @@ impl Seen {
 
     fn facts(self, source: String) -> WireFacts {
         let mut facts = WireFacts { source, ..WireFacts::default() };
-        let count = |((sni, outcome), handshakes): ((&str, &str), u64)| Count {
-            sni: sni.to_owned(),
-            outcome: outcome.to_owned(),
+        let mut counts: Vec<_> = self.counts.into_iter().collect();
+        counts.sort_unstable_by_key(|((sni, outcome), _)| (sni.as_str(), outcome.as_str()));
+        let count = |((sni, outcome), handshakes)| Count {
+            sni: Word::Known(sni),
+            outcome: Word::Known(outcome),
             handshakes,
         };
-        facts.counts = self.counts.into_iter().map(count).collect();
-        facts.counts.sort_by(|one, other| (&one.sni, &one.outcome).cmp(&(&other.sni, &other.outcome)));
-        let alert = |((sni, description, by_gateway), count): ((&str, &str, bool), u64)| Alert {
-            sni: sni.to_owned(),
-            description: description.to_owned(),
-            by_gateway,
+        facts.counts = counts.into_iter().map(count).collect();
+        let mut alerts: Vec<_> = self.alerts.into_iter().collect();
+        alerts.sort_unstable_by_key(|((sni, description, sender), _)| {
+            (description.as_str(), sni.as_str(), sender.as_str())
+        });
+        let alert = |((sni, description, sender), count)| Alert {
+            sni: Word::Known(sni),
+            description: Word::Known(description),
+            sender: Word::Known(sender),
             count,
         };
-        facts.alerts = self.alerts.into_iter().map(alert).collect();
-        facts.alerts.sort_by(|one, other| {
-            (&one.description, &one.sni, one.by_gateway).cmp(&(
-                &other.description,
-                &other.sni,
-                other.by_gateway,
-            ))
-        });
+        facts.alerts = alerts.into_iter().map(alert).collect();
         for (address, (refusals, likely)) in self.clients {
             let label = address.to_string();
             if is_load_balancer(&label) {
-                facts.expected.handshakes += refusals.handshakes;
-                facts.expected.refused += refusals.refused;
+                facts.expected.add(refusals);
             }
             facts.clients.push(Client { label, likely: likely.map(str::to_owned), refusals });
         }

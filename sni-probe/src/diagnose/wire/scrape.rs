@@ -4,105 +4,93 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::ensure;
+use sni_probe_model::api::EVENTS_LOST;
+use sni_probe_model::{AlertSender, Fate, KNOWN_CLIENTS, OTHER_CLIENTS, OutcomeClass, REST, Word};
 
-use super::{Alert, Client, Count, Refusals, WireFacts, is_load_balancer, is_without};
-use crate::api::model;
+use super::{Alert, Client, Count, Refusals, WireFacts, is_load_balancer};
 
 const PREFIX: &str = "sni_probe_";
 /// Series that are kept: several times what a daemon with the most clients has. Stops a file without an end.
 const MAX_SERIES: usize = 1_000_000;
+/// What stands for all names without series of their own in the metrics of version 0.1.0.
+const REST_OF_0_1_0: &str = "other";
 
-/// The counters of a scrape.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Scrape {
-    /// Counts by family without prefix, and by the labels as they are written.
-    series: BTreeMap<(String, String), u64>,
-}
-
-impl Scrape {
-    /// Reads a scrape. Lines of other programs are passed over.
-    ///
-    /// # Errors
-    /// If nothing of sni-probe is in it, or too much.
-    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
-        let mut series = BTreeMap::new();
-        for line in text.lines() {
-            let Some(((family, labels), value)) = sample(line) else { continue };
-            series.insert((family.to_owned(), labels.to_owned()), value);
-            ensure!(
-                series.len() <= MAX_SERIES,
-                "more than {MAX_SERIES} series; is this a scrape of sni-probe?"
-            );
-        }
-        ensure!(
-            series.keys().any(|(family, _)| family == "handshakes_total"),
-            "no sni_probe_handshakes_total in it; expected what a GET of /metrics of sni-probe gives"
-        );
-        Ok(Self { series })
+/// The facts of a scrape. Lines of other programs are ignored.
+///
+/// # Errors
+/// If nothing of sni-probe is in it, or too much.
+pub(crate) fn of_scrape(source: &str, text: &str) -> anyhow::Result<WireFacts> {
+    let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let mut by_client: BTreeMap<String, Refusals> = BTreeMap::new();
+    let mut facts = WireFacts { source: source.to_owned(), ..WireFacts::default() };
+    let (mut names, mut versions) = (BTreeMap::new(), BTreeMap::new());
+    // Of a series that comes twice, the last sample counts.
+    let mut series = BTreeMap::new();
+    for (name, value) in text.lines().filter_map(sample) {
+        series.insert(name, value);
+        ensure!(series.len() <= MAX_SERIES, "more than {MAX_SERIES} series; is this a scrape of sni-probe?");
     }
-
-    /// What came since `before`. A daemon that was restarted meanwhile began at 0: then all of it did.
-    pub(crate) fn since(mut self, before: &Self) -> Self {
-        for (key, value) in &mut self.series {
-            let earlier = before.series.get(key).copied().unwrap_or(0);
-            *value = value.checked_sub(earlier).unwrap_or(*value);
+    ensure!(
+        series.keys().any(|(family, _)| *family == "handshakes_total"),
+        "no sni_probe_handshakes_total in it; expected what a GET of /metrics of sni-probe gives"
+    );
+    for ((family, labels), value) in series {
+        let labels = parse_labels(labels);
+        let label = |name: &str| labels.get(name).map_or("", String::as_str);
+        // The series of the rest exists from the start, and its label shows the version.
+        if family == "server_name_handshakes_total" {
+            *names.entry(label("server_name").to_owned()).or_default() += value;
         }
-        self
-    }
-
-    /// The facts; `clients` of the same daemon's API say what software they likely are.
-    pub(crate) fn facts(&self, source: &str, clients: Option<&model::Clients>) -> WireFacts {
-        let likely: HashMap<&str, &model::Client> = clients.map_or_else(HashMap::new, |clients| {
-            clients.clients.iter().map(|client| (client.client.as_str(), client)).collect()
-        });
-        let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
-        let mut by_client: BTreeMap<String, Refusals> = BTreeMap::new();
-        let mut facts = WireFacts { source: source.to_owned(), ..WireFacts::default() };
-        let (mut names, mut versions) = (BTreeMap::new(), BTreeMap::new());
-        for ((family, labels), &value) in self.series.iter().filter(|(_, value)| **value > 0) {
-            let labels = parse_labels(labels);
-            let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
-            match family.as_str() {
-                "handshakes_total" => {
-                    *counts.entry((label("sni"), label("outcome"))).or_default() += value;
-                }
-                "alerts_total" => facts.alerts.push(Alert {
-                    sni: label("sni"),
-                    description: label("description"),
-                    by_gateway: label("sender") == "gateway",
-                    count: value,
-                }),
-                "client_handshakes_total" if is_without(&label("sni")) => {
-                    add(by_client.entry(label("client")).or_default(), &label("outcome"), value);
-                }
-                "server_name_handshakes_total" => *names.entry(label("server_name")).or_default() += value,
-                "client_hellos_total" => *versions.entry(label("tls_version")).or_default() += value,
-                _ => {}
+        if value == 0 {
+            continue;
+        }
+        match family {
+            "handshakes_total" => {
+                *counts.entry((label("sni").to_owned(), label("outcome").to_owned())).or_default() += value;
             }
-        }
-        let count = |((sni, outcome), handshakes)| Count { sni, outcome, handshakes };
-        facts.counts = counts.into_iter().map(count).collect();
-        facts.refused_names = most_first(names);
-        facts.tls_versions = most_first(versions);
-        for (client, refusals) in by_client {
-            if client == "expected" || is_load_balancer(&client) {
-                facts.expected.handshakes += refusals.handshakes;
-                facts.expected.refused += refusals.refused;
+            "alerts_total" => facts.alerts.push(Alert {
+                sni: label("sni").into(),
+                description: label("description").into(),
+                sender: label("sender").into(),
+                count: value,
+            }),
+            "client_handshakes_total" => {
+                let outcome: Word<OutcomeClass> = label("outcome").into();
+                let sender: Word<AlertSender> = label("sender").into();
+                let refused = if outcome.fate(sender.known()) == Fate::Refused { value } else { 0 };
+                let client = by_client.entry(label("client").to_owned()).or_default();
+                client.add(Refusals { handshakes: value, refused });
             }
-            let likely = likely.get(client.as_str()).and_then(|client| client.likely.clone());
-            facts.clients.push(Client { label: client, likely, refusals });
+            "client_hellos_total" => {
+                *versions.entry(label("tls_version").to_owned()).or_default() += value;
+            }
+            EVENTS_LOST => facts.lost_events += value,
+            _ => {}
         }
-        facts.clients.sort_by_key(|client| Reverse(client.refusals.refused));
-        facts
     }
-}
-
-/// Adds handshakes with this outcome. Alerts are nearly always the gateway's.
-fn add(refusals: &mut Refusals, outcome: &str, handshakes: u64) {
-    refusals.handshakes += handshakes;
-    if matches!(outcome, "reset_by_gateway" | "closed_by_gateway" | "alert") {
-        refusals.refused += handshakes;
+    let count = |((sni, outcome), handshakes): ((String, String), u64)| Count {
+        sni: sni.as_str().into(),
+        outcome: outcome.as_str().into(),
+        handshakes,
+    };
+    facts.counts = counts.into_iter().map(count).collect();
+    let rest = if names.contains_key(REST) { REST } else { REST_OF_0_1_0 };
+    names.retain(|name: &String, count: &mut u64| name != rest && *count > 0);
+    facts.refused_names = most_first(names);
+    facts.tls_versions = most_first(versions);
+    for (client, refusals) in by_client {
+        let is_known = client == KNOWN_CLIENTS;
+        if is_known || is_load_balancer(&client) {
+            facts.expected.add(refusals);
+        }
+        if is_known || client == OTHER_CLIENTS {
+            facts.other_clients.add(refusals);
+        } else {
+            facts.clients.push(Client { label: client, likely: None, refusals });
+        }
     }
+    facts.clients.sort_by_key(|client| Reverse(client.refusals.refused));
+    Ok(facts)
 }
 
 /// Family without prefix, labels and value of a line; `None` if it is no counter of sni-probe.
@@ -181,7 +169,7 @@ process_cpu_seconds_total 1.5
 
     #[test]
     fn a_scrape_gives_facts() {
-        let facts = Scrape::parse(TEXT).unwrap().facts("scrape", None);
+        let facts = of_scrape("scrape", TEXT).unwrap();
         assert_eq!((facts.handshakes(), facts.without_sni(), facts.refused_without_sni(false)), (12, 7, 7));
         assert_eq!(facts.mismatches(false), 2);
         assert_eq!(facts.refused_names, [("a\"},b".to_owned(), 2)]);
@@ -191,22 +179,46 @@ process_cpu_seconds_total 1.5
     }
 
     #[test]
-    fn what_came_since() {
-        let before = Scrape::parse(TEXT).unwrap();
-        let after = Scrape::parse(&TEXT.replace("} 7", "} 9")).unwrap();
-        let facts = after.since(&before).facts("scrape", None);
-        assert_eq!((facts.handshakes(), facts.clients.len()), (2, 0));
-        // Restarted: it counts from 0.
-        let restarted = Scrape::parse(&TEXT.replace("} 7", "} 1")).unwrap();
-        assert_eq!(restarted.since(&before).facts("scrape", None).handshakes(), 1);
+    fn an_alert_of_the_client_is_no_refusal() {
+        let text = "\
+sni_probe_handshakes_total{outcome=\"alert\",sni=\"absent\",source=\"other\"} 52
+sni_probe_alerts_total{description=\"unknown_ca\",sender=\"client\",sni=\"absent\"} 50
+sni_probe_alerts_total{description=\"unrecognized_name\",sender=\"gateway\",sni=\"absent\"} 2
+sni_probe_client_handshakes_total{client=\"192.0.2.1\",outcome=\"alert\",sender=\"client\",sni=\"absent\"} 50
+sni_probe_client_handshakes_total{client=\"192.0.2.9\",description=\"unrecognized_name\",outcome=\"alert\",sender=\"gateway\",sni=\"absent\"} 2
+sni_probe_events_lost_total{reason=\"ring_full\"} 4
+sni_probe_events_lost_total{reason=\"copy_failed\"} 1
+";
+        let facts = of_scrape("scrape", text).unwrap();
+        assert_eq!((facts.refused_without_sni(false), facts.failed_elsewhere()), (2, 50));
+        assert_eq!(facts.lost_events, 5);
+        let clients: Vec<_> =
+            facts.clients.iter().map(|client| (client.label.as_str(), client.refusals.refused)).collect();
+        assert_eq!(clients, [("192.0.2.9", 2), ("192.0.2.1", 0)]);
+    }
+
+    #[test]
+    fn a_name_is_not_the_rest() {
+        let name = |name: &str, count: u64| {
+            format!(
+                "sni_probe_server_name_handshakes_total{{outcome=\"reset_by_gateway\",server_name=\"{name}\"}} {count}\n"
+            )
+        };
+        let of = |names: String| {
+            let text = names + "sni_probe_handshakes_total{outcome=\"timeout\",sni=\"absent\"} 1\n";
+            of_scrape("scrape", &text).unwrap().refused_names
+        };
+        assert_eq!(of(name("other", 2) + &name("<other>", 0)), [("other".to_owned(), 2)]);
+        // Version 0.1.0 had another word for the rest.
+        assert_eq!(of(name("other", 2) + &name("a.example", 1)), [("a.example".to_owned(), 1)]);
     }
 
     #[test]
     fn what_is_no_scrape_is_refused() {
-        assert!(Scrape::parse("").is_err());
-        assert!(Scrape::parse("<html>").is_err());
+        assert!(of_scrape("", "").is_err());
+        assert!(of_scrape("", "<html>").is_err());
         for line in ["sni_probe_x_total{", "sni_probe_x_total{a=\"b", "sni_probe_x_total}", "sni_probe_"] {
-            assert!(Scrape::parse(line).is_err(), "{line}");
+            assert!(of_scrape("", line).is_err(), "{line}");
         }
     }
 }

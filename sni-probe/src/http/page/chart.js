@@ -6,9 +6,20 @@ const STACK = ["without-refused", "with-refused", "without-answered", "without-e
 
 const chart = { history: null, series: [], hidden: new Set(), selected: null };
 
-function colour(sni, outcome) {
+function colour(sni, outcome, sender) {
   if (sni === "unknown") return "unknown";
-  return `${sni === "present" ? "with" : "without"}-${fate(outcome)}`;
+  return `${WITHOUT_SNI.includes(sni) ? "without" : "with"}-${fate(outcome, sender)}`;
+}
+
+/** A series of alerts as two, by who sent them; any other as it is. */
+function bySender(series) {
+  const { outcome, handshakes, refused } = series;
+  if (outcome !== "alert" || !refused) return [series];
+  const byClient = handshakes.map((all, step) => all - refused[step]);
+  return [
+    { ...series, handshakes: refused, sender: "gateway" },
+    { ...series, handshakes: byClient, sender: "client" },
+  ].filter((part) => part.handshakes.some((each) => each > 0));
 }
 
 /** Takes a new history and draws it. */
@@ -16,10 +27,11 @@ function showHistory(history) {
   const tints = {};
   chart.history = history;
   chart.series = history.series
-    .map(({ sni, outcome, handshakes }) => ({
-      key: `${sni} ${outcome}`,
-      name: `${sniText(sni)}, ${outcomeText(outcome)}`,
-      colour: colour(sni, outcome),
+    .flatMap(bySender)
+    .map(({ sni, outcome, handshakes, sender }) => ({
+      key: `${sni} ${outcome} ${sender ?? ""}`,
+      name: `${sniText(sni)}, ${outcomeText(outcome)}${sender === "client" ? " by client" : ""}`,
+      colour: colour(sni, outcome, sender),
       handshakes,
       total: handshakes.reduce((sum, each) => sum + each, 0),
     }))

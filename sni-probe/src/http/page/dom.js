@@ -69,22 +69,25 @@ function latency(microseconds) {
 const SNI = {
   present: "with SNI", absent: "no SNI", empty: "empty SNI", invalid: "invalid SNI", unknown: "incomplete hello",
 };
-const REFUSALS = ["reset_by_gateway", "closed_by_gateway", "alert"];
+/** Outcomes by which the gateway serves and refuses. An alert refuses only if the gateway sent it. */
+const SERVED = ["server_hello"];
+const REFUSED = ["alert", "reset_by_gateway", "closed_by_gateway"];
+const WITHOUT_SNI = ["absent", "empty", "invalid"];
 const VERSIONS = {
   "0x0304": "TLS 1.3", "0x0303": "TLS 1.2", "0x0302": "TLS 1.1", "0x0301": "TLS 1.0", "0x0300": "SSL 3", "0x0002": "SSL 2",
 };
 
 const sniText = (sni) => SNI[sni] ?? sni;
 const outcomeText = (outcome) => (outcome === "server_hello" ? "answered" : outcome.replaceAll("_", " "));
-/** What an outcome is to the client: `answered`, `refused`, or `ended` otherwise. */
-const fate = (outcome) =>
-  outcome === "server_hello" ? "answered" : REFUSALS.includes(outcome) ? "refused" : "ended";
+/** What an outcome is to the client: `answered`, `refused`, or `ended` otherwise. The sender is that of an alert. */
+const fate = (outcome, sender) =>
+  SERVED.includes(outcome) ? "answered" : REFUSED.includes(outcome) && sender !== "client" ? "refused" : "ended";
 const versionText = (version) => VERSIONS[version] ?? (/^0x(.)a\1a$/.test(version) ? "GREASE" : version);
 
 /** An outcome with its colour, and the alert if it is one. */
-function outcome(outcome, alert) {
+function outcome(outcome, alert, sender) {
   const text = alert ? `alert: ${alert.replaceAll("_", " ")}` : outcomeText(outcome);
-  return html("span", { class: `outcome ${fate(outcome)}` }, text);
+  return html("span", { class: `outcome ${fate(outcome, sender)}` }, text);
 }
 
 const total = (counts) => counts.reduce((sum, each) => sum + each.handshakes, 0);

@@ -81,6 +81,8 @@ const STATES = {
   accepting: ["Accepting", "good"],
   mixed: ["Refusing some", "mixed"],
   refusing: ["Refusing", "bad"],
+  failing: ["Failing", "bad"],
+  unclear: ["Unclear", "mixed"],
 };
 
 function showSummary(summary) {
@@ -101,7 +103,7 @@ function showSummary(summary) {
 function showFigures(summary) {
   const hour = summary.last_hour.series;
   const sum = (series) => series.reduce((all, { handshakes }) => all + handshakes.reduce((a, b) => a + b, 0), 0);
-  const without = hour.filter(({ sni }) => sni !== "present" && sni !== "unknown");
+  const without = hour.filter(({ sni }) => WITHOUT_SNI.includes(sni));
   const figures = [
     [count(summary.clients_refused), "clients without SNI refused in the last hour"],
     [count(sum(without)), "handshakes without SNI in the last hour"],

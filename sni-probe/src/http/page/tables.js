@@ -78,7 +78,7 @@ function rows(client) {
     handshakes: [count(client.handshakes)],
     refused: [count(client.refused)],
     trend: [spark(client.per_minute)],
-    outcome: [newest ? outcome(newest.outcome, newest.alert) : "–"],
+    outcome: [newest ? outcome(newest.outcome, newest.alert, newest.alert_sender) : "–"],
     seen: [age(client.last_seen, clients.answer.time)],
   };
   const row = html("tr", {}, ...COLUMNS.map(({ key, class: style }) =>
@@ -121,7 +121,7 @@ function details(client) {
   const list = html("dl", {}, ...lines.flatMap(([name, value]) => [html("dt", {}, name), html("dd", {}, value)]));
   const recent = client.last_handshakes.map((each) =>
     html("tr", {}, html("td", { class: "nowrap" }, age(each.time, now)), html("td", {}, sniText(each.sni)),
-      html("td", {}, outcome(each.outcome, each.alert)), html("td", { class: "number nowrap" }, latency(each.latency_us)),
+      html("td", {}, outcome(each.outcome, each.alert, each.alert_sender)), html("td", { class: "number nowrap" }, latency(each.latency_us)),
       html("td", { class: "medium" }, each.gateway)));
   if (recent.length === 0) return [list];
   const names = [["When"], ["SNI"], ["Outcome"], ["Latency", "number"], ["Gateway", "medium"]];
@@ -150,7 +150,7 @@ function drawHandshakes() {
       html("td", { class: "long" }, each.proxied_client ?? each.client),
       html("td", { class: "long" }, each.server_name ?? html("span", { class: "quiet" }, sniText(each.sni))),
       html("td", { class: "medium" }, each.tls_version),
-      html("td", {}, outcome(each.outcome, each.alert)),
+      html("td", {}, outcome(each.outcome, each.alert, each.alert_sender)),
       html("td", { class: "number medium nowrap" }, latency(each.latency_us)),
       html("td", { class: "wide mono" }, each.ja4 ?? "–"));
   });

@@ -4,12 +4,12 @@ use std::time::Duration;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
+use sni_probe_model::api::{Interface, NotSeen};
 
 use super::super::keys::Action;
 use super::super::testing::{at, sample};
 use super::super::words::Bars;
 use super::*;
-use crate::api::model::{Interface, NotSeen};
 
 const PLAIN: Look = Look { colour: false, bars: Bars::Ascii };
 const SIZES: [(u16, u16); 9] =
@@ -187,8 +187,8 @@ fn nothing_of_the_wire_but_printable_ascii() {
         summary.node.clone_from(&hostile);
         summary.version.clone_from(&hostile);
         summary.sentence.clone_from(&hostile);
-        summary.handshakes[0].sni.clone_from(&hostile);
-        summary.handshakes[1].outcome.clone_from(&hostile);
+        summary.handshakes[0].sni = hostile.as_str().into();
+        summary.handshakes[1].outcome = hostile.as_str().into();
         summary.interfaces[0] = Interface { name: hostile.clone(), ready: false, status: hostile.clone() };
         summary.not_seen = vec![NotSeen { metric: hostile.clone(), reason: hostile.clone(), count: 1 }];
         let client = &mut snapshot.clients.clients[0];
@@ -200,11 +200,11 @@ fn nothing_of_the_wire_but_printable_ascii() {
         }
         client.offered_versions = vec![hostile.clone()];
         client.alpn = vec![hostile.clone()];
-        client.outcomes[0].outcome.clone_from(&hostile);
+        client.outcomes[0].outcome = hostile.as_str().into();
         let last = &mut client.last_handshakes[0];
-        for field in [&mut last.sni, &mut last.outcome, &mut last.gateway] {
-            field.clone_from(&hostile);
-        }
+        last.sni = hostile.as_str().into();
+        last.outcome = hostile.as_str().into();
+        last.gateway.clone_from(&hostile);
         last.alert = Some(hostile.clone());
     });
     state.receive(Err(anyhow::anyhow!("{hostile}")), Instant::now());
@@ -256,7 +256,7 @@ fn kinds_without_end() {
         snapshot.summary.handshakes = (0..100_000)
             .map(|n| {
                 let mut count = count.clone();
-                count.outcome = n.to_string();
+                count.outcome = n.to_string().as_str().into();
                 count
             })
             .collect();

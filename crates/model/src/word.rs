@@ -1,0 +1,116 @@
+//! Words from outside as the values they mean.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sni_probe_core::vocabulary::{AlertSender, Fate, Label, OutcomeClass, SniClass};
+
+/// A word of a closed set, as another program wrote it. A later version may have words that this one does not know.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Word<L> {
+    /// A value of the set.
+    Known(L),
+    /// Any other text.
+    Other(Box<str>),
+}
+
+impl<L: Label> Word<L> {
+    /// The word as it is written.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Known(label) => label.as_str(),
+            Self::Other(text) => text,
+        }
+    }
+
+    /// The value, if the word is known.
+    pub fn known(&self) -> Option<L> {
+        match self {
+            Self::Known(label) => Some(*label),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl Word<SniClass> {
+    /// Whether the ClientHello is without SNI: [`SniClass::is_without_sni`].
+    pub fn is_without_sni(&self) -> bool {
+        self.known().is_some_and(SniClass::is_without_sni)
+    }
+
+    /// Whether the ClientHello has a host name.
+    pub fn is_with_sni(&self) -> bool {
+        self.known() == Some(SniClass::Present)
+    }
+}
+
+impl Word<OutcomeClass> {
+    /// What the outcome means: [`OutcomeClass::fate`].
+    pub fn fate(&self, sender: Option<AlertSender>) -> Fate {
+        self.known().map_or(Fate::Unknown, |outcome| outcome.fate(sender))
+    }
+}
+
+impl<L: Label> From<&str> for Word<L> {
+    fn from(text: &str) -> Self {
+        let known = L::ALL.iter().copied().find(|label| label.as_str() == text);
+        known.map_or_else(|| Self::Other(text.into()), Self::Known)
+    }
+}
+
+impl<L: Label> fmt::Display for Word<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl<L: Label> Serialize for Word<L> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de, L: Label> Deserialize<'de> for Word<L> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Ok(Self::from(&*text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_label_survives_its_text() {
+        for &outcome in OutcomeClass::ALL {
+            let word = Word::<OutcomeClass>::from(outcome.as_str());
+            assert_eq!(word, Word::Known(outcome));
+            assert_eq!(serde_json::to_string(&word).unwrap(), format!("\"{outcome}\""));
+        }
+        let later: Word<OutcomeClass> = serde_json::from_str(r#""of_a_later_version""#).unwrap();
+        assert_eq!((later.known(), later.as_str()), (None, "of_a_later_version"));
+        assert_eq!(later.fate(None), Fate::Unknown);
+    }
+
+    #[test]
+    fn each_outcome_has_one_fate() {
+        let refused = |sender| {
+            let all = OutcomeClass::ALL.iter().copied();
+            all.filter(move |outcome| outcome.fate(sender) == Fate::Refused).collect::<Vec<_>>()
+        };
+        let resets = [OutcomeClass::ResetByGateway, OutcomeClass::ClosedByGateway];
+        assert_eq!(refused(Some(AlertSender::Client)), resets);
+        assert_eq!(refused(None), resets);
+        assert_eq!(refused(Some(AlertSender::Gateway)), [&[OutcomeClass::Alert], &resets[..]].concat());
+        let served = OutcomeClass::ALL.iter().filter(|outcome| outcome.fate(None) == Fate::Served);
+        assert_eq!(served.collect::<Vec<_>>(), [&OutcomeClass::ServerHello]);
+    }
+
+    #[test]
+    fn an_incomplete_hello_is_neither_with_nor_without_sni() {
+        let of = |sni: SniClass| (Word::Known(sni).is_with_sni(), Word::Known(sni).is_without_sni());
+        let all: Vec<_> = SniClass::ALL.iter().map(|&sni| of(sni)).collect();
+        assert_eq!(all, [(true, false), (false, true), (false, true), (false, true), (false, false)]);
+    }
+}

@@ -1,0 +1,137 @@
+//! Facts of a daemon, by its API.
+
+use std::collections::BTreeMap;
+
+use sni_probe_model::OutcomeClass;
+use sni_probe_model::api::Count as ApiCount;
+
+use super::{Alert, Client, Count, Refusals, WireFacts, is_load_balancer};
+use crate::watch::Snapshot;
+
+/// The facts that a daemon's answers hold.
+pub(crate) fn of_snapshot(source: &str, snapshot: Snapshot) -> WireFacts {
+    let Snapshot { summary, clients, .. } = snapshot;
+    let mut facts = WireFacts { source: source.to_owned(), ..WireFacts::default() };
+    let mut counts: BTreeMap<(String, String), Count> = BTreeMap::new();
+    for ApiCount { sni, outcome, handshakes, .. } in summary.handshakes {
+        let key = (sni.as_str().to_owned(), outcome.as_str().to_owned());
+        counts.entry(key).or_insert(Count { sni, outcome, handshakes: 0 }).handshakes += handshakes;
+    }
+    facts.counts = counts.into_values().collect();
+    if let Some(alerts) = summary.alerts {
+        let alerts = alerts.into_iter().map(|alert| Alert {
+            sni: alert.sni,
+            description: alert.description,
+            sender: alert.sender,
+            count: alert.alerts,
+        });
+        facts.alerts = alerts.collect();
+    } else {
+        let alerts = facts.sum(|count| count.outcome.known() == Some(OutcomeClass::Alert));
+        if alerts > 0 {
+            facts.remarks.push(format!(
+                "this daemon (version {}) does not report who sent {alerts} alerts; save its /metrics to a file and give that \
+                 with --metrics",
+                summary.version
+            ));
+        }
+    }
+    for client in clients.clients {
+        let refusals = Refusals { handshakes: client.handshakes, refused: client.refused };
+        if is_load_balancer(&client.client) {
+            facts.expected.add(refusals);
+        }
+        facts.clients.push(Client { label: client.client, likely: client.likely, refusals });
+    }
+    let known = sum(&clients.expected);
+    facts.expected.add(known);
+    facts.other_clients = sum(&clients.other);
+    facts.other_clients.add(known);
+    facts.refused_names =
+        clients.refused_names.into_iter().map(|name| (name.server_name, name.refused)).collect();
+    let versions = summary.tls_versions.into_iter();
+    facts.tls_versions =
+        versions.map(|count| (count.tls_version.as_str().to_owned(), count.handshakes)).collect();
+    facts.tls_versions.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    facts.lost_events =
+        summary.not_seen.iter().filter(|not_seen| not_seen.is_lost_event()).map(|it| it.count).sum();
+    if !summary.ready {
+        facts.remarks.push("not every interface is watched: this may be a part of the truth".to_owned());
+    }
+    facts
+}
+
+fn sum(counts: &[ApiCount]) -> Refusals {
+    let mut sum = Refusals::default();
+    for count in counts {
+        sum.add(Refusals { handshakes: count.handshakes, refused: count.refused() });
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn snapshot(alerts: &serde_json::Value) -> Snapshot {
+        let mut summary = system_tests::canned::summary();
+        summary["handshakes"] = json!([
+            {"source": "other", "sni": "absent", "outcome": "alert", "handshakes": 52},
+            {"source": "expected", "sni": "absent", "outcome": "reset_by_gateway", "handshakes": 3},
+            {"source": "other", "sni": "absent", "outcome": "reset_by_gateway", "handshakes": 1},
+            {"source": "other", "sni": "unknown", "outcome": "reset_by_gateway", "handshakes": 7}
+        ]);
+        summary["alerts"] = alerts.clone();
+        summary["not_seen"] = json!([
+            {"metric": "events_lost_total", "reason": "ring_full", "count": 5},
+            {"metric": "packets_skipped_total", "reason": "fragment", "count": 9}
+        ]);
+        Snapshot {
+            summary: serde_json::from_value(summary).unwrap(),
+            clients: serde_json::from_value(system_tests::canned::clients()).unwrap(),
+            handshakes: None,
+        }
+    }
+
+    #[test]
+    fn a_snapshot_gives_facts() {
+        let facts = of_snapshot(
+            "daemon",
+            snapshot(&json!([
+                {"sni": "absent", "description": "unknown_ca", "sender": "client", "alerts": 50},
+                {"sni": "absent", "description": "unrecognized_name", "sender": "gateway", "alerts": 2}
+            ])),
+        );
+        assert_eq!((facts.handshakes(), facts.without_sni(), facts.with_sni()), (63, 56, 0));
+        assert_eq!((facts.refused_without_sni(false), facts.refused_with_unknown_sni()), (6, 7));
+        assert_eq!((facts.failed_elsewhere(), facts.lost_events), (50, 5));
+        assert_eq!(facts.expected, Refusals { handshakes: 5_760, refused: 5_760 });
+        assert!(facts.remarks.is_empty(), "{:?}", facts.remarks);
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_report_alerts_is_named() {
+        let facts = of_snapshot("daemon", snapshot(&serde_json::Value::Null));
+        assert_eq!(facts.refused_without_sni(false), 4);
+        assert!(facts.remarks[0].contains("does not report who sent 52 alerts"), "{:?}", facts.remarks);
+        let only_once = facts.clone().since(&facts);
+        assert_eq!((only_once.handshakes(), only_once.clients.len(), only_once.lost_events), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_came_since() {
+        let before = of_snapshot("daemon", snapshot(&json!([])));
+        let mut now = before.clone();
+        now.counts[0].handshakes += 2;
+        now.clients[1].refusals.handshakes += 2;
+        let facts = now.since(&before);
+        assert_eq!((facts.handshakes(), facts.clients.len()), (2, 1));
+        assert_eq!(facts.clients[0].refusals, Refusals { handshakes: 2, refused: 0 });
+        // A daemon that was restarted counts from 0.
+        let mut restarted = before.clone();
+        restarted.counts[0].handshakes = 1;
+        assert_eq!(restarted.since(&before).handshakes(), 1);
+    }
+}
