@@ -501,4 +501,6 @@ impl Metrics {
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
+mod series_tests;
+#[cfg(test)]
 mod tests;
