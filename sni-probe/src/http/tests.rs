@@ -2,7 +2,7 @@ use std::io::{Read as _, Write as _};
 
 use serde::de::DeserializeOwned;
 use sni_probe::capture::links::{LinkKind, LinkState};
-use system_tests::canned;
+use sni_probe_testkit::canned;
 
 use super::*;
 use crate::api::model::{Clients, Handshakes, Summary};
