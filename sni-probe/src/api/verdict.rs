@@ -2,6 +2,7 @@
 
 use sni_probe_core::observation::{Handshake, Outcome};
 use sni_probe_core::vocabulary::{AlertSender, SniClass};
+use sni_probe_terminal::units::{plural, thousands};
 
 use super::model::State;
 
@@ -124,20 +125,7 @@ pub(super) fn verdict(hour: &Evidence, refused_clients: u64, unseen: Option<&str
 }
 
 fn counted(count: u64, noun: &str) -> String {
-    format!("{} {noun}{}", thousands(count), if count == 1 { "" } else { "s" })
-}
-
-/// With a comma between each three digits.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    format!("{} {}", thousands(count), plural(count, noun))
 }
 
 #[cfg(test)]
@@ -202,10 +190,5 @@ mod tests {
         assert_eq!(Evidence { alerted: 2, closed: 1, ..none }.verb(), "refused");
         // Who gave up, or got no answer, was neither refused nor accepted.
         assert_eq!(none.state(), State::Accepting);
-    }
-
-    #[test]
-    fn commas() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 }

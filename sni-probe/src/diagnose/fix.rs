@@ -6,11 +6,12 @@ mod yaml;
 
 use std::net::SocketAddr;
 
+use sni_probe_terminal::printable_within;
+
 use self::yaml::{envoy_chain, istio_server};
 use super::judge::{is_routed, refused_names};
 use super::model::{Cause, Document, Fix, Inputs};
 use crate::check::report::AttemptKind;
-use crate::output::text::printable_within;
 use crate::routes::fix::quoted;
 use crate::routes::report::RoutesReport;
 

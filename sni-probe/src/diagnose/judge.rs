@@ -2,11 +2,12 @@
 //!
 //! The wire is proof, and outweighs the log; the log outweighs what is configured. What is refused most is the cause.
 
+use sni_probe_terminal::printable;
+
 use super::model::{Cause, Confidence, Inputs};
 use super::wire::{WireFacts, is_load_balancer};
 use crate::check::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, Verdict};
 use crate::logs::report::LogsReport;
-use crate::output::text::printable;
 use crate::routes::report::{Finding, FindingCode, RoutesReport};
 
 /// Failures without the gateway's doing are noise below one of so many handshakes: clients that change their minds.

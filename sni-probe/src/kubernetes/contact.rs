@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use kube::core::Status;
 use kube::runtime::watcher;
+use sni_probe_terminal::is_invisible;
 
 use super::pace::LASTING;
-use crate::output::text::is_invisible;
 
 /// Bytes of a reason, which may be what the API server said.
 const MAX_REASON_BYTES: usize = 300;

@@ -10,11 +10,11 @@ use std::path::Path;
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
+use sni_probe_terminal::Progress;
 
 use super::lines::{Line, Lines};
 use super::report::Joined;
 use super::tally::Tally;
-use crate::replay::progress::Progress;
 
 /// Entries that wait. Stops a log of a scan from filling the memory (about 100 bytes each); further ones are counted as
 /// not joined.

@@ -19,6 +19,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
+use sni_probe_terminal::printable;
 
 use super::keys::Pane;
 use super::look::{FAINT, HEADING, Look, SELECTED};
@@ -26,7 +27,6 @@ use super::state::{Shown, State};
 use super::words;
 use super::{details, help, keys, kinds, table};
 use crate::api::model::{self, Summary};
-use crate::output::text::printable;
 
 /// Draws all of it.
 pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, now: Instant) {
