@@ -14,7 +14,7 @@ use sni_probe_terminal::Progress;
 
 use super::lines::{Line, Lines};
 use super::report::Joined;
-use super::tally::Tally;
+use super::tally::Words;
 
 /// Entries that wait. Stops a log of a scan from filling the memory (about 100 bytes each); further ones are counted as
 /// not joined.
@@ -96,7 +96,7 @@ impl Waiting {
     /// What the events say of the entries.
     pub(super) fn finish(self) -> Joined {
         let mut joined = Joined { events: self.events, not_seen: self.not_joined, ..Joined::default() };
-        let (mut without, mut names) = (Tally::default(), Tally::default());
+        let (mut without, mut names) = (Words::default(), Words::default());
         for (client, connections) in &self.clients {
             for connection in connections {
                 match &connection.seen {

@@ -1,12 +1,12 @@
 //! What a capture comes to: how many handshakes by SNI and outcome, and which clients sent no SNI.
 
-use std::collections::HashMap;
 use std::fmt::{self, Display, Write as _};
 use std::net::IpAddr;
 
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::{Handshake, Outcome, Sni};
 use sni_probe_core::software;
+use sni_probe_core::tally::Tally;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
 use sni_probe_terminal::{Cell, Column, Painted, Table, printable};
 
@@ -28,12 +28,17 @@ pub(crate) fn is_without_sni(sni: SniClass) -> bool {
 }
 
 /// Counts of handshakes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Summary {
     counts: [[u64; OutcomeClass::ALL.len()]; SniClass::ALL.len()],
-    clients: HashMap<ClientKey, Client>,
-    /// Hellos without SNI of clients for which there was no room.
-    other_clients: u64,
+    /// Clients without SNI, and the hellos of those for which there was no room.
+    clients: Tally<ClientKey, Client, u64>,
+}
+
+impl Default for Summary {
+    fn default() -> Self {
+        Self { counts: Default::default(), clients: Tally::new(MAX_CLIENTS) }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -67,11 +72,6 @@ impl Summary {
             sni: handshake.hello.sni.clone(),
             ja4: handshake.hello.body.as_ref().and_then(|body| body.ja4.clone()),
         };
-        let is_full = self.clients.len() >= MAX_CLIENTS;
-        if is_full && !self.clients.contains_key(&key) {
-            self.other_clients += 1;
-            return;
-        }
         let new = || Client {
             hellos: 0,
             outcomes: Vec::new(),
@@ -79,7 +79,10 @@ impl Summary {
             first: place(),
             last: handshake.time,
         };
-        let client = self.clients.entry(key).or_insert_with(new);
+        let client = match self.clients.entry(&key, || Some(new())) {
+            Ok(client) => client,
+            Err(others) => return *others += 1,
+        };
         client.hellos += 1;
         client.last = client.last.max(handshake.time);
         match client.outcomes.iter_mut().find(|(outcome, _)| *outcome == handshake.outcome) {
@@ -169,11 +172,11 @@ impl Summary {
             let hellos: u64 = more.iter().map(|(_, client)| client.hellos).sum();
             writeln!(text, "{hellos:>WIDTH$}  of {} more (all of them: --format json)", more.len())?;
         }
-        if self.other_clients > 0 {
+        if *self.clients.rest() > 0 {
             writeln!(
                 text,
                 "{:>WIDTH$}  of clients that came when {MAX_CLIENTS} were told apart already (all of them: --format json)",
-                self.other_clients
+                self.clients.rest()
             )?;
         }
         Ok(())
@@ -313,9 +316,9 @@ mod tests {
         // Known ones go on being told apart.
         summary.add(&handshake(0, Sni::Absent), String::new);
         assert_eq!(summary.clients.len(), MAX_CLIENTS);
-        assert_eq!(summary.other_clients, 10);
-        let counted: u64 = summary.clients.values().map(|client| client.hellos).sum();
-        assert_eq!(counted + summary.other_clients, u64::from(clients) + 1);
+        assert_eq!(*summary.clients.rest(), 10);
+        let counted: u64 = summary.clients.iter().map(|(_, client)| client.hellos).sum();
+        assert_eq!(counted + summary.clients.rest(), u64::from(clients) + 1);
         let text = summary.show(false);
         assert!(text.contains("10  of clients that came when 16384 were told apart already"), "{text}");
     }
