@@ -10,7 +10,7 @@ use std::io::Write as _;
 
 use sni_probe_core::observation::{Handshake, Hello, Outcome, Sni};
 use sni_probe_core::software;
-use sni_probe_core::vocabulary::{AlertSender, IncompleteReason, TlsVersion};
+use sni_probe_core::vocabulary::{AlertSender, IncompleteReason};
 use sni_probe_terminal::units::latency;
 use sni_probe_terminal::{Colour, Painted, printable};
 
@@ -44,7 +44,7 @@ pub(super) fn write(
         clock.utc(handshake.time).strftime("%H:%M:%S.%3f"),
         client.to_string(),
         flow.gateway.to_string(),
-        version(body.map_or(TlsVersion::Unknown, |body| body.version)),
+        body.and_then(|body| body.version.name()).unwrap_or("?"),
         latency(handshake.latency),
     );
     if let Some(ja4) = body.and_then(|body| body.ja4.as_deref()) {
@@ -86,18 +86,6 @@ pub(crate) fn result(outcome: Outcome) -> String {
             format!("alert {description} by client")
         }
         other => other.class().to_string(),
-    }
-}
-
-fn version(version: TlsVersion) -> &'static str {
-    match version {
-        TlsVersion::Tls13 => "TLS 1.3",
-        TlsVersion::Tls12 => "TLS 1.2",
-        TlsVersion::Tls11 => "TLS 1.1",
-        TlsVersion::Tls10 => "TLS 1.0",
-        TlsVersion::Ssl3 => "SSL 3",
-        TlsVersion::Ssl2 => "SSL 2",
-        TlsVersion::Unknown => "?",
     }
 }
 

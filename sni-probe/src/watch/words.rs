@@ -1,7 +1,7 @@
 //! Numbers and times for people, and text from the wire fit for a terminal.
 
 use jiff::Timestamp;
-use sni_probe_core::vocabulary::{Label as _, OutcomeClass};
+use sni_probe_core::vocabulary::{Label as _, OutcomeClass, TlsVersion};
 use sni_probe_terminal::units::duration;
 use sni_probe_terminal::{printable, printable_within};
 
@@ -50,16 +50,11 @@ pub(super) fn software(client: &Client) -> String {
 pub(super) fn version(code: &str) -> String {
     let number = code.strip_prefix("0x").and_then(|digits| u16::from_str_radix(digits, 16).ok());
     match number {
-        Some(0x0304) => "TLS 1.3".to_owned(),
-        Some(0x0303) => "TLS 1.2".to_owned(),
-        Some(0x0302) => "TLS 1.1".to_owned(),
-        Some(0x0301) => "TLS 1.0".to_owned(),
-        Some(0x0300) => "SSL 3".to_owned(),
-        Some(0x0002) => "SSL 2".to_owned(),
         // RFC 8701.
         Some(grease) if grease & 0x0f0f == 0x0a0a && grease >> 8 == grease & 0xff => "GREASE".to_owned(),
         Some(draft) if draft >> 8 == 0x7f => format!("TLS 1.3 draft {}", draft & 0xff),
-        _ => printable(code),
+        Some(number) => TlsVersion::from_code(number).name().map_or_else(|| printable(code), str::to_owned),
+        None => printable(code),
     }
 }
 
