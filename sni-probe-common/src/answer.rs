@@ -96,17 +96,17 @@ pub fn read<R: Read>(reader: &R, at: usize, len: usize) -> Result<Answer, Unread
 
 #[cfg(test)]
 mod tests {
+    use sni_probe_testkit::answers;
+
     use super::*;
 
     fn answer(bytes: &[u8]) -> Answer {
         read(&bytes, 0, bytes.len()).unwrap()
     }
 
+    /// Its first bytes, as many as decide.
     fn server_hello(random: [u8; 32]) -> [u8; SERVER_HELLO_LEN] {
-        let mut bytes = [0; SERVER_HELLO_LEN];
-        bytes[..RANDOM_AT].copy_from_slice(&[22, 3, 3, 0, 122, 2, 0, 0, 118, 3, 3]);
-        bytes[RANDOM_AT..].copy_from_slice(&random);
-        bytes
+        *answers::server_hello_with_random(random).first_chunk().unwrap()
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
         for (level, description, is_conclusive) in
             [(2, 112, true), (1, 112, false), (1, 0, true), (2, 0, true), (0, 40, true), (3, 40, true)]
         {
-            let read = answer(&[21, 3, 3, 0, 2, level, description]);
+            let read = answer(&answers::alert(level, description));
             assert_eq!(read, Answer::Alert { level, description });
             assert_eq!(read.is_conclusive(), is_conclusive, "{level} {description}");
         }

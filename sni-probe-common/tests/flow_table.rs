@@ -7,9 +7,10 @@ use sni_probe_common::flow_table::{
     BUCKETS, DEFAULT_EPOCH_LENGTH, FlowHash, MAX_AGE, MAX_ANSWERS, WAYS, stage,
 };
 use sni_probe_common::userspace::{Datapath, Frame};
+use sni_probe_testkit::answers;
+use sni_probe_testkit::hello::HELLO_START as HELLO;
 
 const GATEWAY: u32 = u32::from_be_bytes([10, 255, 0, 2]);
-const HELLO: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 7, 7, 7];
 const HELLO_LEN: u32 = 14;
 const GATEWAY_PORT: u16 = 443;
 const SEED: u64 = 42;
@@ -20,7 +21,7 @@ const RST: u8 = tcp_flags::RST;
 const ACK: u8 = tcp_flags::ACK;
 
 fn server_hello() -> Vec<u8> {
-    let mut record = vec![22, 3, 3, 0, 0x7a, 2, 0, 0, 0x76, 3, 3];
+    let mut record = answers::server_hello();
     record.resize(200, 9);
     record
 }
@@ -258,7 +259,7 @@ fn text_in_a_reset_is_no_data() {
     let mut probe = Probe::new();
     probe.see(&connection.syn());
     probe.see(&connection.by_client(1, RST | ACK, b"BIG-IP: [0x2b] monitor"));
-    assert_eq!(probe.kinds(), []);
+    assert_eq!(probe.kinds(), [0; 0]);
     probe.see(&connection.syn()).see(&connection.hello());
     probe.see(&connection.by_gateway(1, 15, RST | ACK, b"BIG-IP: [0x2b] monitor"));
     assert_eq!(probe.kinds(), REFUSED);
@@ -271,7 +272,7 @@ fn a_syn_with_an_end_opens_nothing() {
         let connection = Connection::new(1, 1_000);
         let mut probe = Probe::new();
         probe.see(&connection.by_client(0, flags, HELLO)).see(&connection.by_client(1, ACK, b"no hello"));
-        assert_eq!(probe.kinds(), []);
+        assert_eq!(probe.kinds(), [0; 0]);
     }
 }
 

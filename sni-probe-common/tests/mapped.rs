@@ -5,10 +5,10 @@ use sni_probe_common::counters::Counter;
 use sni_probe_common::event::{EventHeader, kind, tcp_flags};
 use sni_probe_common::tunnel::Tunnels;
 use sni_probe_common::userspace::{Datapath, Frame};
+use sni_probe_testkit::hello::HELLO_START as HELLO;
 
 const GATEWAY_PORT: u16 = 443;
 const CLIENT_PORT: u16 = 40_000;
-const HELLO: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 7, 7, 7];
 
 /// `::ffff:10.0.0.last`.
 const fn mapped(last: u8) -> [u8; 16] {

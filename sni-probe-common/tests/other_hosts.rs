@@ -3,8 +3,8 @@
 use etherparse::{PacketBuilder, TcpHeader};
 use sni_probe_common::counters::Counter;
 use sni_probe_common::userspace::{Datapath, Frame};
+use sni_probe_testkit::hello::HELLO_START as HELLO;
 
-const HELLO: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 7, 7, 7];
 const PROMISCUOUS: u32 = 3;
 const BRIDGE_PORT: u32 = 4;
 

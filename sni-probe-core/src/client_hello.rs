@@ -191,25 +191,11 @@ impl Lists {
     }
 }
 
-/// The version with this code on the wire. The drafts of TLS 1.3 count as such.
-pub fn tls_version(code: u16) -> TlsVersion {
-    match code {
-        // RFC 8446 before its final number: 0x7f00 and the number of the draft, up to 28.
-        0x0304 | 0x7f00..=0x7f1c => TlsVersion::Tls13,
-        0x0303 => TlsVersion::Tls12,
-        0x0302 => TlsVersion::Tls11,
-        0x0301 => TlsVersion::Tls10,
-        0x0300 => TlsVersion::Ssl3,
-        0x0002 => TlsVersion::Ssl2,
-        _ => TlsVersion::Unknown,
-    }
-}
-
 /// `supported_versions` has the say where it is there (RFC 8446, section 4.2.1), else `legacy_version`.
 fn highest_version(lists: &Lists) -> TlsVersion {
     // TlsVersion orders the newest first.
-    let offered = lists.versions.iter().map(|&code| tls_version(code)).min();
-    offered.unwrap_or_else(|| tls_version(lists.legacy_version))
+    let offered = lists.versions.iter().map(|&code| TlsVersion::from_code(code)).min();
+    offered.unwrap_or_else(|| TlsVersion::from_code(lists.legacy_version))
 }
 
 /// Whether a group (IANA's TLS Supported Groups registry) is post-quantum, alone or in a hybrid.

@@ -36,6 +36,7 @@ pub mod server_name;
 pub mod server_reply;
 pub mod software;
 pub mod sslv2;
+pub mod tally;
 #[cfg(test)]
 mod testing;
 pub mod top;

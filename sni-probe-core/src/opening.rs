@@ -239,8 +239,12 @@ fn read_sslv2(stream: &[u8], at: usize) -> Content {
 
 #[cfg(test)]
 mod tests {
+    use sni_probe_testkit::hello::ClientHelloBuilder;
+    use sni_probe_testkit::proxy::{V1 as PROXY_V1, v2_with_tlv as proxy_v2};
+    use sni_probe_testkit::wire::record as record_of;
+
     use super::*;
-    use crate::testing::{HelloBuilder, PROXY_V1, proxy_v2, record as record_of, sslv2_hello};
+    use crate::testing::{sslv2_hello, tls10};
 
     fn content(stream: &[u8]) -> Content {
         read(stream).content
@@ -293,14 +297,14 @@ mod tests {
         assert_eq!(rejected(&[0x16, 3, 1, 0, 4, 1, 1, 0, 0]), Rejected::TooLarge);
         assert_eq!(rejected(&record_of(22, &[1, 0, 0, 1, 3])), Rejected::Hello);
         // The PROXY header takes from the room.
-        let longest = HelloBuilder::new().padded_to(MAX_STREAM_BYTES - record::HEADER_LEN).bytes();
+        let longest = ClientHelloBuilder::new().padded_to(MAX_STREAM_BYTES).build();
         assert!(matches!(content(&longest), Content::Hello(_)));
         assert_eq!(rejected(&[PROXY_V1, &longest].concat()), Rejected::TooLarge);
     }
 
     #[test]
     fn hello_behind_a_proxy_header() {
-        let hello = HelloBuilder::new().name("a.example").bytes();
+        let hello = ClientHelloBuilder::new().server_name("a.example").build();
         for header in [PROXY_V1.to_vec(), proxy_v2()] {
             let stream = [&header[..], &hello].concat();
             let opening = read(&stream);
@@ -314,14 +318,14 @@ mod tests {
     /// No prefix of a hello says anything of its name; a decision stands, and is not late.
     #[test]
     fn every_prefix() {
-        let hello = HelloBuilder::new().post_quantum().name("a.example");
+        let hello = ClientHelloBuilder::new().post_quantum().server_name("a.example");
         for stream in [
-            hello.bytes(),
-            hello.in_records(&[2, 1000]),
-            HelloBuilder::tls10().bytes(),
+            hello.build(),
+            hello.in_records_at(&[2, 1000]),
+            tls10().build(),
             sslv2_hello(0x0301),
-            [PROXY_V1, &hello.bytes()].concat(),
-            [proxy_v2(), hello.bytes()].concat(),
+            [PROXY_V1, &hello.build()].concat(),
+            [proxy_v2(), hello.build()].concat(),
             [PROXY_V1, &sslv2_hello(0x0301)].concat(),
         ] {
             let mut needed = 0;

@@ -215,8 +215,10 @@ fn says_hello(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use sni_probe_testkit::hello::ClientHelloBuilder;
+
     use super::*;
-    use crate::testing::{HelloBuilder, PRELUDES, sslv2_hello};
+    use crate::testing::{PRELUDES, sslv2_hello, tls10};
 
     fn found(stream: &[u8], from: usize, boundaries: &[usize]) -> Search {
         find(stream, 0, from, |at| boundaries.contains(&at))
@@ -272,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_hello_behind_a_prelude() {
-        for hello in [HelloBuilder::new().bytes(), HelloBuilder::tls10().bytes(), sslv2_hello(0x0301)] {
+        for hello in [ClientHelloBuilder::new().build(), tls10().build(), sslv2_hello(0x0301)] {
             for &(prelude, before) in PRELUDES {
                 let stream = [before, &hello].concat();
                 let at = before.len();
@@ -288,7 +290,7 @@ mod tests {
 
     #[test]
     fn behind_other_bytes_only_at_a_boundary() {
-        let hello = HelloBuilder::new().bytes();
+        let hello = ClientHelloBuilder::new().build();
         let stream = [b"POST / HTTP/1.1\r\n\r\n", &hello[..]].concat();
         assert_eq!(found(&stream, 1, &[]), not_found(&stream));
         assert_eq!(found(&stream, 1, &[18]), not_found(&stream));
@@ -297,8 +299,8 @@ mod tests {
 
     #[test]
     fn the_beginning_of_a_hello() {
-        let hello = HelloBuilder::new().bytes();
-        let hellos = [&hello, &HelloBuilder::new().in_records(&[6, 30]), &sslv2_hello(0x0002)];
+        let hello = ClientHelloBuilder::new().build();
+        let hellos = [&hello, &ClientHelloBuilder::new().in_records_at(&[6, 30]), &sslv2_hello(0x0002)];
         for hello in hellos {
             assert_eq!(begins_hello(hello), Some(true));
             for len in 0..SIGNATURE_LEN {

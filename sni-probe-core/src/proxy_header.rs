@@ -166,14 +166,11 @@ fn socket(address: IpAddr, port: u16) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use sni_probe_testkit::proxy::{V1 as PROXY_V1, v2_of as v2, v2_with_tlv as proxy_v2};
+
     use super::*;
-    use crate::testing::{PROXY_V1, proxy_v2, vec16};
 
     const LIMIT: usize = 16_384;
-
-    fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
-        [V2_SIGNATURE, &[command, family], &vec16(rest)].concat()
-    }
 
     fn proxied(client: &str, destination: &str) -> Proxied {
         Proxied { client: client.parse().unwrap(), destination: destination.parse().unwrap() }

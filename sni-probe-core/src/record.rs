@@ -180,8 +180,10 @@ impl Fragment<'_> {
 
 #[cfg(test)]
 mod tests {
+    use sni_probe_testkit::hello::ClientHelloBuilder;
+    use sni_probe_testkit::wire::record as record_of;
+
     use super::*;
-    use crate::testing::{HelloBuilder, record as record_of};
 
     const LIMIT: usize = 16_384;
 
@@ -194,22 +196,22 @@ mod tests {
 
     #[test]
     fn one_record_is_borrowed() {
-        let hello = HelloBuilder::new().name("a.example");
-        let stream = [hello.bytes(), record_of(23, b"early data")].concat();
+        let hello = ClientHelloBuilder::new().server_name("a.example");
+        let stream = [hello.build(), record_of(23, b"early data")].concat();
         let message = complete(&stream);
         assert!(matches!(message.bytes, Cow::Borrowed(_)));
-        assert_eq!(message.bytes, hello.message());
-        assert_eq!((message.records, message.end), (1, hello.bytes().len()));
+        assert_eq!(message.bytes, hello.handshake());
+        assert_eq!((message.records, message.end), (1, hello.build().len()));
         assert_eq!(message.next_record, message.end);
     }
 
     #[test]
     fn several_records_are_joined() {
-        let hello = HelloBuilder::new().name("a.example");
+        let hello = ClientHelloBuilder::new().server_name("a.example");
         for starts in [&[1][..], &[4], &[3, 5], &[1, 2, 3, 4], &[20, 40, 60, 80]] {
-            let stream = hello.in_records(starts);
+            let stream = hello.in_records_at(starts);
             let message = complete(&stream);
-            assert_eq!(message.bytes, hello.message(), "{starts:?}");
+            assert_eq!(message.bytes, hello.handshake(), "{starts:?}");
             assert_eq!(message.records as usize, starts.len() + 1);
             assert_eq!(message.end, stream.len());
         }
@@ -217,8 +219,8 @@ mod tests {
 
     #[test]
     fn every_prefix_needs_more_and_says_how_much() {
-        let hello = HelloBuilder::new().name("a.example");
-        for stream in [hello.bytes(), hello.in_records(&[2, 50])] {
+        let hello = ClientHelloBuilder::new().server_name("a.example");
+        for stream in [hello.build(), hello.in_records_at(&[2, 50])] {
             for len in 0..stream.len() {
                 let Parsed::NeedMore { at_least } = handshake_message(&stream[..len], LIMIT) else {
                     panic!("{len} bytes decide");
@@ -230,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_record_that_goes_on_behind_the_message() {
-        let message = HelloBuilder::new().message();
+        let message = ClientHelloBuilder::new().handshake();
         let stream = record_of(22, &[&message[..], &[2, 0, 0, 0]].concat());
         let seen = &stream[..HEADER_LEN + message.len()];
         assert_eq!(complete(seen).end, seen.len());
@@ -254,9 +256,9 @@ mod tests {
 
     #[test]
     fn the_longest_message_that_fits() {
-        let longest = HelloBuilder::new().padded_to(LIMIT - HEADER_LEN);
-        assert_eq!(complete(&longest.bytes()).bytes.len(), LIMIT - HEADER_LEN);
-        let longer = HelloBuilder::new().padded_to(LIMIT - HEADER_LEN + 1).bytes();
+        let longest = ClientHelloBuilder::new().padded_to(LIMIT);
+        assert_eq!(complete(&longest.build()).bytes.len(), LIMIT - HEADER_LEN);
+        let longer = ClientHelloBuilder::new().padded_to(LIMIT + 1).build();
         assert_eq!(handshake_message(&longer[..8], LIMIT), Parsed::NeedMore { at_least: 9 });
         assert_eq!(handshake_message(&longer[..9], LIMIT), Parsed::Rejected(Rejected::TooLarge));
         assert_eq!(outline(&longer).length, 16_380);
@@ -264,10 +266,10 @@ mod tests {
 
     #[test]
     fn prefix_over_records() {
-        let hello = HelloBuilder::new();
-        let stream = hello.in_records(&[1, 6]);
-        assert_eq!(message_prefix(&stream, 38).unwrap(), hello.message()[..38]);
-        assert_eq!(message_prefix(&stream[..6], 38).unwrap(), hello.message()[..1]);
+        let hello = ClientHelloBuilder::new();
+        let stream = hello.in_records_at(&[1, 6]);
+        assert_eq!(message_prefix(&stream, 38).unwrap(), hello.handshake()[..38]);
+        assert_eq!(message_prefix(&stream[..6], 38).unwrap(), hello.handshake()[..1]);
         assert_eq!(message_prefix(&[22, 3, 3], 38).unwrap(), b"");
     }
 }

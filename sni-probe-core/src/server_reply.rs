@@ -242,9 +242,10 @@ fn next_record(stream: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use sni_probe_common::answer::SERVER_HELLO_LEN;
+    use sni_probe_testkit::answers::{alert, hello_retry_request, server_hello};
+    use sni_probe_testkit::wire::{handshake, record as record_of};
 
     use super::*;
-    use crate::testing::{alert, handshake, hello_retry_request, record as record_of, server_hello};
 
     const FATAL_NAME: Message =
         Message::Alert { may_go_on: false, description: AlertDescription::UnrecognizedName };

@@ -3,11 +3,11 @@
 //!
 //! The format has no extensions, so it never has an SNI.
 
-use crate::client_hello::{ClientHello, Offers, tls_version};
+use crate::client_hello::{ClientHello, Offers};
 use crate::observation::{Features, Sni};
 use crate::parsed::{Parsed, Rejected};
 use crate::reader::Reader;
-use crate::vocabulary::Feature;
+use crate::vocabulary::{Feature, TlsVersion};
 
 /// Length of the record's header: a bit that is 1, and 15 bits of length.
 const HEADER_LEN: usize = 2;
@@ -112,7 +112,7 @@ fn parse_message(message: &[u8]) -> Option<ClientHello> {
     Some(ClientHello {
         sni: Sni::Absent,
         features,
-        version: tls_version(version),
+        version: TlsVersion::from_code(version),
         random: challenge.to_vec(),
         offers: Offers::Sslv2 { version, ciphers },
     })
@@ -122,7 +122,6 @@ fn parse_message(message: &[u8]) -> Option<ClientHello> {
 mod tests {
     use super::*;
     use crate::testing::sslv2_hello;
-    use crate::vocabulary::TlsVersion;
 
     #[test]
     fn hello() {

@@ -1,140 +1,21 @@
-//! What the tests send: the one way to build hellos, answers and events.
+//! What the tests send: bytes of `sni-probe-testkit` as events.
 
 use std::net::Ipv4Addr;
 
-use sni_probe_common::answer::HELLO_RETRY_RANDOM;
 use sni_probe_common::event::{ANSWER_COPY, Event, EventHeader, flags, kind, tcp_flags};
+use sni_probe_testkit::hello::{ClientHelloBuilder, TLS_1_0, sslv2_of};
 
-use crate::record::MAX_FRAGMENT_LEN;
 use crate::vocabulary::Prelude;
 
-/// A TLS ClientHello in the making.
-#[derive(Clone, Debug)]
-pub(crate) struct HelloBuilder {
-    pub(crate) legacy_version: u16,
-    pub(crate) session_id: Vec<u8>,
-    pub(crate) ciphers: Vec<u16>,
-    /// `None`: no extension block at all.
-    pub(crate) extensions: Option<Vec<(u16, Vec<u8>)>>,
+/// A TLS 1.0 client: no extension block.
+pub(crate) fn tls10() -> ClientHelloBuilder {
+    ClientHelloBuilder::bare().legacy_version(TLS_1_0).cipher_suites(&[0x0035, 0x002f])
 }
 
-/// The random of every hello.
-pub(crate) const RANDOM: [u8; 32] = [0x5a; 32];
-
-impl HelloBuilder {
-    /// A TLS 1.3 client without SNI.
-    pub(crate) fn new() -> Self {
-        let hello = Self {
-            legacy_version: 0x0303,
-            session_id: vec![7; 32],
-            ciphers: vec![0x1301, 0xc02f],
-            extensions: Some(Vec::new()),
-        };
-        hello
-            .extension(10, &vec16(&[0, 29]))
-            .extension(13, &vec16(&[4, 3, 8, 4]))
-            .extension(43, &vec8(&[3, 4, 3, 3]))
-            .extension(51, &vec16(&key_share(29, 32)))
-    }
-
-    /// A TLS 1.0 client: no extension block.
-    pub(crate) fn tls10() -> Self {
-        let ciphers = vec![0x0035, 0x002f];
-        Self { legacy_version: 0x0301, session_id: Vec::new(), ciphers, extensions: None }
-    }
-
-    pub(crate) fn name(self, name: &str) -> Self {
-        let entry = [&[0][..], &vec16(name.as_bytes())].concat();
-        self.extension(0, &vec16(&entry))
-    }
-
-    pub(crate) fn alpn(self, names: &[&[u8]]) -> Self {
-        let names: Vec<u8> = names.iter().flat_map(|name| vec8(name)).collect();
-        self.extension(16, &vec16(&names))
-    }
-
-    /// With the key share that makes hellos too long for one segment.
-    pub(crate) fn post_quantum(self) -> Self {
-        let shares = [key_share(0x11ec, 1216), key_share(29, 32)].concat();
-        self.extension(51, &vec16(&shares))
-    }
-
-    /// With an extension behind all others, which an earlier one of its type gives way to.
-    pub(crate) fn extension(mut self, kind: u16, body: &[u8]) -> Self {
-        let extensions = self.extensions.get_or_insert_default();
-        extensions.retain(|(other, _)| *other != kind);
-        extensions.push((kind, body.to_vec()));
-        self
-    }
-
-    /// Padded (RFC 7685) to a handshake message of `len` bytes.
-    pub(crate) fn padded_to(self, len: usize) -> Self {
-        let padding = len - self.clone().extension(21, &[]).message().len();
-        self.extension(21, &vec![0; padding])
-    }
-
-    /// The handshake message.
-    pub(crate) fn message(&self) -> Vec<u8> {
-        let ciphers: Vec<u8> = self.ciphers.iter().flat_map(|cipher| cipher.to_be_bytes()).collect();
-        let mut content = self.legacy_version.to_be_bytes().to_vec();
-        content.extend(RANDOM);
-        content.extend(vec8(&self.session_id));
-        content.extend(vec16(&ciphers));
-        content.extend(vec8(&[0]));
-        if let Some(extensions) = &self.extensions {
-            let block: Vec<u8> = extensions
-                .iter()
-                .flat_map(|(kind, body)| [&kind.to_be_bytes()[..], &vec16(body)].concat())
-                .collect();
-            content.extend(vec16(&block));
-        }
-        handshake(1, &content)
-    }
-
-    /// The message in as few records as it takes.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        self.message().chunks(MAX_FRAGMENT_LEN).flat_map(|fragment| record(22, fragment)).collect()
-    }
-
-    /// The message in records that start at these offsets of it, and at 0.
-    pub(crate) fn in_records(&self, starts: &[usize]) -> Vec<u8> {
-        let message = self.message();
-        let bounds: Vec<usize> = [&[0], starts, &[message.len()]].concat();
-        bounds.windows(2).flat_map(|bound| record(22, &message[bound[0]..bound[1]])).collect()
-    }
-}
-
-pub(crate) fn record(kind: u8, fragment: &[u8]) -> Vec<u8> {
-    [&[kind, 3, 1][..], &vec16(fragment)].concat()
-}
-
-pub(crate) fn handshake(kind: u8, content: &[u8]) -> Vec<u8> {
-    let [_, high, middle, low] = u32::try_from(content.len()).unwrap().to_be_bytes();
-    [&[kind, high, middle, low], content].concat()
-}
-
-pub(crate) fn vec8(bytes: &[u8]) -> Vec<u8> {
-    [&[u8::try_from(bytes.len()).unwrap()], bytes].concat()
-}
-
-pub(crate) fn vec16(bytes: &[u8]) -> Vec<u8> {
-    [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
-}
-
-fn key_share(group: u16, len: usize) -> Vec<u8> {
-    [&group.to_be_bytes()[..], &vec16(&vec![0x11; len])].concat()
-}
-
-/// An SSLv2-format hello that offers `version`.
+/// A hello in SSLv2's format that offers `version`.
 pub(crate) fn sslv2_hello(version: u16) -> Vec<u8> {
-    let [major, minor] = version.to_be_bytes();
-    let ciphers = [0, 0, 0x2f, 0, 0, 0x35, 1, 0, 0x80];
-    let challenge = [0xc4; 16];
-    let message = [&[1, major, minor, 0, 9, 0, 0, 0, 16][..], &ciphers, &challenge].concat();
-    [&[0x80, u8::try_from(message.len()).unwrap()], &message[..]].concat()
+    sslv2_of(version, &[[0, 0, 0x2f], [0, 0, 0x35], [1, 0, 0x80]], &[0xc4; 16])
 }
-
-pub(crate) const PROXY_V1: &[u8] = b"PROXY TCP4 203.0.113.7 198.51.100.1 56324 443\r\n";
 
 /// What a client says before its hello, each whole.
 pub(crate) const PRELUDES: &[(Prelude, &[u8])] = &[
@@ -165,31 +46,6 @@ pub(crate) const PRELUDES: &[(Prelude, &[u8])] = &[
     (Prelude::Postgresql, b"\0\0\0\x08\x04\xd2\x16\x30\0\0\0\x08\x04\xd2\x16\x2f"),
     (Prelude::Rdp, b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x03\0\0\0"),
 ];
-
-/// A PROXY v2 header for IPv4 with the addresses of [`PROXY_V1`] and a TLV.
-pub(crate) fn proxy_v2() -> Vec<u8> {
-    let addresses = [203, 0, 113, 7, 198, 51, 100, 1, 0xdc, 0x04, 0x01, 0xbb];
-    let tlv = [4, 0, 2, 0xaa, 0xbb];
-    let rest = [&addresses[..], &tlv].concat();
-    [b"\r\n\r\n\0\r\nQUIT\n\x21\x11", &vec16(&rest)[..]].concat()
-}
-
-pub(crate) fn server_hello() -> Vec<u8> {
-    server_hello_with(&[0x77; 32])
-}
-
-pub(crate) fn hello_retry_request() -> Vec<u8> {
-    server_hello_with(&HELLO_RETRY_RANDOM)
-}
-
-fn server_hello_with(random: &[u8]) -> Vec<u8> {
-    let content = [&[3, 3], random, &vec8(&[7; 32]), &[0x13, 1, 0], &vec16(&[0, 43, 0, 2, 3, 4])].concat();
-    record(22, &handshake(2, &content))
-}
-
-pub(crate) fn alert(level: u8, code: u8) -> Vec<u8> {
-    record(21, &[level, code])
-}
 
 /// A connection that makes events. It keeps no account of what was sent: acknowledgements are of nothing but the SYN.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,6 @@
 //! Each is an enum with a [`Label`]: metrics are created for all values at the start, so that a
 //! count of zero is a zero and not an absence.
 
-use std::fmt;
-
 /// A value of a closed set, as metrics and events spell it.
 pub trait Label: Copy + Eq + 'static {
     /// Every value, in the order in which tables show them.
@@ -14,11 +12,28 @@ pub trait Label: Copy + Eq + 'static {
     fn as_str(self) -> &'static str;
 }
 
+/// Makes an enum a [`Label`], with the spelling of each value beside it. The enum has `Display` as well.
+///
+/// ```
+/// use sni_probe_core::vocabulary::Label as _;
+///
+/// sni_probe_core::label! {
+///     /// The side of a connection.
+///     pub enum Side {
+///         Client => "client",
+///         Gateway => "gateway",
+///     }
+/// }
+///
+/// assert_eq!(Side::Client.as_str(), "client");
+/// assert_eq!(Side::ALL, [Side::Client, Side::Gateway]);
+/// ```
+#[macro_export]
 macro_rules! label {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)+ }) => {
+    ($(#[$doc:meta])* $visibility:vis enum $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name {
+        $visibility enum $name {
             $($(#[$variant_doc])* $variant,)+
         }
 
@@ -32,19 +47,19 @@ macro_rules! label {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.pad($crate::vocabulary::Label::as_str(*self))
             }
         }
     };
 }
 
-pub(crate) use label;
+pub use label;
 
 label! {
     /// What a ClientHello says in its `server_name` extension (RFC 6066, section 3).
-    SniClass {
+    pub enum SniClass {
         /// A host name.
         Present => "present",
         /// No extension, or a hello format that has no extensions (SSLv2).
@@ -70,7 +85,7 @@ impl SniClass {
 
 label! {
     /// The highest protocol version that a hello offers.
-    TlsVersion {
+    pub enum TlsVersion {
         /// TLS 1.3 (RFC 8446).
         Tls13 => "1.3",
         /// TLS 1.2 (RFC 5246).
@@ -90,7 +105,7 @@ label! {
 
 label! {
     /// What became of a hello, without detail: the `outcome` label.
-    OutcomeClass {
+    pub enum OutcomeClass {
         /// The gateway answered with a ServerHello.
         ServerHello => "server_hello",
         /// The gateway answered with a TLS alert.
@@ -111,6 +126,35 @@ label! {
         Evicted => "evicted",
         /// The capture ended, or the daemon stopped, before.
         Unfinished => "unfinished",
+    }
+}
+
+impl TlsVersion {
+    /// The version with this code on the wire. The drafts of TLS 1.3 count as such.
+    pub fn from_code(code: u16) -> Self {
+        match code {
+            // RFC 8446 before its final number: 0x7f00 and the number of the draft, up to 28.
+            0x0304 | 0x7f00..=0x7f1c => Self::Tls13,
+            0x0303 => Self::Tls12,
+            0x0302 => Self::Tls11,
+            0x0301 => Self::Tls10,
+            0x0300 => Self::Ssl3,
+            0x0002 => Self::Ssl2,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The protocol's name for people: "TLS 1.3"; `None` if it is not known.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Tls13 => Some("TLS 1.3"),
+            Self::Tls12 => Some("TLS 1.2"),
+            Self::Tls11 => Some("TLS 1.1"),
+            Self::Tls10 => Some("TLS 1.0"),
+            Self::Ssl3 => Some("SSL 3"),
+            Self::Ssl2 => Some("SSL 2"),
+            Self::Unknown => None,
+        }
     }
 }
 
@@ -140,7 +184,7 @@ impl OutcomeClass {
 
 label! {
     /// What an outcome means for the client.
-    Fate {
+    pub enum Fate {
         /// The gateway answered with a ServerHello, and did not refuse afterwards.
         Served => "served",
         /// The gateway ended the handshake after it had received the ClientHello: by a RST, a FIN or an alert of its own.
@@ -154,7 +198,7 @@ label! {
 
 label! {
     /// Who sent a TLS alert.
-    AlertSender {
+    pub enum AlertSender {
         /// The side that accepted the connection.
         Gateway => "gateway",
         /// The side that opened the connection.
@@ -164,7 +208,7 @@ label! {
 
 label! {
     /// A property of a hello worth counting.
-    Feature {
+    pub enum Feature {
         /// A key share or group of a post-quantum key exchange is offered (X25519MLKEM768 and kin).
         PostQuantum => "post_quantum",
         /// Encrypted Client Hello (extension 0xfe0d): the visible name is the outer one.
@@ -195,7 +239,7 @@ label! {
 
 label! {
     /// What came before a hello that is not the first thing the client says.
-    Prelude {
+    pub enum Prelude {
         /// A PROXY protocol v1 header.
         ProxyV1 => "proxy_v1",
         /// A PROXY protocol v2 header.
@@ -234,7 +278,7 @@ impl Prelude {
 
 label! {
     /// What else spoke first on a gateway port.
-    NonTls {
+    pub enum NonTls {
         /// An HTTP/1 request line or an HTTP/2 preface.
         Http => "http",
         /// An SSH banner.
@@ -246,7 +290,7 @@ label! {
 
 label! {
     /// Why a hello never became whole.
-    IncompleteReason {
+    pub enum IncompleteReason {
         /// The connection was reset before the hello ended.
         Reset => "reset",
         /// The connection was closed before the hello ended.
@@ -274,7 +318,7 @@ label! {
 
 label! {
     /// Why the tracker gave up a flow before its outcome.
-    EvictionReason {
+    pub enum EvictionReason {
         /// More flows at once than are kept: the oldest went.
         Capacity => "capacity",
         /// The same addresses and ports opened a new connection.
@@ -286,7 +330,7 @@ macro_rules! alerts {
     ($($code:literal $variant:ident => $text:literal,)+) => {
         label! {
             /// The description of a TLS alert (IANA's TLS Alerts registry).
-            AlertDescription {
+            pub enum AlertDescription {
                 $(#[doc = concat!("Code ", stringify!($code), ".")] $variant => $text,)+
                 /// A code that the registry does not name.
                 Unassigned => "unassigned",

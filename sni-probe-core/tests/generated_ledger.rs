@@ -12,6 +12,8 @@ use sni_probe_common::userspace::{Datapath, Frame, Layer};
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::vocabulary::OutcomeClass;
 use sni_probe_core::{Observation, Tracker, TrackerConfig};
+use sni_probe_testkit::answers::old_server_hello;
+use sni_probe_testkit::hello::{ClientHelloBuilder, TLS_1_2};
 
 const VARIABLE: &str = "SNI_PROBE_LEDGER_CONNECTIONS";
 const USUAL: u64 = 60_000;
@@ -125,20 +127,13 @@ struct Connection {
 }
 
 fn hello(id: u64) -> Vec<u8> {
-    let mut content = vec![3, 3];
-    content.extend_from_slice(&id.to_be_bytes());
-    content.extend_from_slice(&[0x5a; 24]);
-    content.extend_from_slice(&[0, 0, 2, 0xc0, 0x2f, 1, 0]);
-    let len = u8::try_from(content.len()).expect("a short hello");
-    [&[22, 3, 1, 0, len + 4, 1, 0, 0, len], &content[..]].concat()
+    let mut random = [0x5a; 32];
+    random[..8].copy_from_slice(&id.to_be_bytes());
+    ClientHelloBuilder::bare().random(random).build()
 }
 
 fn server_hello() -> Vec<u8> {
-    let mut content = vec![3, 3];
-    content.extend_from_slice(&[0x11; 32]);
-    content.extend_from_slice(&[0, 0xc0, 0x2f, 0]);
-    let len = u8::try_from(content.len()).expect("a short hello");
-    [&[22, 3, 3, 0, len + 4, 2, 0, 0, len], &content[..]].concat()
+    old_server_hello(TLS_1_2, 0xc02f)
 }
 
 impl Connection {

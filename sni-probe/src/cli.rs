@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use sni_probe_terminal::is_invisible;
 
 pub(crate) use self::check::{CheckOptions, OfferedTls};
 pub(crate) use self::clients::ClientOptions;
@@ -45,7 +46,6 @@ pub(crate) use self::wanted::Wanted;
 pub(crate) use self::watch::{WatchFormat, WatchOptions};
 pub(crate) use self::web::{Web, WebOptions};
 use crate::logging::LogOptions;
-use crate::output::text::is_invisible;
 
 /// Sees TLS clients that connect without SNI, and what becomes of them.
 #[derive(Debug, Parser)]

@@ -6,8 +6,9 @@ use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use system_tests::captures::{Capture, Connection, Format, START_NS, alert, server_hello};
-use system_tests::hello::ClientHelloBuilder;
+use sni_probe_testkit::answers::{fatal_alert, server_hello};
+use sni_probe_testkit::captures::{Capture, Connection, Format, START_NS};
+use sni_probe_testkit::hello::ClientHelloBuilder;
 use tempfile::TempDir;
 
 const NAME: &str = "api.example.com";
@@ -78,8 +79,9 @@ fn causes_in_captures() {
     let (diagnosis, code) = bench.of(&connections(Some("old.example.com"), 3, Connection::gateway_reset));
     assert_eq!((diagnosis["cause"].as_str(), code), (Some("unknown_name"), Some(1)), "{diagnosis:#}");
     assert!(diagnosis["sentence"].as_str().unwrap().contains("old.example.com"));
-    let mismatch =
-        connections(Some(NAME), 3, |connection| connection.gateway(&alert(PROTOCOL_VERSION)).gateway_fin());
+    let mismatch = connections(Some(NAME), 3, |connection| {
+        connection.gateway(&fatal_alert(PROTOCOL_VERSION)).gateway_fin()
+    });
     let (diagnosis, code) = bench.of(&mismatch);
     assert_eq!((diagnosis["cause"].as_str(), code), (Some("tls_mismatch"), Some(1)), "{diagnosis:#}");
     let (diagnosis, code) = bench.of(&connections(None, 3, Connection::gateway_ack));

@@ -13,11 +13,11 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 use sni_probe::capture_file::Reader;
-use system_tests::captures::{
+use sni_probe_testkit::answers::{fatal_alert, server_hello};
+use sni_probe_testkit::captures::{
     self, ByteOrder, Capture, Connection, Container, Format, FragmentOrder, LinkType, START_NS, Scenario,
-    alert, server_hello,
 };
-use system_tests::hello::ClientHelloBuilder;
+use sni_probe_testkit::hello::ClientHelloBuilder;
 use tempfile::TempDir;
 
 const NAME: &str = "api.example.com";
@@ -160,7 +160,7 @@ fn answered(connection: &mut Connection) -> &mut Connection {
 }
 
 fn alerted(connection: &mut Connection) -> &mut Connection {
-    connection.gateway(&alert(UNRECOGNIZED_NAME)).gateway_fin()
+    connection.gateway(&fatal_alert(UNRECOGNIZED_NAME)).gateway_fin()
 }
 
 /// Connections at the same time, and a hello in fragments among them. Times are not whole microseconds.

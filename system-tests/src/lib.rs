@@ -14,8 +14,6 @@
 
 pub mod alertmanager;
 pub mod browser;
-pub mod canned;
-pub mod captures;
 pub mod certificate;
 pub mod classifier;
 pub mod clients;
@@ -25,7 +23,6 @@ pub mod envoy;
 pub mod frames;
 pub mod grafana;
 pub mod haproxy;
-pub mod hello;
 pub mod interrupt;
 pub mod ledger;
 pub mod manifests;

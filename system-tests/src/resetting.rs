@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use nix::libc::linger;
 use nix::sys::socket::{self, setsockopt, sockopt};
+use sni_probe_testkit::hello::ClientHelloBuilder;
 
-use crate::hello::ClientHelloBuilder;
 use crate::netns::Namespace;
 use crate::raw::{End, RawClient};
 

@@ -1,7 +1,12 @@
 //! The seed corpus as code. Small, and each seed another way through what is fuzzed.
 
 use etherparse::{PacketBuilder, TcpHeader};
-use system_tests::hello::{ClientHelloBuilder, TLS_1_0, TLS_1_2, record, sslv2};
+use sni_probe_testkit::answers::{
+    HELLO_RETRY_RANDOM as RETRY, alert, server_hello_with_random as server_hello,
+};
+use sni_probe_testkit::hello::{ClientHelloBuilder, TLS_1_0, TLS_1_2, record, sslv2};
+use sni_probe_testkit::proxy;
+use sni_probe_testkit::wire::vec16;
 
 /// The seeds of a target: name and bytes.
 pub(crate) fn of(target: &str) -> Vec<(String, Vec<u8>)> {
@@ -44,36 +49,24 @@ fn client_hello() -> Seeds {
 
 /// Version, random, no session ID, one cipher suite, one compression method.
 fn without_extensions() -> Vec<u8> {
-    let content = [&[3, 1][..], &[0x5a; 32], &[0, 0, 2, 0, 0x2f, 1, 0]].concat();
-    [&[1, 0, 0, u8::try_from(content.len()).unwrap()], &content[..]].concat()
-}
-
-const PROXY_V1: &[u8] = b"PROXY TCP4 203.0.113.7 198.51.100.1 56324 443\r\n";
-
-fn proxy_v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
-    [b"\r\n\r\n\0\r\nQUIT\n", &[command, family][..], &vec16(rest)].concat()
-}
-
-fn proxy_v2_tcp4() -> Vec<u8> {
-    proxy_v2(0x21, 0x11, &[203, 0, 113, 7, 198, 51, 100, 1, 0xdc, 4, 1, 0xbb])
+    ClientHelloBuilder::bare().legacy_version(TLS_1_0).cipher_suites(&[0x002f]).handshake()
 }
 
 fn proxy_header() -> Seeds {
     let source = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
     let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1];
     let tcp6 = [&source[..], &mapped, &[0, 80, 1, 0xbb]].concat();
-    let tlvs = [203, 0, 113, 7, 198, 51, 100, 1, 0xdc, 4, 1, 0xbb, 4, 0, 2, 0xaa, 0xbb];
     vec![
-        ("v1_tcp4", PROXY_V1.to_vec()),
+        ("v1_tcp4", proxy::V1.to_vec()),
         ("v1_tcp6", b"PROXY TCP6 2001:db8::1 ::ffff:192.0.2.1 1 65535\r\n".to_vec()),
         ("v1_unknown", b"PROXY UNKNOWN whatever\r\n".to_vec()),
-        ("v1_and_a_hello", [PROXY_V1, &named().build()].concat()),
-        ("v2_tcp4", proxy_v2_tcp4()),
-        ("v2_tcp4_tlvs", proxy_v2(0x21, 0x11, &tlvs)),
-        ("v2_tcp6", proxy_v2(0x21, 0x21, &tcp6)),
-        ("v2_unix", proxy_v2(0x21, 0x31, &[0; 216])),
-        ("v2_local", proxy_v2(0x20, 0, &[])),
-        ("v2_too_large", proxy_v2(0x21, 0, &[0; 240])),
+        ("v1_and_a_hello", [proxy::V1, &named().build()].concat()),
+        ("v2_tcp4", proxy::v2()),
+        ("v2_tcp4_tlvs", proxy::v2_with_tlv()),
+        ("v2_tcp6", proxy::v2_of(0x21, 0x21, &tcp6)),
+        ("v2_unix", proxy::v2_of(0x21, 0x31, &[0; 216])),
+        ("v2_local", proxy::v2_of(0x20, 0, &[])),
+        ("v2_too_large", proxy::v2_of(0x21, 0, &[0; 240])),
     ]
 }
 
@@ -90,29 +83,10 @@ fn record_layer() -> Seeds {
         ("too_large", record(&[1, 0, 0x40, 0, 3, 3])),
         ("too_long_a_record", [&[22, 3, 1, 0x40, 1, 2][..], &message].concat()),
         ("sslv2", sslv2()),
-        ("proxied", [proxy_v2_tcp4(), hello.build()].concat()),
+        ("proxied", [proxy::v2(), hello.build()].concat()),
         ("http", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
         ("server_hello", server_hello([0x77; 32])),
     ]
-}
-
-fn alert(level: u8, description: u8) -> Vec<u8> {
-    vec![21, 3, 3, 0, 2, level, description]
-}
-
-/// The random that makes a ServerHello ask for another ClientHello (RFC 8446, section 4.1.3).
-const RETRY: [u8; 32] = [
-    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2,
-    0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
-];
-
-fn server_hello(random: [u8; 32]) -> Vec<u8> {
-    let content = [&[3, 3][..], &random, &[0, 0x13, 1, 0, 0, 6, 0, 43, 0, 2, 3, 4]].concat();
-    record(&[&[2, 0, 0, u8::try_from(content.len()).unwrap()], &content[..]].concat())
-}
-
-fn vec16(bytes: &[u8]) -> Vec<u8> {
-    [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
 }
 
 /// Traffic as `sni_probe_fuzz::tracker` reads it.
@@ -192,10 +166,10 @@ fn tracker() -> Seeds {
         crowd = crowd.step(CLIENT | NO_SYN, connection, [0, all, 0]);
     }
     let reopened = simple(FOUR_FLOWS, &bytes, &[]).step(RECONNECT, 0, [0, 0, 9]).step(CLIENT, 0, [0, all, 0]);
-    let proxied = [PROXY_V1, &bytes].concat();
+    let proxied = [proxy::V1, &bytes].concat();
     let proxied = Traffic::new(FOUR_FLOWS, &proxied, &alert(1, 112))
-        .step(CLIENT, 0, [0, PROXY_V1.len(), 0])
-        .step(CLIENT, 0, [PROXY_V1.len(), all, 0])
+        .step(CLIENT, 0, [0, proxy::V1.len(), 0])
+        .step(CLIENT, 0, [proxy::V1.len(), all, 0])
         .step(GATEWAY, 0, [0, all, 0])
         .step(GATEWAY_CLOSES, 0, [0; 3]);
     let request = b"EHLO a.example\r\nSTARTTLS\r\n";

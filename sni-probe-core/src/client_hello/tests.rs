@@ -1,52 +1,66 @@
-use super::*;
-use crate::testing::{HelloBuilder, RANDOM, handshake, vec8, vec16};
+use sni_probe_testkit::hello::{ClientHelloBuilder, server_name_list};
+use sni_probe_testkit::wire::{handshake, vec8, vec16};
 
-fn parsed(hello: &HelloBuilder) -> ClientHello {
-    parse(&hello.message()).unwrap()
+use super::*;
+use crate::testing::tls10;
+
+fn parsed(hello: &ClientHelloBuilder) -> ClientHello {
+    parse(&hello.handshake()).unwrap()
 }
 
-fn features(hello: &HelloBuilder) -> Vec<Feature> {
+/// Where the extension block of a message begins: after headers, random, session ID, cipher suites, compression methods.
+fn block_at(message: &[u8]) -> usize {
+    let suites_at = 4 + 2 + 32 + 1 + usize::from(message[38]);
+    let suites = u16::from_be_bytes([message[suites_at], message[suites_at + 1]]);
+    suites_at + 2 + usize::from(suites) + 2
+}
+
+fn features(hello: &ClientHelloBuilder) -> Vec<Feature> {
     parsed(hello).features.iter().collect()
 }
 
 #[test]
 fn names() {
-    let hello = HelloBuilder::new();
+    let hello = ClientHelloBuilder::new();
     assert_eq!(parsed(&hello).sni, Sni::Absent);
-    assert_eq!(parsed(&hello.clone().name("Api.Example.com.")).sni, Sni::Present("api.example.com.".into()));
-    assert_eq!(parsed(&hello.clone().name("")).sni, Sni::Empty);
+    assert_eq!(
+        parsed(&hello.clone().server_name("Api.Example.com.")).sni,
+        Sni::Present("api.example.com.".into())
+    );
+    assert_eq!(parsed(&hello.clone().server_name("")).sni, Sni::Empty);
     assert_eq!(parsed(&hello.clone().extension(0, &[])).sni, Sni::Empty);
-    assert_eq!(parsed(&hello.clone().name("192.0.2.1")).sni, Sni::Invalid("192.0.2.1".into()));
+    assert_eq!(parsed(&hello.clone().server_name("192.0.2.1")).sni, Sni::Invalid("192.0.2.1".into()));
     assert_eq!(parsed(&hello.clone().extension(0, &[0, 9, 0])).sni, Sni::Invalid("\\x00\\x09\\x00".into()));
-    assert_eq!(parsed(&HelloBuilder::tls10()).sni, Sni::Absent);
+    assert_eq!(parsed(&tls10()).sni, Sni::Absent);
 }
 
 #[test]
 fn two_name_extensions_are_malformed() {
     for (first, second) in [("a.example", "b.example"), ("a.example", "a.example"), ("", "a.example")] {
-        let mut hello = HelloBuilder::new().name(first);
-        let second = HelloBuilder::new().name(second).extensions.unwrap().pop().unwrap();
-        hello.extensions.as_mut().unwrap().push(second);
-        assert_eq!(parse(&hello.message()), Err(Rejected::Hello));
+        let second = server_name_list(second.as_bytes());
+        let hello = ClientHelloBuilder::new().server_name(first).repeated_extension(0, &second);
+        assert_eq!(parse(&hello.handshake()), Err(Rejected::Hello));
     }
 }
 
 #[test]
 fn content() {
-    let body = parsed(&HelloBuilder::new().name("a.example").alpn(&[b"h2", b"http/1.1"])).into_body(true);
+    let hello =
+        ClientHelloBuilder::new().server_name("a.example").alpn(&[b"h2", b"x/1.1"]).random([0x5a; 32]);
+    let body = parsed(&hello).into_body(true);
     assert_eq!(body.legacy_version, 0x0303);
     assert_eq!(body.offered_versions, [0x0304, 0x0303]);
-    assert_eq!(body.alpn, [&b"h2"[..], b"http/1.1"]);
-    assert_eq!(body.random, RANDOM);
+    assert_eq!(body.alpn, [&b"h2"[..], b"x/1.1"]);
+    assert_eq!(body.random, [0x5a; 32]);
     assert!(!body.sslv2);
     let ja4 = body.ja4.unwrap();
-    assert!(ja4.starts_with("t13d0206h2_"), "{ja4}");
+    assert!(ja4.starts_with("t13d1009h2_"), "{ja4}");
 }
 
 #[test]
 fn versions() {
     let offering =
-        |versions: &[u8]| parsed(&HelloBuilder::new().extension(43, &vec8(versions))).into_body(true);
+        |versions: &[u8]| parsed(&ClientHelloBuilder::new().extension(43, &vec8(versions))).into_body(true);
     assert_eq!(offering(&[0x1a, 0x1a, 3, 3, 3, 4, 3, 2]).version, TlsVersion::Tls13);
     assert_eq!(offering(&[0x1a, 0x1a, 3, 3]).offered_versions, [0x1a1a, 0x0303]);
     assert_eq!(offering(&[0x1a, 0x1a, 3, 3]).version, TlsVersion::Tls12);
@@ -59,14 +73,14 @@ fn versions() {
         (0x0300, TlsVersion::Ssl3),
         (0x0399, TlsVersion::Unknown),
     ] {
-        let hello = HelloBuilder { legacy_version, ..HelloBuilder::tls10() };
+        let hello = tls10().legacy_version(legacy_version);
         assert_eq!(parsed(&hello).version, version);
     }
 }
 
 #[test]
 fn features_by_content() {
-    let hello = HelloBuilder::new();
+    let hello = ClientHelloBuilder::new();
     assert_eq!(features(&hello), []);
     assert_eq!(features(&hello.clone().post_quantum()), [Feature::PostQuantum]);
     for group in [0x11eb_u16, 0x11ed, 0x6399, 0xfe31, 0x0201] {
@@ -79,46 +93,45 @@ fn features_by_content() {
 
 #[test]
 fn resumption() {
-    let tls13 = HelloBuilder::new();
+    let tls13 = ClientHelloBuilder::new();
     assert_eq!(features(&tls13), [], "a session ID for middleboxes");
     assert_eq!(features(&tls13.clone().extension(41, &[0; 40])), [Feature::Resumption]);
     assert_eq!(features(&tls13.clone().extension(35, &[])), [], "a ticket is asked for");
     assert_eq!(features(&tls13.clone().extension(35, &[1; 100])), [Feature::Resumption]);
     assert_eq!(features(&tls13.extension(43, &vec8(&[0x1a, 0x1a, 3, 3]))), [Feature::Resumption]);
-    assert_eq!(features(&HelloBuilder::tls10()), []);
-    let old = HelloBuilder { session_id: vec![7; 32], ..HelloBuilder::tls10() };
+    assert_eq!(features(&tls10()), []);
+    let old = tls10().session_id(&[7; 32]);
     assert_eq!(features(&old), [Feature::Resumption]);
-    assert_eq!(features(&HelloBuilder { legacy_version: 0x0399, ..old }), [], "a version that is not known");
+    assert_eq!(features(&old.legacy_version(0x0399)), [], "a version that is not known");
 }
 
 #[test]
 fn contradictions_in_other_extensions_do_not_hide_the_name() {
-    let mut hello = HelloBuilder::new();
+    let mut hello = ClientHelloBuilder::new();
     for kind in [10, 11, 13, 16, 43, 51] {
         hello = hello.extension(kind, &[0xff]);
     }
-    assert_eq!(parsed(&hello.name("a.example")).sni, Sni::Present("a.example".into()));
+    assert_eq!(parsed(&hello.server_name("a.example")).sni, Sni::Present("a.example".into()));
 }
 
 #[test]
 fn no_prefix_is_a_hello() {
-    let message = HelloBuilder::new().name("a.example").message();
+    let message = ClientHelloBuilder::new().server_name("a.example").handshake();
+    let without_extensions = block_at(&message);
     for len in 0..message.len() {
         assert_eq!(parse(&message[..len]), Err(Rejected::Hello));
         // Nor when its length says that it ends there. But where a hello without extensions ends.
         let cut = handshake(1, &message[4..len.max(4)]);
-        let is_without_extensions = len == 4 + 2 + 32 + 33 + 6 + 2;
+        let is_without_extensions = len == without_extensions;
         assert_eq!(parse(&cut).is_ok(), is_without_extensions, "{len}");
     }
 }
 
 #[test]
 fn contradictory_lengths() {
-    let hello = HelloBuilder::new().name("a.example");
-    let message = hello.message();
-    let block_at = message.len()
-        - hello.extensions.as_ref().unwrap().iter().map(|(_, body)| 4 + body.len()).sum::<usize>()
-        - 2;
+    let hello = ClientHelloBuilder::new().server_name("a.example");
+    let message = hello.handshake();
+    let block_at = block_at(&message);
     for value in [0_u16, 1, 20, 0xffff] {
         let mut message = message.clone();
         message[block_at..block_at + 2].copy_from_slice(&value.to_be_bytes());
@@ -128,9 +141,9 @@ fn contradictory_lengths() {
     message[block_at + 5] += 1;
     assert_eq!(parse(&message), Err(Rejected::Hello), "an extension one byte longer");
     assert_eq!(
-        parse(&handshake(1, &[&hello.message()[4..], &[0]].concat())),
+        parse(&handshake(1, &[&hello.handshake()[4..], &[0]].concat())),
         Err(Rejected::Hello),
         "trailing byte"
     );
-    assert_eq!(parse(&handshake(2, &hello.message()[4..])), Err(Rejected::MessageType));
+    assert_eq!(parse(&handshake(2, &hello.handshake()[4..])), Err(Rejected::MessageType));
 }

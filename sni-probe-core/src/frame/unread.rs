@@ -44,7 +44,7 @@ impl fmt::Display for Unread {
 
 label! {
     /// Encapsulations that are recognised and not read.
-    Encapsulation {
+    pub enum Encapsulation {
         /// IEEE 802.11, section 9.3.2.2.
         AggregatedWlan => "802.11 frames in an A-MSDU",
         /// The protected frame bit of IEEE 802.11 is set.

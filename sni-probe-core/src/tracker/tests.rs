@@ -1,14 +1,16 @@
 //! Scenarios: what a driver sees of whole connections.
 
+use sni_probe_testkit::answers::{alert, hello_retry_request, server_hello};
+use sni_probe_testkit::hello::ClientHelloBuilder;
+use sni_probe_testkit::proxy::{V1 as PROXY_V1, v2_with_tlv as proxy_v2};
+use sni_probe_testkit::wire::{handshake, record};
+
 use super::awaiting::Awaiting;
 use super::*;
 use crate::assembler::MAX_GAPS;
 use crate::flow::FlowKey;
 use crate::observation::{Features, Handshake, Outcome, Sni};
-use crate::testing::{
-    Connection, HelloBuilder, OwnedEvent, PROXY_V1, alert, handshake, hello_retry_request, proxy_v2, record,
-    server_hello, sslv2_hello,
-};
+use crate::testing::{Connection, OwnedEvent, sslv2_hello, tls10};
 use crate::vocabulary::{
     AlertDescription, AlertSender, Feature, IncompleteReason, NonTls, Prelude, SniClass, TlsVersion,
 };
@@ -160,8 +162,8 @@ impl Tracker {
     }
 }
 
-fn hello() -> HelloBuilder {
-    HelloBuilder::new()
+fn hello() -> ClientHelloBuilder {
+    ClientHelloBuilder::new()
 }
 
 fn features(features: Features) -> Vec<Feature> {
@@ -189,7 +191,7 @@ fn unclassified(reason: IncompleteReason) -> Observation {
 #[test]
 fn no_sni_then_reset() {
     let mut scenario = Scenario::new();
-    scenario.client(0, &hello().bytes()).gateway_closes(RST);
+    scenario.client(0, &hello().build()).gateway_closes(RST);
     let seen = scenario.handshake();
     assert_eq!(seen.flow.client, "192.0.2.1:40000".parse().unwrap());
     assert_eq!(seen.flow.gateway, "192.0.2.2:443".parse().unwrap());
@@ -198,7 +200,7 @@ fn no_sni_then_reset() {
     assert_eq!(seen.latency, Duration::from_micros(1));
     assert_eq!(seen.outcome, Outcome::ResetByGateway);
     assert_eq!(seen.hello.sni, Sni::Absent);
-    assert_eq!(seen.hello.length as usize, hello().message().len());
+    assert_eq!(seen.hello.length as usize, hello().handshake().len());
     assert_eq!((seen.hello.segments, seen.hello.records), (1, 1));
     assert_eq!(seen.proxied, None);
     assert_eq!(seen.hello.prelude, None);
@@ -208,7 +210,7 @@ fn no_sni_then_reset() {
 #[test]
 fn unknown_sni_then_reset() {
     let mut scenario = Scenario::new();
-    scenario.client(0, &hello().name("other.example").bytes()).gateway_closes(RST);
+    scenario.client(0, &hello().server_name("other.example").build()).gateway_closes(RST);
     let seen = scenario.handshake();
     assert_eq!(seen.hello.sni, Sni::Present("other.example".into()));
     assert_eq!(seen.outcome, Outcome::ResetByGateway);
@@ -217,7 +219,7 @@ fn unknown_sni_then_reset() {
 #[test]
 fn right_sni_and_a_reset_at_the_end_of_a_healthy_session() {
     let mut scenario = Scenario::new();
-    scenario.client(0, &hello().name("a.example").bytes()).gateway(0, &server_hello());
+    scenario.client(0, &hello().server_name("a.example").build()).gateway(0, &server_hello());
     scenario.gateway_closes(FIN).client_closes(RST);
     assert_eq!(scenario.handshake().outcome, Outcome::ServerHello);
     assert_eq!(scenario.tracker.flows(), 0);
@@ -226,7 +228,7 @@ fn right_sni_and_a_reset_at_the_end_of_a_healthy_session() {
 #[test]
 fn too_old_a_version() {
     let mut scenario = Scenario::new();
-    scenario.client(0, &HelloBuilder::tls10().bytes()).gateway(0, &alert(2, 70)).gateway_closes(FIN);
+    scenario.client(0, &tls10().build()).gateway(0, &alert(2, 70)).gateway_closes(FIN);
     let seen = scenario.handshake();
     assert_eq!(seen.outcome, by_gateway(AlertDescription::ProtocolVersion));
     assert_eq!(seen.hello.body.unwrap().version, TlsVersion::Tls10);
@@ -240,7 +242,7 @@ fn other_protocols() {
         (b"\0\0", NonTls::Other),
     ] {
         let mut scenario = Scenario::new();
-        scenario.client(0, bytes).client(bytes.len(), &hello().bytes()).gateway_closes(RST);
+        scenario.client(0, bytes).client(bytes.len(), &hello().build()).gateway_closes(RST);
         let flow =
             FlowKey { client: "192.0.2.1:40000".parse().unwrap(), gateway: "192.0.2.2:443".parse().unwrap() };
         let time = Timestamp(1_000);
@@ -260,7 +262,7 @@ fn silent_client() {
 
 #[test]
 fn half_a_hello_then_reset() {
-    let bytes = hello().bytes();
+    let bytes = hello().build();
     let mut scenario = Scenario::new();
     scenario.client(0, &bytes[..60]).wait(15).gateway_closes(RST);
     let seen = scenario.handshake();
@@ -276,7 +278,7 @@ fn half_a_hello_then_reset() {
 
 #[test]
 fn two_segments() {
-    let bytes = hello().bytes();
+    let bytes = hello().build();
     for cut in [3, 60] {
         let mut scenario = Scenario::new();
         scenario.client(0, &bytes[..cut]).client(cut, &bytes[cut..]).gateway_closes(RST);
@@ -292,7 +294,7 @@ fn two_segments() {
 fn two_and_five_records() {
     for starts in [&[70][..], &[1, 2, 3, 90]] {
         let mut scenario = Scenario::new();
-        scenario.client(0, &hello().name("a.example").in_records(starts)).gateway_closes(RST);
+        scenario.client(0, &hello().server_name("a.example").in_records_at(starts)).gateway_closes(RST);
         let seen = scenario.handshake();
         assert_eq!(seen.hello.sni, Sni::Present("a.example".into()));
         assert_eq!(seen.hello.records as usize, starts.len() + 1);
@@ -302,18 +304,14 @@ fn two_and_five_records() {
 
 #[test]
 fn post_quantum_in_one_packet_and_in_two() {
-    let hello = hello().post_quantum().name("a.example").padded_to(1_784);
-    let bytes = hello.bytes();
+    let hello = hello().post_quantum().server_name("a.example");
+    let bytes = hello.build();
     assert_eq!(bytes.len(), 1_789);
     let mut scenario = Scenario::new();
     scenario.client(0, &bytes).gateway(0, &server_hello());
     assert_eq!(features(scenario.handshake().hello.features), [Feature::PostQuantum]);
-    for name_first in [false, true] {
-        let mut hello = hello.clone();
-        if name_first {
-            hello.extensions.as_mut().unwrap().reverse();
-        }
-        let bytes = hello.bytes();
+    for hello in [hello.clone(), hello.server_name_last()] {
+        let bytes = hello.build();
         let mut scenario = Scenario::new();
         scenario.client(0, &bytes[..1_448]).client(1_448, &bytes[1_448..]).gateway(0, &server_hello());
         let seen = scenario.handshake();
@@ -343,14 +341,14 @@ fn sslv2_format() {
 #[test]
 fn empty_name() {
     let mut scenario = Scenario::new();
-    scenario.client(0, &hello().name("").bytes()).gateway_closes(RST);
+    scenario.client(0, &hello().server_name("").build()).gateway_closes(RST);
     assert_eq!(scenario.handshake().hello.sni, Sni::Empty);
 }
 
 #[test]
 fn strict_gateways_answer_with_an_alert() {
     let mut scenario = Scenario::new();
-    scenario.client(0, &hello().bytes()).gateway(0, &alert(2, 112));
+    scenario.client(0, &hello().build()).gateway(0, &alert(2, 112));
     assert_eq!(scenario.handshake().outcome, by_gateway(AlertDescription::UnrecognizedName));
 }
 
@@ -358,7 +356,7 @@ fn strict_gateways_answer_with_an_alert() {
 fn invalid_names_of_load_generators() {
     for name in ["192.0.2.2", "localhost:8443"] {
         let mut scenario = Scenario::new();
-        scenario.client(0, &hello().name(name).bytes()).gateway_closes(RST);
+        scenario.client(0, &hello().server_name(name).build()).gateway_closes(RST);
         assert_eq!(scenario.handshake().hello.sni, Sni::Invalid(name.into()));
     }
 }

@@ -1,5 +1,9 @@
 //! From segments of the model to packets, and what clients and gateways say.
 
+use sni_probe_testkit::answers::old_server_hello;
+pub(crate) use sni_probe_testkit::answers::{alert, hello_retry_request};
+use sni_probe_testkit::hello::{ClientHelloBuilder, TLS_1_2};
+
 use super::tcp::{Segment, Side};
 
 const GATEWAY: [u8; 4] = [198, 51, 100, 9];
@@ -33,39 +37,15 @@ pub(crate) fn packet(segment: &Segment, client: [u8; 4]) -> Vec<u8> {
     packet
 }
 
-fn vec16(bytes: &[u8]) -> Vec<u8> {
-    [&u16::try_from(bytes.len()).expect("a vector of the model is short").to_be_bytes(), bytes].concat()
-}
-
-fn record(kind: u8, fragment: &[u8]) -> Vec<u8> {
-    [&[kind, 3, 3][..], &vec16(fragment)].concat()
-}
-
-fn message(kind: u8, content: &[u8]) -> Vec<u8> {
-    record(22, &[&[kind, 0][..], &vec16(content)].concat())
-}
-
 /// The name that a client of this connection asks for.
 pub(crate) fn name(connection: usize) -> String {
     format!("connection-{connection}.example")
 }
 
 pub(crate) fn client_hello(connection: usize) -> Vec<u8> {
-    let server_name = vec16(&[&[0][..], &vec16(name(connection).as_bytes())].concat());
-    let extensions = [&[0, 0][..], &vec16(&server_name)].concat();
-    let fixed = [&[3, 3][..], &[0x5a; 32], &[0, 0, 2, 0xc0, 0x2f, 1, 0]].concat();
-    message(1, &[fixed, vec16(&extensions)].concat())
+    ClientHelloBuilder::bare().server_name(&name(connection)).build()
 }
 
 pub(crate) fn server_hello() -> Vec<u8> {
-    message(2, &[&[3, 3][..], &[0x77; 32], &[0, 0xc0, 0x2f, 0]].concat())
-}
-
-pub(crate) fn hello_retry_request() -> Vec<u8> {
-    let random = sni_probe_common::answer::HELLO_RETRY_RANDOM;
-    message(2, &[&[3, 3][..], &random, &[0, 0x13, 0x01, 0]].concat())
-}
-
-pub(crate) fn alert(level: u8, description: u8) -> Vec<u8> {
-    record(21, &[level, description])
+    old_server_hello(TLS_1_2, 0xc02f)
 }

@@ -3,6 +3,7 @@
 use sni_probe_core::observation::Handshake;
 use sni_probe_model::api::State;
 use sni_probe_model::{Fate, OutcomeClass, SniClass};
+use sni_probe_terminal::units::{plural, thousands};
 
 /// Handshakes of some time, by what matters for the verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -268,20 +269,7 @@ fn main_sentence(hour: &HourCounts, state: State, refused_clients: u64) -> Strin
 }
 
 fn counted(count: u64, noun: &str) -> String {
-    format!("{} {noun}{}", thousands(count), if count == 1 { "" } else { "s" })
-}
-
-/// With a comma between each three digits.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    format!("{} {}", thousands(count), plural(count, noun))
 }
 
 #[cfg(test)]

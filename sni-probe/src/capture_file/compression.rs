@@ -5,12 +5,10 @@ use std::io::{self, BufReader, Chain, Cursor, Read};
 use flate2::bufread::MultiGzDecoder;
 
 use super::error::Packed;
+use super::magic;
 
 /// Packed bytes are read in pieces of this size.
 const PACKED_BUFFER_BYTES: usize = 128 * 1024;
-
-/// Bytes that show whether a stream is packed.
-const MAGIC_BYTES: usize = 4;
 
 /// The capture's bytes. Both decoders go on with the next gzip member or zstd frame where one ends.
 pub(super) enum Stream {
@@ -31,9 +29,9 @@ pub(super) struct Counted {
 impl Stream {
     pub(super) fn open(stream: Box<dyn Read + Send>) -> io::Result<Self> {
         let mut stream = Counted { stream, count: 0 };
-        let mut head = Vec::with_capacity(MAGIC_BYTES);
-        stream.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut head)?;
-        let packed = Packed::by_magic(&head);
+        let mut head = Vec::with_capacity(magic::COMPRESSION_BYTES);
+        stream.by_ref().take(magic::COMPRESSION_BYTES as u64).read_to_end(&mut head)?;
+        let packed = magic::compression(&head);
         let stream = Cursor::new(head).chain(stream);
         Ok(match packed {
             None => Self::Plain(stream),
@@ -82,17 +80,6 @@ impl Read for Counted {
         let count = self.stream.read(buffer)?;
         self.count += count as u64;
         Ok(count)
-    }
-}
-
-impl Packed {
-    fn by_magic(head: &[u8]) -> Option<Self> {
-        match head {
-            [0x1f, 0x8b, ..] => Some(Self::Gzip),
-            // The second is a skippable frame: pzstd and seekable archives begin with one.
-            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Some(Self::Zstd),
-            _ => None,
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::error::{OpenError, Packed, Problem};
 use super::input::Input;
+use super::magic;
 
 /// Bytes that are looked at: a tar header, or a few lines of a log.
 const HEAD_BYTES: usize = 512;
@@ -54,8 +55,6 @@ const MAGICS: &[(&[u8], &str)] = &[
     (b"\x04\x22\x4d\x18", "an lz4 file: unpack it with `lz4 -d`"),
     (b"LZIP", "an lzip file: unpack it with `lzip -d`"),
     (b"\x1f\x9d", "a compress(1) file: unpack it with `uncompress`"),
-    (b"\x1f\x8b", "a gzip file: unpack it with `gzip -d`"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file: unpack it with `zstd -d`"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it with `7z x`"),
     (b"Rar!\x1a\x07", "a RAR archive: unpack it with unrar"),
     (b"!<arch>\n", "an ar archive or a Debian package"),
@@ -112,6 +111,10 @@ pub(super) fn not_a_capture<T>(input: &mut Input, packed: Option<Packed>) -> Res
 pub(super) fn looks_like(head: &[u8]) -> String {
     if let Some((_, what)) = MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return (*what).to_owned();
+    }
+    if let Some(packed) = magic::compression(head) {
+        let name = packed.name();
+        return format!("a {name} file: unpack it with `{name} -d`");
     }
     if head.get(257..262) == Some(b"ustar") {
         return "a tar archive: unpack it with `tar -x`".to_owned();
@@ -177,8 +180,7 @@ fn is_text(head: &[u8]) -> bool {
 
 /// Where a capture begins after some text: tcpdump's "listening on ..." in the same stream.
 fn capture_behind_text(head: &[u8]) -> Option<usize> {
-    const CAPTURES: [&[u8]; 3] = [b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1", b"\x0a\x0d\x0d\x0a"];
-    let at = (1..head.len()).find(|at| CAPTURES.iter().any(|magic| head[*at..].starts_with(magic)))?;
+    let at = (1..head.len()).find(|at| magic::is_capture(&head[*at..]))?;
     is_text(&head[..at]).then_some(at)
 }
 

@@ -14,6 +14,7 @@ mod compression;
 mod error;
 mod guess;
 mod input;
+pub mod magic;
 mod pcap;
 mod pcapng;
 #[cfg(test)]
@@ -219,7 +220,7 @@ impl Format {
                 interfaces.push(interface);
                 Ok(Some(Self::Pcap(pcap)))
             }
-            [0x0a, 0x0d, 0x0d, 0x0a, ..] => Ok(Some(Self::Pcapng(Pcapng::open(input)?))),
+            head if head.starts_with(&magic::PCAPNG) => Ok(Some(Self::Pcapng(Pcapng::open(input)?))),
             _ => Ok(None),
         }
     }

@@ -11,13 +11,13 @@ use rustls::pki_types::{DnsName, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
 use sni_probe_core::vocabulary::{AlertDescription, Label as _};
+use sni_probe_terminal::printable;
 
 use super::certificate::{self, Looking};
 use super::report::{Attempt, AttemptKind, AttemptOutcome};
 use super::stream::Stream;
 use super::target::Host;
 use crate::cli::OfferedTls;
-use crate::output::text::printable;
 
 /// How to shake hands.
 #[derive(Debug)]

@@ -2,6 +2,9 @@ use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
+use sni_probe_testkit::answers::old_server_hello;
+use sni_probe_testkit::hello::TLS_1_0;
+
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -80,11 +83,7 @@ fn no_tls() {
 
 #[test]
 fn a_version_that_was_not_offered() {
-    // A ServerHello of TLS 1.0: version, random, no session, a suite, no compression.
-    let mut hello = vec![0x16, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1];
-    hello.extend([7; 32]);
-    hello.extend([0, 0, 0x2f, 0]);
-    let attempt = answer(hello.leak());
+    let attempt = answer(old_server_hello(TLS_1_0, 0x002f).leak());
     assert_eq!(attempt.outcome, AttemptOutcome::Unsupported, "{attempt:?}");
 }
 

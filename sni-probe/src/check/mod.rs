@@ -21,13 +21,13 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 use jiff::Timestamp;
 use rustls::pki_types::DnsName;
+use sni_probe_terminal::printable;
 
 use self::attempt::{Hello, Plan};
 use self::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, Verdict};
 use self::target::Target;
 use crate::cli::CheckOptions;
 use crate::logging;
-use crate::output::text::printable;
 
 /// Between two pictures of the spinner.
 const TICK: Duration = Duration::from_millis(100);

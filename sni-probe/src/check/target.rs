@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use rustls::pki_types::{DnsName, ServerName};
+use sni_probe_terminal::printable;
 
 use crate::cli::CheckOptions;
-use crate::output::text::printable;
 
 const HTTPS_PORT: u16 = 443;
 /// Addresses of a name that are tried, each for as long as `--timeout` says. Names of more are names of nobody's gateway.

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use sni_probe_terminal::units::latency;
+use sni_probe_terminal::{Cell, Colour, Column, Painted, Table, printable, printable_within};
+
 use super::report::{Attempt, AttemptKind, AttemptOutcome, Certificate, CheckReport, Verdict};
-use crate::output::text::{GREEN, Painted, RED, YELLOW, printable, printable_within};
 
 /// Names of a certificate that are shown.
 const MAX_NAMES: usize = 10;
@@ -20,46 +22,43 @@ pub(super) fn render(report: &CheckReport, colour: bool) -> String {
         let _ = write!(text, " at {address}");
     }
     text.push_str("\n\n");
-    table(&mut text, &report.attempts, colour);
+    let _ = write!(text, "{}", table(&report.attempts, colour));
     if !report.attempts.iter().any(|attempt| attempt.kind == AttemptKind::Named) {
         text.push_str("(no name to ask for: the target is an address; --sni gives one)\n");
     }
     certificates(&mut text, &report.attempts);
-    let sentence = Painted {
-        text: report.sentence.clone(),
-        width: 0,
-        colour: colour.then_some(match report.verdict {
-            Verdict::NonSniSameCertificate => GREEN,
-            Verdict::NonSniOtherCertificate | Verdict::Unknown => YELLOW,
-            Verdict::NonSniRefused | Verdict::NameRefused => RED,
-        }),
+    let sentence_colour = match report.verdict {
+        Verdict::NonSniSameCertificate => Colour::Green,
+        Verdict::NonSniOtherCertificate | Verdict::Unknown => Colour::Yellow,
+        Verdict::NonSniRefused | Verdict::NameRefused => Colour::Red,
     };
-    let _ = writeln!(text, "\n{sentence}");
+    let _ = writeln!(text, "\n{}", Painted::new(report.sentence.as_str(), colour.then_some(sentence_colour)));
     next(&mut text, report);
     text
 }
 
-fn table(text: &mut String, attempts: &[Attempt], colour: bool) {
-    let rows: Vec<_> = attempts.iter().map(|attempt| (hello(attempt), outcome(attempt), attempt)).collect();
-    let hellos = rows.iter().map(|(hello, ..)| hello.len()).max().unwrap_or(0);
-    let outcomes = rows.iter().map(|(_, outcome, _)| outcome.len()).max().unwrap_or(0).max("outcome".len());
-    let _ = writeln!(
-        text,
-        "{:<hellos$}  {:<outcomes$}  {:>8}  {:<3}  {:<39}  certificate",
-        "hello", "outcome", "time", "TLS", "cipher suite"
-    );
-    for (hello, outcome, attempt) in rows {
-        let colour = colour.then_some(if attempt.outcome == AttemptOutcome::Handshake { GREEN } else { RED });
-        let outcome = Painted { text: outcome, width: outcomes, colour };
-        let _ = writeln!(
-            text,
-            "{hello:<hellos$}  {outcome}  {:>8}  {:<3}  {:<39}  {}",
-            time(attempt.latency_us),
-            attempt.tls_version.as_deref().unwrap_or("-"),
-            attempt.cipher.as_deref().unwrap_or("-"),
-            attempt.certificate.as_ref().map_or_else(|| "-".to_owned(), short),
-        );
+fn table(attempts: &[Attempt], colour: bool) -> Table {
+    let mut table = Table::new([
+        Column::left("hello"),
+        Column::left("outcome"),
+        Column::right("time").at_least(8),
+        Column::left("TLS"),
+        Column::left("cipher suite").at_least(39),
+        Column::left("certificate"),
+    ]);
+    for attempt in attempts {
+        let is_good = attempt.outcome == AttemptOutcome::Handshake;
+        let colour = colour.then_some(if is_good { Colour::Green } else { Colour::Red });
+        table.row([
+            hello(attempt).into(),
+            Cell::painted(outcome(attempt), colour),
+            latency(Duration::from_micros(attempt.latency_us)).into(),
+            attempt.tls_version.as_deref().unwrap_or("-").into(),
+            attempt.cipher.as_deref().unwrap_or("-").into(),
+            attempt.certificate.as_ref().map_or_else(|| "-".to_owned(), short).into(),
+        ]);
     }
+    table
 }
 
 fn hello(attempt: &Attempt) -> String {
@@ -78,10 +77,6 @@ fn outcome(attempt: &Attempt) -> String {
         AttemptOutcome::Unreachable => "unreachable".to_owned(),
         AttemptOutcome::Unsupported => "unsupported".to_owned(),
     }
-}
-
-fn time(microseconds: u64) -> String {
-    format!("{:.1}ms", Duration::from_micros(microseconds).as_secs_f64() * 1e3)
 }
 
 fn short(certificate: &Certificate) -> String {
@@ -140,11 +135,12 @@ fn next(text: &mut String, report: &CheckReport) {
         ],
         Verdict::Unknown => vec![(by_hand, "what another client says")],
     };
-    let width = lines.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
-    text.push_str("\nNext:\n");
+    let mut table = Table::without_heads([Column::left(""), Column::left("")]).indent(2);
     for (command, why) in lines {
-        let _ = writeln!(text, "  {command:<width$}  {why}");
+        table.row([command.into(), why.into()]);
     }
+    // Writing to a `String` cannot fail.
+    let _ = write!(text, "\nNext:\n{table}");
 }
 
 #[cfg(test)]

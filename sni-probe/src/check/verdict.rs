@@ -1,10 +1,10 @@
 //! What follows from the attempts, and how to say it.
 
 use jiff::Timestamp;
+use sni_probe_terminal::printable;
 
 use super::report::{Attempt, AttemptKind, AttemptOutcome, Certificate, Verdict};
 use super::target::Host;
-use crate::output::text::printable;
 
 /// What a gateway did with a hello, as far as its certificate goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
+use sni_probe_terminal::printable_within;
 
 use super::limits::CLUSTER_TIMEOUT;
 use crate::kubernetes::{Credentials, Failure};
-use crate::output::text::printable_within;
 
 /// Characters of a name in the list of routes.
 const MAX_WORD: usize = 253;

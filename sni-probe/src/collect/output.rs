@@ -6,9 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
-
-/// How a file of zstd begins (RFC 8878, 3.1.1).
-const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+use sni_probe::capture_file::magic::ZSTD;
 
 /// Lets pass what is not there yet, and an older bundle that is none of the files to read.
 ///

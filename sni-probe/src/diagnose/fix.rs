@@ -6,12 +6,12 @@ mod yaml;
 
 use std::net::SocketAddr;
 
+use sni_probe_terminal::printable_within;
+
 use self::yaml::{envoy_chain, istio_server};
 use super::judge::{is_routed, refused_names};
 use super::model::{Cause, Document, Fix, Inputs};
 use crate::check::report::AttemptKind;
-use crate::output::text::printable_within;
-use crate::routes::fix::quoted;
 use crate::routes::report::RoutesReport;
 
 /// Names that are told to add to a route.
@@ -128,7 +128,8 @@ fn let_them_in(inputs: &Inputs, place: &Place) -> (Vec<Document>, Vec<String>) {
         documents.push(Document {
             file: "envoy.yaml".to_owned(),
             note:
-                "Instead, if it is plain Envoy: add this chain to the listener, without filter_chain_match."
+                "Instead, if it is plain Envoy: add this chain to the listener, without filter_chain_match, and \
+                 with the filters of the chain that has the name."
                     .to_owned(),
             yaml: envoy_chain(),
         });
@@ -247,7 +248,7 @@ fn look_between(place: &Place) -> Fix {
 fn switch_sni_on(place: &Place) -> Vec<String> {
     let Place { name, host, port, .. } = place;
     // These languages all take a JSON string.
-    let literal = quoted(name);
+    let literal = serde_json::Value::from(name.as_str()).to_string();
     vec![
         format!("Your client connects without SNI: let it use the name {name} and not an IP address."),
         format!(

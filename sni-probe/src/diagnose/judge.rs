@@ -5,13 +5,13 @@
 mod nothing_refused;
 
 use sni_probe_model::REST;
+use sni_probe_terminal::printable;
 
 use self::nothing_refused::{lost, nothing_refused};
 use super::model::{Cause, Confidence, Inputs};
 use super::wire::{WireFacts, is_load_balancer};
 use crate::check::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, Verdict};
 use crate::logs::report::LogsReport;
-use crate::output::text::printable;
 use crate::routes::report::{Finding, FindingCode, RoutesReport};
 
 /// Failures without the gateway's doing are noise below one of so many handshakes: clients that change their minds.

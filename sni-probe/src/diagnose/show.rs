@@ -2,13 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use super::model::{Answer, Cause, Diagnosis, Fix};
+use sni_probe_terminal::{Colour, Painted};
 
-const BOLD: &str = "\x1b[1m";
-const GREEN: &str = "\x1b[32m";
-const YELLOW: &str = "\x1b[33m";
-const RED: &str = "\x1b[31m";
-const RESET: &str = "\x1b[0m";
+use super::model::{Answer, Cause, Diagnosis, Fix};
 
 /// As text. What came from outside is printable already.
 pub(super) fn text(diagnosis: &Diagnosis, colour: bool) -> String {
@@ -19,21 +15,20 @@ pub(super) fn text(diagnosis: &Diagnosis, colour: bool) -> String {
 }
 
 fn write_text(text: &mut String, diagnosis: &Diagnosis, colour: bool) -> fmt::Result {
-    let paint =
-        |words: &str, code: &str| if colour { format!("{code}{words}{RESET}") } else { words.to_owned() };
+    let paint = |words: &str, shade: Colour| Painted::new(words, colour.then_some(shade));
     for (number, step) in (1..).zip(&diagnosis.steps) {
-        let code = if step.answer == Answer::Unknown { YELLOW } else { BOLD };
-        writeln!(text, "{number:>2}. {} {}", step.question, paint(step.answer.as_str(), code))?;
+        let shade = if step.answer == Answer::Unknown { Colour::Yellow } else { Colour::Bold };
+        writeln!(text, "{number:>2}. {} {}", step.question, paint(step.answer.as_str(), shade))?;
         for line in &step.evidence {
             writeln!(text, "      {line}")?;
         }
     }
-    let code = match diagnosis.cause {
-        Cause::NothingWrong => GREEN,
-        Cause::NotEnoughEvidence => YELLOW,
-        _ => RED,
+    let shade = match diagnosis.cause {
+        Cause::NothingWrong => Colour::Green,
+        Cause::NotEnoughEvidence => Colour::Yellow,
+        _ => Colour::Red,
     };
-    writeln!(text, "\nCause: {} ({})", paint(diagnosis.cause.title(), code), diagnosis.confidence.as_str())?;
+    writeln!(text, "\nCause: {} ({})", paint(diagnosis.cause.title(), shade), diagnosis.confidence.as_str())?;
     writeln!(text, "{}", diagnosis.sentence)?;
     if !diagnosis.missing.is_empty() {
         writeln!(text, "\nWould tell more:")?;

@@ -1,12 +1,12 @@
 //! The decision tree: the questions that a person asks, in their order, with what was found.
 
 use sni_probe_model::Fate;
+use sni_probe_terminal::{printable, printable_within};
 
 use super::judge::{is_routed, refused_names, serves_without_sni};
 use super::model::{Answer, Inputs, Step};
 use super::wire::is_load_balancer;
 use crate::check::report::{AttemptKind, AttemptOutcome, Verdict};
-use crate::output::text::{printable, printable_within};
 use crate::routes::report::FindingCode;
 
 /// Clients, names, findings that are shown for a question.

@@ -15,8 +15,8 @@ use sni_probe_core::observation::Outcome;
 use sni_probe_core::replay::Replay;
 use sni_probe_core::vocabulary::{Label as _, OutcomeClass};
 use sni_probe_core::{Tracker, TrackerConfig};
-use system_tests::captures::{self, Capture, Connection};
-use system_tests::hello::ClientHelloBuilder;
+use sni_probe_testkit::captures::{self, Capture, Connection};
+use sni_probe_testkit::hello::ClientHelloBuilder;
 
 use super::file_name::FileName;
 use super::*;

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use sni_probe::capture::links::{LinkKind, LinkState};
 use system_tests::canned;
 use sni_probe_model::api::{Clients, Handshakes, Summary};
+use sni_probe_testkit::canned;
 
 use super::*;
 use crate::readiness::Status;

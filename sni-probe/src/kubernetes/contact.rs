@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use kube::core::Status;
 use kube::runtime::watcher;
-
-use crate::output::text::is_invisible;
+use sni_probe_terminal::is_invisible;
 
 /// Bytes of a reason, which may be what the API server said.
 const MAX_REASON_BYTES: usize = 300;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use jiff::Timestamp;
+use sni_probe_core::tally::Tally;
 use sni_probe_model::REST;
 
 use super::entry::{Entry, Kind, Name};
 use super::join::Waiting;
 use super::report::{Counted, LogsReport};
-use super::tally::Tally;
+use super::tally::Words;
 
 /// Hours that are told apart: a year of them, and more.
 const MAX_HOURS: usize = 10_000;
@@ -23,15 +24,16 @@ const UNKNOWN: &str = "unknown";
 const SECONDS_PER_HOUR: i64 = 3600;
 
 /// The counts so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counts {
     report: LogsReport,
-    clients: Tally,
-    names: Tally,
-    failures: Tally,
+    clients: Words,
+    names: Words,
+    failures: Words,
     /// By hours since 1970.
-    hours: BTreeMap<i64, u64>,
-    other_hours: u64,
+    hours: Tally<i64, u64>,
+    /// Entries without a time.
+    without_hour: u64,
     /// Entries that are to be joined with events.
     waiting: Option<Waiting>,
 }
@@ -39,7 +41,15 @@ pub(super) struct Counts {
 impl Counts {
     /// Keeps entries for [`finish`](Self::finish), if they are to be joined.
     pub(super) fn new(is_joined: bool) -> Self {
-        Self { waiting: is_joined.then(Waiting::default), ..Self::default() }
+        Self {
+            report: LogsReport::default(),
+            clients: Words::default(),
+            names: Words::default(),
+            failures: Words::default(),
+            hours: Tally::new(MAX_HOURS),
+            without_hour: 0,
+            waiting: is_joined.then(Waiting::default),
+        }
     }
 
     /// Counts an entry. `text` is the entry as it was read.
@@ -78,10 +88,8 @@ impl Counts {
             (None, None) => self.clients.add(UNKNOWN),
         }
         match time.map(|time| time.as_second().div_euclid(SECONDS_PER_HOUR)) {
-            Some(hour) if self.hours.len() < MAX_HOURS || self.hours.contains_key(&hour) => {
-                *self.hours.entry(hour).or_default() += 1;
-            }
-            _ => self.other_hours += 1,
+            Some(hour) => *self.hours.of(&hour) += 1,
+            None => self.without_hour += 1,
         }
         if let Some(waiting) = &mut self.waiting
             && entry.name == Name::Null
@@ -97,9 +105,11 @@ impl Counts {
 
     /// All of it as a report, and what is to be joined.
     pub(super) fn finish(self) -> (LogsReport, Option<Waiting>) {
-        let hours = self.hours.iter().map(|(&hour, &count)| Counted { name: hour_name(hour), count });
-        let other =
-            (self.other_hours > 0).then(|| Counted { name: REST.to_owned(), count: self.other_hours });
+        let (hours, other_hours) = self.hours.into_parts();
+        let hours: BTreeMap<i64, u64> = hours.into_iter().collect();
+        let hours = hours.iter().map(|(&hour, &count)| Counted { name: hour_name(hour), count });
+        let other = other_hours + self.without_hour;
+        let other = (other > 0).then(|| Counted { name: REST.to_owned(), count: other });
         let report = LogsReport {
             other_failures: self.failures.counted(),
             by_client: self.clients.counted(),

@@ -11,11 +11,11 @@ use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use sni_probe_model::{SniClass, Word};
+use sni_probe_terminal::Progress;
 
 use super::lines::{Line, Lines};
 use super::report::Joined;
-use super::tally::Tally;
-use crate::replay::progress::Progress;
+use super::tally::Words;
 
 /// Entries that wait. Stops a log of a scan from filling the memory (about 100 bytes each); further ones are counted as
 /// not joined.
@@ -97,7 +97,7 @@ impl Waiting {
     /// What the events say of the entries.
     pub(super) fn finish(self) -> Joined {
         let mut joined = Joined { events: self.events, not_seen: self.not_joined, ..Joined::default() };
-        let (mut without, mut names) = (Tally::default(), Tally::default());
+        let (mut without, mut names) = (Words::default(), Words::default());
         for (client, connections) in &self.clients {
             for connection in connections {
                 match &connection.seen {

@@ -23,13 +23,13 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, bail, ensure};
+use sni_probe_terminal::Progress;
 
 use self::counts::Counts;
 use self::lines::Lines;
 use self::report::LogsReport;
 use self::scan::Scanner;
 use crate::cli::{self, LogsOptions};
-use crate::replay::progress::Progress;
 use crate::{COULD_NOT_RUN, logging, replay};
 
 /// The answer is bad: somebody was refused before there was a certificate.

@@ -3,24 +3,23 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use sni_probe_terminal::units::counted;
+use sni_probe_terminal::{Colour, Column, Painted, Table, printable, printable_within};
 
 use super::report::{Counted, Joined, LogsReport};
-use crate::output::text::{printable, printable_within};
 
 /// Clients, names and reasons that are shown, each; all are in the JSON.
 const SHOWN: usize = 20;
 /// Hours that are shown: two days.
 const SHOWN_HOURS: usize = 48;
+/// Characters of a count.
+const WIDTH: usize = 10;
 /// Characters of the longest bar.
 const BAR: u64 = 40;
 /// Characters of a reason; Envoy's are long.
 const MAX_REASON: usize = 120;
 /// Characters of the sample; Apigee's entries have about 600.
 const MAX_SAMPLE: usize = 1000;
-
-const RED: &str = "\x1b[31m";
-const GREEN: &str = "\x1b[32m";
-const RESET: &str = "\x1b[0m";
 
 /// What is told of entries whose name is null, as long as nothing proves it.
 const NULL_IS_NO_PROOF: &str = "
@@ -38,10 +37,9 @@ pub(super) fn show(report: &LogsReport, colour: bool) -> String {
     // Writing to a `String` cannot fail.
     let _ = writeln!(
         text,
-        "{} lines, {} {} of an access log{}",
-        report.lines,
-        report.entries,
-        if report.entries == 1 { "entry" } else { "entries" },
+        "{}, {} of an access log{}",
+        counted(report.lines, "line"),
+        counted(report.entries, "entry"),
         span(report.first, report.last)
     );
     summary(&mut text, report, colour);
@@ -70,32 +68,38 @@ fn span(first: Option<Timestamp>, last: Option<Timestamp>) -> String {
 fn summary(text: &mut String, report: &LogsReport, colour: bool) {
     let failures: u64 = report.other_failures.iter().map(|failure| failure.count).sum();
     let rest = report.entries - report.served - report.no_filter_chain - failures;
-    let refused = if report.no_filter_chain > 0 { RED } else { GREEN };
-    let (start, end) = if colour { (refused, RESET) } else { ("", "") };
-    let _ = writeln!(
-        text,
-        "\n{:>10}  served: a request has a status\n{start}{:>10}  refused: no filter chain, reset before there was a \
-         certificate{end}",
-        report.served, report.no_filter_chain
+    let refused = if report.no_filter_chain > 0 { Colour::Red } else { Colour::Green };
+    let refusals = format!(
+        "{:>WIDTH$}  refused: no filter chain, reset before there was a certificate",
+        report.no_filter_chain
     );
-    for (count, meaning) in [
+    let refusals = Painted::new(refusals, colour.then_some(refused));
+    let _ = writeln!(text, "\n{:>WIDTH$}  served: a request has a status\n{refusals}", report.served);
+    let of_refused = counts([
         (report.sni_null, "sni_host is null"),
         (report.sni_present, "sni_host is a name that no filter chain has"),
         (report.sni_not_logged, "the format has no name"),
-    ] {
-        if count > 0 {
-            let _ = writeln!(text, "{count:>14}  {meaning}");
-        }
-    }
-    for (count, meaning) in [
+    ]);
+    let of_others = counts([
         (failures, "failed before a request, otherwise"),
         (rest, "without a request, and nothing is said against them"),
         (report.other_lines, "lines that are no entries"),
-    ] {
-        if count > 0 {
-            let _ = writeln!(text, "{count:>10}  {meaning}");
-        }
+    ]);
+    let _ = write!(text, "{}{of_others}", of_refused.indent(4));
+}
+
+/// A table for counts and what they count.
+fn table() -> Table {
+    Table::without_heads([Column::right("").at_least(WIDTH), Column::left("")])
+}
+
+/// A table of the counts that are not 0.
+fn counts<const N: usize>(counts: [(u64, &str); N]) -> Table {
+    let mut table = table();
+    for (count, meaning) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        table.row([count.into(), meaning.into()]);
     }
+    table
 }
 
 fn list(text: &mut String, title: &str, words: &[Counted], length: usize) {
@@ -103,13 +107,15 @@ fn list(text: &mut String, title: &str, words: &[Counted], length: usize) {
         return;
     }
     let _ = writeln!(text, "\n{title}:");
+    let mut table = table();
     for Counted { name, count } in words.iter().take(SHOWN) {
-        let _ = writeln!(text, "{count:>10}  {}", printable_within(length, name));
+        table.row([count.into(), printable_within(length, name).into()]);
     }
     if words.len() > SHOWN {
         let more: u64 = words[SHOWN..].iter().map(|word| word.count).sum();
-        let _ = writeln!(text, "{more:>10}  of {} more (all of them: --json)", words.len() - SHOWN);
+        table.row([more.into(), format!("of {} more (all of them: --json)", words.len() - SHOWN).into()]);
     }
+    let _ = write!(text, "{table}");
 }
 
 fn hours(text: &mut String, hours: &[Counted]) {
@@ -120,12 +126,15 @@ fn hours(text: &mut String, hours: &[Counted]) {
         let _ = write!(text, ", the last {SHOWN_HOURS} of {} (all of them: --json)", hours.len());
     }
     let _ = writeln!(text, ":");
+    let columns = [Column::right("").at_least(WIDTH), Column::left("").at_least(16), Column::left("")];
+    let mut table = Table::without_heads(columns);
     for Counted { name, count } in &hours[left_out..] {
         let hour = name.get(..16).unwrap_or(name).replace('T', " ");
         // At least one: an hour that is here had some.
         let bar = usize::try_from(count.saturating_mul(BAR) / most).unwrap_or(1).max(1);
-        let _ = writeln!(text, "{count:>10}  {:<16}  {}", printable(&hour), "#".repeat(bar));
+        table.row([count.into(), printable(&hour).into(), "#".repeat(bar).into()]);
     }
+    let _ = write!(text, "{table}");
 }
 
 fn show_joined(text: &mut String, joined: &Joined, report: &LogsReport) {
@@ -134,13 +143,15 @@ fn show_joined(text: &mut String, joined: &Joined, report: &LogsReport) {
         "\nOf the {} entries with a null sni_host, by {} events of sni-probe:",
         report.sni_null, joined.events
     );
+    let mut table = table();
     for (count, meaning) in [
         (joined.really_without_sni, "really had no SNI"),
         (joined.had_a_name, "had a name: here the log's null is no proof"),
         (joined.not_seen, "were not seen: no event with that client's address and port at that time"),
     ] {
-        let _ = writeln!(text, "{count:>10}  {meaning}");
+        table.row([count.into(), meaning.into()]);
     }
+    let _ = write!(text, "{table}");
     list(text, "Clients that really sent no SNI, by number", &joined.clients_without_sni, 64);
     list(text, "Names that were sent where the log has null, by number", &joined.names, 64);
 }
@@ -195,7 +206,7 @@ mod tests {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
         assert!(!text.contains('\x1b'));
-        assert!(show(&report(), true).contains(RED));
+        assert!(show(&report(), true).contains("\x1b[31m"));
     }
 
     #[test]

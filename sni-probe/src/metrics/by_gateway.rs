@@ -1,10 +1,10 @@
 //! Counters that have the gateway's name among their labels, where names are known.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::{IntCounter, IntCounterVec, Registry};
+use sni_probe_core::tally::Tally;
 use sni_probe_model::OTHER_GATEWAYS;
 
 use super::families::{Family, GATEWAY_LABELS};
@@ -24,8 +24,8 @@ pub(super) struct ByGateway<K> {
 
 struct Named<K> {
     family: IntCounterVec,
-    tables: Mutex<HashMap<GatewayName, Table<K, IntCounter>>>,
-    other: Table<K, IntCounter>,
+    /// The rest is the table of the gateways that are too many.
+    tables: Mutex<Tally<GatewayName, Table<K, IntCounter>>>,
 }
 
 impl<K: Key> ByGateway<K> {
@@ -38,14 +38,9 @@ impl<K: Key> ByGateway<K> {
             return Ok(Self { unnamed: family.counter_table(registry)?, named: None });
         }
         let family = family.counters_with(registry, &GATEWAY_LABELS)?;
-        Ok(Self {
-            unnamed: Table::with(&family, &["", ""])?,
-            named: Some(Named {
-                other: Table::with(&family, &OTHER_GATEWAYS)?,
-                family,
-                tables: Mutex::default(),
-            }),
-        })
+        let unnamed = Table::with(&family, &["", ""])?;
+        let tables = Mutex::new(Tally::with_rest(MAX_GATEWAYS, Table::with(&family, &OTHER_GATEWAYS)?));
+        Ok(Self { unnamed, named: Some(Named { family, tables }) })
     }
 
     /// Counts one.
@@ -61,19 +56,10 @@ impl<K: Key> Named<K> {
     fn count(&self, gateway: &GatewayName, key: K) {
         // A panic elsewhere leaves a map that is whole.
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(table) = tables.get(gateway) {
-            return table.get(key).inc();
-        }
-        let is_room = tables.len() < MAX_GATEWAYS;
         let labels = [&*gateway.namespace, &*gateway.workload];
-        match is_room.then(|| Table::with(&self.family, &labels)) {
-            Some(Ok(table)) => {
-                table.get(key).inc();
-                tables.insert(gateway.clone(), table);
-            }
-            // That the labels are too few or too many was found out at the start.
-            Some(Err(_)) | None => self.other.get(key).inc(),
-        }
+        // That the labels are too few or too many was found out at the start.
+        let table = tables.entry(gateway, || Table::with(&self.family, &labels).ok());
+        table.unwrap_or_else(|rest| rest).get(key).inc();
     }
 }
 

@@ -8,7 +8,7 @@ use sni_probe_core::clients::{ClientLabel, ClientsConfig, ExpectedSources, HashK
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::Hello;
 use sni_probe_model::{KNOWN_CLIENTS, OTHER_CLIENTS, OTHER_FINGERPRINTS, OTHER_GATEWAYS, REST};
-use system_tests::hello::ClientHelloBuilder;
+use sni_probe_testkit::hello::ClientHelloBuilder;
 
 use super::tests::handshake;
 use super::*;

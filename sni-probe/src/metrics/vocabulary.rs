@@ -1,10 +1,10 @@
 //! Label sets that only metrics have, and what makes a label set an index.
 
-use sni_probe_core::frame;
 use sni_probe_core::vocabulary::{
     AlertDescription, AlertSender, EvictionReason, Feature, IncompleteReason, Label, NonTls, OutcomeClass,
     SniClass, TlsVersion,
 };
+use sni_probe_core::{frame, label};
 
 /// A label set whose values are numbered.
 pub(super) trait Dimension: Label {
@@ -39,26 +39,6 @@ dimensions!(
     Source,
     TlsVersion,
 );
-
-macro_rules! label {
-    ($(#[$doc:meta])* $visibility:vis enum $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        $visibility enum $name {
-            $($(#[$variant_doc])* $variant,)+
-        }
-
-        impl Label for $name {
-            const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)+
-                }
-            }
-        }
-    };
-}
 
 label! {
     /// Why a packet of interest did not reach the daemon.

@@ -7,8 +7,8 @@ use anyhow::{Context as _, bail};
 use sni_probe::capture_file::Reader;
 use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::tracker::Fingerprints;
+use sni_probe_terminal::Progress;
 
-use super::progress::Progress;
 use super::session::Session;
 
 /// As `--handshake-timeout` of `replay`.

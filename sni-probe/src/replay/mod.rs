@@ -7,7 +7,6 @@
 
 mod evidence;
 mod handshakes;
-pub(crate) mod progress;
 mod report;
 mod selection;
 mod session;
@@ -27,10 +26,10 @@ use sni_probe::capture_file::Reader;
 use sni_probe_core::flow::FlowKey;
 use sni_probe_core::observation::Observation;
 use sni_probe_core::replay::Seen;
+use sni_probe_terminal::Progress;
 
 use self::evidence::{Evidence, EvidenceCounts};
 pub(crate) use self::handshakes::handshakes;
-use self::progress::Progress;
 use self::report::Report;
 use self::session::Session;
 use crate::COULD_NOT_RUN;

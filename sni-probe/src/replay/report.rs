@@ -7,6 +7,7 @@ use serde::Serialize;
 use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::vocabulary::{Label as _, NonTls};
+use sni_probe_terminal::units::counted;
 
 use super::selection::Selection;
 use super::summary::{Span, Summary};
@@ -199,7 +200,7 @@ impl Report {
         let Totals { captures, frames, span, not_read, not_seen } = totals;
         let of_several = if *captures == 1 { String::new() } else { format!(" in {captures} captures") };
         let gap = if self.batch.is_empty() && self.lines.is_none() { "" } else { "\n" };
-        let mut text = format!("{gap}{frames} frames{of_several}{span}\n\n");
+        let mut text = format!("{gap}{}{of_several}{span}\n\n", counted(*frames, "frame"));
         text.push_str(&summary.show(self.colour));
         let mut remarks: Vec<String> = Vec::new();
         let non_tls = NonTls::ALL.iter().filter(|&&protocol| self.non_tls[protocol as usize] > 0);

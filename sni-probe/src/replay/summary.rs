@@ -1,34 +1,41 @@
 //! What a capture comes to: how many handshakes by SNI and outcome, and which clients sent no SNI.
 
-use std::collections::HashMap;
 use std::fmt::{self, Display, Write as _};
 use std::net::IpAddr;
 
+use crate::output::WallClock;
+use crate::output::text::{fate_colour, result, sni_colour};
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::{Handshake, Outcome, Sni};
 use sni_probe_core::software;
+use sni_probe_core::tally::Tally;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
 use sni_probe_model::Fate;
-
-use crate::output::WallClock;
-use crate::output::text::{Painted, fate_colour, printable, result, sni_colour};
+use sni_probe_terminal::{Cell, Column, Painted, Table, printable};
 
 /// Clients without SNI that are told apart, each with what it says of the name and its fingerprint. Stops
 /// a capture of a scan with forged addresses from filling the memory; further ones are counted together.
 pub(super) const MAX_CLIENTS: usize = 16_384;
 
+/// Characters of the number of a client's hellos.
+const WIDTH: usize = 8;
 /// Clients that are shown, those with the most hellos first.
 const SHOWN_CLIENTS: usize = 100;
 
 /// Counts of handshakes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Summary {
     counts: [[u64; OutcomeClass::ALL.len()]; SniClass::ALL.len()],
     /// How many of them the gateway refused.
     refused: [[u64; OutcomeClass::ALL.len()]; SniClass::ALL.len()],
-    clients: HashMap<ClientKey, Client>,
-    /// Hellos without SNI of clients for which there was no room.
-    other_clients: u64,
+    /// Clients without SNI, and the hellos of those for which there was no room.
+    clients: Tally<ClientKey, Client, u64>,
+}
+
+impl Default for Summary {
+    fn default() -> Self {
+        Self { counts: Default::default(), refused: Default::default(), clients: Tally::new(MAX_CLIENTS) }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -64,11 +71,6 @@ impl Summary {
             sni: handshake.hello.sni.clone(),
             ja4: handshake.hello.body.as_ref().and_then(|body| body.ja4.clone()),
         };
-        let is_full = self.clients.len() >= MAX_CLIENTS;
-        if is_full && !self.clients.contains_key(&key) {
-            self.other_clients += 1;
-            return;
-        }
         let new = || Client {
             hellos: 0,
             outcomes: Vec::new(),
@@ -76,7 +78,10 @@ impl Summary {
             first: place(),
             last: handshake.time,
         };
-        let client = self.clients.entry(key).or_insert_with(new);
+        let client = match self.clients.entry(&key, || Some(new())) {
+            Ok(client) => client,
+            Err(others) => return *others += 1,
+        };
         client.hellos += 1;
         client.last = client.last.max(handshake.time);
         match client.outcomes.iter_mut().find(|(outcome, _)| *outcome == handshake.outcome) {
@@ -107,33 +112,25 @@ impl Summary {
             self.counts.iter().map(|counts| counts[outcome as usize]).sum()
         };
         let outcomes: Vec<_> = OutcomeClass::ALL.iter().filter(|&&outcome| of_outcome(outcome) > 0).collect();
-        write!(text, "{:<10}{:>10}", "SNI", "hellos")?;
-        for outcome in &outcomes {
-            write!(text, "  {outcome:>10}")?;
-        }
-        writeln!(text)?;
+        let numbers = outcomes.iter().map(|outcome| Column::right(outcome.as_str()).at_least(10));
+        let columns = [Column::left("SNI").at_least(8), Column::right("hellos").at_least(10)];
+        let mut table = Table::new(columns.into_iter().chain(numbers).collect::<Vec<_>>());
         for &sni in SniClass::ALL {
             let counts = &self.counts[sni as usize];
             let hellos: u64 = counts.iter().sum();
             if hellos == 0 {
                 continue;
             }
-            write!(text, "{sni:<10}{hellos:>10}")?;
-            for &&outcome in &outcomes {
-                let width = outcome.as_str().len().max(10);
+            let of_outcomes = outcomes.iter().map(|&&outcome| {
                 let count = counts[outcome as usize];
-                let is_refused = self.refused[sni as usize][outcome as usize] > 0;
-                let colour = (colour && is_refused).then(|| fate_colour(Fate::Refused));
-                write!(text, "  {}", Painted { text: format!("{count:>width$}"), width, colour })?;
-            }
-            writeln!(text)?;
+                let is_red = colour && self.refused[sni as usize][outcome as usize] > 0;
+                Cell::painted(count.to_string(), is_red.then(|| fate_colour(Fate::Refused)))
+            });
+            table.row([sni.into(), hellos.into()].into_iter().chain(of_outcomes));
         }
-        write!(text, "{:<10}{total:>10}", "all")?;
-        for &&outcome in &outcomes {
-            let width = outcome.as_str().len().max(10);
-            write!(text, "  {:>width$}", of_outcome(outcome))?;
-        }
-        writeln!(text)
+        let of_outcomes = outcomes.iter().map(|&&outcome| of_outcome(outcome).into());
+        table.row(["all".into(), total.into()].into_iter().chain(of_outcomes));
+        write!(text, "{table}")
     }
 
     fn write_clients(&self, text: &mut String, colour: bool) -> fmt::Result {
@@ -147,44 +144,37 @@ impl Summary {
         });
         writeln!(text, "\nClients without SNI, by number of hellos:")?;
         let more = clients.split_off(clients.len().min(SHOWN_CLIENTS));
-        let widest = |title: &str, shown: fn(&ClientKey, &Client) -> usize| {
-            clients.iter().map(|(key, client)| shown(key, client)).max().unwrap_or(0).max(title.len())
-        };
-        let address_width = widest("client", |key, _| key.address.to_string().len());
-        let sni_width = widest("SNI", |key, _| said(&key.sni).len());
-        let likely_width = widest("likely", |_, client| client.likely.map_or(0, str::len));
-        let first_width = widest("first", |_, client| client.first.len());
-        writeln!(
-            text,
-            "{:>8}  {:<address_width$}  {:<sni_width$}  {:<36}  {:<likely_width$}  {:<first_width$}  what became of them",
-            "hellos", "client", "SNI", "JA4", "likely", "first"
-        )?;
+        let mut table = Table::new([
+            Column::right("hellos").at_least(WIDTH),
+            Column::left("client"),
+            Column::left("SNI"),
+            Column::left("JA4").at_least(36),
+            Column::left("likely"),
+            Column::left("first"),
+            Column::left("what became of them"),
+        ]);
         for (key, client) in &clients {
-            let sni = Painted {
-                text: said(&key.sni),
-                width: sni_width,
-                colour: colour.then(|| sni_colour(&key.sni)),
-            };
-            let ja4 = key.ja4.as_deref().map_or_else(|| "-".to_owned(), printable);
-            let likely = client.likely.unwrap_or("-");
             let outcomes = Outcomes { outcomes: &client.outcomes, colour };
-            writeln!(
-                text,
-                "{:>8}  {:<address_width$}  {sni}  {ja4:<36}  {likely:<likely_width$}  {:<first_width$}  {outcomes}",
-                client.hellos,
-                key.address.to_string(),
-                client.first,
-            )?;
+            table.row([
+                client.hellos.into(),
+                key.address.into(),
+                Cell::painted(said(&key.sni), colour.then(|| sni_colour(&key.sni)).flatten()),
+                key.ja4.as_deref().map_or_else(|| "-".to_owned(), printable).into(),
+                client.likely.unwrap_or("-").into(),
+                client.first.as_str().into(),
+                outcomes.into(),
+            ]);
         }
+        write!(text, "{table}")?;
         if !more.is_empty() {
             let hellos: u64 = more.iter().map(|(_, client)| client.hellos).sum();
-            writeln!(text, "{hellos:>8}  of {} more (all of them: --format json)", more.len())?;
+            writeln!(text, "{hellos:>WIDTH$}  of {} more (all of them: --format json)", more.len())?;
         }
-        if self.other_clients > 0 {
+        if *self.clients.rest() > 0 {
             writeln!(
                 text,
-                "{:>8}  of clients that came when {MAX_CLIENTS} were told apart already (all of them: --format json)",
-                self.other_clients
+                "{:>WIDTH$}  of clients that came when {MAX_CLIENTS} were told apart already (all of them: --format json)",
+                self.clients.rest()
             )?;
         }
         Ok(())
@@ -211,7 +201,7 @@ impl Display for Outcomes<'_> {
             let separator = if index == 0 { "" } else { ", " };
             let colour = self.colour.then(|| fate_colour(outcome.fate()));
             let text = format!("{} {count}", result(outcome));
-            write!(f, "{separator}{}", Painted { width: 0, text, colour })?;
+            write!(f, "{separator}{}", Painted::new(text, colour))?;
         }
         Ok(())
     }
@@ -324,9 +314,9 @@ mod tests {
         // Known ones go on being told apart.
         summary.add(&handshake(0, Sni::Absent), String::new);
         assert_eq!(summary.clients.len(), MAX_CLIENTS);
-        assert_eq!(summary.other_clients, 10);
-        let counted: u64 = summary.clients.values().map(|client| client.hellos).sum();
-        assert_eq!(counted + summary.other_clients, u64::from(clients) + 1);
+        assert_eq!(*summary.clients.rest(), 10);
+        let counted: u64 = summary.clients.iter().map(|(_, client)| client.hellos).sum();
+        assert_eq!(counted + summary.clients.rest(), u64::from(clients) + 1);
         let text = summary.show(false);
         assert!(text.contains("10  of clients that came when 16384 were told apart already"), "{text}");
     }

@@ -2,10 +2,10 @@
 
 use anyhow::bail;
 use serde_json::{Map, Value};
+use sni_probe_terminal::printable_within;
 
 use super::entry::{Entry, Kind};
 use super::report::Route;
-use crate::output::text::printable_within;
 
 /// Characters of a value in a message.
 const MAX_SHOWN: usize = 80;

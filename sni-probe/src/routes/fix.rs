@@ -1,6 +1,7 @@
 //! The YAML that makes a gateway serve clients without SNI.
 
-use std::fmt::Write as _;
+use serde::{Serialize, Serializer};
+use serde_saphyr::{DoubleQuoted, FlowSeq, SerializerOptions};
 
 use super::report::VirtualHost;
 
@@ -17,74 +18,121 @@ pub(crate) struct WildcardRoute<'a> {
     pub(crate) selector: &'a [String],
 }
 
+/// An object of Kubernetes.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Object<'a, S> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Metadata<'a>,
+    spec: S,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    name: &'a str,
+    namespace: &'a str,
+}
+
+/// The `spec` of an `ApigeeRoute`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RouteSpec<'a> {
+    hostnames: [DoubleQuoted<&'static str>; 1],
+    ports: [RoutePort<'a>; 1],
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    selector: Labels<'a>,
+    enable_non_sni_client: bool,
+}
+
+#[derive(Serialize)]
+struct RoutePort<'a> {
+    number: u16,
+    protocol: &'static str,
+    tls: RouteTls<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RouteTls<'a> {
+    credential_name: &'a str,
+    mode: &'static str,
+    min_protocol_version: &'static str,
+}
+
+/// The part of `overrides.yaml` that lists gateways.
+#[derive(Serialize)]
+struct Overrides<'a> {
+    virtualhosts: Vec<VirtualHostEntry<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct VirtualHostEntry<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    selector: Labels<'a>,
+    additional_gateways: FlowSeq<Vec<DoubleQuoted<&'a str>>>,
+}
+
+/// Labels, in the order in which they were given.
+struct Labels<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Labels<'a> {
+    fn of(selector: &'a [String]) -> Self {
+        Self(selector.iter().filter_map(|label| label.split_once('=')).collect())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Labels<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
 /// The `ApigeeRoute` to apply: that of Google's page on clients without SNI.
 pub(crate) fn wildcard_route_yaml(route: &WildcardRoute<'_>) -> String {
-    let WildcardRoute { name, namespace, credential, selector } = route;
-    format!(
-        "\
-apiVersion: apigee.cloud.google.com/v1alpha1
-kind: ApigeeRoute
-metadata:
-  name: {}
-  namespace: {}
-spec:
-  hostnames:
-  - \"*\"
-  ports:
-  - number: 443
-    protocol: HTTPS
-    tls:
-      credentialName: {}
-      mode: SIMPLE
-      minProtocolVersion: TLS_AUTO
-{}  enableNonSniClient: true
-",
-        scalar(name),
-        scalar(namespace),
-        scalar(credential),
-        selector_yaml(selector),
-    )
+    let WildcardRoute { name, namespace, credential, selector } = *route;
+    let tls = RouteTls { credential_name: credential, mode: "SIMPLE", min_protocol_version: "TLS_AUTO" };
+    yaml(&Object {
+        api_version: "apigee.cloud.google.com/v1alpha1",
+        kind: "ApigeeRoute",
+        metadata: Metadata { name, namespace },
+        spec: RouteSpec {
+            hostnames: [DoubleQuoted("*")],
+            ports: [RoutePort { number: 443, protocol: "HTTPS", tls }],
+            selector: Labels::of(selector),
+            enable_non_sni_client: true,
+        },
+    })
 }
 
 /// The lines of `overrides.yaml` with which each virtual host lists the gateway beside those that it lists already. Other
 /// fields of the virtual hosts stay as they are.
 pub(crate) fn overrides_yaml(virtual_hosts: &[VirtualHost], gateway: &str) -> String {
-    let mut yaml = String::from("virtualhosts:\n");
-    for VirtualHost { name, additional_gateways, selector, .. } in virtual_hosts {
-        let mut gateways: Vec<String> = additional_gateways.iter().map(|name| quoted(name)).collect();
+    let entries = virtual_hosts.iter().map(|host| {
+        let VirtualHost { name, additional_gateways, selector, .. } = host;
+        let mut gateways: Vec<_> =
+            additional_gateways.iter().map(|name| DoubleQuoted(name.as_str())).collect();
         if !additional_gateways.iter().any(|name| name == gateway) {
-            gateways.push(quoted(gateway));
+            gateways.push(DoubleQuoted(gateway));
         }
-        // Writing to a `String` cannot fail.
-        let _ = writeln!(yaml, "- name: {}", scalar(name));
-        yaml.push_str(&selector_yaml(selector));
-        let _ = writeln!(yaml, "  additionalGateways: [{}]", gateways.join(", "));
-    }
-    yaml
+        VirtualHostEntry { name, selector: Labels::of(selector), additional_gateways: FlowSeq(gateways) }
+    });
+    yaml(&Overrides { virtualhosts: entries.collect() })
 }
 
-fn selector_yaml(selector: &[String]) -> String {
-    if selector.is_empty() {
-        return String::new();
-    }
-    let mut yaml = String::from("  selector:\n");
-    for (key, value) in selector.iter().filter_map(|label| label.split_once('=')) {
-        // Writing to a `String` cannot fail.
-        let _ = writeln!(yaml, "    {}: {}", scalar(key), scalar(value));
-    }
-    yaml
-}
-
-/// A string as it is where YAML takes it for nothing else, else in quotes.
-pub(crate) fn scalar(text: &str) -> String {
-    let is_plain = text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
-    // Of YAML 1.1 as well, which kubectl reads.
-    let is_a_word_of_yaml = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&text);
-    if is_plain && !is_a_word_of_yaml { text.to_owned() } else { quoted(text) }
-}
-
-/// A JSON string, which is one of YAML too.
-pub(crate) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+/// A value as a document of YAML. Strings are quoted wherever YAML 1.2, or YAML 1.1 (which kubectl reads), would take
+/// them for something else.
+pub(crate) fn yaml(value: &impl Serialize) -> String {
+    let mut options = SerializerOptions::default();
+    // A name with a line feed stays on its line.
+    options.prefer_block_scalars = false;
+    // Strings, lists and maps with string keys can all be written.
+    serde_saphyr::to_string_with_options(value, options)
+        .unwrap_or_else(|error| format!("# this cannot be written as YAML: {error}\n"))
 }

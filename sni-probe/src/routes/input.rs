@@ -7,8 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use serde::de::DeserializeOwned;
 use serde_saphyr::{Options, alias_limits, budget, options};
-
-use crate::output::text::printable_within;
+use sni_probe_terminal::printable_within;
 
 /// Bytes of a file, which is in memory while it is parsed. Ten thousand routes are about 20 MiB; a file of another
 /// kind that was named by mistake is refused.

@@ -7,11 +7,11 @@ use anyhow::{Context as _, bail};
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use sni_probe_terminal::printable_within;
 
 use super::entry::{Entry, Kind};
 use super::fields::{self, Fields};
 use super::input::Source;
-use crate::output::text::printable_within;
 
 /// Routes and listeners, of all files: what is judged, and printed.
 pub(super) const MAX_ROUTES: usize = 20_000;

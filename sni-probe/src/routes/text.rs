@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
+use sni_probe_terminal::units::counted;
+use sni_probe_terminal::{Colour, Column, Painted, Table, printable_within};
+
 use super::report::{Finding, Route, RoutesReport, VirtualHost};
-use crate::output::text::{Painted, printable_within};
 
 /// Names in a list that are shown.
 const MAX_NAMES: usize = 20;
@@ -12,24 +14,17 @@ const MAX_CELL: usize = 60;
 /// Characters of a value or a sentence.
 const MAX_LINE: usize = 1000;
 
-const GREEN: &str = "\x1b[32m";
-const YELLOW: &str = "\x1b[33m";
-const RED: &str = "\x1b[31m";
-
 /// The report as text. Nothing of the files but printable ASCII is in it.
 pub(super) fn render(report: &RoutesReport, colour: bool) -> String {
     let mut text = String::new();
     if !report.routes.is_empty() {
-        let rows = report.routes.iter().map(route_row);
-        table(
-            &mut text,
-            ["KIND", "NAME", "HOSTNAMES", "NON-SNI", "GATEWAYS", "SELECTOR", "CREDENTIAL", "TLS", "STATE"],
-            rows,
-        );
+        let heads =
+            ["KIND", "NAME", "HOSTNAMES", "NON-SNI", "GATEWAYS", "SELECTOR", "CREDENTIAL", "TLS", "STATE"];
+        text.push_str(&table(heads, report.routes.iter().map(route_row)));
     }
     if !report.virtual_hosts.is_empty() {
-        let rows = report.virtual_hosts.iter().map(virtual_host_row);
-        table(&mut text, ["VIRTUAL HOST", "GATEWAYS", "SELECTOR", "CERTIFICATE"], rows);
+        let heads = ["VIRTUAL HOST", "GATEWAYS", "SELECTOR", "CERTIFICATE"];
+        text.push_str(&table(heads, report.virtual_hosts.iter().map(virtual_host_row)));
     }
     if !report.skipped.is_empty() {
         let kinds: Vec<String> =
@@ -41,11 +36,11 @@ pub(super) fn render(report: &RoutesReport, colour: bool) -> String {
         write_finding(&mut text, index + 1, finding, colour);
     }
     let painted = match report.serves_non_sni {
-        Some(true) => GREEN,
-        Some(false) => RED,
-        None => YELLOW,
+        Some(true) => Colour::Green,
+        Some(false) => Colour::Red,
+        None => Colour::Yellow,
     };
-    let verdict = Painted { text: verdict(report), width: 0, colour: colour.then_some(painted) };
+    let verdict = Painted::new(verdict(report), colour.then_some(painted));
     let _ = writeln!(text, "{verdict}");
     text
 }
@@ -54,8 +49,7 @@ pub(super) fn render(report: &RoutesReport, colour: bool) -> String {
 pub(crate) fn verdict(report: &RoutesReport) -> String {
     let findings = match report.findings.len() {
         0 => String::new(),
-        1 => "; 1 finding".to_owned(),
-        count => format!("; {count} findings"),
+        count => format!("; {}", counted(count as u64, "finding")),
     };
     let answer = match report.serves_non_sni {
         Some(true) => "Clients without SNI are served, as far as the configuration tells",
@@ -114,29 +108,20 @@ fn cell(names: &[String]) -> String {
     if names.is_empty() { dash() } else { names[..names.len().min(MAX_NAMES)].join(",") }
 }
 
-/// Appends rows under their heads, and an empty line.
-fn table<const N: usize>(text: &mut String, heads: [&str; N], rows: impl Iterator<Item = [String; N]>) {
-    let mut lines = vec![heads.map(str::to_owned)];
-    lines.extend(rows.map(|row| row.map(|cell| printable_within(MAX_CELL, &cell))));
-    let mut widths = [0; N];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = cell.len().max(*width);
-        }
+/// Rows under their heads, and an empty line.
+fn table<const N: usize>(heads: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let mut table = Table::new(heads.map(Column::left));
+    for row in rows {
+        table.row(row.map(|cell| printable_within(MAX_CELL, &cell).into()));
     }
-    for line in &lines {
-        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    text.push('\n');
+    format!("{table}\n")
 }
 
 fn write_finding(text: &mut String, number: usize, finding: &Finding, colour: bool) {
     let Finding { object, path, value, expected, sentence, .. } = finding;
     let shown = |part: &str| printable_within(MAX_LINE, part);
-    let value = Painted { text: shown(value), width: 0, colour: colour.then_some(RED) };
-    let expected = Painted { text: shown(expected), width: 0, colour: colour.then_some(GREEN) };
+    let value = Painted::new(shown(value), colour.then_some(Colour::Red));
+    let expected = Painted::new(shown(expected), colour.then_some(Colour::Green));
     // Writing to a `String` cannot fail.
     let _ = writeln!(
         text,

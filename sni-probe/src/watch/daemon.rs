@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rustls::pki_types::CertificateDer;
 use serde::de::DeserializeOwned;
+use sni_probe_terminal::printable;
 use ureq::http::{StatusCode, Uri, header};
 use ureq::tls::{PemItem, parse_pem};
 use ureq::unversioned::resolver::DefaultResolver;
@@ -19,7 +20,6 @@ use ureq::unversioned::transport::{Connector as _, TcpConnector};
 use self::trust::TrustingConnector;
 use super::Snapshot;
 use crate::cli::DaemonOptions;
-use crate::output::text::printable;
 
 /// From the request to the end of the answer; there are two or three requests.
 const TIMEOUT: Duration = Duration::from_secs(5);

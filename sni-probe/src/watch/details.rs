@@ -1,16 +1,19 @@
 //! Draws one client: what it offers, and what became of its last handshakes.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 use sni_probe_model::api::Client;
+use sni_probe_terminal::printable;
+use sni_probe_terminal::units::{latency, rate};
 
 use super::look::{HEADING, Look};
 use super::state::{Shown, State};
 use super::words;
-use crate::output::text::printable;
 
 /// Bars of a trend: two minutes each.
 const TREND_WIDTH: usize = 30;
@@ -49,7 +52,7 @@ fn lines(client: &Client, shown: &Shown, look: Look) -> Vec<Line<'static>> {
             "{}, refused {}, {} a second",
             client.handshakes,
             client.refused,
-            words::rate(shown.speeds.of_client(&client.client))
+            rate(shown.speeds.of_client(&client.client))
         ),
     );
     let refused = client.last_refused.map_or_else(|| "never".to_owned(), ago);
@@ -83,11 +86,11 @@ fn lines(client: &Client, shown: &Shown, look: Look) -> Vec<Line<'static>> {
     for handshake in &client.last_handshakes {
         let time = handshake.time.strftime("%H:%M:%S.%3f");
         let outcome = format!("{:<24} ", words::outcome(handshake));
-        let latency = words::latency(handshake.latency_us);
+        let after = latency(Duration::from_micros(handshake.latency_us));
         lines.push(Line::from(vec![
             Span::raw(format!("{time} {:<8} ", printable(handshake.sni.as_str()))),
             Span::styled(outcome, look.fate(handshake.fate())),
-            Span::raw(format!("{latency:>10} {}", printable(&handshake.gateway))),
+            Span::raw(format!("{after:>10} {}", printable(&handshake.gateway))),
         ]));
     }
     lines

@@ -5,13 +5,14 @@ use ratatui::layout::{Constraint, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::{Row, Table};
 use sni_probe_model::{Fate, OutcomeClass, SniClass, Word};
+use sni_probe_terminal::printable;
+use sni_probe_terminal::units::rate;
 
 use super::Snapshot;
 use super::look::{HEADING, Look};
 use super::rates::Kind;
 use super::state::Shown;
 use super::words;
-use crate::output::text::printable;
 
 /// Five SNIs, a dozen outcomes and two sources are fewer. Stops a daemon that tells nonsense from keeping the screen
 /// busy.
@@ -84,7 +85,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, rows: &[KindRow<'_>], look: Look, area
             Row::new([
                 Line::from(printable(row.sni.as_str())),
                 Line::styled(printable(row.outcome.as_str()), look.fate(row.fate)),
-                Line::from(words::rate(row.rate)).right_aligned(),
+                Line::from(rate(row.rate)).right_aligned(),
                 Line::from(row.total.to_string()).right_aligned(),
                 Line::from(words::trend(row.history, trend_width, look.bars)),
             ])

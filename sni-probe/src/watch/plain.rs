@@ -8,13 +8,14 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 
 use anyhow::{Context as _, bail};
 use sni_probe_model::api::Client;
+use sni_probe_terminal::units::{counted, rate};
+use sni_probe_terminal::{Column, Table, printable};
 
 use super::feed::{self, MAX_WAITING, TICK};
 use super::rates::Rates;
 use super::state::Shown;
 use super::{Snapshot, kinds, view, words};
 use crate::cli::{self, WatchFormat, WatchOptions};
-use crate::output::text::printable;
 
 /// Clients in a block of text.
 const CLIENTS: usize = 10;
@@ -90,10 +91,20 @@ fn block(shown: &Shown) -> String {
     for notice in [view::unwatched(summary), view::losses(summary)].into_iter().flatten() {
         let _ = writeln!(text, "  {notice}");
     }
+    let columns =
+        [Column::left("").at_least(8), Column::left("").at_least(18), Column::right("").at_least(11)];
+    let columns = columns.into_iter().chain([Column::right("").at_least(12)]);
+    let mut table = Table::without_heads(columns.collect::<Vec<_>>()).indent(2).gap(1);
     for kind in kinds::rows(shown) {
-        let (sni, outcome) = (printable(kind.sni.as_str()), printable(kind.outcome.as_str()));
-        let _ = writeln!(text, "  {sni:<8} {outcome:<18} {:>9}/s {:>12}", words::rate(kind.rate), kind.total);
+        let speed = format!("{}/s", rate(kind.rate));
+        table.row([
+            printable(kind.sni.as_str()).into(),
+            printable(kind.outcome.as_str()).into(),
+            speed.into(),
+            kind.total.into(),
+        ]);
     }
+    let _ = write!(text, "{table}");
     let mut top: Vec<&Client> = clients.clients.iter().collect();
     top.sort_by_key(|client| std::cmp::Reverse((client.refused, client.handshakes)));
     for client in top.iter().take(CLIENTS) {
@@ -104,16 +115,16 @@ fn block(shown: &Shown) -> String {
         let last = client.last_handshakes.first().map_or_else(|| "-".to_owned(), words::outcome);
         let _ = writeln!(
             text,
-            "  {who}: {} handshakes, {} refused, {}/s, last {last} {} ago, {}",
-            client.handshakes,
+            "  {who}: {}, {} refused, {}/s, last {last} {} ago, {}",
+            counted(client.handshakes, "handshake"),
             client.refused,
-            words::rate(speeds.of_client(&client.client)),
+            rate(speeds.of_client(&client.client)),
             words::age(client.last_seen, clients.time),
             words::software(client),
         );
     }
     if top.len() > CLIENTS {
-        let _ = writeln!(text, "  and {} more clients without SNI", top.len() - CLIENTS);
+        let _ = writeln!(text, "  and {} without SNI", counted((top.len() - CLIENTS) as u64, "more client"));
     }
     text
 }

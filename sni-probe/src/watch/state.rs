@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use jiff::SignedDuration;
 use sni_probe_model::api::Client;
+use sni_probe_terminal::units::duration;
 
 use super::Snapshot;
 use super::keys::{Action, Pane};
@@ -159,8 +159,7 @@ impl State {
             None if silent > self.interval + PATIENCE => "still waiting for one".to_owned(),
             None => return None,
         };
-        let silent = SignedDuration::try_from(silent).unwrap_or(SignedDuration::MAX);
-        Some(format!("no answer for {}: {why}", words::duration(silent)))
+        Some(format!("no answer for {}: {why}", duration(silent)))
     }
 
     /// The clients that the filter lets through, in order.

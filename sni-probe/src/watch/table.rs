@@ -7,12 +7,13 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::{HighlightSpacing, Row, Table, TableState};
 use sni_probe_model::api::{Client, Count};
+use sni_probe_terminal::printable;
+use sni_probe_terminal::units::{rate, short_number};
 
 use super::keys::Pane;
 use super::look::{HEADING, Look, SELECTED};
 use super::state::{Shown, State};
 use super::words;
-use crate::output::text::printable;
 
 /// In front of the selected line.
 const MARK: &str = "> ";
@@ -109,9 +110,9 @@ impl Column {
         match self {
             Self::Client => printable(&client.client),
             Self::Name => client.name.as_deref().map_or_else(String::new, printable),
-            Self::Handshakes => words::number(client.handshakes),
-            Self::Refused => words::number(client.refused),
-            Self::Rate => words::rate(shown.speeds.of_client(&client.client)),
+            Self::Handshakes => short_number(client.handshakes),
+            Self::Refused => short_number(client.refused),
+            Self::Rate => rate(shown.speeds.of_client(&client.client)),
             Self::Outcome => client.last_handshakes.first().map_or_else(|| "-".to_owned(), words::outcome),
             Self::Age => words::short_age(client.last_seen, shown.snapshot.clients.time),
             Self::Software => words::software(client),

@@ -20,13 +20,13 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 use sni_probe_model::api::{self as model, Summary};
+use sni_probe_terminal::printable;
 
 use super::keys::Pane;
 use super::look::{FAINT, HEADING, Look, SELECTED};
 use super::state::{Shown, State};
 use super::words;
 use super::{details, help, keys, kinds, table};
-use crate::output::text::printable;
 
 /// Draws all of it.
 pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, now: Instant) {

@@ -1,10 +1,11 @@
 //! Numbers and times for people, and text from the wire fit for a terminal.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+use sni_probe_core::vocabulary::TlsVersion;
 use sni_probe_model::Fate;
 use sni_probe_model::api::{Client, Count, LastHandshake};
-
-use crate::output::text::{printable, printable_within};
+use sni_probe_terminal::units::duration;
+use sni_probe_terminal::{printable, printable_within};
 
 /// Characters of a sentence or an error that are shown.
 const MAX_SENTENCE: usize = 400;
@@ -16,57 +17,12 @@ pub(super) fn sentence(text: &str) -> String {
 
 /// Time from `then` to `now`: "3 s", "5 min", "2 h", "4 d".
 pub(super) fn age(then: Timestamp, now: Timestamp) -> String {
-    duration(now.duration_since(then))
-}
-
-/// A duration in its largest unit; none is negative.
-pub(super) fn duration(duration: SignedDuration) -> String {
-    let seconds = duration.as_secs().max(0);
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86400 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86400),
-    }
+    duration(now.duration_since(then).try_into().unwrap_or_default())
 }
 
 /// The same in at most four characters, as long as it is less than 1,000 days: "3s", "5m", "2h", "4d".
 pub(super) fn short_age(then: Timestamp, now: Timestamp) -> String {
     age(then, now).replace(" min", "m").replace(' ', "")
-}
-
-/// A number in at most six characters.
-pub(super) fn number(number: u64) -> String {
-    const MILLION: u64 = 1_000_000;
-    if number < MILLION {
-        return number.to_string();
-    }
-    let (mut unit, mut letter) = (MILLION, 'M');
-    for larger in ['G', 'T', 'P', 'E'] {
-        if number / unit < 1000 {
-            break;
-        }
-        (unit, letter) = (unit * 1000, larger);
-    }
-    format!("{}.{}{letter}", number / unit, number % unit / (unit / 10))
-}
-
-/// Handshakes a second.
-pub(super) fn rate(rate: Option<f64>) -> String {
-    match rate {
-        None => "-".to_owned(),
-        Some(rate) if rate < 99.95 => format!("{rate:.1}"),
-        Some(rate) => format!("{rate:.0}"),
-    }
-}
-
-/// From hello to outcome.
-pub(super) fn latency(microseconds: u64) -> String {
-    match microseconds {
-        0..1000 => format!("{microseconds} us"),
-        1000..1_000_000 => format!("{}.{} ms", microseconds / 1000, microseconds % 1000 / 100),
-        _ => format!("{}.{} s", microseconds / 1_000_000, microseconds % 1_000_000 / 100_000),
-    }
 }
 
 /// What became of a handshake.
@@ -92,16 +48,11 @@ pub(super) fn software(client: &Client) -> String {
 pub(super) fn version(code: &str) -> String {
     let number = code.strip_prefix("0x").and_then(|digits| u16::from_str_radix(digits, 16).ok());
     match number {
-        Some(0x0304) => "TLS 1.3".to_owned(),
-        Some(0x0303) => "TLS 1.2".to_owned(),
-        Some(0x0302) => "TLS 1.1".to_owned(),
-        Some(0x0301) => "TLS 1.0".to_owned(),
-        Some(0x0300) => "SSL 3".to_owned(),
-        Some(0x0002) => "SSL 2".to_owned(),
         // RFC 8701.
         Some(grease) if grease & 0x0f0f == 0x0a0a && grease >> 8 == grease & 0xff => "GREASE".to_owned(),
         Some(draft) if draft >> 8 == 0x7f => format!("TLS 1.3 draft {}", draft & 0xff),
-        _ => printable(code),
+        Some(number) => TlsVersion::from_code(number).name().map_or_else(|| printable(code), str::to_owned),
+        None => printable(code),
     }
 }
 
@@ -171,21 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn times() {
-        let said = [0, 59, 60, 3599, 7200, 86400 * 3, -5].map(|n| duration(SignedDuration::from_secs(n)));
-        assert_eq!(said, ["0 s", "59 s", "1 min", "59 min", "2 h", "3 d", "0 s"]);
-        assert_eq!([45, 1500, 999_999, 2_340_000].map(latency), ["45 us", "1.5 ms", "999.9 ms", "2.3 s"]);
-    }
-
-    #[test]
-    fn numbers() {
-        let said = [0, 999_999, 1_000_000, 999_999_999, 1_000_000_000, u64::MAX].map(number);
-        assert_eq!(said, ["0", "999999", "1.0M", "999.9M", "1.0G", "18.4E"]);
-    }
-
-    #[test]
-    fn rates() {
-        assert_eq!([None, Some(0.0), Some(1.25), Some(99.96)].map(rate), ["-", "0.0", "1.2", "100"]);
+    fn ages() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let ages = [-5, 0, 61, 7200].map(|ago| {
+            let then = Timestamp::from_second(1_000_000 - ago).unwrap();
+            (age(then, now), short_age(then, now))
+        });
+        let expected = [("0 s", "0s"), ("0 s", "0s"), ("1 min", "1m"), ("2 h", "2h")];
+        assert_eq!(ages, expected.map(|(long, short)| (long.to_owned(), short.to_owned())));
     }
 
     #[test]

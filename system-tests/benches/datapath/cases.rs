@@ -3,7 +3,8 @@
 use etherparse::{IpHeaders, PacketBuilder, PacketBuilderStep, TcpHeader, VlanId};
 use sni_probe::capture::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
 use sni_probe_common::answer::HELLO_RETRY_RANDOM;
-use system_tests::hello::ClientHelloBuilder;
+use sni_probe_testkit::answers::server_hello_with_random as server_hello;
+use sni_probe_testkit::hello::ClientHelloBuilder;
 
 pub(crate) const GATEWAY_PORT: u16 = 443;
 const OTHER_PORT: u16 = 9000;
@@ -177,13 +178,5 @@ fn tcp(source: u16, destination: u16, seq: u32, flags: Flags) -> TcpHeader {
 fn bytes(network: PacketBuilderStep<IpHeaders>, header: TcpHeader, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     network.tcp_header(header).write(&mut bytes, payload).expect("a vector takes all");
-    bytes
-}
-
-/// The beginning of a ServerHello whose random begins so.
-fn server_hello(random: [u8; 32]) -> Vec<u8> {
-    let mut bytes = vec![22, 3, 3, 0, 122, 2, 0, 0, 118, 3, 3];
-    bytes.extend(random);
-    bytes.resize(127, 0x5a);
     bytes
 }

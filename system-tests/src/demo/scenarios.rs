@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use sni_probe_testkit::hello::{ClientHelloBuilder, sslv2};
 
 use super::report::Verdict;
 use crate::clients::{self, Target};
-use crate::hello::{ClientHelloBuilder, sslv2};
 use crate::netns::Lab;
 use crate::raw::{End, RawClient};
 use crate::{GATEWAY_V4, GATEWAY_V6, SERVER_NAME, UNKNOWN_NAME};

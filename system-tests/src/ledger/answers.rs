@@ -1,7 +1,8 @@
 //! The bytes that the gateway sends.
 
+use sni_probe_testkit::answers::{fatal_alert, server_hello};
+
 use super::behaviour::Gateway;
-use crate::captures::{alert, server_hello};
 use crate::raw::End;
 
 /// A segment that decides nothing.
@@ -31,7 +32,7 @@ pub(super) fn answer(gateway: Gateway) -> Answer {
         }
         Gateway::ServerHelloClose => (server_hello(), Some(End::Closed)),
         Gateway::Warning => ([WARNING, &server_hello()].concat(), None),
-        Gateway::Alert => (alert(HANDSHAKE_FAILURE), Some(End::Closed)),
+        Gateway::Alert => (fatal_alert(HANDSHAKE_FAILURE), Some(End::Closed)),
         Gateway::RetryReset
         | Gateway::Reset
         | Gateway::ResetUnread

@@ -362,7 +362,7 @@ impl Client {
         let answer = answers::answer(behaviour.gateway);
         let end = match behaviour.gateway {
             Gateway::Retry | Gateway::RetryReset => {
-                let retry = crate::captures::hello_retry_request();
+                let retry = sni_probe_testkit::answers::hello_retry_request();
                 let end = connection.receive(&mut received, retry.len()).await?;
                 ensure!(end.is_none() && received == retry, "expected a HelloRetryRequest, got {end:?}");
                 connection.send(&hello.bytes).await?;

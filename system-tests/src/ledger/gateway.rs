@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use sni_probe_testkit::answers::hello_retry_request;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
@@ -17,7 +18,6 @@ use super::connection::Connection;
 use super::hello::{Mark, RANDOM_END, Random, random_of};
 use super::meetings::{Meeting, Meetings, Stage};
 use super::table::BEHAVIOURS;
-use crate::captures::hello_retry_request;
 
 /// Connections that may wait for their acceptance.
 const BACKLOG: u32 = 4096;

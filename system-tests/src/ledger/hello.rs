@@ -1,14 +1,12 @@
 //! The hellos of the ledger. The random of each says which handshake it begins, and what the gateway is to do.
 
-use crate::hello::ClientHelloBuilder;
+use sni_probe_testkit::hello::{ClientHelloBuilder, RANDOM_AT};
 
 use super::generator::Generator;
 
 /// The random of a hello.
 pub(super) type Random = [u8; 32];
 
-/// Where the random is in a hello: after the headers of record and message, and `legacy_version`.
-const RANDOM_AT: usize = 5 + 4 + 2;
 /// Where the random ends. So many bytes of a hello say all that the gateway must know.
 pub(super) const RANDOM_END: usize = RANDOM_AT + 32;
 /// What a client sends after a hello that the gateway leaves unread: a `ChangeCipherSpec` of TLS 1.3's disguise.

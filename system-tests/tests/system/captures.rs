@@ -15,7 +15,7 @@ use sni_probe_core::replay::Replay;
 use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::{Tracker, TrackerConfig};
 
-use system_tests::captures::Format;
+use sni_probe_testkit::captures::Format;
 
 use crate::parity::{Kernel, NO_VERDICT};
 
@@ -168,7 +168,7 @@ fn run_in_kernel(kernel: &mut Kernel, frame: &Frame<'_>, way: &mut Way) {
 fn generated_captures_in_the_kernel_and_in_user_space() {
     let directory = tempfile::tempdir().unwrap();
     let mut hellos = 0;
-    for scenario in system_tests::captures::all() {
+    for scenario in sni_probe_testkit::captures::all() {
         let path = directory.path().join(format!("{}.pcap", scenario.name));
         std::fs::write(&path, scenario.capture.to_bytes(Format::PCAP).unwrap()).unwrap();
         hellos += compare(&path).hellos;

@@ -10,11 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
-use system_tests::captures::{Capture, Connection, Format};
+use sni_probe_testkit::captures::{Capture, Connection, Format};
+use sni_probe_testkit::hello::ClientHelloBuilder;
 use system_tests::clients::{self, Target};
 use system_tests::dist::{Artifacts, DistTools, IMAGE, Tarball};
 use system_tests::envoy::{Envoy, EnvoyOptions};
-use system_tests::hello::ClientHelloBuilder;
 use system_tests::probe::{HTTP_PORT, Probe};
 use system_tests::process::{Finished, run, run_ok};
 use system_tests::{GATEWAY_INTERFACE, GATEWAY_V4, Lab, Namespace, SERVER_NAME};

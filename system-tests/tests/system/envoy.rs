@@ -9,9 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use sni_probe_testkit::hello::{
+    ClientHelloBuilder, POST_QUANTUM_BYTES, RECORD_HEADER, TLS_1_0, TLS_1_2, sslv2,
+};
 use system_tests::clients::{self, Target};
 use system_tests::envoy::{Envoy, EnvoyOptions, Stats};
-use system_tests::hello::{ClientHelloBuilder, POST_QUANTUM_BYTES, RECORD_HEADER, TLS_1_0, TLS_1_2, sslv2};
 use system_tests::metrics::Metrics;
 use system_tests::probe::Probe;
 use system_tests::process::{Finished, run};

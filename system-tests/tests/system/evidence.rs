@@ -9,9 +9,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use sni_probe_testkit::hello::ClientHelloBuilder;
 use system_tests::clients::{self, Target};
 use system_tests::envoy::{Envoy, EnvoyOptions};
-use system_tests::hello::ClientHelloBuilder;
 use system_tests::probe::{Event, Probe, binary};
 use system_tests::process::{run, run_ok};
 use system_tests::raw::{RawClient, Reply};

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
+use sni_probe_testkit::hello::{ClientHelloBuilder, TLS_1_0};
 use system_tests::clients::{self, Target};
-use system_tests::hello::{ClientHelloBuilder, TLS_1_0};
 use system_tests::probe::Probe;
 use system_tests::raw::RawClient;
 use system_tests::{CLIENT_V4, CLIENT_V6, GATEWAY_V4, GATEWAY_V6, Lab, SERVER_NAME, Service, UNKNOWN_NAME};

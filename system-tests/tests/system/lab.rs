@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use sni_probe_testkit::hello::{ClientHelloBuilder, POST_QUANTUM_BYTES};
 use system_tests::envoy::{Envoy, EnvoyOptions};
-use system_tests::hello::{ClientHelloBuilder, POST_QUANTUM_BYTES};
 use system_tests::process::{Service, run_ok};
 use system_tests::raw::RawClient;
 use system_tests::{CLIENT_INTERFACE, GATEWAY_V4, Lab, wait_until};

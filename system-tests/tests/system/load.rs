@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use sni_probe_common::event::RING_BYTES;
+use sni_probe_testkit::hello::ClientHelloBuilder;
 use system_tests::frames::{Flag, Segment, Wire, stay_on_one_cpu};
-use system_tests::hello::ClientHelloBuilder;
 use system_tests::metrics::Metrics;
 use system_tests::probe::Probe;
 use system_tests::raw::RawClient;

@@ -2,8 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use sni_probe_testkit::hello::ClientHelloBuilder;
 use system_tests::frames::{Flag, Segment, Wire, stay_on_one_cpu};
-use system_tests::hello::ClientHelloBuilder;
 use system_tests::probe::Probe;
 use system_tests::resetting::{ResettingGateway, send_hello};
 use system_tests::{GATEWAY_INTERFACE, Lab, Namespace};

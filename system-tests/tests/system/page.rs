@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sni_probe_testkit::canned;
 use system_tests::browser::Browser;
 use system_tests::probe::HTTP_PORT;
-use system_tests::{Namespace, canned, wait_until};
+use system_tests::{Namespace, wait_until};
 
 use crate::site::{Site, TIMEOUT, assert_counted};
 

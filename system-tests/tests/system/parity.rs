@@ -11,6 +11,7 @@ use sni_probe_common::counters::Counter;
 use sni_probe_common::event::{Event, EventHeader, tcp_flags};
 use sni_probe_common::tunnel::Tunnels;
 use sni_probe_common::userspace::{Datapath, Frame};
+use sni_probe_testkit::hello::HELLO_START;
 
 /// `TC_ACT_UNSPEC`, which is `TCX_NEXT`: the chain goes on.
 pub(super) const NO_VERDICT: u32 = u32::MAX;
@@ -234,7 +235,7 @@ fn mapped(last: u8) -> [u8; 16] {
 fn payload() -> impl Strategy<Value = Vec<u8>> {
     let start = prop_oneof![
         Just(vec![]),
-        Just(vec![22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]),
+        Just(HELLO_START.to_vec()),
         Just(vec![0x80, 0x2e, 1, 0, 2, 0]),
         Just(vec![0x80, 0x2e, 1, 3, 1, 0]),
         Just(b"PROXY TCP4 ".to_vec()),

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use sni_probe_testkit::hello::ClientHelloBuilder;
 use system_tests::frames::{Flag, Segment, Wire, stay_on_one_cpu};
-use system_tests::hello::ClientHelloBuilder;
 use system_tests::{Lab, probe::Probe};
 
 use crate::site::assert_counted;

@@ -15,9 +15,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use etherparse::{NetHeaders, PacketBuilder, PacketHeaders, TcpHeader, TransportHeader, VlanId};
+use sni_probe_testkit::hello::ClientHelloBuilder;
 use system_tests::clients::{self, Target};
 use system_tests::frames::{Wire, stay_on_one_cpu};
-use system_tests::hello::ClientHelloBuilder;
 use system_tests::metrics::Metrics;
 use system_tests::probe::Probe;
 use system_tests::process::run_ok;

@@ -5,7 +5,7 @@ use sni_probe_common::flow_table::MAX_ANSWERS;
 use super::*;
 
 fn named() -> Vec<u8> {
-    hello().name("a.example").bytes()
+    hello().server_name("a.example").build()
 }
 
 /// A connection whose hello is there.

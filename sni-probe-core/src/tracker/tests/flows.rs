@@ -7,7 +7,7 @@ fn at_capacity_the_oldest_goes() {
     let config = TrackerConfig { max_flows: 3, ..TrackerConfig::default() };
     let mut tracker = Tracker::new(config);
     assert_eq!(tracker.capacity(), 3);
-    let bytes = hello().bytes();
+    let bytes = hello().build();
     let mut send = |port: u16, data: &[u8]| {
         tracker.handle_event(&Connection::new(port).opening(u64::from(port), data).borrow());
         tracker.assert_consistent();
@@ -43,7 +43,7 @@ fn at_capacity_the_oldest_goes() {
 #[test]
 fn a_flood_of_half_hellos_stays_within_its_bound() {
     let mut tracker = Tracker::new(TrackerConfig::default());
-    let bytes = hello().padded_to(16_379).bytes();
+    let bytes = hello().padded_to(16_384).build();
     let mut evicted = 0;
     for port in 1..6_000 {
         tracker.handle_event(&Connection::new(port).opening(u64::from(port), &bytes[..16_000]).borrow());
@@ -59,7 +59,7 @@ fn a_flood_of_half_hellos_stays_within_its_bound() {
 #[test]
 fn memory_of_100_000_flows() {
     let mut tracker = Tracker::new(TrackerConfig::default());
-    let bytes = hello().name("api-test.mydomain.com").alpn(&[b"h2", b"http/1.1"]).bytes();
+    let bytes = hello().server_name("api-test.mydomain.com").alpn(&[b"h2", b"http/1.1"]).build();
     for flow in 0..100_000_u32 {
         let mut event = Connection::new(1).opening(1, &bytes);
         event.header.client_addr[12..].copy_from_slice(&flow.to_be_bytes());
@@ -80,9 +80,9 @@ fn memory_of_100_000_flows() {
 
 #[test]
 fn packing_a_hello_keeps_all_of_it() {
-    let full = hello().name("a.example").alpn(&[b"h2", b"http/1.1", b""]).post_quantum();
-    let segments = [full.bytes(), HelloBuilder::tls10().bytes(), sslv2_hello(0x0002)];
-    let invalid = hello().extension(0, &[0xff; 400]).bytes();
+    let full = hello().server_name("a.example").alpn(&[b"h2", b"http/1.1", b""]).post_quantum();
+    let segments = [full.build(), tls10().build(), sslv2_hello(0x0002)];
+    let invalid = hello().extension(0, &[0xff; 400]).build();
     for bytes in segments.into_iter().chain([invalid]) {
         let mut scenario = Scenario::new();
         scenario.client(0, &bytes).gateway_closes(RST);
@@ -100,9 +100,9 @@ fn fingerprints_only_of_those_that_are_wanted() {
         (Fingerprints::WithoutSni, false, true),
         (Fingerprints::None, false, false),
     ] {
-        for (hello, expected) in [(hello().name("a.example"), of_named), (hello(), of_nameless)] {
+        for (hello, expected) in [(hello().server_name("a.example"), of_named), (hello(), of_nameless)] {
             let mut scenario = Scenario::with(TrackerConfig { fingerprints, ..TrackerConfig::default() });
-            scenario.client(0, &hello.bytes()).gateway_closes(RST);
+            scenario.client(0, &hello.build()).gateway_closes(RST);
             let body = scenario.handshake().hello.body.unwrap();
             assert_eq!((body.ja3.is_some(), body.ja4.is_some()), (expected, expected));
         }
@@ -112,7 +112,7 @@ fn fingerprints_only_of_those_that_are_wanted() {
 #[test]
 fn events_of_a_later_version() {
     let mut scenario = Scenario::new();
-    let mut event = scenario.connection.opening(1, &hello().bytes());
+    let mut event = scenario.connection.opening(1, &hello().build());
     event.header.kind = 99;
     scenario.send(&event);
     assert_eq!(scenario.observations(), []);
@@ -121,7 +121,7 @@ fn events_of_a_later_version() {
 #[test]
 fn labels_of_a_hello() {
     let mut scenario = Scenario::new();
-    scenario.client(0, &hello().name("a.example").bytes());
+    scenario.client(0, &hello().server_name("a.example").build());
     let [
         Observation::ClientHello {
             sni: SniClass::Present, version: TlsVersion::Tls13, incomplete: None, ..
@@ -136,7 +136,7 @@ fn labels_of_a_hello() {
 
 #[test]
 fn each_open_hello_is_unfinished() {
-    let bytes = hello().bytes();
+    let bytes = hello().build();
     let mut tracker = Tracker::new(TrackerConfig::default());
     let streams = [&bytes[..], &bytes[..40], b"GET / HTTP/1.1\r\n", b"P"];
     for (port, data) in (1..).zip(streams) {
@@ -166,7 +166,7 @@ fn each_open_hello_is_unfinished() {
 #[test]
 fn a_warning_at_the_end_of_a_capture() {
     let mut scenario = Scenario::new();
-    scenario.client(0, &hello().bytes()).gateway(0, &alert(1, 112));
+    scenario.client(0, &hello().build()).gateway(0, &alert(1, 112));
     scenario.tracker.finish();
     assert_eq!(scenario.handshake().outcome, by_gateway(AlertDescription::UnrecognizedName));
 }

@@ -5,18 +5,18 @@ use super::*;
 #[test]
 fn no_answer_at_all() {
     let mut scenario = Scenario::new();
-    scenario.client(0, &hello().bytes());
+    scenario.client(0, &hello().build());
     assert_eq!(scenario.tracker.poll_timeout(), Some(Timestamp(30 * SECOND + 1_000)));
     scenario.wait(29);
     assert_eq!(scenario.observations().len(), 1);
     // Retransmissions do not prolong it.
-    scenario.client(0, &hello().bytes()).wait(1);
+    scenario.client(0, &hello().build()).wait(1);
     let seen = scenario.observations();
     let [Observation::Handshake(handshake)] = &seen[..] else { panic!("{seen:#?}") };
     assert_eq!(handshake.outcome, Outcome::Timeout);
     assert_eq!(handshake.latency, Duration::from_secs(30));
     // Nor does a late one count as another hello.
-    scenario.wait(60).client(0, &hello().bytes()).wait(120).client(0, &hello().bytes());
+    scenario.wait(60).client(0, &hello().build()).wait(120).client(0, &hello().build());
     assert_eq!(scenario.observations(), []);
     scenario.wait(130);
     assert_eq!(scenario.tracker.flows(), 0);
@@ -24,7 +24,7 @@ fn no_answer_at_all() {
 
 #[test]
 fn the_outcome_has_its_own_time() {
-    let bytes = hello().bytes();
+    let bytes = hello().build();
     let mut scenario = Scenario::new();
     scenario.client(0, &bytes[..9]).wait(29).client(9, &bytes[9..]).wait(29);
     assert_eq!(scenario.observations().len(), 1);
@@ -49,7 +49,7 @@ fn an_answer_to_half_a_hello() {
         (alert(2, 40), by_gateway(AlertDescription::HandshakeFailure)),
     ] {
         let mut scenario = Scenario::new();
-        scenario.client(0, &hello().bytes()[..50]).gateway(0, &answer);
+        scenario.client(0, &hello().build()[..50]).gateway(0, &answer);
         let seen = scenario.handshake();
         assert_eq!(seen.hello.incomplete, Some(IncompleteReason::NotSeen));
         assert_eq!(seen.hello.sni, Sni::Unknown);
@@ -60,7 +60,7 @@ fn an_answer_to_half_a_hello() {
 #[test]
 fn an_answer_that_is_no_tls() {
     let mut scenario = Scenario::new();
-    scenario.client(0, &hello().bytes()).gateway(0, b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    scenario.client(0, &hello().build()).gateway(0, b"HTTP/1.1 400 Bad Request\r\n\r\n");
     assert_eq!(scenario.observations().len(), 1);
     scenario.gateway_closes(FIN);
     let seen = scenario.observations();
@@ -71,12 +71,12 @@ fn an_answer_that_is_no_tls() {
 #[test]
 fn an_answer_in_tiny_segments() {
     let mut scenario = Scenario::new();
-    scenario.client(0, &hello().bytes());
+    scenario.client(0, &hello().build());
     for (offset, byte) in server_hello()[..16].iter().enumerate() {
         scenario.gateway(offset, &[*byte]);
     }
     // The datapath may still report the client's next flight.
-    scenario.client(hello().bytes().len(), &record(20, &[1])).gateway_closes(FIN);
+    scenario.client(hello().build().len(), &record(20, &[1])).gateway_closes(FIN);
     assert_eq!(scenario.handshake().outcome, Outcome::ServerHello);
     scenario.client_closes(FIN).wait(2);
     assert_eq!(scenario.tracker.flows(), 0);
@@ -86,18 +86,18 @@ fn an_answer_in_tiny_segments() {
 fn an_answer_out_of_order() {
     let answer = server_hello();
     let mut scenario = Scenario::new();
-    scenario.client(0, &hello().bytes()).gateway(8, &answer[8..]).gateway(0, &answer[..8]);
+    scenario.client(0, &hello().build()).gateway(8, &answer[8..]).gateway(0, &answer[..8]);
     assert_eq!(scenario.handshake().outcome, Outcome::ServerHello);
 }
 
 #[test]
 fn a_warning_decides_only_if_nothing_else_comes() {
     let mut scenario = Scenario::new();
-    scenario.client(0, &hello().bytes()).gateway(0, &[alert(1, 112), server_hello()].concat());
+    scenario.client(0, &hello().build()).gateway(0, &[alert(1, 112), server_hello()].concat());
     assert_eq!(scenario.handshake().outcome, Outcome::ServerHello);
 
     let mut scenario = Scenario::new();
-    scenario.client(0, &hello().bytes()).gateway(0, &alert(1, 112)).wait(5).gateway_closes(FIN);
+    scenario.client(0, &hello().build()).gateway(0, &alert(1, 112)).wait(5).gateway_closes(FIN);
     let seen = scenario.handshake();
     assert_eq!(seen.outcome, by_gateway(AlertDescription::UnrecognizedName));
     assert_eq!(seen.latency, Duration::from_micros(1), "when the alert came");
@@ -105,7 +105,7 @@ fn a_warning_decides_only_if_nothing_else_comes() {
 
 #[test]
 fn an_alert_of_the_client() {
-    let bytes = hello().bytes();
+    let bytes = hello().build();
     let early_data = record(23, &[0; 100]);
     for (before, flag) in [(vec![], 0), (early_data, FIN)] {
         let mut scenario = Scenario::new();
@@ -120,7 +120,7 @@ fn an_alert_of_the_client() {
 
 #[test]
 fn retry_then_the_real_answer() {
-    let bytes = hello().name("a.example").bytes();
+    let bytes = hello().server_name("a.example").build();
     let change = record(20, &[1]);
     let retry = hello_retry_request();
     for (answer, outcome) in [
@@ -152,14 +152,14 @@ fn retry_that_was_not_copied_whole() {
     content.resize(700, 0);
     let retry = [record(22, &handshake(2, &content)), record(20, &[1])].concat();
     let mut scenario = Scenario::new();
-    scenario.client(0, &hello().bytes()).gateway(0, &retry).gateway(retry.len(), &server_hello());
+    scenario.client(0, &hello().build()).gateway(0, &retry).gateway(retry.len(), &server_hello());
     assert_eq!(scenario.handshake().outcome, Outcome::ServerHello);
 }
 
 #[test]
 fn retry_then_silence_or_reset() {
     let mut scenario = Scenario::new();
-    scenario.client(0, &hello().bytes()).gateway(0, &hello_retry_request()).gateway_closes(RST);
+    scenario.client(0, &hello().build()).gateway(0, &hello_retry_request()).gateway_closes(RST);
     let seen = scenario.handshake();
     assert_eq!(seen.outcome, Outcome::ResetByGateway);
     assert_eq!(features(seen.hello.features), [Feature::HelloRetry]);

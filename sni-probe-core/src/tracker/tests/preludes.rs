@@ -23,7 +23,7 @@ impl Scenario {
 }
 
 fn named() -> Vec<u8> {
-    hello().name("a.example").bytes()
+    hello().server_name("a.example").build()
 }
 
 #[test]

@@ -9,13 +9,13 @@ use crate::testing::PRELUDES;
 fn any_event() -> impl Strategy<Value = OwnedEvent> {
     let bytes = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..40),
-        Just(hello().name("a.example").bytes()),
-        Just(hello().name("a.example").bytes()[..30].to_vec()),
-        Just(hello().in_records(&[3])[..50].to_vec()),
+        Just(hello().server_name("a.example").build()),
+        Just(hello().server_name("a.example").build()[..30].to_vec()),
+        Just(hello().in_records_at(&[3])[..50].to_vec()),
         Just(sslv2_hello(0x0301)),
         Just(PROXY_V1.to_vec()),
         Just(b"GET / HTTP/1.1\r\n".to_vec()),
-        Just([PRELUDES[0].1, &hello().bytes()].concat()),
+        Just([PRELUDES[0].1, &hello().build()].concat()),
         prop::sample::select(PRELUDES).prop_map(|(_, prelude)| prelude.to_vec()),
         Just(server_hello()),
         Just(hello_retry_request()),
@@ -147,7 +147,7 @@ proptest! {
 
     #[test]
     fn a_changed_hello_survives(at in 0_usize..300, value in any::<u8>()) {
-        let mut bytes = hello().name("a.example").alpn(&[b"h2"]).bytes();
+        let mut bytes = hello().server_name("a.example").alpn(&[b"h2"]).build();
         let at = at % bytes.len();
         bytes[at] = value;
         let mut scenario = Scenario::new();
@@ -158,11 +158,11 @@ proptest! {
 }
 
 fn streams() -> [Vec<u8>; 4] {
-    let hello = hello().post_quantum().name("a.example").alpn(&[b"h2"]);
+    let hello = hello().post_quantum().server_name("a.example").alpn(&[b"h2"]);
     [
-        hello.bytes(),
-        hello.in_records(&[1, 3, 700, 1_200]),
-        [PROXY_V1, &hello.bytes()].concat(),
+        hello.build(),
+        hello.in_records_at(&[1, 3, 700, 1_200]),
+        [PROXY_V1, &hello.build()].concat(),
         sslv2_hello(0x0301),
     ]
 }

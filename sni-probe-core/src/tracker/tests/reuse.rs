@@ -6,11 +6,11 @@ use super::*;
 const GATEWAY_ISN: u32 = 3_000_000_000;
 
 fn old() -> Vec<u8> {
-    hello().name("old.example").bytes()
+    hello().server_name("old.example").build()
 }
 
 fn new() -> Vec<u8> {
-    hello().name("new.example").bytes()
+    hello().server_name("new.example").build()
 }
 
 /// The name and the outcome of each hello that has one.
@@ -121,9 +121,9 @@ fn a_reset_without_an_acknowledgement() {
 #[test]
 fn a_port_that_is_used_again_is_seen_without_a_syn() {
     let mut scenario = Scenario::new();
-    scenario.client(0, &hello().bytes());
+    scenario.client(0, &hello().build());
     scenario.connection.syn_seen = false;
-    scenario.client(0, &hello().bytes()).client(500_000, &hello().bytes());
+    scenario.client(0, &hello().build()).client(500_000, &hello().build());
     assert_eq!(scenario.observations().len(), 4);
     assert_eq!(scenario.tracker.flows(), 1);
 }

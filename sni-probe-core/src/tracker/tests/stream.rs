@@ -4,8 +4,8 @@ use super::*;
 
 #[test]
 fn every_two_way_split_in_either_order() {
-    let hello = hello().name("a.example").alpn(&[b"h2"]);
-    for bytes in [hello.bytes(), hello.in_records(&[2, 60])] {
+    let hello = hello().server_name("a.example").alpn(&[b"h2"]);
+    for bytes in [hello.build(), hello.in_records_at(&[2, 60])] {
         let mut scenario = Scenario::new();
         scenario.client(0, &bytes).gateway_closes(RST);
         let whole = scenario.handshake().hello;
@@ -28,7 +28,7 @@ fn every_two_way_split_in_either_order() {
 
 #[test]
 fn one_byte_each() {
-    let bytes = hello().post_quantum().name("a.example").bytes();
+    let bytes = hello().post_quantum().server_name("a.example").build();
     let mut scenario = Scenario::new();
     for (offset, byte) in bytes.iter().enumerate() {
         scenario.client(offset, &[*byte]);
@@ -41,8 +41,8 @@ fn one_byte_each() {
 
 #[test]
 fn every_prefix_is_unknown() {
-    let hello = hello().name("a.example");
-    for bytes in [hello.bytes(), hello.in_records(&[1, 40]), HelloBuilder::tls10().bytes()] {
+    let hello = hello().server_name("a.example");
+    for bytes in [hello.build(), hello.in_records_at(&[1, 40]), tls10().build()] {
         for len in 1..bytes.len() {
             let mut scenario = Scenario::new();
             scenario.client(0, &bytes[..len]).client_closes(FIN);
@@ -55,7 +55,7 @@ fn every_prefix_is_unknown() {
 
 #[test]
 fn overlaps_and_duplicates() {
-    let bytes = hello().name("a.example").bytes();
+    let bytes = hello().server_name("a.example").build();
     let mut scenario = Scenario::new();
     scenario.client(20, &bytes[20..60]).client(20, &bytes[20..60]).client(0, &bytes[..30]);
     scenario.client(10, &bytes[10..70]).client(0, &bytes).client(0, &bytes);
@@ -67,7 +67,7 @@ fn overlaps_and_duplicates() {
 
 #[test]
 fn sequence_numbers_wrap_around() {
-    let bytes = hello().name("a.example").bytes();
+    let bytes = hello().server_name("a.example").build();
     for isn in [u32::MAX, u32::MAX - 1, u32::MAX - 30, u32::MAX - u32::try_from(bytes.len()).unwrap()] {
         let mut scenario = Scenario::new();
         scenario.connection.isn = isn;
@@ -82,7 +82,7 @@ fn sequence_numbers_wrap_around() {
 
 #[test]
 fn proxy_headers() {
-    let bytes = hello().name("a.example").bytes();
+    let bytes = hello().server_name("a.example").build();
     for (header, feature) in [(PROXY_V1.to_vec(), Feature::ProxyV1), (proxy_v2(), Feature::ProxyV2)] {
         let stream = [&header[..], &bytes].concat();
         for cut in 0..stream.len() {
@@ -133,7 +133,7 @@ fn too_few_bytes_to_tell() {
 
 #[test]
 fn fast_open_and_early_data() {
-    let bytes = hello().name("a.example").extension(42, &[]).bytes();
+    let bytes = hello().server_name("a.example").extension(42, &[]).build();
     let mut scenario = Scenario::new();
     let mut event = scenario.connection.opening(1, &[bytes.clone(), record(23, &[9; 300])].concat());
     // The SYN acknowledges nothing.
@@ -148,7 +148,7 @@ fn fast_open_and_early_data() {
 
 #[test]
 fn early_data_that_overtakes_the_hello_is_no_segment_of_it() {
-    let bytes = hello().bytes();
+    let bytes = hello().build();
     let mut scenario = Scenario::new();
     scenario.client(bytes.len(), &record(23, &[9; 30])).client(0, &bytes).gateway_closes(RST);
     assert_eq!(scenario.handshake().hello.segments, 1);
@@ -156,7 +156,7 @@ fn early_data_that_overtakes_the_hello_is_no_segment_of_it() {
 
 #[test]
 fn picked_up_in_mid_stream() {
-    let bytes = hello().name("a.example").bytes();
+    let bytes = hello().server_name("a.example").build();
     let mut scenario = Scenario::new();
     scenario.connection.syn_seen = false;
     scenario.client(70_000, &bytes[..40]).client(70_040, &bytes[40..]).gateway(0, &server_hello());
@@ -171,7 +171,7 @@ fn bytes_that_are_no_part_of_the_stream() {
     keep_alive.header.seq = connection.isn;
     scenario.send(&keep_alive).client(16_384, b"x").client(40_000, b"x");
     assert_eq!(scenario.tracker.flows(), 0);
-    let hello = hello().bytes();
+    let hello = hello().build();
     scenario.send(&connection.opening(2_000, &hello)).send(&keep_alive);
     scenario.gateway_with(0, b"", RST);
     assert_eq!(scenario.handshake().outcome, Outcome::ResetByGateway);
@@ -199,7 +199,7 @@ fn malformed_hellos_await_their_outcome() {
 
 #[test]
 fn longest_hello() {
-    let bytes = hello().name("a.example").padded_to(16_379).bytes();
+    let bytes = hello().server_name("a.example").padded_to(16_384).build();
     let mut scenario = Scenario::new();
     for (at, segment) in bytes.chunks(1_448).enumerate() {
         scenario.client(at * 1_448, segment);
@@ -212,7 +212,7 @@ fn longest_hello() {
 
 #[test]
 fn too_many_gaps() {
-    let bytes = hello().bytes();
+    let bytes = hello().build();
     let mut scenario = Scenario::new();
     scenario.client(0, &bytes[..10]);
     for gap in 0..=MAX_GAPS {
@@ -236,12 +236,12 @@ fn too_many_gaps() {
 
 /// A hello that says its name, the same without a name, and with another one: all of one length.
 fn three_hellos() -> [Vec<u8>; 3] {
-    let named = hello().name("aaaa.example").bytes();
+    let named = hello().server_name("aaaa.example").build();
     let extension = [0, 0, 0, 17, 0, 15, 0, 0, 12];
     let at = named.windows(extension.len()).position(|window| window == extension).unwrap();
     let mut nameless = named.clone();
     nameless[at..at + 2].fill(0xaa);
-    [named, nameless, hello().name("bbbb.example").bytes()]
+    [named, nameless, hello().server_name("bbbb.example").build()]
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn a_contradiction_in_a_hello_that_never_ends() {
 
 #[test]
 fn a_contradiction_about_being_a_hello() {
-    let bytes = hello().bytes();
+    let bytes = hello().build();
     // The second copy of its beginning is another protocol's: nothing is certain.
     for preludes in [false, true] {
         let mut scenario = Scenario::with(TrackerConfig { preludes, ..TrackerConfig::default() });
@@ -325,7 +325,7 @@ fn a_contradiction_about_being_a_hello() {
 
 #[test]
 fn a_keep_alive_probe_is_no_contradiction() {
-    let bytes = hello().bytes();
+    let bytes = hello().build();
     let mut scenario = Scenario::new();
     scenario.client(0, &bytes[..100]).client(99, &[0]).client(100, &bytes[100..]).gateway_closes(RST);
     assert_eq!(scenario.handshake().hello.sni, Sni::Absent);

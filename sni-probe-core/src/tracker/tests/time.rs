@@ -10,12 +10,12 @@ fn at(seconds: u64) -> Timestamp {
 
 /// A hello of a client's port, and the RST that answers it, stamped so.
 fn hello_of(port: u16, time_ns: u64) -> OwnedEvent {
-    Connection::new(port).opening(time_ns, &hello().bytes())
+    Connection::new(port).opening(time_ns, &hello().build())
 }
 
 fn reset_of(port: u16, time_ns: u64) -> OwnedEvent {
     let mut event = Connection::new(port).gateway(time_ns, 0, b"").with_flags(RST);
-    event.header.ack += u32::try_from(hello().bytes().len()).unwrap();
+    event.header.ack += u32::try_from(hello().build().len()).unwrap();
     event
 }
 
@@ -49,7 +49,7 @@ fn a_timeout_is_as_long_as_the_timeout() {
         let mut tracker = Tracker::new(TrackerConfig::default());
         tracker.handle_timeout(at(seconds));
         tracker.handle_event(&hello_of(1, SECOND).borrow());
-        tracker.handle_event(&Connection::new(2).opening(2 * SECOND, &hello().bytes()[..40]).borrow());
+        tracker.handle_event(&Connection::new(2).opening(2 * SECOND, &hello().build()[..40]).borrow());
         // The driver looks an hour later.
         tracker.handle_timeout(at(3_600));
         assert_eq!(outcomes(&mut tracker), [(2, Outcome::Timeout, TIMEOUT), (1, Outcome::Timeout, TIMEOUT)]);
@@ -196,8 +196,8 @@ fn one_wrong_time_of_the_driver_is_forgotten() {
 fn times_a_little_out_of_order() {
     let mut scenario = Scenario::new();
     let connection = scenario.connection;
-    scenario.send(&connection.opening(5_000, &hello().bytes()));
-    scenario.send(&Connection::new(2).opening(4_000, &hello().bytes()));
+    scenario.send(&connection.opening(5_000, &hello().build()));
+    scenario.send(&Connection::new(2).opening(4_000, &hello().build()));
     scenario.send(&connection.gateway(4_500, 0, b"").with_flags(RST));
     let seen = scenario.observations();
     let Observation::Handshake(handshake) = &seen[2] else { panic!("{seen:#?}") };

@@ -4,10 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use super::yaml::{apigee_route, overrides, route_patch};
+use super::yaml::{apigee_route, is_file_name, overrides, route_patch};
 use super::{CREDENTIAL, printable, word};
 use crate::diagnose::model::Document;
-use crate::routes::fix::scalar;
 use crate::routes::report::{Finding, FindingCode, Route, RoutesReport, VirtualHost};
 
 /// The name of Google's page for the wildcard route.
@@ -117,7 +116,7 @@ fn correct(
     }
     let (namespace, name) = (word(&route.namespace), word(&route.name));
     if enable || !selector.is_empty() {
-        let plain = if scalar(&route.name) == route.name { &route.name } else { USUAL_NAME };
+        let plain = if is_file_name(&route.name) { &route.name } else { USUAL_NAME };
         let file = format!("{plain}-patch.yaml");
         let note = format!(
             "Patch the ApigeeRoute {} with this; its other fields stay as they are.",

@@ -4,35 +4,49 @@
 //! the YAML that it seems to be.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
-use crate::routes::fix::{WildcardRoute, overrides_yaml, quoted, scalar, wildcard_route_yaml};
+use serde::Serialize;
+use serde_saphyr::{DoubleQuoted, FlowMap, FlowSeq};
+
+use crate::routes::fix::{WildcardRoute, overrides_yaml, wildcard_route_yaml, yaml};
 use crate::routes::report::VirtualHost;
 
 /// Labels of the pods of Apigee's ingress gateway.
 const INGRESS: &str = "app=apigee-ingressgateway";
+/// The name of a listener or server for clients without SNI.
+const NON_SNI: &str = "https-non-sni";
+const ANY_HOST: DoubleQuoted<&str> = DoubleQuoted("*");
+
+/// A document that has only a `spec`: what is given, and nothing else.
+#[derive(Serialize)]
+struct Patch<S> {
+    spec: S,
+}
 
 /// A wildcard ApigeeRoute, and the name of the file for it.
 pub(super) fn apigee_route(namespace: &str, name: &str, credential: &str) -> (String, String) {
-    let file = if scalar(name) == name { format!("{name}.yaml") } else { "non-sni.yaml".to_owned() };
+    let file = if is_file_name(name) { format!("{name}.yaml") } else { "non-sni.yaml".to_owned() };
     let selector = [INGRESS.to_owned()];
     (file, wildcard_route_yaml(&WildcardRoute { name, namespace, credential, selector: &selector }))
 }
 
+/// Whether a name may be the stem of a file name, and a word of a shell.
+pub(super) fn is_file_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
 /// A merge patch of an ApigeeRoute: what is given, and nothing else.
 pub(super) fn route_patch(enable: bool, selector: &BTreeMap<String, String>) -> String {
-    let mut yaml = String::from("spec:\n");
-    if enable {
-        yaml.push_str("  enableNonSniClient: true\n");
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Spec<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        enable_non_sni_client: Option<bool>,
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        selector: &'a BTreeMap<String, String>,
     }
-    if !selector.is_empty() {
-        yaml.push_str("  selector:\n");
-    }
-    for (key, value) in selector {
-        // Writing to a `String` cannot fail.
-        let _ = writeln!(yaml, "    {}: {}", scalar(key), scalar(value));
-    }
-    yaml
+    yaml(&Patch { spec: Spec { enable_non_sni_client: enable.then_some(true), selector } })
 }
 
 /// The lines of overrides.yaml that list the route `name` in each of the groups.
@@ -42,71 +56,144 @@ pub(super) fn overrides(hosts: &[VirtualHost], name: &str) -> String {
     overrides_yaml(&hosts, name)
 }
 
+/// The `spec` of an Istio Gateway.
+#[derive(Serialize)]
+struct IstioGateway<S> {
+    servers: [S; 1],
+}
+
 /// A server of an Istio Gateway for whoever sends no name.
 pub(super) fn istio_server(credential: &str, port: u16) -> String {
-    format!(
-        "\
-spec:
-  servers:
-  - port:
-      number: {port}
-      name: https-non-sni
-      protocol: HTTPS
-    hosts:
-    - \"*\"
-    tls:
-      mode: SIMPLE
-      credentialName: {}
-",
-        scalar(credential)
-    )
+    #[derive(Serialize)]
+    struct Server<'a> {
+        port: Port,
+        hosts: [DoubleQuoted<&'static str>; 1],
+        tls: Tls<'a>,
+    }
+    #[derive(Serialize)]
+    struct Port {
+        number: u16,
+        name: &'static str,
+        protocol: &'static str,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Tls<'a> {
+        mode: &'static str,
+        credential_name: &'a str,
+    }
+    let server = Server {
+        port: Port { number: port, name: NON_SNI, protocol: "HTTPS" },
+        hosts: [ANY_HOST],
+        tls: Tls { mode: "SIMPLE", credential_name: credential },
+    };
+    yaml(&Patch { spec: IstioGateway { servers: [server] } })
 }
 
 /// The same for the Gateway API: a listener without a hostname takes all.
 pub(super) fn gateway_listener(credential: &str, port: u16) -> String {
-    format!(
-        "\
-spec:
-  listeners:
-  - name: https-non-sni
-    port: {port}
-    protocol: HTTPS
-    tls:
-      mode: Terminate
-      certificateRefs:
-      - name: {}
-",
-        scalar(credential)
-    )
+    #[derive(Serialize)]
+    struct Gateway<'a> {
+        listeners: [Listener<'a>; 1],
+    }
+    #[derive(Serialize)]
+    struct Listener<'a> {
+        name: &'static str,
+        port: u16,
+        protocol: &'static str,
+        tls: Tls<'a>,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Tls<'a> {
+        mode: &'static str,
+        certificate_refs: [Reference<'a>; 1],
+    }
+    #[derive(Serialize)]
+    struct Reference<'a> {
+        name: &'a str,
+    }
+    let tls = Tls { mode: "Terminate", certificate_refs: [Reference { name: credential }] };
+    let listener = Listener { name: NON_SNI, port, protocol: "HTTPS", tls };
+    yaml(&Patch { spec: Gateway { listeners: [listener] } })
 }
 
-/// The same for Envoy.
+/// The same for Envoy. Its `filters` are to be those of the chain that has the name.
 pub(super) fn envoy_chain() -> String {
-    "\
-filter_chains:
-- name: non-sni
-  transport_socket:
-    name: envoy.transport_sockets.tls
-    typed_config:
-      \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
-      common_tls_context:
-        tls_certificates:
-        - certificate_chain: { filename: CERTIFICATE.pem }
-          private_key: { filename: PRIVATE_KEY.pem }
-  filters: []  # those of the chain that has the name
-"
-    .to_owned()
+    #[derive(Serialize)]
+    struct Listener {
+        filter_chains: [Chain; 1],
+    }
+    #[derive(Serialize)]
+    struct Chain {
+        name: &'static str,
+        transport_socket: TransportSocket,
+        filters: [(); 0],
+    }
+    #[derive(Serialize)]
+    struct TransportSocket {
+        name: &'static str,
+        typed_config: DownstreamTlsContext,
+    }
+    #[derive(Serialize)]
+    struct DownstreamTlsContext {
+        #[serde(rename = "@type")]
+        type_url: &'static str,
+        common_tls_context: CommonTlsContext,
+    }
+    #[derive(Serialize)]
+    struct CommonTlsContext {
+        tls_certificates: [Certificate; 1],
+    }
+    #[derive(Serialize)]
+    struct Certificate {
+        certificate_chain: FlowMap<DataSource>,
+        private_key: FlowMap<DataSource>,
+    }
+    #[derive(Serialize)]
+    struct DataSource {
+        filename: &'static str,
+    }
+    let certificate = Certificate {
+        certificate_chain: FlowMap(DataSource { filename: "CERTIFICATE.pem" }),
+        private_key: FlowMap(DataSource { filename: "PRIVATE_KEY.pem" }),
+    };
+    let typed_config = DownstreamTlsContext {
+        type_url: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        common_tls_context: CommonTlsContext { tls_certificates: [certificate] },
+    };
+    let transport_socket = TransportSocket { name: "envoy.transport_sockets.tls", typed_config };
+    yaml(&Listener { filter_chains: [Chain { name: "non-sni", transport_socket, filters: [] }] })
 }
 
 /// Hosts of an Istio Gateway's server.
 pub(super) fn hosts(names: &[String]) -> String {
-    let hosts: Vec<String> = names.iter().map(|name| quoted(name)).collect();
-    format!("spec:\n  servers:\n  - hosts: [{}]\n", hosts.join(", "))
+    #[derive(Serialize)]
+    struct Server<'a> {
+        hosts: FlowSeq<Vec<DoubleQuoted<&'a str>>>,
+    }
+    let hosts = FlowSeq(names.iter().map(|name| DoubleQuoted(name.as_str())).collect());
+    yaml(&Patch { spec: IstioGateway { servers: [Server { hosts }] } })
 }
 
 /// The lowest TLS version of an ApigeeRoute.
 pub(super) fn min_version() -> String {
-    "spec:\n  ports:\n  - number: 443\n    tls:\n      minProtocolVersion: TLSV1_0\n".to_owned()
+    #[derive(Serialize)]
+    struct Route {
+        ports: [Port; 1],
+    }
+    #[derive(Serialize)]
+    struct Port {
+        number: u16,
+        tls: Tls,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Tls {
+        min_protocol_version: &'static str,
+    }
+    let tls = Tls { min_protocol_version: "TLSV1_0" };
+    yaml(&Patch { spec: Route { ports: [Port { number: 443, tls }] } })
 }
 
 #[cfg(test)]

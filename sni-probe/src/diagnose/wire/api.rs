@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     fn snapshot(alerts: &serde_json::Value) -> Snapshot {
-        let mut summary = system_tests::canned::summary();
+        let mut summary = sni_probe_testkit::canned::summary();
         summary["handshakes"] = json!([
             {"source": "other", "sni": "absent", "outcome": "alert", "handshakes": 52},
             {"source": "expected", "sni": "absent", "outcome": "reset_by_gateway", "handshakes": 3},
@@ -90,7 +90,7 @@ mod tests {
         ]);
         Snapshot {
             summary: serde_json::from_value(summary).unwrap(),
-            clients: serde_json::from_value(system_tests::canned::clients()).unwrap(),
+            clients: serde_json::from_value(sni_probe_testkit::canned::clients()).unwrap(),
             handshakes: None,
         }
     }

@@ -1,12 +1,12 @@
 //! Facts of a capture.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::path::Path;
 
 use sni_probe_core::observation::Handshake;
 use sni_probe_core::software;
+use sni_probe_core::tally::Tally;
 use sni_probe_model::{AlertDescription, AlertSender, Label as _, OutcomeClass, SniClass, Word};
 
 use super::scrape::most_first;
@@ -28,14 +28,24 @@ pub(crate) fn of_capture(file: &Path) -> anyhow::Result<WireFacts> {
     Ok(facts)
 }
 
-#[derive(Default)]
 struct Seen {
     counts: HashMap<(SniClass, OutcomeClass), u64>,
     alerts: HashMap<(SniClass, AlertDescription, AlertSender), u64>,
-    clients: HashMap<IpAddr, (Refusals, Option<&'static str>)>,
-    names: HashMap<String, u64>,
+    clients: Tally<IpAddr, (Refusals, Option<&'static str>), u64>,
+    names: Tally<String, u64>,
     versions: HashMap<&'static str, u64>,
-    not_told_apart: u64,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            counts: HashMap::new(),
+            alerts: HashMap::new(),
+            clients: Tally::new(MAX_TOLD_APART),
+            names: Tally::new(MAX_TOLD_APART),
+            versions: HashMap::new(),
+        }
+    }
 }
 
 impl Seen {
@@ -50,19 +60,16 @@ impl Seen {
         }
         let is_refused = handshake.outcome.is_refused();
         if sni.is_without_sni() {
-            match entry(&mut self.clients, handshake.client().ip()) {
-                Some((refusals, likely)) => {
+            match self.clients.entry(&handshake.client().ip(), || Some(Default::default())) {
+                Ok((refusals, likely)) => {
                     refusals.handshakes += 1;
                     refusals.refused += u64::from(is_refused);
                     *likely = software::likely_sender(&handshake.hello).or(*likely);
                 }
-                None => self.not_told_apart += 1,
+                Err(others) => *others += 1,
             }
         } else if let Some(name) = handshake.hello.sni.name().filter(|_| is_refused) {
-            match entry(&mut self.names, name.to_owned()) {
-                Some(count) => *count += 1,
-                None => self.not_told_apart += 1,
-            }
+            *self.names.of(name) += 1;
         }
     }
 
@@ -87,7 +94,8 @@ impl Seen {
             count,
         };
         facts.alerts = alerts.into_iter().map(alert).collect();
-        for (address, (refusals, likely)) in self.clients {
+        let (clients, of_other_clients) = self.clients.into_parts();
+        for (address, (refusals, likely)) in clients {
             let label = address.to_string();
             if is_load_balancer(&label) {
                 facts.expected.add(refusals);
@@ -97,35 +105,15 @@ impl Seen {
         facts.clients.sort_by(|one, other| {
             other.refusals.refused.cmp(&one.refusals.refused).then_with(|| one.label.cmp(&other.label))
         });
-        facts.refused_names = most_first(self.names);
+        let (names, of_other_names) = self.names.into_parts();
+        facts.refused_names = most_first(names);
         facts.tls_versions = most_first(self.versions.into_iter().map(|(word, n)| (word.to_owned(), n)));
-        if self.not_told_apart > 0 {
+        let not_told_apart = of_other_clients + of_other_names;
+        if not_told_apart > 0 {
             facts.remarks.push(format!(
-                "{} handshakes of clients or names that came when {MAX_TOLD_APART} were told apart already",
-                self.not_told_apart
+                "{not_told_apart} handshakes of clients or names that came when {MAX_TOLD_APART} were told apart already"
             ));
         }
         facts
-    }
-}
-
-/// The entry of `key`; `None` if it is new and there is no room.
-fn entry<K: Hash + Eq, V: Default>(map: &mut HashMap<K, V>, key: K) -> Option<&mut V> {
-    if map.len() >= MAX_TOLD_APART && !map.contains_key(&key) {
-        return None;
-    }
-    Some(map.entry(key).or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clients_beyond_the_limit_have_no_entry() {
-        let mut map: HashMap<usize, u64> = (0..MAX_TOLD_APART).map(|key| (key, 1)).collect();
-        assert!(entry(&mut map, MAX_TOLD_APART).is_none());
-        assert_eq!(entry(&mut map, 0).copied(), Some(1));
-        assert_eq!(map.len(), MAX_TOLD_APART);
     }
 }

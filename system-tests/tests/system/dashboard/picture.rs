@@ -10,10 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sni_probe_testkit::hello::{ClientHelloBuilder, TLS_1_0, TLS_1_2};
 use system_tests::browser::Browser;
 use system_tests::clients::{self, Target};
 use system_tests::envoy::{Envoy, EnvoyOptions};
-use system_tests::hello::{ClientHelloBuilder, TLS_1_0, TLS_1_2};
 use system_tests::prometheus::{Prometheus, PrometheusOptions};
 use system_tests::raw::RawClient;
 use system_tests::{CLIENT_INTERFACE, GATEWAY_V4, GATEWAY_V6, Lab, SERVER_NAME};

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use system_tests::captures::mixed::{self, Mix, Truth};
+use sni_probe_testkit::captures::mixed::{self, Mix, Truth};
 
 use crate::progress;
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use system_tests::captures::mixed::{Mix, Truth};
+use sni_probe_testkit::captures::mixed::{Mix, Truth};
 use system_tests::metrics::Metrics;
 
 use super::capture::Capture;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde_json::{Value, json};
-use system_tests::captures::mixed::{Mix, Truth};
+use sni_probe_testkit::captures::mixed::{Mix, Truth};
 
 use super::measure::Usage;
 

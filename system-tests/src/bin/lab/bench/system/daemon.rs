@@ -6,9 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use sni_probe_testkit::hello::ClientHelloBuilder;
 use system_tests::Lab;
 use system_tests::frames::{Segment, Wire};
-use system_tests::hello::ClientHelloBuilder;
 use system_tests::probe::Probe;
 
 use super::Plan;

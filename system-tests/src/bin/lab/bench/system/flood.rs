@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use sni_probe_testkit::hello::ClientHelloBuilder;
 use system_tests::frames::{Segment, Wire};
-use system_tests::hello::ClientHelloBuilder;
 use system_tests::probe::Probe;
 use system_tests::process::run_ok;
 use system_tests::{CLIENT_INTERFACE, Lab};

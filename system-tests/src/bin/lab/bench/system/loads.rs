@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use system_tests::hello::ClientHelloBuilder;
+use sni_probe_testkit::hello::ClientHelloBuilder;
 use system_tests::process::{Service, run_ok};
 use system_tests::{GATEWAY_V4, Lab, SERVER_NAME};
 

@@ -1,7 +1,8 @@
 //! Hellos in IP fragments: one TCP segment each.
 
 use super::{EITHER, hello, with_or_without};
-use crate::captures::{Connection, Expected, FragmentOrder, Scenario, server_hello};
+use crate::answers::server_hello;
+use crate::captures::{Connection, Expected, FragmentOrder, Scenario};
 
 /// Bytes of a datagram in each fragment: a hello takes three, and the first has its TCP header.
 const FRAGMENT_LEN: usize = 104;

@@ -10,7 +10,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Shows how much of a file is read. Hidden where stderr is no terminal.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub struct Progress {
     bar: ProgressBar,
     start: Instant,
     length: Option<u64>,
@@ -18,7 +18,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// For a file of `length` bytes, if that is known.
-    pub(crate) fn new(name: &str, length: Option<u64>) -> Self {
+    pub fn new(name: &str, length: Option<u64>) -> Self {
         let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());
         let template = match length {
             Some(_) => "{prefix}  {bar:30}  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left",
@@ -32,7 +32,7 @@ impl Progress {
     }
 
     /// Tells the position in the file. Called often: draws at most ten times a second.
-    pub(crate) fn set(&self, position: u64) {
+    pub fn set(&self, position: u64) {
         if self.bar.is_hidden() {
             if self.start.elapsed() < PATIENCE || !std::io::stderr().is_terminal() {
                 return;
@@ -44,7 +44,7 @@ impl Progress {
     }
 
     /// Runs `print`, which writes to the terminal, with the bar out of its way.
-    pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+    pub fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         self.bar.suspend(print)
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{NAME, hello, with_or_without};
-use crate::captures::{Capture, Connection, Expected, Scenario, alert, hello_retry_request, server_hello};
+use crate::answers::{fatal_alert, hello_retry_request, server_hello};
+use crate::captures::{Capture, Connection, Expected, Scenario};
 
 const UNRECOGNIZED_NAME: u8 = 112;
 /// Longer than a hello is waited for unless one says otherwise (30 s).
@@ -37,7 +38,7 @@ pub fn reset_by_gateway(name: Option<&'static str>) -> Scenario {
 /// The alert `unrecognized_name`.
 pub fn alert_of_gateway() -> Scenario {
     let mut scenario = one("alert_unrecognized_name", Some(NAME), "alert", |connection| {
-        connection.gateway(&alert(UNRECOGNIZED_NAME)).gateway_fin().client_fin()
+        connection.gateway(&fatal_alert(UNRECOGNIZED_NAME)).gateway_fin().client_fin()
     });
     scenario.expected = scenario.expected.into_iter().map(|one| one.alert("unrecognized_name")).collect();
     scenario

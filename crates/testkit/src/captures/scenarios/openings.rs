@@ -3,14 +3,13 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use super::{NAME, RECORD_HEADER, hello};
-use crate::captures::{Connection, Expected, Scenario, server_hello};
+use crate::answers::server_hello;
+use crate::captures::{Connection, Expected, Scenario};
 use crate::hello::sslv2;
+use crate::proxy;
 
-/// The client for whom a load balancer relays.
+/// The client of whose connection a load balancer's PROXY header tells.
 const PROXIED: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 7), 56_324));
-const PROXY_V1: &[u8] = b"PROXY TCP4 203.0.113.7 198.51.100.1 56324 443\r\n";
-/// Signature, version 2 and PROXY, TCP over IPv4, length; addresses and ports.
-const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x07\xc6\x33\x64\x01\xdc\x04\x01\xbb";
 const CONNECT: &[u8] = b"CONNECT api.example.com:443 HTTP/1.1\r\nHost: api.example.com:443\r\n\r\n";
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 const HTTP_PROXY_PORT: u16 = 3128;
@@ -51,7 +50,7 @@ pub fn sslv2_hello() -> Scenario {
 pub fn behind_proxy_v1() -> Scenario {
     let builder = hello(None);
     let mut connection = Connection::v4();
-    connection.open().client(&[PROXY_V1, &builder.build()].concat()).gateway_reset();
+    connection.open().client(&[proxy::V1, &builder.build()].concat()).gateway_reset();
     let expected = Expected::of(&connection, builder.handshake().len());
     let expected = proxied(expected, "proxy_v1").outcome("reset_by_gateway");
     one("proxy_v1_before_hello", &connection, expected)
@@ -61,7 +60,7 @@ pub fn behind_proxy_v1() -> Scenario {
 pub fn behind_proxy_v2() -> Scenario {
     let builder = hello(Some(NAME));
     let mut connection = Connection::v4();
-    connection.open().client(PROXY_V2).client(&builder.build()).gateway(&server_hello());
+    connection.open().client(&proxy::v2()).client(&builder.build()).gateway(&server_hello());
     let expected = Expected::of(&connection, builder.handshake().len()).named(Some(NAME));
     one("proxy_v2_before_hello", &connection, proxied(expected, "proxy_v2"))
 }

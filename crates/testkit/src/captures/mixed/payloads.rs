@@ -2,7 +2,7 @@
 
 use super::checksum::{sum, sum_at_odd_offset};
 use super::random::Random;
-use crate::captures::server_hello;
+use crate::answers::server_hello;
 use crate::hello::{ClientHelloBuilder, POST_QUANTUM_BYTES, TLS_1_2};
 
 /// The payload of a full segment with timestamps.

@@ -5,9 +5,8 @@
 //! what sni-probe must say of it, in the words of `docs/events.md`; [`all`] gives them.
 //! [`mixed`] writes captures of any size, for measurements.
 //!
-//! Nothing here needs root, a network or a clock: the same call gives the same bytes.
+//! The same call gives the same bytes.
 
-mod answers;
 mod connection;
 mod format;
 pub mod mixed;
@@ -21,7 +20,6 @@ use std::io::Write;
 
 use anyhow::Result;
 
-pub use answers::{alert, hello_retry_request, server_hello};
 pub use connection::{Connection, FragmentOrder};
 pub use format::{ByteOrder, Container, Format, LinkType};
 pub use scenario::{Expected, Scenario};

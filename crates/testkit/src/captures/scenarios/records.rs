@@ -1,7 +1,8 @@
 //! Hellos over several TLS records.
 
 use super::{EITHER, hello, with_or_without};
-use crate::captures::{Connection, Expected, Scenario, server_hello};
+use crate::answers::server_hello;
+use crate::captures::{Connection, Expected, Scenario};
 use crate::hello::record;
 
 /// All of this module.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{NAME, hello};
-use crate::captures::{Connection, Expected, Scenario, server_hello};
+use crate::answers::server_hello;
+use crate::captures::{Connection, Expected, Scenario};
 use crate::hello::ClientHelloBuilder;
 
 /// How long Linux waits at least before it sends again.

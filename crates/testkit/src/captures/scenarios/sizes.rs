@@ -1,7 +1,8 @@
 //! Hellos as large as they are followed, larger, and larger than what the capture holds of them.
 
 use super::{NAME, RECORD_HEADER, hello};
-use crate::captures::{Connection, Expected, Scenario, server_hello};
+use crate::answers::server_hello;
+use crate::captures::{Connection, Expected, Scenario};
 
 /// How much of a client's stream sni-probe follows.
 const FOLLOWED: usize = 16_384;
