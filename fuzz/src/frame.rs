@@ -11,14 +11,14 @@
 
 use std::cell::Cell;
 
-use sni_probe_common::counters::Counter;
-use sni_probe_common::datapath::{Flows, Sink, client_to_gateway, gateway_to_client};
-use sni_probe_common::event::{ANSWER_COPY, CLIENT_WINDOW, Event, EventHeader, flags, kind, tcp_flags};
-use sni_probe_common::flow_table::{Bucket, DEFAULT_EPOCH_LENGTH, Entry, FlowHash, WAYS, stage};
-use sni_probe_common::tunnel::Tunnels;
-use sni_probe_common::userspace::{Datapath, Frame, Layer};
-use sni_probe_common::wire::Packet;
-use sni_probe_core::frame::{FrameBytes, IpPacket, LinkType, Unwrapper};
+use sni_probe_datapath::counters::Counter;
+use sni_probe_datapath::datapath::{Flows, Sink, client_to_gateway, gateway_to_client};
+use sni_probe_datapath::event::{ANSWER_COPY, CLIENT_WINDOW, Event, EventHeader, flags, kind, tcp_flags};
+use sni_probe_datapath::flow_table::{Bucket, DEFAULT_EPOCH_LENGTH, Entry, FlowHash, WAYS, stage};
+use sni_probe_datapath::tunnel::Tunnels;
+use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
+use sni_probe_datapath::wire::Packet;
+use sni_probe_pcap::frame::{FrameBytes, IpPacket, LinkType, Unwrapper};
 use sni_probe_core::{Timestamp, TrackerConfig};
 
 use crate::input::Input;

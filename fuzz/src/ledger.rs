@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use sni_probe_common::event::{Event, flags, kind, tcp_flags};
+use sni_probe_datapath::event::{Event, flags, kind, tcp_flags};
 use sni_probe_core::observation::{Features, Handshake, Hello, Outcome, Sni};
 use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::vocabulary::{AlertSender, Feature, IncompleteReason, Prelude, SniClass, TlsVersion};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sni_probe_core::frame::{FrameBytes, IpPacket, LinkType, SkipReason, Unwrapped, Unwrapper};
+use sni_probe_pcap::frame::{FrameBytes, IpPacket, LinkType, SkipReason, Unwrapped, Unwrapper};
 use sni_probe_core::vocabulary::Label as _;
 
 /// Link types that are known, and one that is not.

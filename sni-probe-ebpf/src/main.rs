@@ -1,4 +1,4 @@
-//! The TC programs: entry points and maps. What they do is [`sni_probe_common::datapath`].
+//! The TC programs: entry points and maps. What they do is [`sni_probe_datapath::datapath`].
 //!
 //! An observer never ends the chain and never touches a packet: one constant verdict on every path.
 #![no_std]
@@ -21,13 +21,13 @@ use aya_ebpf::bindings::TC_ACT_UNSPEC;
 use aya_ebpf::macros::{classifier, map};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use aya_ebpf::programs::TcContext;
-use sni_probe_common::counters::Counter;
-use sni_probe_common::datapath::{self, Flows};
-use sni_probe_common::event::RING_BYTES;
-use sni_probe_common::flow_table::{BUCKETS, Bucket, Entry, FlowHash, WAYS};
-use sni_probe_common::ports::{PORT_WORDS, word_and_bit};
-use sni_probe_common::tunnel::Tunnels;
-use sni_probe_common::wire::Packet;
+use sni_probe_datapath::counters::Counter;
+use sni_probe_datapath::datapath::{self, Flows};
+use sni_probe_datapath::event::RING_BYTES;
+use sni_probe_datapath::flow_table::{BUCKETS, Bucket, Entry, FlowHash, WAYS};
+use sni_probe_datapath::ports::{PORT_WORDS, word_and_bit};
+use sni_probe_datapath::tunnel::Tunnels;
+use sni_probe_datapath::wire::Packet;
 
 use crate::ring::Ring;
 use crate::skb::Skb;
@@ -168,7 +168,7 @@ fn opaque(mut value: usize) -> usize {
 #[unsafe(no_mangle)]
 static mut ZERO: usize = 0;
 
-/// See [`Packet::forget`](sni_probe_common::wire::Packet::forget).
+/// See [`Packet::forget`](sni_probe_datapath::wire::Packet::forget).
 #[inline(always)]
 pub(crate) fn forget(value: usize) -> usize {
     // SAFETY: nobody writes it.

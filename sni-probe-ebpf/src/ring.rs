@@ -8,9 +8,9 @@ use aya_ebpf::helpers::generated::{
     bpf_ringbuf_discard, bpf_ringbuf_query, bpf_ringbuf_reserve, bpf_ringbuf_submit, bpf_skb_load_bytes,
 };
 use aya_ebpf::programs::TcContext;
-use sni_probe_common::counters::Counter;
-use sni_probe_common::datapath::Sink;
-use sni_probe_common::event::{CLIENT_WINDOW, EventHeader, RING_BYTES};
+use sni_probe_datapath::counters::Counter;
+use sni_probe_datapath::datapath::Sink;
+use sni_probe_datapath::event::{CLIENT_WINDOW, EventHeader, RING_BYTES};
 
 use crate::{EVENTS, count, forget, opaque};
 

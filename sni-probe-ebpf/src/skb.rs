@@ -7,7 +7,7 @@ use core::mem::MaybeUninit;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_skb_load_bytes};
 use aya_ebpf::programs::TcContext;
-use sni_probe_common::wire::{Layer, Packet, Read, Unreadable};
+use sni_probe_datapath::wire::{Layer, Packet, Read, Unreadable};
 
 /// A packet as its TC program sees it.
 pub(crate) struct Skb<'a> {

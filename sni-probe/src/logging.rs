@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_filter_is_a_level_or_directives() {
-        for good in ["info", "DEBUG", "off", "warn,sni_probe=debug", "sni_probe::capture=trace"] {
+        for good in ["info", "DEBUG", "off", "warn,sni_probe=debug", "sni_probe_capture=trace"] {
             assert!(good.parse::<Filter>().is_ok(), "{good}");
         }
         for bad in ["", "verbose", "sni_probe", "sni_probe=loud", "a=b=c", "info,"] {

@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
-use sni_probe::capture_file::Reader;
+use sni_probe_pcap::Reader;
 use sni_probe_testkit::answers::{fatal_alert, server_hello};
 use sni_probe_testkit::captures::{
     self, ByteOrder, Capture, Connection, Container, Format, FragmentOrder, LinkType, START_NS, Scenario,

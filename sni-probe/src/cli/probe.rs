@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use sni_probe_common::tunnel::Tunnels;
+use sni_probe_datapath::tunnel::Tunnels;
 
 use super::{ClientOptions, KubeOptions, Wanted, parse_handshake_timeout};
 

@@ -1,8 +1,8 @@
 //! The packets, and what comes before them in their connection.
 
 use etherparse::{IpHeaders, PacketBuilder, PacketBuilderStep, TcpHeader, VlanId};
-use sni_probe::capture::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
-use sni_probe_common::answer::HELLO_RETRY_RANDOM;
+use sni_probe_capture::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
+use sni_probe_datapath::answer::HELLO_RETRY_RANDOM;
 use sni_probe_testkit::answers::server_hello_with_random as server_hello;
 use sni_probe_testkit::hello::ClientHelloBuilder;
 

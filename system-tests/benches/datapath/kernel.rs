@@ -3,8 +3,8 @@
 use aya::Ebpf;
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use serde_json::{Value, json};
-use sni_probe::capture::programs::{CLIENT_TO_GATEWAY, EventRing, GATEWAY_TO_CLIENT, LoadError, Programs};
-use sni_probe_common::tunnel::Tunnels;
+use sni_probe_capture::programs::{CLIENT_TO_GATEWAY, EventRing, GATEWAY_TO_CLIENT, LoadError, Programs};
+use sni_probe_datapath::tunnel::Tunnels;
 use system_tests::classifier::constant_classifier;
 
 use crate::Sample;

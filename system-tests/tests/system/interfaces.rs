@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aya::programs::SchedClassifier;
 use serde_json::Value;
-use sni_probe::capture::attach::Mode;
+use sni_probe_capture::attach::Mode;
 use system_tests::probe::{HTTP_PORT, Probe, binary};
 use system_tests::process::run_ok;
 use system_tests::resetting::{ResettingGateway, send_hello};

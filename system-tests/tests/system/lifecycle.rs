@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aya::programs::TcAttachType;
 use nix::sys::signal::Signal;
-use sni_probe::capture::attach::Mode;
+use sni_probe_capture::attach::Mode;
 use system_tests::probe::{HTTP_PORT, Probe, binary};
 use system_tests::process::Service;
 use system_tests::resetting::{ResettingGateway, send_hello};

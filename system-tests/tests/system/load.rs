@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use sni_probe_common::event::RING_BYTES;
+use sni_probe_datapath::event::RING_BYTES;
 use sni_probe_testkit::hello::ClientHelloBuilder;
 use system_tests::frames::{Flag, Segment, Wire, stay_on_one_cpu};
 use system_tests::metrics::Metrics;

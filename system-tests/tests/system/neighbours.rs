@@ -9,7 +9,7 @@ use aya::programs::links::LinkOrder;
 use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
 use aya::programs::{SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya::sys::{Stats, enable_stats};
-use sni_probe::capture::attach::Mode;
+use sni_probe_capture::attach::Mode;
 use system_tests::classifier::{constant_classifier, constant_program};
 use system_tests::probe::Probe;
 use system_tests::process::run_ok;

@@ -1,4 +1,4 @@
-//! The classifiers in the kernel and `sni_probe_common::userspace` are the same code: frame by
+//! The classifiers in the kernel and `sni_probe_datapath::userspace` are the same code: frame by
 //! frame, both give the same event or the same count. `BPF_PROG_TEST_RUN` runs the real programs.
 
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
@@ -6,11 +6,11 @@ use etherparse::{IpHeaders, IpNumber, PacketBuilder, PacketBuilderStep, TcpHeade
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
-use sni_probe::capture::programs::{CLIENT_TO_GATEWAY, Counters, EventRing, GATEWAY_TO_CLIENT, Programs};
-use sni_probe_common::counters::Counter;
-use sni_probe_common::event::{Event, EventHeader, tcp_flags};
-use sni_probe_common::tunnel::Tunnels;
-use sni_probe_common::userspace::{Datapath, Frame};
+use sni_probe_capture::programs::{CLIENT_TO_GATEWAY, Counters, EventRing, GATEWAY_TO_CLIENT, Programs};
+use sni_probe_datapath::counters::Counter;
+use sni_probe_datapath::event::{Event, EventHeader, tcp_flags};
+use sni_probe_datapath::tunnel::Tunnels;
+use sni_probe_datapath::userspace::{Datapath, Frame};
 use sni_probe_testkit::hello::HELLO_START;
 
 /// `TC_ACT_UNSPEC`, which is `TCX_NEXT`: the chain goes on.

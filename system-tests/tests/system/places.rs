@@ -1,6 +1,6 @@
 //! Where it may be told to watch: interfaces by pattern, other network namespaces, a priority among filters.
 
-use sni_probe::capture::attach::Mode;
+use sni_probe_capture::attach::Mode;
 use system_tests::probe::{HTTP_PORT, Probe, binary};
 use system_tests::resetting::send_hello;
 use system_tests::{GATEWAY_INTERFACE, GATEWAY_V4, Namespace, wait_until};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aya::programs::{ProgramInfo, SchedClassifier, TcAttachType, loaded_programs};
 use serde_json::Value;
-use sni_probe::capture::attach::Mode;
+use sni_probe_capture::attach::Mode;
 use system_tests::metrics::Metrics;
 use system_tests::probe::Probe;
 use system_tests::process::run_ok;

@@ -36,7 +36,7 @@ impl Layers {
 /// The table. A new crate, or a module with many children, gets an entry of its own.
 pub(super) const CRATES: &[Layers] = &[
     Layers {
-        package: "sni-probe-common",
+        package: "sni-probe-datapath",
         root: Root::Lib,
         module: "",
         order: &[

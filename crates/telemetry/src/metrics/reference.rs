@@ -1,0 +1,422 @@
+//! Writes `docs/metrics.md` from what a scrape gives, and checks that it is up to date.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use prometheus::proto::{MetricFamily, MetricType};
+use sni_probe_core::clients::{Clients, ClientsConfig};
+use sni_probe_core::flow::Timestamp;
+use sni_probe_core::observation::{Observation, Outcome, Sni};
+use sni_probe_core::vocabulary::{AlertDescription, AlertSender, Label as _};
+
+use sni_probe_capture::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
+
+use super::Metrics;
+use super::tests::handshake;
+use crate::kubernetes::Names;
+
+const COMMAND: &str = "SNI_PROBE_BLESS=1 cargo test -p sni-probe metrics_reference";
+
+const INTRODUCTION: &str = "\
+# Metrics
+
+<!-- Written by: SNI_PROBE_BLESS=1 cargo test -p sni-probe metrics_reference -->
+
+`sni-probe run` serves them on `http://<--listen>/metrics`, in the text format of Prometheus. All series whose
+labels are known beforehand exist from the start with the value 0, so a missing series means a missing
+daemon, and `rate()` sees the first event.
+
+A ClientHello is counted twice: in `sni_probe_client_hellos_total` as soon as it is whole, and in
+`sni_probe_handshakes_total` when its outcome is known. Each hello has exactly one outcome; the difference
+of the two sums is the number of hellos that wait for theirs.
+
+Clients, fingerprints and names come from the wire, so only the top of each has series (`--top-clients`, by a
+space-saving sketch). Each handshake without SNI adds one to exactly one series of `sni_probe_client_handshakes_total`, and to
+exactly one of `sni_probe_fingerprint_handshakes_total`: their sums are that of `sni_probe_handshakes_total` with `sni` absent,
+empty or invalid, as long as no series left. Each refusal of a hello with SNI (reset, close, or alert by the gateway) adds to exactly one of
+`sni_probe_server_name_handshakes_total`. A series that leaves the top takes its count with it: it is not poured into the rest, where it
+would look like traffic. A series that comes starts with what its handshakes are since then, so `increase()` misses what was before the
+first scrape that saw it.
+
+## Queries to begin with
+
+| question | query |
+|---|---|
+| connections a second that were refused for want of SNI | `sum(rate(sni_probe_handshakes_total{source=\"other\",sni=~\"absent\\|empty\\|invalid\",outcome=~\"reset_by_gateway\\|closed_by_gateway\"}[5m])) + sum(rate(sni_probe_alerts_total{sni=~\"absent\\|empty\\|invalid\",sender=\"gateway\"}[5m]))` |
+| who they are | `topk(10, sum by (client) (rate(sni_probe_client_handshakes_total{client!~\"other\\|expected\",outcome=~\"reset_by_gateway\\|closed_by_gateway\\|alert\",sender!=\"client\"}[1h])))` |
+| names that are refused though SNI was there | `topk(10, sum by (server_name) (rate(sni_probe_server_name_handshakes_total[1h])))` |
+| share of clients without SNI | `sum(rate(sni_probe_client_hellos_total{sni=\"absent\"}[5m])) / sum(rate(sni_probe_client_hellos_total[5m]))` |
+| the same though SNI was there: unknown names | `sum(rate(sni_probe_handshakes_total{sni=\"present\",outcome=\"reset_by_gateway\"}[5m])) + sum(rate(sni_probe_alerts_total{sni=\"present\",description=\"unrecognized_name\"}[5m]))` |
+| an interface that is not watched | `max by (instance, interface, hook) (sni_probe_attached) == 0` |
+| an interface where somebody's program hides packets | `sni_probe_programs_before{verdict=\"ends_chain\"} > 0` |
+| events that were lost | `sum by (reason) (rate(sni_probe_events_lost_total[5m])) > 0` |
+
+## Families
+";
+
+/// Values of a label and their meanings.
+type Meanings = &'static [(&'static str, &'static str)];
+
+/// What the values of a label mean: family (empty: any; the first that matches counts), label, meanings.
+const VALUES: &[(&str, &str, Meanings)] = &[
+    (
+        "",
+        "sni",
+        &[
+            ("present", "a host name"),
+            ("absent", "no `server_name` extension, or a hello format without extensions (SSLv2)"),
+            ("empty", "the extension without a name"),
+            ("invalid", "a name that is no host name: an IP address, one with a port, other bytes"),
+            ("unknown", "the hello never became whole, so nobody can say"),
+        ],
+    ),
+    (
+        "",
+        "tls_version",
+        &[
+            ("1.3", "TLS 1.3"),
+            ("1.2", "TLS 1.2"),
+            ("1.1", "TLS 1.1"),
+            ("1.0", "TLS 1.0"),
+            ("ssl3", "SSL 3.0"),
+            ("ssl2", "SSL 2.0 and nothing newer"),
+            ("unknown", "none that is known, or the hello never became whole"),
+        ],
+    ),
+    (
+        "",
+        "outcome",
+        &[
+            ("server_hello", "the gateway answered with a ServerHello"),
+            ("alert", "a TLS alert of either side; details in `sni_probe_alerts_total`"),
+            ("reset_by_gateway", "RST of the gateway: Envoy's answer when no filter chain matches"),
+            ("reset_by_client", "RST of the client"),
+            ("closed_by_gateway", "FIN of the gateway before any answer"),
+            (
+                "closed_by_client",
+                "FIN of the client, and neither an answer nor a RST of the gateway after it",
+            ),
+            (
+                "gateway_closed_first",
+                "FIN or RST of the gateway before the client had sent anything: not a refusal",
+            ),
+            ("timeout", "none of these within `--handshake-timeout`"),
+            ("evicted", "given up before: see `sni_probe_flow_evictions_total`"),
+            ("unfinished", "the capture ended, or the daemon stopped, before"),
+        ],
+    ),
+    (
+        "",
+        "feature",
+        &[
+            ("post_quantum", "offers a post-quantum key exchange (X25519MLKEM768 and kin)"),
+            ("ech", "Encrypted Client Hello: the visible name is the outer one"),
+            ("multi_segment", "came in more than one TCP segment"),
+            ("multi_record", "spans more than one TLS record"),
+            ("sslv2", "has the format of SSLv2 (old Java)"),
+            ("proxy_v1", "came after a PROXY protocol v1 header"),
+            ("proxy_v2", "came after a PROXY protocol v2 header"),
+            ("early_data", "announces TLS 1.3 early data"),
+            ("resumption", "wants to go on with an earlier session: pre-shared key, ticket, or session ID"),
+            ("hello_retry", "was answered with a HelloRetryRequest; counted when the outcome is known"),
+        ],
+    ),
+    (
+        "",
+        "protocol",
+        &[
+            ("http", "an HTTP/1 request line or an HTTP/2 preface"),
+            ("ssh", "an SSH banner"),
+            ("other", "anything else"),
+        ],
+    ),
+    (
+        "",
+        "sender",
+        &[("gateway", "the side that accepted the connection"), ("client", "the side that opened it")],
+    ),
+    (
+        "sni_probe_flow_evictions_total",
+        "reason",
+        &[
+            ("capacity", "more flows at once than `sni_probe_flows_capacity`: the oldest went"),
+            ("port_reuse", "the same addresses and ports opened a new connection"),
+            ("slot_displaced", "a handshake under way lost its entry of the datapath's flow table"),
+            (
+                "open_slot_displaced",
+                "a connection whose client had not spoken lost its entry, or got none: a ClientHello is seen all the \
+                 same, other first bytes are not",
+            ),
+            (
+                "mid_stream",
+                "a connection whose SYN was not seen lost its entry, or got none: its outcome is missed",
+            ),
+        ],
+    ),
+    (
+        "sni_probe_events_lost_total",
+        "reason",
+        &[
+            ("ring_full", "the ring buffer between kernel and daemon had no room"),
+            ("copy_failed", "the kernel could not copy the packet's bytes; in a capture: they were cut off"),
+            ("packet_ring_full", "the ring of a packet socket had no room (`--capture af-packet`)"),
+            ("invalid_record", "the daemon could not read a record of the ring buffer"),
+        ],
+    ),
+    (
+        "sni_probe_event_lines_dropped_total",
+        "reason",
+        &[
+            ("slow_reader", "the reader of standard output, or the disk, was too slow"),
+            ("rate_limit", "more than `--events-rate` in a second"),
+            ("write_failed", "the file of `--events-file` could not be written to"),
+            ("closed", "standard output is closed: its reader has ended, or a write failed"),
+        ],
+    ),
+    ("", "source", &[("other", "any other client"), ("expected", "a client of `--expected-non-sni`")]),
+    (
+        "sni_probe_packets_skipped_total",
+        "reason",
+        &[
+            ("fragment", "a fragment of an IP packet that carries TCP"),
+            ("extension_headers", "more IPv6 extension headers than are followed"),
+            ("vlan_tags", "more than two VLAN tags"),
+            ("malformed", "header lengths that contradict each other or the packet's"),
+            (
+                "unreadable",
+                "the kernel refused to read bytes that the headers promise; in a capture: they were cut off",
+            ),
+            (
+                "ipv4_mapped",
+                "an IPv6 packet with an IPv4-mapped address (`::ffff:a.b.c.d`), which does not belong on the wire",
+            ),
+            ("link_type", "only in captures: the interface has a link type that is not known"),
+            ("too_deep", "only in captures: more headers inside of each other than are followed"),
+            ("unsupported", "only in captures: behind a header that is not followed"),
+            (
+                "other_host",
+                "the frame would have opened a connection, but was sent to another MAC address: the interface is \
+                 promiscuous (see `--mirror-port`)",
+            ),
+        ],
+    ),
+    (
+        "sni_probe_evidence_lost_total",
+        "reason",
+        &[
+            (
+                "buffer_full",
+                "more handshakes were under way than their packets have room for: the oldest went, whatever became of it",
+            ),
+            (
+                "flow_truncated",
+                "one had more packets than are held, or its first ones were not seen; what there was is kept, and the file says so",
+            ),
+            ("write_failed", "the file could not be written: the disk is full, say"),
+            ("queue_full", "more failed at a time than are written (100 a second): the oldest went"),
+        ],
+    ),
+    (
+        "",
+        "reason",
+        &[
+            ("reset", "the connection was reset before"),
+            ("closed", "the connection was closed before"),
+            ("timeout", "the rest did not come within `--handshake-timeout`"),
+            ("not_seen", "the gateway answered, so it had all, but part of it was not seen here"),
+            ("truncated", "the capture has only its beginning (a snap length): capture with `tcpdump -s 0`"),
+            ("too_large", "longer than is followed"),
+            ("too_many_gaps", "more holes between segments than are kept"),
+            ("contradictory", "two segments had different bytes for one place of it"),
+            ("malformed", "the bytes contradict themselves"),
+            ("evicted", "the flow was given up: see `sni_probe_flow_evictions_total`"),
+            ("unfinished", "the capture ended, or the daemon stopped, before"),
+        ],
+    ),
+    ("", "hook", &[("ingress", "what the interface receives"), ("egress", "what the interface sends")]),
+    (
+        "",
+        "mode",
+        &[
+            ("tcx", "a TCX link (Linux 6.6 and later)"),
+            ("clsact", "a filter of a clsact qdisc"),
+            ("af_packet", "a packet socket, which sees both directions"),
+        ],
+    ),
+    (
+        "",
+        "verdict",
+        &[
+            (
+                "ends_chain",
+                "packets that it takes are not seen: Cilium's programs, filters that match all and end",
+            ),
+            ("unknown", "it may let packets go on, or not"),
+        ],
+    ),
+    (
+        "",
+        "use",
+        &[
+            ("open", "the client has not spoken yet"),
+            ("handshake", "the client has spoken, the gateway's answer is awaited"),
+            ("done", "the handshake is over"),
+        ],
+    ),
+    (
+        "",
+        "program",
+        &[
+            ("client_to_gateway", "sees what clients send"),
+            ("gateway_to_client", "sees what the gateway sends"),
+        ],
+    ),
+    (
+        "",
+        "direction",
+        &[
+            ("received", "what the interface receives: the clients' packets, of a NIC"),
+            ("sent", "what it sends: the gateway's answers, of a NIC"),
+        ],
+    ),
+    (
+        "",
+        "change",
+        &[
+            ("attached", "the programs were attached: at the start, or because it is back"),
+            ("lost", "it went away, and the programs with it"),
+            ("down", "it was set down: nothing is seen there"),
+            ("up", "it was set up again"),
+        ],
+    ),
+];
+
+/// Labels whose values are no closed set, or one that speaks for itself.
+const OPEN_LABELS: &[(&str, &str)] = &[
+    (
+        "description",
+        "of alerts, and only of these: the alert's name in IANA's TLS Alerts registry, such as `unrecognized_name`; `unassigned` for a code that has none. In the series of clients, fingerprints and names only of the gateway's: a client can say anything",
+    ),
+    (
+        "client",
+        "address, subnet or hash (`--client-label`) of one of the `--top-clients` clients with most handshakes without SNI; `expected`: those of `--expected-non-sni`; `other`: all others. There is a series only for what occurred, and none any more when the client has left the top",
+    ),
+    ("gateway_address", "address and port of the gateway that the client spoke to last"),
+    ("likely", "the software that is likely behind the fingerprint ([software.md](software.md)), or nothing"),
+    ("ja4", "the JA4 fingerprint of the hello; `other`: all that are not among the top"),
+    ("server_name", "the name in the hello; `<other>`: all that are not among the top"),
+    (
+        "gateway",
+        "only with `--kube`: the workload of the gateway's pod; empty if no pod of this node has the address; `other` for those over 256",
+    ),
+    ("gateway_namespace", "only with `--kube`: the namespace of that pod"),
+    ("interface", "an interface that `--interface` names or that has a default route"),
+    ("version", "of sni-probe"),
+    ("revision", "the source revision that it was built from, or `unknown`"),
+];
+
+/// Families that count only some handshakes, so that not all values of a label occur.
+const OF_A_PART: [&str; 3] = [
+    "sni_probe_client_handshakes_total",
+    "sni_probe_fingerprint_handshakes_total",
+    "sni_probe_server_name_handshakes_total",
+];
+
+#[test]
+fn metrics_reference_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let expected = reference();
+    if std::env::var_os("SNI_PROBE_BLESS").is_some() {
+        std::fs::write(&path, &expected).unwrap();
+    }
+    let actual = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(actual == expected, "docs/metrics.md is not up to date; write it by: {COMMAND}");
+}
+
+fn reference() -> String {
+    let mut clients = Clients::new(ClientsConfig::default());
+    // Of clients some families have a series only when there is one.
+    for &sender in AlertSender::ALL {
+        for sni in [Sni::Absent, Sni::Present("a.example".to_owned())] {
+            let alert = Outcome::Alert { description: AlertDescription::UnrecognizedName, sender };
+            let Observation::Handshake(handshake) = handshake(sni, alert, Duration::ZERO) else {
+                unreachable!("it is one")
+            };
+            clients.handshake(&handshake, Timestamp(0));
+        }
+    }
+    let clients = Arc::new(Mutex::new(clients));
+    let metrics = Metrics::new(clients, Some(&Names::fixed(&[]))).unwrap();
+    metrics.add_interface("eth0");
+    for program in [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT] {
+        metrics.set_program_runs(program, 0, Duration::ZERO);
+    }
+    let families = metrics.registry.gather();
+    let (own, process): (Vec<_>, Vec<_>) =
+        families.iter().partition(|family| family.name().starts_with("sni_probe_"));
+    let mut text = INTRODUCTION.to_owned();
+    for family in own {
+        section(&mut text, family);
+    }
+    text.push_str("\n## The process\n\nPrometheus' standard metrics of a process.\n\n| metric | type | meaning |\n|---|---|---|\n");
+    for family in process {
+        writeln!(text, "| `{}` | {} | {} |", family.name(), kind(family), family.help()).unwrap();
+    }
+    text
+}
+
+fn section(text: &mut String, family: &MetricFamily) {
+    write!(text, "\n### `{}`\n\n{}. {}\n", family.name(), capitalised(kind(family)), family.help()).unwrap();
+    let mut labels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for metric in family.get_metric() {
+        for pair in metric.get_label() {
+            let values = labels.entry(pair.name()).or_default();
+            // Empty is what Prometheus takes for no label.
+            if !pair.value().is_empty() {
+                values.insert(pair.value());
+            }
+        }
+    }
+    if labels.is_empty() {
+        return;
+    }
+    text.push_str("\n| label | value | meaning |\n|---|---|---|\n");
+    for (label, values) in labels {
+        if let Some((_, meaning)) = OPEN_LABELS.iter().find(|(name, _)| *name == label) {
+            writeln!(text, "| `{label}` | | {meaning} |").unwrap();
+            continue;
+        }
+        let meanings = meanings(family.name(), label);
+        let documented: BTreeSet<&str> = meanings.iter().map(|(value, _)| *value).collect();
+        if OF_A_PART.contains(&family.name()) {
+            assert!(documented.is_superset(&values), "the documented values of {label} of {}", family.name());
+        } else {
+            assert_eq!(documented, values, "the documented values of {label} of {}", family.name());
+        }
+        for (value, meaning) in meanings.iter().filter(|(value, _)| values.contains(value)) {
+            writeln!(text, "| `{label}` | `{value}` | {meaning} |").unwrap();
+        }
+    }
+}
+
+fn meanings(family: &str, label: &str) -> Meanings {
+    let found = VALUES.iter().find(|(only, name, _)| *name == label && (only.is_empty() || *only == family));
+    found.unwrap_or_else(|| panic!("label {label} of {family} is not documented")).2
+}
+
+fn kind(family: &MetricFamily) -> &'static str {
+    match family.get_field_type() {
+        MetricType::COUNTER => "counter",
+        MetricType::GAUGE => "gauge",
+        MetricType::HISTOGRAM => "histogram",
+        MetricType::SUMMARY | MetricType::UNTYPED => "other",
+    }
+}
+
+fn capitalised(word: &str) -> String {
+    let (first, rest) = word.split_at(1);
+    first.to_uppercase() + rest
+}
