@@ -7,8 +7,6 @@ use bpf_object::OBJECT_VARIABLE;
 
 fn main() {
     println!("cargo::rerun-if-env-changed={OBJECT_VARIABLE}");
-    // For `build_info`: the commit, where the builder knows it.
-    println!("cargo::rerun-if-env-changed=SNI_PROBE_REVISION");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("sni-probe-ebpf");
     if let Err(message) = object().and_then(|object| copy(&object, &out)) {
         // One line, without the backtrace and the output of a build script that failed.

@@ -15,18 +15,15 @@ mod replay;
 mod routes;
 mod run;
 mod values;
-mod wanted;
 mod watch;
 mod web;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use sni_probe_terminal::is_invisible;
 
 pub(crate) use self::check::{CheckOptions, OfferedTls};
 pub(crate) use self::clients::ClientOptions;
@@ -42,7 +39,6 @@ pub(crate) use self::probe::{Attach, Capture, Decapsulate, Orientation, ProbeOpt
 pub(crate) use self::replay::{ReplayFormat, ReplayOptions};
 pub(crate) use self::routes::RoutesOptions;
 pub(crate) use self::run::RunOptions;
-pub(crate) use self::wanted::Wanted;
 pub(crate) use self::watch::{WatchFormat, WatchOptions};
 pub(crate) use self::web::{Web, WebOptions};
 use crate::logging::LogOptions;
@@ -90,21 +86,10 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
                 // Fails if the reader has left (`sni-probe --help | head -1`): no harm done.
                 let _ = error.print();
             }
-            _ => report(&one_line(&error)),
+            _ => sni_probe_terminal::report(&one_line(&error)),
         }
         code
     })
-}
-
-/// Tells the user in one line on stderr why nothing runs.
-pub(crate) fn report(message: &str) {
-    // A message may quote a file, or a server's answer.
-    let message: Vec<&str> = message
-        .split(|c: char| c.is_whitespace() || is_invisible(c))
-        .filter(|word| !word.is_empty())
-        .collect();
-    // If stderr is closed as well, nobody is there to be told.
-    let _ = writeln!(std::io::stderr(), "sni-probe: {}", message.join(" "));
 }
 
 fn try_parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {

@@ -54,7 +54,7 @@ pub(crate) fn init(options: &LogOptions) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(options.filter.build())
         .with_writer(io::stderr)
-        .with_ansi(colour(&io::stderr()))
+        .with_ansi(sni_probe_terminal::colour(&io::stderr()))
         // What cannot be written to stderr would be reported on stderr, by a macro that panics.
         .log_internal_errors(false);
     let result = match options.format {
@@ -62,14 +62,6 @@ pub(crate) fn init(options: &LogOptions) -> anyhow::Result<()> {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     result.map_err(|error| anyhow::anyhow!("cannot set up the log: {error}"))
-}
-
-/// Whether colours are welcome: on a terminal that knows them, unless `NO_COLOR` (<https://no-color.org>)
-/// is set.
-pub(crate) fn colour(stream: &impl io::IsTerminal) -> bool {
-    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    stream.is_terminal() && !unwanted && !dumb
 }
 
 /// Directives of a log filter that were checked, such as `info` or `warn,sni_probe=debug`.

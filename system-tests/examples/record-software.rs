@@ -1,5 +1,5 @@
 //! Runs real clients against gateways of the lab, without SNI, and prints the table of their fingerprints
-//! (`sni-probe-core/src/software.tsv`). `cargo xtask record-software` installs the clients and calls it.
+//! (`crates/core/src/software.tsv`). `cargo xtask record-software` installs the clients and calls it.
 //!
 //! The argument is the directory with the clients that are not the machine's: see [`places`].
 

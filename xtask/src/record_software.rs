@@ -74,7 +74,7 @@ chroot "$root" apt-get clean
 /// Record the fingerprints of real clients without SNI (root)
 ///
 /// Installs clients into target/tools/software (Debian releases, Node.js, Go and others: 7 GB), runs each in the lab,
-/// and writes sni-probe-core/src/software.tsv. What could not be installed is left out of it: look at the diff.
+/// and writes crates/core/src/software.tsv. What could not be installed is left out of it: look at the diff.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Use the clients that are there, install none
@@ -105,7 +105,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if !output.status.success() {
         bail!("the recorder: {}; the table is as it was", output.status);
     }
-    let table = workspace().join("sni-probe-core/src/software.tsv");
+    let table = workspace().join("crates/core/src/software.tsv");
     fs::write(&table, output.stdout).with_context(|| format!("writing {}", table.display()))?;
     println!("{}", table.display());
     Ok(ExitCode::SUCCESS)

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::environment::{find, foreign_rust, path_with, remapped_paths, target_directory, tools_directory};
-use crate::{Error, PACKAGE, TARGET};
+use crate::Error;
+use crate::PACKAGE;
+use crate::TARGET;
 
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";

@@ -6,6 +6,7 @@
 //!          interfaces?) ─────────┤
 //!                                └─▶ packet_socket (filter, ring) ─▶ datapath in user space
 //! ```
+#![deny(unsafe_code)]
 
 pub mod attach;
 mod errno;
@@ -15,6 +16,7 @@ pub mod neighbours;
 pub mod netns;
 pub mod packet_socket;
 pub mod preflight;
+pub mod privileges;
 pub mod programs;
 pub mod seed;
 pub mod sockets;

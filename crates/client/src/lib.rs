@@ -3,7 +3,7 @@
 mod trust;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -17,9 +17,9 @@ use ureq::tls::{PemItem, parse_pem};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector as _, TcpConnector};
 
+use sni_probe_model::api::Snapshot;
+
 use self::trust::TrustingConnector;
-use super::Snapshot;
-use crate::cli::DaemonOptions;
 
 /// From the request to the end of the answer; there are two or three requests.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,8 +30,21 @@ const MAX_IDLE: Duration = Duration::from_secs(2);
 /// Bytes of the password's file. Stops a file that is something else.
 const MAX_PASSWORD_BYTES: usize = 1024;
 
+/// The daemon to ask, and its credentials.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The daemon's URL.
+    pub url: Option<String>,
+    /// The name of the user, with [`Self::password_file`].
+    pub user: Option<String>,
+    /// The file with the user's password.
+    pub password_file: Option<PathBuf>,
+    /// The file with certificates of which one must have signed the daemon's, in PEM; Mozilla's list without one.
+    pub ca: Option<PathBuf>,
+}
+
 /// A daemon that can be asked.
-pub(crate) struct Daemon {
+pub struct Daemon {
     agent: ureq::Agent,
     /// With scheme and without a slash at the end.
     base: String,
@@ -44,13 +57,13 @@ impl Daemon {
     ///
     /// # Errors
     /// If the URL is none, or a file cannot be used.
-    pub(crate) fn new(url: &str, options: &DaemonOptions) -> anyhow::Result<Self> {
+    pub fn new(url: &str, config: &Config) -> anyhow::Result<Self> {
         let base = base(url)?;
-        let authorization = match (&options.user, &options.password_file) {
+        let authorization = match (&config.user, &config.password_file) {
             (Some(user), Some(file)) => Some(authorization(user, file)?),
             _ => None,
         };
-        let config = ureq::Agent::config_builder()
+        let agent_config = ureq::Agent::config_builder()
             .timeout_global(Some(TIMEOUT))
             .http_status_as_error(false)
             // Credentials are for this daemon and no other server.
@@ -61,18 +74,18 @@ impl Daemon {
             .max_idle_age(MAX_IDLE)
             .user_agent(concat!("sni-probe/", env!("CARGO_PKG_VERSION")))
             .build();
-        let agent = match &options.ca {
+        let agent = match &config.ca {
             Some(file) => {
                 let connector = TcpConnector::default().chain(TrustingConnector::new(certificates(file)?)?);
-                ureq::Agent::with_parts(config, connector, DefaultResolver::default())
+                ureq::Agent::with_parts(agent_config, connector, DefaultResolver::default())
             }
-            None => config.new_agent(),
+            None => agent_config.new_agent(),
         };
         Ok(Self { agent, base, authorization })
     }
 
     /// Its URL.
-    pub(crate) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         self.base.clone()
     }
 
@@ -80,7 +93,7 @@ impl Daemon {
     ///
     /// # Errors
     /// In one line: what went wrong, what to do. Which daemon it is the caller knows.
-    pub(crate) fn fetch(&self, with_handshakes: bool) -> anyhow::Result<Snapshot> {
+    pub fn fetch(&self, with_handshakes: bool) -> anyhow::Result<Snapshot> {
         Ok(Snapshot {
             summary: self.get("/api/v1/summary")?,
             clients: self.get("/api/v1/clients")?,
@@ -92,7 +105,7 @@ impl Daemon {
     ///
     /// # Errors
     /// If no whole answer came.
-    pub(crate) fn answer(&self, path: &str) -> anyhow::Result<(StatusCode, Vec<u8>)> {
+    pub fn answer(&self, path: &str) -> anyhow::Result<(StatusCode, Vec<u8>)> {
         let url = format!("{}{path}", self.base);
         let mut request = self.agent.get(&url).header(header::ACCEPT, "*/*");
         if let Some(authorization) = &self.authorization {
@@ -130,7 +143,7 @@ impl Daemon {
 
     /// # Errors
     /// If the status is not that of an answer.
-    pub(crate) fn check(&self, status: StatusCode, path: &str) -> anyhow::Result<()> {
+    pub fn check(&self, status: StatusCode, path: &str) -> anyhow::Result<()> {
         match status {
             StatusCode::OK => Ok(()),
             StatusCode::UNAUTHORIZED if self.authorization.is_some() => bail!(

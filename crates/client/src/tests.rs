@@ -8,19 +8,22 @@ use axum::http::HeaderMap;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 
-use super::super::testing::answers;
 use super::*;
-use crate::cli::{self, Command, WatchOptions};
 
-fn options(arguments: &[&str]) -> WatchOptions {
-    let arguments = ["sni-probe", "watch", "--url", "http://unused"].iter().chain(arguments);
-    let cli = cli::parse(arguments.map(std::ffi::OsString::from)).unwrap();
-    let Command::Watch(options) = cli.command else { panic!("another verb") };
-    options
+/// The answers of a daemon, by path.
+const ANSWERS: [(&str, &str); 3] = [
+    ("/api/v1/summary", include_str!("../../model/samples/summary.json")),
+    ("/api/v1/clients", include_str!("../../model/samples/clients.json")),
+    ("/api/v1/handshakes", include_str!("../../model/samples/handshakes.json")),
+];
+
+fn daemon(address: SocketAddr, config: &Config) -> Daemon {
+    Daemon::new(&format!("http://{address}"), config).unwrap()
 }
 
-fn daemon(address: SocketAddr, arguments: &[&str]) -> Daemon {
-    Daemon::new(&format!("http://{address}"), &options(arguments).daemon).unwrap()
+/// Credentials of the user `sre`.
+fn sre(password_file: &str) -> Config {
+    Config { user: Some("sre".to_owned()), password_file: Some(password_file.into()), ..Config::default() }
 }
 
 /// Serves `router` until the test process ends.
@@ -64,7 +67,7 @@ fn serve_bytes(answer: &'static [u8]) -> SocketAddr {
 
 /// The API with the sample's answers, for this user and password if any.
 fn api(authorization: Option<&'static str>) -> Router {
-    answers().into_iter().fold(Router::new(), |router, (path, answer)| {
+    ANSWERS.into_iter().fold(Router::new(), |router, (path, answer)| {
         let handler = move |headers: HeaderMap| async move {
             let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
             if authorization.is_some() && given != authorization {
@@ -91,11 +94,11 @@ fn assert_parts(error: &str, parts: &[&str]) {
 #[test]
 fn asks_for_what_is_shown() {
     let address = serve(api(None));
-    let snapshot = daemon(address, &["--format", "json"]).fetch(true).unwrap();
+    let snapshot = daemon(address, &Config::default()).fetch(true).unwrap();
     assert_eq!(snapshot.summary.node, "node-1");
     assert_eq!(snapshot.clients.clients.len(), 3);
     assert_eq!(snapshot.handshakes.unwrap().handshakes.len(), 1);
-    assert!(daemon(address, &[]).fetch(false).unwrap().handshakes.is_none());
+    assert!(daemon(address, &Config::default()).fetch(false).unwrap().handshakes.is_none());
 }
 
 #[test]
@@ -109,12 +112,12 @@ fn user_and_password() {
     // base64 of "sre:secret"
     let address = serve(api(Some("Basic c3JlOnNlY3JldA==")));
     let right = file("right", "secret\n");
-    daemon(address, &["--user", "sre", "--password-file", &right]).fetch(false).unwrap();
+    daemon(address, &sre(&right)).fetch(false).unwrap();
     let wrong = file("wrong", "guess");
-    let refused = error(&daemon(address, &["--user", "sre", "--password-file", &wrong]));
+    let refused = error(&daemon(address, &sre(&wrong)));
     assert_parts(&refused, &["does not take this user and password", "--auth-file"]);
     assert!(!refused.contains("guess"), "{refused}");
-    assert_parts(&error(&daemon(address, &[])), &["asks for a user and a password", "--password-file"]);
+    assert_parts(&error(&daemon(address, &Config::default())), &["asks for a user and a password", "--password-file"]);
 
     let nowhere = directory.path().join("nowhere");
     for (path, part) in [
@@ -123,7 +126,7 @@ fn user_and_password() {
         (&file("two", "a\nb"), "expected one line"),
         (&file("long", &"x".repeat(MAX_PASSWORD_BYTES + 1)), "expected one line"),
     ] {
-        let options = options(&["--user", "sre", "--password-file", path]).daemon;
+        let options = sre(path);
         let error = Daemon::new("http://n", &options).err().unwrap();
         assert_parts(&format!("{error:#}"), &[part]);
     }
@@ -132,7 +135,7 @@ fn user_and_password() {
 #[test]
 fn nobody_listens() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = error(&daemon(address, &[]));
+    let error = error(&daemon(address, &Config::default()));
     assert_parts(&error.to_lowercase(), &["connection refused", "is the daemon running, with --web on?"]);
 }
 
@@ -141,7 +144,7 @@ fn answers_that_are_none() {
     let json = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"version\": \"0.1.0\"}";
     let html = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<html>";
     for answer in [&json[..], html] {
-        let error = error(&daemon(serve_bytes(answer), &[]));
+        let error = error(&daemon(serve_bytes(answer), &Config::default()));
         assert_parts(&error, &["/api/v1/summary: the answer is not understood", "same version?"]);
     }
     for (answer, part) in [
@@ -151,14 +154,14 @@ fn answers_that_are_none() {
         (b"SSH-2.0-OpenSSH_9.2p1\r\n", "is the URL right?"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", "; is "),
     ] {
-        assert_parts(&error(&daemon(serve_bytes(answer), &[])), &[part]);
+        assert_parts(&error(&daemon(serve_bytes(answer), &Config::default())), &[part]);
     }
 }
 
 #[test]
 fn https_of_a_daemon_that_speaks_http() {
     let address = serve_bytes(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
-    let daemon = Daemon::new(&format!("https://{address}"), &options(&[]).daemon).unwrap();
+    let daemon = Daemon::new(&format!("https://{address}"), &Config::default()).unwrap();
     assert_parts(&error(&daemon), &["does the daemon speak http, not https?"]);
 }
 
@@ -170,13 +173,13 @@ fn an_endless_answer_is_cut() {
         axum::body::Body::from_stream(chunks)
     };
     let address = serve(Router::new().route("/api/v1/summary", get(endless)));
-    assert_parts(&error(&daemon(address, &[])), &["is this an sni-probe?"]);
+    assert_parts(&error(&daemon(address, &Config::default())), &["is this an sni-probe?"]);
 }
 
 #[test]
 fn a_daemon_that_is_silent_is_not_waited_for_long() {
     let begin = Instant::now();
-    let error = error(&daemon(serve_bytes(b""), &[]));
+    let error = error(&daemon(serve_bytes(b""), &Config::default()));
     assert_parts(&error, &["timeout", "is the daemon busy"]);
     assert!(begin.elapsed() >= TIMEOUT, "{:?}", begin.elapsed());
 }

@@ -6,8 +6,6 @@
 //!                      └──────────────▶ server_reply ───────────────────────────┘
 //! ```
 //!
-//! For whole frames, as captures have them, [`frame`] and the datapath come before that: [`replay`].
-//!
 //! No clock, no socket, no async runtime, no metrics: time is an argument ([`Timestamp`]), and what
 //! was seen is polled ([`Tracker::poll_observation`]). A driver feeds it from the ring buffer or from
 //! a capture file, and gets the same answers.
@@ -19,7 +17,6 @@ pub mod clients;
 mod digits;
 pub mod distinct;
 pub mod flow;
-pub mod frame;
 pub mod ja3;
 pub mod ja4;
 pub mod last_hour;
@@ -31,7 +28,6 @@ pub mod prelude;
 pub mod proxy_header;
 mod reader;
 pub mod record;
-pub mod replay;
 pub mod server_name;
 pub mod server_reply;
 pub mod software;

@@ -77,6 +77,42 @@ pub struct Handshake {
 }
 
 impl Handshake {
+    /// An example, for documentation and tests: a client without SNI that the gateway reset.
+    #[expect(clippy::missing_panics_doc, reason = "the addresses are addresses")]
+    pub fn example() -> Self {
+        let mut features = Features::default();
+        features.insert(Feature::PostQuantum);
+        features.insert(Feature::MultiSegment);
+        let address = |text: &str| text.parse().expect("an address");
+        Self {
+            flow: FlowKey { client: address("192.0.2.7:51234"), gateway: address("198.51.100.9:443") },
+            ifindex: 2,
+            proxied: None,
+            time: Timestamp(627_000),
+            hello: Hello {
+                sni: Sni::Absent,
+                body: Some(HelloBody {
+                    sslv2: false,
+                    legacy_version: 0x0303,
+                    offered_versions: vec![0x0304, 0x0303],
+                    version: TlsVersion::Tls13,
+                    alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+                    ja3: Some("375c6162a492dfbf2795909110ce8424".to_owned()),
+                    ja4: Some("t13i3012h2_1d37bd780c83_8537cf56674e".to_owned()),
+                    random: vec![0; 32],
+                }),
+                incomplete: None,
+                length: 1_551,
+                segments: 2,
+                records: 1,
+                prelude: None,
+                features,
+            },
+            outcome: Outcome::ResetByGateway,
+            latency: Duration::from_nanos(45_800),
+        }
+    }
+
     /// The client: the one that a PROXY protocol header names, else the one on the wire.
     pub fn client(&self) -> SocketAddr {
         client(self.flow, self.proxied)

@@ -19,9 +19,9 @@ use sni_probe_model::api::{
 
 use super::Api;
 use super::verdict::{Context, HourCounts, verdict};
-use crate::kubernetes::Names;
-use crate::metrics::{Metrics, Source};
-use crate::output::{EventsFilter, Pods, Source as Place, WallClock, json};
+use sni_probe_kubernetes::Names;
+use sni_probe_telemetry::metrics::{Metrics, Source};
+use sni_probe_telemetry::events::{EventsFilter, Pods, Source as Place, WallClock, json};
 use crate::readiness::Readiness;
 
 /// Handshakes that are kept to be told. They are as large as a hello may make them: some 20 KiB each at most.
@@ -29,7 +29,7 @@ const MAX_HANDSHAKES: usize = 200;
 
 /// Everything that the API tells.
 #[derive(Debug)]
-pub(crate) struct Board {
+pub struct Board {
     node: String,
     started: Utc,
     ports: Vec<u16>,
@@ -107,7 +107,7 @@ impl<T: Copy + Into<u64>> Counts<T> {
 
 impl Board {
     /// An empty one, of a daemon on `node` that watches `ports`.
-    pub(crate) fn new(
+    pub fn new(
         node: String,
         ports: Vec<u16>,
         filter: EventsFilter,
@@ -130,7 +130,7 @@ impl Board {
     }
 
     /// Takes a handshake whose outcome became known.
-    pub(crate) fn handshake(&self, source: Source, interface: &str, pods: Pods, handshake: Box<Handshake>) {
+    pub fn handshake(&self, source: Source, interface: &str, pods: Pods, handshake: Box<Handshake>) {
         let mut memory = self.memory();
         let (sni, outcome) = (handshake.hello.sni.class(), handshake.outcome.class());
         let is_refused = handshake.outcome.is_refused();
@@ -164,7 +164,7 @@ impl Board {
     }
 
     /// Notes what time it is, and how many events were lost up to then.
-    pub(crate) fn set_time(&self, now: Timestamp, clock: WallClock) {
+    pub fn set_time(&self, now: Timestamp, clock: WallClock) {
         let lost_events = self.metrics.lost_events();
         let mut memory = self.memory();
         memory.now = now;

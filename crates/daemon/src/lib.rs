@@ -1,25 +1,53 @@
-//! What the daemon tells of itself by HTTP under `/api/v1/`, and what `watch` and the page show.
+//! The daemon: watches interfaces, follows handshakes, and shows what it sees by HTTP, metrics, events and packet
+//! captures of failed handshakes.
 //!
 //! ```text
-//! handshakes ─▶ board (counts, the last hour, the last handshakes) ─▶ model::api (what is sent) ─▶ http, watch
-//!                    └▶ verdict (the state in a sentence)
+//! run (interfaces, source, observer) ─┬─▶ telemetry (metrics, events)
+//!                                     ├─▶ evidence (packets of failed handshakes)
+//!                                     └─▶ board (counts, the last hour) ─▶ verdict ─▶ http: page, API
 //! ```
+#![forbid(unsafe_code)]
 
 mod board;
+mod config;
+mod evidence;
+mod http;
+mod readiness;
+mod run;
 mod verdict;
 
 use std::fmt;
 
+use anyhow::Context as _;
+
 use sni_probe_model::api::{Clients, Handshakes, Summary};
 
-pub(crate) use self::board::Board;
+pub use self::board::Board;
+pub use self::config::{Capture, Config, EvidenceConfig, InterfaceSelector, ProbeConfig, WebConfig};
+pub use self::run::Background;
 
 /// Who knows the answers of `/api/v1/`.
-pub(crate) trait Api: fmt::Debug + Send + Sync {
+pub trait Api: fmt::Debug + Send + Sync {
     /// `GET /api/v1/summary`.
     fn summary(&self) -> Summary;
     /// `GET /api/v1/clients`.
     fn clients(&self) -> Clients;
     /// `GET /api/v1/handshakes`: all that are kept.
     fn handshakes(&self) -> Handshakes;
+}
+
+/// Watches the interfaces until SIGTERM, SIGINT or SIGHUP, then detaches what it attached.
+///
+/// # Errors
+/// If it cannot run: nothing is attached then.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    runtime()?.block_on(run::run(config))
+}
+
+/// A runtime on the calling thread: handshakes are few beside packets, and packets stay in the kernel.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime; see the limits on open files and processes")
 }

@@ -10,7 +10,7 @@ use sni_probe_model::api::Interface;
 
 /// Whether the daemon sees what it was told to watch.
 #[derive(Debug, Default)]
-pub(crate) struct Readiness {
+pub struct Readiness {
     state: Mutex<Watched>,
 }
 
@@ -25,7 +25,7 @@ struct Watched {
 
 /// The state of an interface that is to be watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
+pub enum Status {
     /// It is watched.
     Attached {
         /// What packets meet before.
@@ -80,27 +80,27 @@ impl fmt::Display for Status {
 
 impl Readiness {
     /// Notes the state of `interface`.
-    pub(crate) fn set(&self, interface: &str, status: Status) {
+    pub fn set(&self, interface: &str, status: Status) {
         self.lock().interfaces.insert(interface.to_owned(), status);
     }
 
     /// Forgets an interface.
-    pub(crate) fn remove(&self, interface: &str) {
+    pub fn remove(&self, interface: &str) {
         self.lock().interfaces.remove(interface);
     }
 
     /// Notes by which patterns interfaces are found.
-    pub(crate) fn set_pattern(&self, pattern: Option<String>) {
+    pub fn set_pattern(&self, pattern: Option<String>) {
         self.lock().pattern = pattern;
     }
 
     /// Notes whether interfaces that match a pattern are still to be looked for.
-    pub(crate) fn set_pending(&self, is_pending: bool) {
+    pub fn set_pending(&self, is_pending: bool) {
         self.lock().is_pending = is_pending;
     }
 
     /// Ready if there are interfaces and all are seen; and the interfaces, by name.
-    pub(crate) fn interfaces(&self) -> (bool, Vec<Interface>) {
+    pub fn interfaces(&self) -> (bool, Vec<Interface>) {
         let state = self.lock();
         let interface = |(name, status): (&String, &Status)| Interface {
             name: name.clone(),
@@ -111,7 +111,7 @@ impl Readiness {
     }
 
     /// Whether it is ready; and a line for each interface.
-    pub(crate) fn report(&self) -> (bool, String) {
+    pub fn report(&self) -> (bool, String) {
         let state = self.lock();
         let ready = state.is_ready();
         let mut text = String::from(if ready { "ready\n" } else { "not ready\n" });

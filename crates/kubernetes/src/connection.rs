@@ -29,7 +29,7 @@ const IN_CLUSTER: &str = "KUBERNETES_SERVICE_HOST";
 
 /// Where it is written how to reach the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Credentials {
+pub enum Credentials {
     /// In the file of `--kubeconfig`.
     File(PathBuf),
     /// In the pod: its service account.
@@ -40,7 +40,7 @@ pub(crate) enum Credentials {
 
 impl Credentials {
     /// Those of the flag, else of the pod, else of the user.
-    pub(crate) fn choose(kubeconfig: Option<&Path>) -> Self {
+    pub fn choose(kubeconfig: Option<&Path>) -> Self {
         match kubeconfig {
             Some(path) => Self::File(path.to_owned()),
             None if std::env::var_os(IN_CLUSTER).is_some() => Self::ServiceAccount,
@@ -53,7 +53,7 @@ impl Credentials {
     ///
     /// # Errors
     /// If there is no configuration, or it is none.
-    pub(crate) async fn connect(&self) -> anyhow::Result<(Client, String)> {
+    pub async fn connect(&self) -> anyhow::Result<(Client, String)> {
         self.connect_paced(None).await
     }
 

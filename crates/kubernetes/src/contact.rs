@@ -13,7 +13,7 @@ const MAX_REASON_BYTES: usize = 300;
 
 /// Why the API server gave no answer that is one, in one line, with what to do about it if that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure(String);
+pub struct Failure(String);
 
 impl Failure {
     /// Nothing came in all that time.

@@ -288,7 +288,6 @@ impl Snapshot {
     }
 
     /// One that knows these, and forgets none.
-    #[cfg(test)]
     pub(super) fn fixed(pods: impl IntoIterator<Item = (IpAddr, PodNames)>) -> Self {
         let holders = pods.into_iter().map(|(ip, names)| ((ip, None), Holder::Pod(Arc::new(names))));
         Self { is_listed: true, holders: holders.collect(), ..Self::default() }

@@ -17,24 +17,34 @@ mod pod;
 mod watch;
 
 use std::convert::Infallible;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-pub(crate) use self::connection::Credentials;
-pub(crate) use self::contact::Failure;
+pub use self::connection::Credentials;
+pub use self::contact::Failure;
 use self::directory::{Directory, Known, Snapshot};
 use self::lookups::Lookups;
 use self::pace::Pace;
 use self::watch::Watch;
-use crate::cli::KubeOptions;
+
+/// Whose pods to follow, and how to reach the API server.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The kubeconfig that names the API server; the pod's service account or the user's kubeconfig without one.
+    pub kubeconfig: Option<PathBuf>,
+    /// The name of this node in the cluster.
+    pub node: String,
+}
 
 /// The names of pods, as far as they are known. Cheap to clone; when the last one is dropped, the thread ends.
 #[derive(Clone, Debug)]
-pub(crate) struct Names(Arc<Inner>);
+pub struct Names(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -45,56 +55,56 @@ struct Inner {
 
 /// The pod that is reached at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Gateway {
+pub struct Gateway {
     /// What it is for metrics.
-    pub(crate) name: GatewayName,
+    pub name: GatewayName,
     /// "namespace/name" of the pod.
-    pub(crate) pod: Arc<str>,
+    pub pod: Arc<str>,
 }
 
 /// A gateway by its workload: that stays when pods come and go.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct GatewayName {
+pub struct GatewayName {
     /// Its namespace.
-    pub(crate) namespace: Arc<str>,
+    pub namespace: Arc<str>,
     /// The name of its Deployment, `StatefulSet`, DaemonSet, Job or other controller; the pod's own name if it has none.
-    pub(crate) workload: Arc<str>,
+    pub workload: Arc<str>,
 }
 
 /// The pod that connects from an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ClientName {
+pub struct ClientName {
     /// "namespace/name".
-    pub(crate) pod: Arc<str>,
+    pub pod: Arc<str>,
     /// As [`GatewayName::workload`], in the same namespace.
-    pub(crate) workload: Arc<str>,
+    pub workload: Arc<str>,
 }
 
 /// How the thread does, for metrics and pages. Counters (`u64`) count since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Status {
+pub struct Status {
     /// Whether the pods of this node are known and followed. If not, what was known before still is.
-    pub(crate) synced: bool,
+    pub synced: bool,
     /// Why not, in one line, with what to do. `None` also before the first answer.
-    pub(crate) problem: Option<String>,
+    pub problem: Option<String>,
     /// Pods of this node that are known.
-    pub(crate) pods: usize,
+    pub pods: usize,
     /// Pods of this node that are not followed: there are too many, or their names are not names of Kubernetes.
-    pub(crate) pods_refused: usize,
+    pub pods_refused: usize,
     /// Answers about clients on other nodes that are remembered, "no such pod" included.
-    pub(crate) lookups_remembered: usize,
+    pub lookups_remembered: usize,
     /// How often the pods of this node were listed whole: at the start, and after each failure.
-    pub(crate) lists: u64,
+    pub lists: u64,
     /// How often the API server was lost; a loss ends with the next list.
-    pub(crate) losses: u64,
+    pub losses: u64,
     /// Lists and watches that failed, also the tries during a loss, and watches that ended within 30 s.
-    pub(crate) failures: u64,
+    pub failures: u64,
     /// Questions about a client on another node that the API server answered.
-    pub(crate) lookups: u64,
+    pub lookups: u64,
     /// Those that it did not.
-    pub(crate) lookup_failures: u64,
+    pub lookup_failures: u64,
     /// Those that were not asked, because too many waited.
-    pub(crate) lookups_skipped: u64,
+    pub lookups_skipped: u64,
 }
 
 /// What the thread writes and the daemon reads.
@@ -124,36 +134,40 @@ enum State {
 impl Names {
     /// Starts to follow the pods of this node, of which those count that are reached at `ports` where several share
     /// an address. Does not wait for the API server. Its connections stay in the network namespace of the calling
-    /// thread.
+    /// thread, which gives up its privileges by `drop_privileges`.
     ///
     /// # Errors
-    /// If there is no configuration from which to learn where the API server is.
-    pub(crate) fn start(options: &KubeOptions, ports: &[u16]) -> anyhow::Result<Self> {
+    /// If there is no configuration from which to learn where the API server is, or privileges cannot be dropped.
+    pub fn start(
+        config: &Config,
+        ports: &[u16],
+        drop_privileges: fn() -> io::Result<()>,
+    ) -> anyhow::Result<Self> {
         let (lookups, to_look_up) = Lookups::new();
         let shared = Arc::new(Shared::new(Snapshot::default(), lookups));
         let (stop, stopped) = oneshot::channel();
         let watch = Watch {
-            credentials: Credentials::choose(options.kubeconfig.as_deref()),
-            node: options.node(),
+            credentials: Credentials::choose(config.kubeconfig.as_deref()),
+            node: config.node.clone(),
             directory: Directory::new(ports),
             shared: Arc::clone(&shared),
             to_look_up,
             stopped,
         };
-        watch.start()?;
+        watch.start(drop_privileges)?;
         Ok(Self(Arc::new(Inner { shared, _stop: Some(stop) })))
     }
 
     /// The pod of this node that is reached at `address`, or was until a few minutes ago. Where several pods share
     /// the address (`hostNetwork`, `hostPort`), the one that declares the port.
-    pub(crate) fn gateway(&self, address: SocketAddr) -> Option<Gateway> {
+    pub fn gateway(&self, address: SocketAddr) -> Option<Gateway> {
         self.0.shared.read(|snapshot| snapshot.gateway(address))
     }
 
     /// The pod that connects from `address`, of this node or another. Of those on other nodes the first call
     /// gets `None`, and asks for the name. No name is given where pods share the address: other programs of
     /// the node connect from it as well.
-    pub(crate) fn client(&self, address: IpAddr) -> Option<ClientName> {
+    pub fn client(&self, address: IpAddr) -> Option<ClientName> {
         let address = address.to_canonical();
         match self.0.shared.read(|snapshot| snapshot.client(address)) {
             Known::Pod(name) => Some(name),
@@ -163,7 +177,7 @@ impl Names {
     }
 
     /// How the thread does.
-    pub(crate) fn status(&self) -> Status {
+    pub fn status(&self) -> Status {
         let shared = &*self.0.shared;
         let state = shared.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -185,13 +199,12 @@ impl Names {
         }
     }
 
-    /// Knows these pods and no others: address, namespace, workload, name.
-    #[cfg(test)]
-    pub(crate) fn fixed(pods: &[(IpAddr, &str, &str, &str)]) -> Self {
+    /// Knows these pods and no others, and asks no server: address, namespace, workload, name.
+    pub fn fixed(pods: &[(IpAddr, &str, &str, &str)]) -> Self {
         let pods = pods.iter().map(|(address, namespace, workload, pod)| {
             (*address, directory::PodNames::new(namespace, workload, pod))
         });
-        // Nobody answers requests.
+        // No thread answers requests.
         let (lookups, _) = Lookups::new();
         let shared = Arc::new(Shared::new(Snapshot::fixed(pods), lookups));
         Self(Arc::new(Inner { shared, _stop: None }))

@@ -78,9 +78,8 @@ fn kubeconfig(server: SocketAddr) -> NamedTempFile {
 
 fn start(server: SocketAddr) -> Names {
     let file = kubeconfig(server);
-    let options =
-        KubeOptions { kube: true, kubeconfig: Some(file.path().to_owned()), node: Some(NODE.to_owned()) };
-    Names::start(&options, &PORTS).unwrap()
+    let config = Config { kubeconfig: Some(file.path().to_owned()), node: NODE.to_owned() };
+    Names::start(&config, &PORTS, || Ok(())).unwrap()
 }
 
 /// Follows the pods of `api`, and knows them.

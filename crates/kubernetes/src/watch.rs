@@ -13,7 +13,6 @@ use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use kube::runtime::watcher::{Config, DefaultBackoff, Event, watcher};
 use kube::{Api, Client};
-use sni_probe_capture::privileges;
 use tokio::sync::{mpsc, oneshot};
 
 use super::connection::{Credentials, WATCH_DURATION};
@@ -43,16 +42,8 @@ impl Watch {
     /// network namespace of the calling thread, as do those that it starts to resolve the API server's name.
     ///
     /// # Errors
-    /// If there is no configuration that is one, or no thread.
-    pub(super) fn start(self) -> anyhow::Result<()> {
-        self.start_with(privileges::drop_all)
-    }
-
-    /// The same with another way to drop the thread's privileges.
-    ///
-    /// # Errors
-    /// As [`Watch::start`], and if privileges cannot be dropped.
-    pub(super) fn start_with(self, drop_privileges: fn() -> io::Result<()>) -> anyhow::Result<()> {
+    /// If there is no configuration that is one, or no thread, or privileges cannot be dropped.
+    pub(super) fn start(self, drop_privileges: fn() -> io::Result<()>) -> anyhow::Result<()> {
         let (started, has_started) = std_mpsc::sync_channel(1);
         thread::Builder::new()
             .name("kubernetes".to_owned())

@@ -10,6 +10,18 @@ use sni_probe_core::vocabulary::{AlertDescription, AlertSender, Fate, OutcomeCla
 
 use crate::word::Word;
 
+/// The answers of `/api/v1/` at one time.
+#[derive(Clone, Debug, Serialize)]
+pub struct Snapshot {
+    /// `GET /api/v1/summary`.
+    pub summary: Summary,
+    /// `GET /api/v1/clients`.
+    pub clients: Clients,
+    /// `GET /api/v1/handshakes`, if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshakes: Option<Handshakes>,
+}
+
 /// `GET /api/v1/summary`: how things are, in one answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {

@@ -12,10 +12,10 @@ use sni_probe_datapath::counters::Counter;
 use sni_probe_datapath::event::{Event, EventHeader};
 use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
 
-use crate::flow::Timestamp;
+use sni_probe_core::flow::Timestamp;
 use crate::frame::{FrameBytes, IpPacket, LinkType, SkipReason, Unwrapped, Unwrapper};
-use crate::observation::Observation;
-use crate::tracker::{Tracker, TrackerConfig};
+use sni_probe_core::observation::Observation;
+use sni_probe_core::tracker::{Tracker, TrackerConfig};
 
 /// The seed of the datapath's table. A constant, so that a capture gives the same answer at each time; who
 /// makes a capture to fill a bucket of it finds that counted.
@@ -48,7 +48,7 @@ impl Replay {
     }
 
     /// Takes one frame, and says what was in it. Its number tells it in what it leads to
-    /// ([`Handshake::ifindex`](crate::observation::Handshake::ifindex), with 32 bits).
+    /// ([`Handshake::ifindex`](sni_probe_core::observation::Handshake::ifindex), with 32 bits).
     ///
     /// Time is that of the frames: what was to come in time and did not, is over when a later frame says so. One wrong stamp
     /// does not count: see [`Tracker::handle_event`].
@@ -73,7 +73,7 @@ impl Replay {
     }
 
     /// There are no more frames: hellos without an outcome get
-    /// [`Outcome::Unfinished`](crate::observation::Outcome::Unfinished).
+    /// [`Outcome::Unfinished`](sni_probe_core::observation::Outcome::Unfinished).
     pub fn finish(&mut self) {
         self.unwrapper.finish();
         self.tracker.finish();

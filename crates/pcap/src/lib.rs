@@ -7,11 +7,17 @@
 //! The format is known by its magic, never by its name. Packets are lent from the buffer: none is
 //! copied, and nothing is allocated for a packet. No input makes the reader panic; what makes no sense
 //! is an error that says where, and all packets before it have been given out by then.
+//!
+//! [`frame`] takes the link layers and tunnels off a packet, and [`engine`] leads frames through the datapath and the
+//! tracker.
+#![forbid(unsafe_code)]
 
 mod byte_order;
 mod clock;
 mod compression;
+pub mod engine;
 mod error;
+pub mod frame;
 mod guess;
 mod input;
 pub mod magic;

@@ -1,5 +1,6 @@
 //! Colours of a terminal, as escape sequences (ECMA-48, section 8.3.117).
 
+use std::io::IsTerminal;
 use std::fmt::{self, Display};
 
 const RESET: &str = "\x1b[0m";
@@ -62,4 +63,12 @@ impl Display for Painted {
             None => write!(f, "{text:<width$}"),
         }
     }
+}
+
+/// Whether colours are welcome: on a terminal that knows them, unless `NO_COLOR` (<https://no-color.org>)
+/// is set.
+pub fn is_welcome(stream: &impl IsTerminal) -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    stream.is_terminal() && !unwanted && !dumb
 }

@@ -7,10 +7,12 @@
 pub mod colour;
 pub mod printable;
 pub mod progress;
+pub mod report;
 pub mod table;
 pub mod units;
 
-pub use colour::{Colour, Painted};
+pub use colour::{Colour, Painted, is_welcome as colour};
 pub use printable::{is_invisible, printable, printable_within};
 pub use progress::Progress;
+pub use report::report;
 pub use table::{Cell, Column, Table};

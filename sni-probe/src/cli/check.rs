@@ -1,12 +1,11 @@
 //! The command line of `check`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use sni_probe_playbook::check::{self, Connect};
 
-/// How long a connection may take if nothing else is said.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connect to a gateway with and without SNI, and tell what it does
 ///
@@ -59,15 +58,6 @@ Exit codes:
   1  clients without SNI are refused
   2  it could not be told: nobody answers, or not by TLS; or the command line is wrong";
 
-/// `--connect`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Connect {
-    /// Where to.
-    pub(crate) ip: IpAddr,
-    /// The port, unless it is the target's.
-    pub(crate) port: Option<u16>,
-}
-
 /// `--tls`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OfferedTls {
@@ -80,15 +70,18 @@ pub(crate) enum OfferedTls {
 }
 
 impl CheckOptions {
-    /// The check of `target` (`HOST[:PORT]`) with no other flag.
-    pub(crate) fn of(target: impl Into<String>) -> Self {
-        Self {
-            target: target.into(),
-            connect: None,
-            sni: None,
-            tls: None,
-            json: false,
-            timeout: DEFAULT_TIMEOUT,
+    /// What the flags ask for.
+    pub(crate) fn config(self) -> check::Config {
+        check::Config {
+            target: self.target,
+            connect: self.connect,
+            sni: self.sni,
+            tls: self.tls.map(|tls| match tls {
+                OfferedTls::Tls12 => check::OfferedTls::Tls12,
+                OfferedTls::Tls13 => check::OfferedTls::Tls13,
+            }),
+            json: self.json,
+            timeout: self.timeout,
         }
     }
 }
@@ -114,7 +107,7 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 mod tests {
     use std::ffi::OsString;
 
-    use super::{CheckOptions, Connect, OfferedTls, parse_connect};
+    use super::{CheckOptions, Connect, OfferedTls, check, parse_connect};
     use crate::cli::{Command, one_line, try_parse};
 
     fn parse(arguments: &[&str]) -> Result<CheckOptions, String> {
@@ -126,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_constructor_has_the_defaults() {
-        let (parsed, made) = (parse(&["a.example"]).unwrap(), CheckOptions::of("a.example"));
+        let (parsed, made) = (parse(&["a.example"]).unwrap().config(), check::Config::of("a.example"));
         assert_eq!(format!("{parsed:?}"), format!("{made:?}"));
     }
 

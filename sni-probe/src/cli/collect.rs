@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use sni_probe_playbook::collect;
+
 use super::DaemonOptions;
 
 /// Gather what support asks for in one file, without secrets
@@ -46,12 +48,30 @@ pub(crate) struct CollectOptions {
     pub(crate) kubeconfig: Option<PathBuf>,
 
     /// Namespace of the ApigeeRoutes
-    #[arg(long, value_name = "NAME", default_value = "apigee", value_parser = parse_namespace)]
+    #[arg(long, value_name = "NAME", default_value = "apigee", value_parser = super::routes::parse_namespace)]
     pub(crate) namespace: String,
 
     /// Put pseudonyms for IP addresses, the same for the same address in all files; leaves evidence out
     #[arg(long)]
     pub(crate) redact_addresses: bool,
+}
+
+impl CollectOptions {
+    /// What the flags ask for.
+    pub(crate) fn config(self) -> collect::Config {
+        collect::Config {
+            output: self.output,
+            daemon: self.daemon.config(),
+            evidence: self.evidence,
+            events_file: self.events_file,
+            overrides: self.overrides,
+            routes: self.routes,
+            kube: self.kube,
+            kubeconfig: self.kubeconfig,
+            namespace: self.namespace,
+            redact_addresses: self.redact_addresses,
+        }
+    }
 }
 
 const EPILOGUE: &str = "\
@@ -68,13 +88,3 @@ Examples:
 Exit codes:
   0  something was collected; what was not is in MANIFEST.json, and on stderr
   2  nothing could be collected, or the file could not be written";
-
-/// A namespace of Kubernetes (RFC 1123 label): it becomes a part of a URL.
-fn parse_namespace(text: &str) -> Result<String, &'static str> {
-    let is_usual = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if (1..=63).contains(&text.len()) && text.bytes().all(is_usual) {
-        Ok(text.to_owned())
-    } else {
-        Err("expected the name of a namespace, such as apigee")
-    }
-}

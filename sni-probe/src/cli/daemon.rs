@@ -25,3 +25,11 @@ pub(crate) struct DaemonOptions {
     #[arg(long, env = "SNI_PROBE_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
 }
+
+impl DaemonOptions {
+    /// The daemon that the flags name.
+    pub(crate) fn config(self) -> sni_probe_client::Config {
+        let Self { url, user, password_file, ca } = self;
+        sni_probe_client::Config { url, user, password_file, ca }
+    }
+}

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use sni_probe_playbook::diagnose;
+
 use super::DaemonOptions;
 
 /// Say why clients are refused, and what to change
@@ -67,6 +69,27 @@ pub(crate) struct DiagnoseOptions {
     /// Print Markdown, for a ticket
     #[arg(long)]
     pub(crate) markdown: bool,
+}
+
+impl DiagnoseOptions {
+    /// What the flags ask for.
+    pub(crate) fn config(self) -> diagnose::Config {
+        diagnose::Config {
+            daemon: self.daemon.config(),
+            span: self.span,
+            metrics: self.metrics,
+            capture: self.capture,
+            logs: self.logs,
+            routes: self.routes,
+            overrides: self.overrides,
+            kube: self.kube,
+            kubeconfig: self.kubeconfig,
+            namespace: self.namespace,
+            check: self.check,
+            json: self.json,
+            markdown: self.markdown,
+        }
+    }
 }
 
 const EPILOGUE: &str = "\

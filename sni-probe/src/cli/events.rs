@@ -6,7 +6,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 use super::values::parse_bytes;
-use crate::output::{EventsConfig, EventsFile, EventsFilter, StdoutFormat};
+use sni_probe_telemetry::events::{EventsConfig, EventsFile, EventsFilter, StdoutFormat};
 
 /// Events.
 #[derive(Args, Clone, Debug)]

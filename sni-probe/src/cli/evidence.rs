@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
+use sni_probe_daemon::EvidenceConfig;
 
 use super::values::parse_bytes;
 
@@ -46,9 +47,13 @@ pub(crate) struct EvidenceOptions {
 }
 
 impl EvidenceOptions {
-    /// None.
-    pub(crate) fn off() -> Self {
-        Self { evidence: None, evidence_handshakes: 0, evidence_bytes: 0 }
+    /// What the flags ask for.
+    pub(crate) fn config(self) -> EvidenceConfig {
+        EvidenceConfig {
+            directory: self.evidence,
+            handshakes: self.evidence_handshakes,
+            bytes: self.evidence_bytes,
+        }
     }
 }
 

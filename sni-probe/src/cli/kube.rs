@@ -31,6 +31,13 @@ pub(crate) struct KubeOptions {
 }
 
 impl KubeOptions {
+    /// What to ask the API server for, if it is to be asked.
+    pub(crate) fn config(&self) -> Option<sni_probe_kubernetes::Config> {
+        let config =
+            || sni_probe_kubernetes::Config { kubeconfig: self.kubeconfig.clone(), node: self.node() };
+        self.kube.then(config)
+    }
+
     /// The name of this node: what was given, else the host's name.
     pub(crate) fn node(&self) -> String {
         self.node

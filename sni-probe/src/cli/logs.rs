@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use sni_probe_playbook::logs;
 
 /// Count in a gateway's access logs who was refused before there was a certificate
 ///
@@ -30,9 +31,10 @@ pub(crate) struct LogsOptions {
 }
 
 impl LogsOptions {
-    /// As the command line would have it with these files and no flags.
-    pub(crate) fn of(files: Vec<PathBuf>) -> Self {
-        Self { files, events: Vec::new(), json: false }
+    /// What the flags ask for.
+    pub(crate) fn config(self) -> logs::Config {
+        let Self { files, events, json } = self;
+        logs::Config { files, events, json }
     }
 }
 

@@ -7,7 +7,11 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use sni_probe_datapath::tunnel::Tunnels;
 
-use super::{ClientOptions, KubeOptions, Wanted, parse_handshake_timeout};
+use sni_probe_capture::attach::Mode;
+use sni_probe_capture::links;
+use sni_probe_daemon::{InterfaceSelector, ProbeConfig};
+
+use super::{ClientOptions, KubeOptions, parse_handshake_timeout};
 
 /// The probe.
 #[derive(Args, Clone, Debug)]
@@ -23,9 +27,9 @@ pub(crate) struct ProbeOptions {
         env = "SNI_PROBE_INTERFACE",
         value_name = "NAME",
         value_delimiter = ',',
-        value_parser = Wanted::parse
+        value_parser = InterfaceSelector::parse
     )]
-    pub(crate) interfaces: Vec<Wanted>,
+    pub(crate) interfaces: Vec<InterfaceSelector>,
 
     /// Network namespace in which the interfaces are, as a file: a pod's is /proc/PID/ns/net
     ///
@@ -118,6 +122,44 @@ pub(crate) struct ProbeOptions {
     pub(crate) clients: ClientOptions,
     #[command(flatten)]
     pub(crate) kube: KubeOptions,
+}
+
+impl ProbeOptions {
+    /// What the flags ask for.
+    ///
+    /// # Errors
+    /// If a file that they name cannot be used, or a flag has no effect.
+    pub(crate) fn config(self) -> anyhow::Result<ProbeConfig> {
+        Ok(ProbeConfig {
+            interfaces: self.interfaces,
+            netns: self.netns,
+            ports: self.ports,
+            capture: match self.capture {
+                Capture::Auto => sni_probe_daemon::Capture::Auto,
+                Capture::Tc => sni_probe_daemon::Capture::Tc,
+                Capture::AfPacket => sni_probe_daemon::Capture::AfPacket,
+            },
+            attach: match self.attach {
+                Attach::Auto => None,
+                Attach::Tcx => Some(Mode::Tcx),
+                Attach::Clsact => Some(Mode::Clsact),
+            },
+            priority: self.priority,
+            orientation: match self.orientation {
+                Orientation::Auto => None,
+                Orientation::Nic => Some(links::Orientation::Nic),
+                Orientation::Veth => Some(links::Orientation::Veth),
+            },
+            tunnels: Decapsulate::tunnels(&self.decapsulate),
+            mirror_port: self.mirror_port,
+            keep_privileges: self.keep_privileges,
+            kernel_stats: self.kernel_stats,
+            handshake_timeout: self.handshake_timeout,
+            clients: self.clients.config()?,
+            node: self.kube.node(),
+            kubernetes: self.kube.config(),
+        })
+    }
 }
 
 /// `--capture`: how packets are seen.

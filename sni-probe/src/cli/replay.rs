@@ -1,11 +1,12 @@
 //! The flags of `replay`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
+use sni_probe_playbook::replay;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
 
 use super::parse_handshake_timeout;
@@ -107,9 +108,25 @@ pub(crate) enum ReplayFormat {
 }
 
 impl ReplayOptions {
-    /// Whether `file` stands for standard input.
-    pub(crate) fn is_stdin(file: &Path) -> bool {
-        file == Path::new("-")
+    /// What the flags ask for.
+    pub(crate) fn config(self) -> replay::Config {
+        replay::Config {
+            files: self.files,
+            ports: self.ports,
+            format: self.format.map(|format| match format {
+                ReplayFormat::Text => replay::Format::Text,
+                ReplayFormat::Json => replay::Format::Json,
+                ReplayFormat::Summary => replay::Format::Summary,
+                ReplayFormat::Prometheus => replay::Format::Prometheus,
+            }),
+            client_random: self.client_random,
+            sni: self.sni,
+            outcome: self.outcome,
+            client: self.client,
+            write: self.write,
+            fail_on_reset: self.fail_on_reset,
+            handshake_timeout: self.handshake_timeout,
+        }
     }
 }
 

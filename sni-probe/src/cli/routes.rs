@@ -3,11 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use sni_probe_playbook::routes::{self, DEFAULT_INGRESS, DEFAULT_NAMESPACE};
 
-/// Namespace in which Apigee hybrid is installed.
-const DEFAULT_NAMESPACE: &str = "apigee";
-/// A label of the pods of Apigee's ingress gateway.
-const DEFAULT_INGRESS: &str = "app=apigee-ingressgateway";
 
 /// Read the routes of a gateway, and tell whether clients without SNI are served
 ///
@@ -72,16 +69,16 @@ Exit codes:
   2  something could not be read, or the configuration does not tell; one line on stderr says why";
 
 impl RoutesOptions {
-    /// Nothing to read yet, and all else as without flags: for other verbs, which set what they were given.
-    pub(crate) fn empty() -> Self {
-        Self {
-            files: Vec::new(),
-            overrides: None,
-            kube: false,
-            kubeconfig: None,
-            namespace: DEFAULT_NAMESPACE.to_owned(),
-            ingress: vec![DEFAULT_INGRESS.to_owned()],
-            json: false,
+    /// What the flags ask for.
+    pub(crate) fn config(self) -> routes::Config {
+        routes::Config {
+            files: self.files,
+            overrides: self.overrides,
+            kube: self.kube,
+            kubeconfig: self.kubeconfig,
+            namespace: self.namespace,
+            ingress: self.ingress,
+            json: self.json,
         }
     }
 }

@@ -25,6 +25,21 @@ pub(crate) struct RunOptions {
     pub(crate) web: WebOptions,
 }
 
+impl RunOptions {
+    /// What the flags ask for.
+    ///
+    /// # Errors
+    /// As [`ProbeOptions::config`].
+    pub(crate) fn config(self) -> anyhow::Result<sni_probe_daemon::Config> {
+        Ok(sni_probe_daemon::Config {
+            probe: self.probe.config()?,
+            events: self.events.config(),
+            evidence: self.evidence.config(),
+            web: self.web.config(),
+        })
+    }
+}
+
 const RUN_EPILOGUE: &str = "\
 Examples:
   sni-probe run

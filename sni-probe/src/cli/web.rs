@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use sni_probe_daemon::WebConfig;
 
 /// The HTTP server.
 #[derive(Args, Clone, Debug)]
@@ -39,6 +40,14 @@ pub(crate) struct WebOptions {
     /// Private key to --tls-cert, in PEM
     #[arg(long, env = "SNI_PROBE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
+}
+
+impl WebOptions {
+    /// What the flags ask for.
+    pub(crate) fn config(self) -> WebConfig {
+        let Self { listen, web, auth_file, tls_cert, tls_key } = self;
+        WebConfig { listen, has_page: web == Web::On, auth_file, tls_cert, tls_key }
+    }
 }
 
 /// `--web`: the page and its API.

@@ -9,7 +9,6 @@
 //! A source is a closure that gives a [`Snapshot`]. It is called in a thread of its own: however long it takes,
 //! keys are heeded.
 
-pub(crate) mod daemon;
 mod details;
 mod feed;
 mod help;
@@ -33,25 +32,12 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use anyhow::ensure;
-use serde::Serialize;
-use sni_probe_model::api::{Clients, Handshakes, Summary};
+use sni_probe_model::api::Snapshot;
 
-use self::daemon::Daemon;
-use crate::api::Api as _;
+use sni_probe_client::Daemon;
+use sni_probe_daemon::Api as _;
 use crate::cli::{WatchFormat, WatchOptions};
-use crate::run::Background;
-
-/// What is shown: the answers of `/api/v1/` at one time.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Snapshot {
-    /// `/api/v1/summary`.
-    pub(crate) summary: Summary,
-    /// `/api/v1/clients`.
-    pub(crate) clients: Clients,
-    /// `/api/v1/handshakes`: many, and shown to programs only ([`wants_handshakes`]).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) handshakes: Option<Handshakes>,
-}
+use sni_probe_daemon::Background;
 
 /// Watches until the user ends it, a signal does, or what was asked for is printed.
 ///
@@ -59,11 +45,11 @@ pub(crate) struct Snapshot {
 /// If it cannot run: the flags contradict each other, a file cannot be read, the terminal cannot be used.
 pub(crate) fn run(options: &WatchOptions) -> anyhow::Result<ExitCode> {
     if let Some(url) = &options.daemon.url {
-        let daemon = Daemon::new(url, &options.daemon)?;
+        let daemon = Daemon::new(url, &options.daemon.clone().config())?;
         let with_handshakes = wants_handshakes(options);
         return show(options, daemon.name(), move || daemon.fetch(with_handshakes));
     }
-    let probe = Background::start(options.probe.clone())?;
+    let probe = Background::start(options.probe.clone().config()?)?;
     let board = Arc::clone(probe.board());
     let has_ended = Arc::clone(probe.has_ended());
     let with_handshakes = wants_handshakes(options);

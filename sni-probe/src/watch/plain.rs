@@ -48,7 +48,7 @@ pub(super) fn run(
                 let message = format!("{place}: {error:#}");
                 // Once, not at each look.
                 if told.as_ref() != Some(&message) {
-                    cli::report(&words::sentence(&message));
+                    sni_probe_terminal::report(&words::sentence(&message));
                 }
                 told = Some(message);
                 continue;

@@ -18,7 +18,6 @@ use super::state::State;
 use super::view;
 use super::words::Bars;
 use super::{Snapshot, keys};
-use crate::logging;
 
 /// The screen is drawn at least as often: it tells how long there was no answer.
 const REDRAW: Duration = Duration::from_secs(1);
@@ -53,7 +52,7 @@ fn show(
     receiver: &Receiver<Message>,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
-    let look = Look { colour: logging::colour(&io::stdout()), bars: Bars::of_locale() };
+    let look = Look { colour: sni_probe_terminal::colour(&io::stdout()), bars: Bars::of_locale() };
     let mut drawn: Option<Instant> = None;
     let mut has_changed = true;
     while !stop.load(Ordering::Relaxed) {

@@ -18,9 +18,9 @@ pub(super) fn count(sni: &str, outcome: &str, handshakes: u64) -> Count {
 /// The answers of a daemon, by path.
 pub(super) fn answers() -> [(&'static str, &'static str); 3] {
     [
-        ("/api/v1/summary", include_str!("samples/summary.json")),
-        ("/api/v1/clients", include_str!("samples/clients.json")),
-        ("/api/v1/handshakes", include_str!("samples/handshakes.json")),
+        ("/api/v1/summary", include_str!("../../../crates/model/samples/summary.json")),
+        ("/api/v1/clients", include_str!("../../../crates/model/samples/clients.json")),
+        ("/api/v1/handshakes", include_str!("../../../crates/model/samples/handshakes.json")),
     ]
 }
 

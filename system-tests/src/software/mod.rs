@@ -1,5 +1,5 @@
 //! What real clients send when they connect without SNI: how each is made to, in which places they are, and the
-//! table that names them by it (`sni-probe-core/src/software.tsv`).
+//! table that names them by it (`crates/core/src/software.tsv`).
 //!
 //! `cargo xtask record-software` makes the table; a system test runs the clients that the machine has, and
 //! compares what sni-probe says of them.

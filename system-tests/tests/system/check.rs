@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// A port of the gateway's namespace that no gateway of the lab has.
 const OTHER_PORT: u16 = 9443;
 /// Expired in 2001, for a.example, *.b.example and 10.1.2.3.
-const EXPIRED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sni-probe/src/check/testdata/expired");
+const EXPIRED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/playbook/src/check/testdata/expired");
 
 /// `sni-probe check` in the client's namespace.
 fn check(lab: &Lab, arguments: &[&str]) -> Finished {

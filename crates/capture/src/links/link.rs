@@ -255,3 +255,17 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
         packets,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Packets;
+
+    /// Another interface of the same name begins at 0.
+    #[test]
+    fn packets_since() {
+        let first = Packets { received: 100, sent: 50 };
+        let later = Packets { received: 103, sent: 50 };
+        assert_eq!(later.since(first), Packets { received: 3, sent: 0 });
+        assert_eq!(first.since(later), Packets::default());
+    }
+}

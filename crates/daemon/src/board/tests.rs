@@ -7,7 +7,6 @@ use sni_probe_core::vocabulary::{AlertDescription, AlertSender};
 use sni_probe_model::api::State;
 
 use super::*;
-use crate::output::tests::sample;
 use crate::readiness::Status;
 
 /// 2026-03-05 14:03:20 UTC is 1,000 s of the daemon's clock.
@@ -59,7 +58,7 @@ impl Daemon {
     }
 
     fn see(&self, client: &str, sni: Sni, outcome: Outcome) {
-        let mut handshake = sample();
+        let mut handshake = Handshake::example();
         handshake.flow.client.set_ip(client.parse().unwrap());
         handshake.time = seconds(self.now);
         handshake.hello.sni = sni;
@@ -201,7 +200,7 @@ fn the_last_handshakes_that_the_filter_lets_through_are_kept() {
 fn labels_hide_addresses() {
     let label = ClientLabel::Subnet(SubnetSizes::default());
     let daemon = Daemon::new(ClientsConfig { label, ..Default::default() });
-    let mut relayed = sample();
+    let mut relayed = Handshake::example();
     relayed.proxied = Some(Proxied {
         client: "203.0.113.5:40000".parse().unwrap(),
         destination: "198.51.100.9:443".parse().unwrap(),

@@ -9,7 +9,7 @@ use sni_probe_core::observation::Handshake;
 use super::file_name::FileName;
 use super::holding::Held;
 use super::packet::{LINK_TYPE, Packet, Rebuilt};
-use crate::output::{Format, Pods, Source, WallClock};
+use sni_probe_telemetry::events::{Format, Pods, Source, WallClock};
 
 /// On the file, so that nobody takes it for what was on the wire.
 const NOTE: &str = "\

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use sni_probe_core::observation::Handshake;
 use sni_probe_core::vocabulary::{Label as _, OutcomeClass};
 
-use crate::output::WallClock;
+use sni_probe_telemetry::events::WallClock;
 
 const TIME_FORMAT: &str = "%Y%m%dT%H%M%S.%6fZ";
 /// A time in that format, with 0 for each digit.

@@ -13,7 +13,7 @@ use sni_probe_capture::privileges;
 
 use super::case::Case;
 use super::directory::Directory;
-use crate::metrics::{EvidenceLoss, Metrics};
+use sni_probe_telemetry::metrics::{EvidenceLoss, Metrics};
 
 /// Bytes of memory of cases that wait to be written; some 4,000 usual ones. Stops a disk that hangs from filling the
 /// memory. Nor are there ever more than are kept in the directory: what newer ones push out would be removed there.
@@ -228,7 +228,7 @@ mod tests {
     /// Without a thread that takes anything out.
     fn hanging(max_queued: usize) -> (Keeper, mpsc::Sender<Infallible>) {
         let (running, ended) = mpsc::channel();
-        let metrics = Arc::new(Metrics::empty());
+        let metrics = Arc::new(Metrics::for_captures().unwrap());
         (Keeper { queue: Arc::default(), max_queued, metrics, ended }, running)
     }
 
@@ -288,7 +288,7 @@ mod tests {
     fn the_gauges_follow_the_directory() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path();
-        let metrics = Arc::new(Metrics::empty());
+        let metrics = Arc::new(Metrics::for_captures().unwrap());
         let limits = Limits { handshakes: 5, bytes: 1 << 20 };
         let directory = Directory::open(path, limits).unwrap();
         let interval = Duration::from_millis(10);
@@ -326,7 +326,7 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let directory = Directory::open(temporary.path(), Limits { handshakes: 5, bytes: 1 << 20 }).unwrap();
         let refuse = || Err(io::Error::other("the kernel refuses"));
-        let started = Keeper::start_with(directory, Arc::new(Metrics::empty()), LOOK_INTERVAL, refuse);
+        let started = Keeper::start_with(directory, Arc::new(Metrics::for_captures().unwrap()), LOOK_INTERVAL, refuse);
         assert_eq!(started.unwrap_err().to_string(), "the kernel refuses");
     }
 }

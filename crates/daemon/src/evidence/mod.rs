@@ -29,30 +29,30 @@ use self::case::Case;
 use self::directory::{Directory, Limits};
 use self::holding::Holding;
 use self::keeper::Keeper;
-use crate::cli::EvidenceOptions;
-use crate::metrics::{EvidenceLoss, Metrics};
-use crate::output::WallClock;
+use crate::config::EvidenceConfig;
+use sni_probe_telemetry::metrics::{EvidenceLoss, Metrics};
+use sni_probe_telemetry::events::WallClock;
 
 /// Holds the packets of the handshakes under way, and keeps those of the ones that fail.
-pub(crate) struct Evidence {
+pub struct Evidence {
     holding: Holding,
     keeper: Keeper,
     metrics: Arc<Metrics>,
 }
 
 impl Evidence {
-    /// Evidence as the options say; `None` if there is to be none. To be opened before privileges are dropped:
+    /// Evidence as `config` says; `None` if there is to be none. To be opened before privileges are dropped:
     /// the directory may have to be made.
     ///
     /// # Errors
     /// If the directory cannot be made or written to, or another process keeps its evidence there.
-    pub(crate) fn open(
-        options: &EvidenceOptions,
+    pub fn open(
+        config: &EvidenceConfig,
         handshake_timeout: Duration,
         metrics: &Arc<Metrics>,
     ) -> anyhow::Result<Option<Self>> {
-        let Some(path) = &options.evidence else { return Ok(None) };
-        let limits = Limits { handshakes: options.evidence_handshakes, bytes: options.evidence_bytes };
+        let Some(path) = &config.directory else { return Ok(None) };
+        let limits = Limits { handshakes: config.handshakes, bytes: config.bytes };
         let keeper = Keeper::start(Directory::open(path, limits)?, Arc::clone(metrics))?;
         let holding = Holding::new(handshake_timeout);
         Ok(Some(Self { holding, keeper, metrics: Arc::clone(metrics) }))
@@ -60,7 +60,7 @@ impl Evidence {
 
     /// Takes an event, `now` by the daemon's clock. It must come here before it comes to the tracker, whose observations say
     /// what becomes of it.
-    pub(crate) fn event(&mut self, event: &Event<'_>, now: Timestamp) {
+    pub fn event(&mut self, event: &Event<'_>, now: Timestamp) {
         let given_up = self.holding.event(event, now);
         if given_up > 0 {
             self.metrics.evidence_lost(EvidenceLoss::BufferFull, given_up);
@@ -70,7 +70,7 @@ impl Evidence {
     /// Keeps the packets of a handshake that failed, and forgets those of others. Never waits.
     ///
     /// `interface_name` gives the name of an interface by its index.
-    pub(crate) fn observe<'a>(
+    pub fn observe<'a>(
         &mut self,
         observation: &Observation,
         interface_name: impl FnOnce(u32) -> &'a str,
@@ -92,7 +92,7 @@ impl Evidence {
     }
 
     /// Waits until all is written, but not longer than `patience`.
-    pub(crate) fn finish(self, patience: Duration) {
+    pub fn finish(self, patience: Duration) {
         self.keeper.finish(patience);
     }
 

@@ -8,7 +8,7 @@ use sni_probe_core::observation::{Handshake, Hello, Outcome, Sni};
 
 use super::case::Case;
 use super::holding::Holding;
-use crate::output::WallClock;
+use sni_probe_telemetry::events::WallClock;
 
 /// 2026-03-05 14:03:22 UTC.
 pub(super) const START_NS: u64 = 1_772_719_402_000_000_000;

@@ -47,14 +47,14 @@ impl Bench {
 
     fn keeping(handshakes: usize, bytes: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let metrics = Arc::new(Metrics::empty());
-        let options = EvidenceOptions {
-            evidence: Some(directory.path().to_owned()),
-            evidence_handshakes: handshakes,
-            evidence_bytes: bytes,
+        let metrics = Arc::new(Metrics::for_captures().unwrap());
+        let wanted = EvidenceConfig {
+            directory: Some(directory.path().to_owned()),
+            handshakes,
+            bytes,
         };
         let config = TrackerConfig::default();
-        let evidence = Evidence::open(&options, config.handshake_timeout, &metrics).unwrap().unwrap();
+        let evidence = Evidence::open(&wanted, config.handshake_timeout, &metrics).unwrap().unwrap();
         let (datapath, tracker) = (Datapath::new(1..=u16::MAX, 1), Tracker::new(config));
         Self { directory, metrics, evidence, datapath, tracker, handshakes: Vec::new() }
     }

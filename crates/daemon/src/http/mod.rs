@@ -34,9 +34,9 @@ use tokio::net::TcpStream;
 use self::auth::Auth;
 use self::slots::{Progress, Slots};
 use self::tls::Tls;
-use crate::api::Api;
-use crate::cli::{Web, WebOptions};
-use crate::metrics::Metrics;
+use crate::Api;
+use crate::config::WebConfig;
+use sni_probe_telemetry::metrics::Metrics;
 use crate::readiness::Readiness;
 
 /// Connections served at once; see [`slots`] for who gives way to the next one.
@@ -56,40 +56,40 @@ const ACCEPT_QUIET: Duration = Duration::from_mins(10);
 
 /// What the pages show.
 #[derive(Clone, Debug)]
-pub(crate) struct ServerState {
+pub struct ServerState {
     /// For `/metrics`.
-    pub(crate) metrics: Arc<Metrics>,
+    pub metrics: Arc<Metrics>,
     /// For `/readyz`.
-    pub(crate) readiness: Arc<Readiness>,
+    pub readiness: Arc<Readiness>,
     /// For the page, and for `watch`.
-    pub(crate) api: Arc<dyn Api>,
+    pub api: Arc<dyn Api>,
 }
 
 /// What is served, and to whom.
 #[derive(Debug)]
-pub(crate) struct Access {
-    web: Web,
+pub struct Access {
+    has_page: bool,
     auth: Option<Arc<Auth>>,
     tls: Option<Tls>,
 }
 
 impl Access {
-    /// Reads the files that the options name.
+    /// Reads the files that `config` names.
     ///
     /// # Errors
     /// Names the file, and the line in it, that is not what it should be.
-    pub(crate) fn load(options: &WebOptions) -> anyhow::Result<Self> {
-        let auth = options.auth_file.as_deref().map(Auth::load).transpose()?;
-        let tls = match (&options.tls_cert, &options.tls_key) {
+    pub fn load(config: &WebConfig) -> anyhow::Result<Self> {
+        let auth = config.auth_file.as_deref().map(Auth::load).transpose()?;
+        let tls = match (&config.tls_cert, &config.tls_key) {
             (Some(certificate), Some(key)) => Some(Tls::load(certificate, key)?),
             // The command line takes both or neither.
             _ => None,
         };
-        Ok(Self { web: options.web, auth: auth.map(Arc::new), tls })
+        Ok(Self { has_page: config.has_page, auth: auth.map(Arc::new), tls })
     }
 
     /// `http` or `https`.
-    pub(crate) fn scheme(&self) -> &'static str {
+    pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
     }
 }
@@ -102,7 +102,7 @@ struct Peer(IpAddr);
 ///
 /// # Errors
 /// If the address is not to be had: the port is in use, say.
-pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let bind = || {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
@@ -117,14 +117,14 @@ pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 /// If the runtime does not take the socket.
-pub(crate) async fn serve(
+pub async fn serve(
     listener: TcpListener,
     access: Access,
     state: ServerState,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener).context("cannot serve metrics")?;
-    let router = routes::router(state, access.web, access.auth);
+    let router = routes::router(state, access.has_page, access.auth);
     let tls = access.tls.map(Arc::new);
     let mut slots = Slots::new(MAX_CONNECTIONS);
     // Accepted, and without a slot yet.

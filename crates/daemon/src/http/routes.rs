@@ -13,7 +13,6 @@ use tokio::sync::Semaphore;
 
 use super::auth::{Auth, Verdict};
 use super::{Peer, ServerState, page};
-use crate::cli::Web;
 
 /// Seconds after which somebody with too many wrong passwords may try again.
 const RETRY_AFTER: &str = "5";
@@ -37,15 +36,16 @@ const HEADERS: [(&str, &str); 4] = [
 ];
 
 /// Everything that is served.
-pub(super) fn router(state: ServerState, web: Web, auth: Option<Arc<Auth>>) -> Router {
+pub(super) fn router(state: ServerState, has_page: bool, auth: Option<Arc<Auth>>) -> Router {
     let router = Router::new().route("/metrics", get(metrics)).route("/readyz", get(readyz));
-    let router = match web {
-        Web::Off => router.route("/", get(|| async { INDEX })),
-        Web::On => router
+    let router = if has_page {
+        router
             .route("/", get(|| async { page::answer() }))
             .route("/api/v1/summary", get(summary))
             .route("/api/v1/clients", get(clients))
-            .route("/api/v1/handshakes", get(handshakes)),
+            .route("/api/v1/handshakes", get(handshakes))
+    } else {
+        router.route("/", get(|| async { INDEX }))
     };
     let router = router.fallback(|| async { (StatusCode::NOT_FOUND, "no such page; see /\n") });
     let turn = Arc::new(Semaphore::new(1));

@@ -64,7 +64,7 @@ fn with_access<T: Send + 'static>(
 }
 
 fn open_to_all() -> Access {
-    Access { web: Web::On, auth: None, tls: None }
+    Access { has_page: true, auth: None, tls: None }
 }
 
 fn state() -> ServerState {
@@ -152,7 +152,7 @@ fn the_api_gives_the_answers_of_its_source() {
 
 #[test]
 fn without_the_page_there_are_metrics_and_probes() {
-    let access = Access { web: Web::Off, ..open_to_all() };
+    let access = Access { has_page: false, ..open_to_all() };
     let paths = ["/", "/metrics", "/healthz", "/readyz", "/api/v1/summary", "/api/v1/clients"];
     let answers = with_access(access, state(), move |address| paths.map(|path| fetch(address, path)));
     assert_eq!(answers.each_ref().map(|(head, _)| status(head)), ["200", "200", "200", "503", "404", "404"]);

@@ -9,12 +9,12 @@ use sni_probe_capture::privileges;
 use tokio::sync::oneshot;
 
 use super::probe::Probe;
-use crate::api::Board;
-use crate::cli::{EvidenceOptions, ProbeOptions};
-use crate::output::EventsConfig;
+use crate::board::Board;
+use crate::config::{EvidenceConfig, ProbeConfig};
+use sni_probe_telemetry::events::EventsConfig;
 
 /// A probe that runs until it is told to stop.
-pub(crate) struct Background {
+pub struct Background {
     board: Arc<Board>,
     has_ended: Arc<AtomicBool>,
     stop: oneshot::Sender<()>,
@@ -26,8 +26,8 @@ impl Background {
     ///
     /// # Errors
     /// If it cannot: nothing is attached then.
-    pub(crate) fn start(options: ProbeOptions) -> anyhow::Result<Self> {
-        let keep_privileges = options.keep_privileges;
+    pub fn start(config: ProbeConfig) -> anyhow::Result<Self> {
+        let keep_privileges = config.keep_privileges;
         let (opened, board) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let has_ended = Arc::new(AtomicBool::new(false));
@@ -36,7 +36,7 @@ impl Background {
             .spawn({
                 let has_ended = Arc::clone(&has_ended);
                 move || {
-                    let outcome = run(&options, &opened, stopped);
+                    let outcome = run(&config, &opened, stopped);
                     has_ended.store(true, Ordering::Relaxed);
                     outcome
                 }
@@ -54,12 +54,12 @@ impl Background {
     }
 
     /// What it sees.
-    pub(crate) fn board(&self) -> &Arc<Board> {
+    pub fn board(&self) -> &Arc<Board> {
         &self.board
     }
 
     /// Turns true when it sees nothing any more.
-    pub(crate) fn has_ended(&self) -> &Arc<AtomicBool> {
+    pub fn has_ended(&self) -> &Arc<AtomicBool> {
         &self.has_ended
     }
 
@@ -67,7 +67,7 @@ impl Background {
     ///
     /// # Errors
     /// If it ended before because it could not go on.
-    pub(crate) fn stop(self) -> anyhow::Result<()> {
+    pub fn stop(self) -> anyhow::Result<()> {
         // If it has ended, nobody receives this.
         let _ = self.stop.send(());
         ended(self.thread)
@@ -75,12 +75,12 @@ impl Background {
 }
 
 fn run(
-    options: &ProbeOptions,
+    config: &ProbeConfig,
     opened: &mpsc::Sender<Arc<Board>>,
     stopped: oneshot::Receiver<()>,
 ) -> anyhow::Result<()> {
     crate::runtime()?.block_on(async {
-        let probe = Probe::open(options, &EventsConfig::off(), &EvidenceOptions::off()).await?;
+        let probe = Probe::open(config, &EventsConfig::off(), &EvidenceConfig::off()).await?;
         // If nobody waits any more, the sender of `stopped` is gone as well.
         let _ = opened.send(Arc::clone(probe.board()));
         probe

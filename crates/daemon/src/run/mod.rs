@@ -22,27 +22,27 @@ mod wall_clock;
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-pub(crate) use self::background::Background;
+pub use self::background::Background;
 use self::probe::Probe;
-use crate::cli::RunOptions;
+use crate::config::Config;
 use crate::http::{self, Access, ServerState};
 
 /// Watches the interfaces until SIGTERM, SIGINT or SIGHUP, then detaches what it attached.
 ///
 /// # Errors
 /// If it cannot run: nothing is attached then.
-pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
+pub async fn run(config: Config) -> anyhow::Result<()> {
     // From here on a signal waits for the loop, so that nothing stays attached.
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
     // The terminal has gone: there is nothing to read anew, as other daemons do.
     let mut hangup = signal(SignalKind::hangup()).context("cannot handle SIGHUP")?;
-    let access = Access::load(&options.web)?;
+    let access = Access::load(&config.web)?;
     // The server stays in the namespace where its socket was opened; the probe may be in another one.
-    let listener = http::bind(options.web.listen)?;
+    let listener = http::bind(config.web.listen)?;
     // Port 0 stands for one that the kernel picks.
     let address = listener.local_addr().context("cannot serve metrics")?;
-    let probe = Probe::open(&options.probe, &options.events.config(), &options.evidence).await?;
+    let probe = Probe::open(&config.probe, &config.events, &config.evidence).await?;
 
     let (stop_server, server_stopped) = tokio::sync::oneshot::channel::<()>();
     let scheme = access.scheme();
@@ -54,7 +54,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<()> {
     let server = tokio::spawn(http::serve(listener, access, state, async {
         let _ = server_stopped.await;
     }));
-    tracing::info!(metrics = %format_args!("{scheme}://{address}/metrics"), ports = ?options.probe.ports, "watching");
+    tracing::info!(metrics = %format_args!("{scheme}://{address}/metrics"), ports = ?config.probe.ports, "watching");
 
     let outcome = probe
         .watch(async move {

@@ -13,11 +13,11 @@ use super::interface_names::InterfaceNames;
 use super::monotonic::now;
 use super::reading::Loss;
 use super::source::Source;
-use crate::api::Board;
+use crate::board::Board;
 use crate::evidence::Evidence;
-use crate::kubernetes::{Gateway, Names};
-use crate::metrics::{Metrics, Parties, Source as SourceLabel};
-use crate::output::{EventWriter, Pods, Source as Place, WallClock};
+use sni_probe_kubernetes::{Gateway, Names};
+use sni_probe_telemetry::metrics::{Metrics, Parties, Source as SourceLabel};
+use sni_probe_telemetry::events::{EventWriter, Pods, Source as Place, WallClock};
 
 /// Events handled at a stretch, before the HTTP server and signals have their turn.
 pub(super) const BATCH: usize = 4096;

@@ -15,8 +15,8 @@ use super::monotonic::now;
 use super::reading::{Loss, readable};
 use super::sample::Sample;
 use super::wall_clock::{Reading, WallClock};
-use crate::cli::{Decapsulate, ProbeOptions};
-use crate::metrics::Metrics;
+use crate::config::ProbeConfig;
+use sni_probe_telemetry::metrics::Metrics;
 
 /// Packet sockets, and the datapath that their frames go through.
 pub(super) struct Packets {
@@ -49,20 +49,20 @@ impl Opened {
 }
 
 impl Packets {
-    /// Opens what the options name; no interface is watched yet.
+    /// Opens what `config` names; no interface is watched yet.
     ///
     /// # Errors
     /// If it cannot be used here.
-    pub(super) fn open(options: &ProbeOptions) -> anyhow::Result<Self> {
+    pub(super) fn open(config: &ProbeConfig) -> anyhow::Result<Self> {
         preflight::packet_sockets()?;
-        let tunnels = Decapsulate::tunnels(&options.decapsulate);
+        let tunnels = config.tunnels;
         let seed = seed::random().context("no random numbers from the kernel")?;
         Ok(Self {
-            filter: Filter::new(&options.ports, tunnels)?,
-            datapath: Datapath::new(options.ports.iter().copied(), seed)
+            filter: Filter::new(&config.ports, tunnels)?,
+            datapath: Datapath::new(config.ports.iter().copied(), seed)
                 .with_tunnels(tunnels)
-                .with_handshake_timeout(options.handshake_timeout),
-            are_mirror_ports: options.mirror_port,
+                .with_handshake_timeout(config.handshake_timeout),
+            are_mirror_ports: config.mirror_port,
             clock: WallClock::new(Reading::now()),
             sockets: Vec::new(),
             seen: [0; Counter::ALL.len()],

@@ -25,12 +25,12 @@ use super::interface_names::InterfaceNames;
 use super::interfaces::Interfaces;
 use super::observer::{BATCH, Observer, Sinks};
 use super::source::Source;
-use crate::api::Board;
-use crate::cli::{EvidenceOptions, ProbeOptions};
+use crate::board::Board;
+use crate::config::{EvidenceConfig, ProbeConfig};
 use crate::evidence::Evidence;
-use crate::kubernetes::Names;
-use crate::metrics::Metrics;
-use crate::output::{EventWriter, EventsConfig};
+use sni_probe_kubernetes::Names;
+use sni_probe_telemetry::metrics::Metrics;
+use sni_probe_telemetry::events::{EventWriter, EventsConfig};
 use crate::readiness::Readiness;
 
 /// How often events are looked for. The kernel wakes the daemon earlier when much has gathered.
@@ -58,34 +58,38 @@ impl Probe {
     /// # Errors
     /// If it cannot watch: nothing is attached then.
     pub(super) async fn open(
-        options: &ProbeOptions,
+        config: &ProbeConfig,
         events: &EventsConfig,
-        evidence: &EvidenceOptions,
+        evidence: &EvidenceConfig,
     ) -> anyhow::Result<Self> {
         let filter = events.filter.clone();
         // Of the others only lines and files tell them.
-        let all = events.are_on() || evidence.evidence.is_some();
+        let all = events.are_on() || evidence.directory.is_some();
         let fingerprints = if all { Fingerprints::All } else { Fingerprints::WithoutSni };
-        let events = EventWriter::open(events)?;
-        let names = options.kube.kube.then(|| Names::start(&options.kube, &options.ports)).transpose()?;
-        let clients = Arc::new(Mutex::new(Clients::new(options.clients.config()?)));
+        let events = EventWriter::open(events, privileges::drop_all)?;
+        let names = config
+            .kubernetes
+            .as_ref()
+            .map(|kubernetes| Names::start(kubernetes, &config.ports, privileges::drop_all))
+            .transpose()?;
+        let clients = Arc::new(Mutex::new(Clients::new(config.clients.clone())));
         let metrics = Arc::new(Metrics::new(Arc::clone(&clients), names.as_ref())?);
         let readiness = Arc::new(Readiness::default());
-        let evidence = Evidence::open(evidence, options.handshake_timeout, &metrics)?;
+        let evidence = Evidence::open(evidence, config.handshake_timeout, &metrics)?;
         // What was opened before stays in the first namespace: connections to the API server, say.
-        if let Some(path) = &options.netns {
+        if let Some(path) = &config.netns {
             netns::enter(path)?;
         }
-        let source = Source::open(options)?;
-        let (netlink, link_changes) = Netlink::connect(options.interfaces.is_empty())
+        let source = Source::open(config)?;
+        let (netlink, link_changes) = Netlink::connect(config.interfaces.is_empty())
             .context("cannot ask the kernel for interfaces")?;
         let mut interfaces =
-            Interfaces::find(netlink, options, Arc::clone(&metrics), Arc::clone(&readiness)).await?;
+            Interfaces::find(netlink, config, Arc::clone(&metrics), Arc::clone(&readiness)).await?;
         #[cfg(feature = "kernel-log")]
         source.forward_kernel_log()?;
         let board = Arc::new(Board::new(
-            options.kube.node(),
-            options.ports.clone(),
+            config.node.clone(),
+            config.ports.clone(),
             filter,
             Arc::clone(&clients),
             Arc::clone(&metrics),
@@ -94,7 +98,7 @@ impl Probe {
         ));
         let observer = Observer {
             tracker: Tracker::new(TrackerConfig {
-                handshake_timeout: options.handshake_timeout,
+                handshake_timeout: config.handshake_timeout,
                 fingerprints,
                 ..Default::default()
             }),
@@ -103,7 +107,7 @@ impl Probe {
         };
         let source = RefCell::new(source);
         interfaces.watch_named(&source).await?;
-        let dropped = drop_privileges(options, &source.borrow(), &interfaces);
+        let dropped = drop_privileges(config, &source.borrow(), &interfaces);
         if let Err(error) = dropped {
             interfaces.unwatch_all(&source).await;
             return Err(error);
@@ -226,8 +230,8 @@ async fn follow(
 }
 
 /// Gives up every capability that is not needed any more.
-fn drop_privileges(options: &ProbeOptions, source: &Source, interfaces: &Interfaces) -> anyhow::Result<()> {
-    if options.keep_privileges {
+fn drop_privileges(config: &ProbeConfig, source: &Source, interfaces: &Interfaces) -> anyhow::Result<()> {
+    if config.keep_privileges {
         return Ok(());
     }
     let kept = source.needed(interfaces.may_change(), interfaces.has_filters());

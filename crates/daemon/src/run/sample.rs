@@ -2,7 +2,7 @@
 
 use sni_probe_datapath::flow_table::{BUCKETS, Entry, WAYS, stage};
 
-use crate::metrics::{Metrics, SlotUse};
+use sni_probe_telemetry::metrics::{Metrics, SlotUse};
 
 /// Buckets that are looked at each time, once a second.
 const BUCKETS_A_TIME: u32 = 32;
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_sample_stands_for_all() {
-        let metrics = Metrics::empty();
+        let metrics = Metrics::for_captures().unwrap();
         let mut sample = Sample::default();
         sample.report(&metrics);
         assert_eq!(gauge(&metrics, "done"), 0);

@@ -23,8 +23,8 @@ use super::monotonic::now;
 use super::packets::Packets;
 use super::reading::{Loss, readable};
 use super::sample::Sample;
-use crate::cli::{Attach, Capture, Decapsulate, ProbeOptions};
-use crate::metrics::{AttachMode, Metrics};
+use crate::config::{Capture, ProbeConfig};
+use sni_probe_telemetry::metrics::{AttachMode, Metrics};
 
 /// Where events come from.
 pub(super) enum Source {
@@ -41,34 +41,34 @@ pub(super) enum Watch {
 }
 
 impl Source {
-    /// Opens what the options name.
+    /// Opens what `config` names.
     ///
     /// # Errors
     /// If it cannot be used here.
-    pub(super) fn open(options: &ProbeOptions) -> anyhow::Result<Self> {
-        match options.capture {
-            Capture::Tc => Tc::open(options).map(Self::tc),
-            Capture::AfPacket => Packets::open(options).map(Self::packets),
-            Capture::Auto => match Tc::open(options) {
+    pub(super) fn open(config: &ProbeConfig) -> anyhow::Result<Self> {
+        match config.capture {
+            Capture::Tc => Tc::open(config).map(Self::tc),
+            Capture::AfPacket => Packets::open(config).map(Self::packets),
+            Capture::Auto => match Tc::open(config) {
                 Ok(tc) => Ok(Self::tc(tc)),
-                Err(error) if is_about_this_machine(&error) => Self::fall_back(options, &error),
+                Err(error) if is_about_this_machine(&error) => Self::fall_back(config, &error),
                 Err(error) => Err(error),
             },
         }
     }
 
-    fn fall_back(options: &ProbeOptions, reason: &anyhow::Error) -> anyhow::Result<Self> {
+    fn fall_back(config: &ProbeConfig, reason: &anyhow::Error) -> anyhow::Result<Self> {
         if preflight::packet_sockets().is_err() {
             bail!(
                 "{reason:#}; nor can packet sockets be used instead (--capture af-packet), which need CAP_NET_RAW alone"
             );
         }
-        let packets = Packets::open(options)?;
+        let packets = Packets::open(config)?;
         tracing::warn!(
             "no eBPF here: {reason:#}; watching by packet sockets instead, which copy all data on the gateway's ports \
              to user space (with --capture af-packet this is no surprise)"
         );
-        if options.kernel_stats {
+        if config.kernel_stats {
             tracing::warn!(
                 "--kernel-stats has no effect: there are no programs of which the kernel could keep statistics"
             );
@@ -311,9 +311,9 @@ pub(super) struct Tc {
 }
 
 impl Tc {
-    fn open(options: &ProbeOptions) -> anyhow::Result<Self> {
+    fn open(config: &ProbeConfig) -> anyhow::Result<Self> {
         preflight::tc()?;
-        let mut programs = Programs::load(&options.ports, Decapsulate::tunnels(&options.decapsulate))?;
+        let mut programs = Programs::load(&config.ports, config.tunnels)?;
         let ring = readable(programs.take_events()?)?;
         let mut counters = programs.take_counters()?;
         // What cannot be read now cannot be later, and then nobody would know what was lost.
@@ -321,16 +321,15 @@ impl Tc {
             .poll(|_, _| {})
             .context("cannot read what the programs count (the number of processors is read below /sys: is it mounted?)")?;
         let flow_table = programs.take_flow_table()?;
-        let epoch_length = flow_table::epoch_length(nanoseconds(options.handshake_timeout));
-        let statistics = options.kernel_stats.then(|| enable_stats(Stats::RunTime)).transpose().map_err(|_| {
+        let epoch_length = flow_table::epoch_length(nanoseconds(config.handshake_timeout));
+        let statistics = config.kernel_stats.then(|| enable_stats(Stats::RunTime)).transpose().map_err(|_| {
             anyhow!("--kernel-stats: the kernel does not allow it; it takes CAP_SYS_ADMIN (or root) and Linux 5.8")
         })?;
-        let mode = match options.attach {
-            Attach::Auto => None,
-            Attach::Tcx => Some(Mode::Tcx),
-            Attach::Clsact => Some(Mode::Clsact),
+        let options = Options {
+            mode: config.attach,
+            priority: config.priority,
+            is_mirror_port: config.mirror_port,
         };
-        let options = Options { mode, priority: options.priority, is_mirror_port: options.mirror_port };
         let sample = Sample::default();
         let programs = Rc::new(RefCell::new(programs));
         let mut tc = Self { programs, ring, counters, flow_table, epoch_length, sample, options, statistics };

@@ -1,8 +1,8 @@
 //! Whose an address is.
 
 use super::*;
-use crate::kubernetes::directory::{DEPARTED_KEPT, Listing, MAX_DEPARTED};
-use crate::kubernetes::pod::Pod;
+use crate::directory::{DEPARTED_KEPT, Listing, MAX_DEPARTED};
+use crate::pod::Pod;
 
 fn parsed(pod: Value) -> Pod {
     serde_json::from_value(pod).unwrap()

@@ -2,8 +2,8 @@
 
 use super::fake_api::Fault;
 use super::*;
-use crate::kubernetes::lookups::{MAX_ANSWERS, MAX_WAITING};
-use crate::kubernetes::pod::Pod;
+use crate::lookups::{MAX_ANSWERS, MAX_WAITING};
+use crate::pod::Pod;
 
 fn parsed(pod: Value) -> Pod {
     serde_json::from_value(pod).unwrap()

@@ -1,7 +1,7 @@
 //! What is read of a pod.
 
 use super::*;
-use crate::kubernetes::pod::{Pod, Port};
+use crate::pod::{Pod, Port};
 
 fn parsed(pod: Value) -> Pod {
     serde_json::from_value(pod).unwrap()

@@ -2,8 +2,8 @@
 
 use super::fake_api::Fault;
 use super::*;
-use crate::kubernetes::connection::MAX_ANSWER_BYTES;
-use crate::kubernetes::directory::MAX_PODS;
+use crate::connection::MAX_ANSWER_BYTES;
+use crate::directory::MAX_PODS;
 
 /// Adds a pod, and waits for its name: the watch is alive.
 #[track_caller]
@@ -237,7 +237,7 @@ fn a_thread_that_keeps_its_privileges_ends_the_start() {
         to_look_up,
         stopped,
     };
-    let error = watch.start_with(|| Err(std::io::Error::other("the kernel refuses"))).unwrap_err();
+    let error = watch.start(|| Err(std::io::Error::other("the kernel refuses"))).unwrap_err();
     assert_eq!(error.to_string(), "the kernel refuses");
     assert!(api.lists().is_empty());
 }
@@ -265,8 +265,8 @@ fn what_is_no_configuration_is_told_in_one_line() {
         (garbage.path(), "parse kubeconfig"),
         (empty.path(), "current context"),
     ] {
-        let options = KubeOptions { kube: true, kubeconfig: Some(path.to_owned()), node: None };
-        let error = format!("{:#}", Names::start(&options, &PORTS).unwrap_err());
+        let config = Config { kubeconfig: Some(path.to_owned()), node: NODE.to_owned() };
+        let error = format!("{:#}", Names::start(&config, &PORTS, || Ok(())).unwrap_err());
         assert!(error.starts_with("--kube: ") && error.contains(expected), "{error}");
         assert!(error.contains("kubectl") && !error.contains('\n'), "{error}");
     }

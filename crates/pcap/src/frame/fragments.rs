@@ -18,7 +18,7 @@ use std::time::Duration;
 use super::fragment::{Fragment, Key};
 use super::step::{FragmentAt, Payload};
 use super::{SkipReason, Skipped};
-use crate::flow::Timestamp;
+use sni_probe_core::flow::Timestamp;
 
 /// Datagrams of which fragments are kept at once. Stops a flood of first fragments.
 pub const MAX_DATAGRAMS: usize = 1024;

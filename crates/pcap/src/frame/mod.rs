@@ -41,8 +41,8 @@ use std::fmt;
 use self::fragments::{Added, Fragments, Whole};
 use self::step::{FragmentAt, Payload, Stop};
 use self::walk::Walk;
-use crate::flow::Timestamp;
-use crate::vocabulary::Label;
+use sni_probe_core::flow::Timestamp;
+use sni_probe_core::vocabulary::Label;
 
 pub use self::fragments::{MAX_AGE, MAX_DATAGRAMS, MAX_FRAGMENTS, MAX_HELD_BYTES};
 pub use self::link_type::LinkType;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{LinkType, SkipReason};
-use crate::vocabulary::label;
+use sni_probe_core::vocabulary::label;
 
 /// Kinds of [`Unread`] that are counted apart. Stops a capture with a different `EtherType` in each frame from filling
 /// the memory: frames of further kinds are in [`UnreadCounts::other`].

@@ -17,7 +17,7 @@ use super::certificate::{self, Looking};
 use super::report::{Attempt, AttemptKind, AttemptOutcome};
 use super::stream::Stream;
 use super::target::Host;
-use crate::cli::OfferedTls;
+use super::config::OfferedTls;
 
 /// How to shake hands.
 #[derive(Debug)]

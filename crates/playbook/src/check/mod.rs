@@ -3,14 +3,16 @@
 //! [`target`] says where to connect to, [`attempt`] shakes hands over a [`stream`] with a deadline and looks at the
 //! [`certificate`], [`verdict`] draws the conclusion, and [`text`] tells it to people.
 
+mod config;
 mod attempt;
 mod certificate;
-pub(crate) mod report;
+pub mod report;
 mod stream;
 mod target;
 mod text;
 mod verdict;
 
+pub use self::config::{Config, Connect, DEFAULT_TIMEOUT, OfferedTls};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -26,8 +28,6 @@ use sni_probe_terminal::printable;
 use self::attempt::{Hello, Plan};
 use self::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, Verdict};
 use self::target::Target;
-use crate::cli::CheckOptions;
-use crate::logging;
 
 /// Between two pictures of the spinner.
 const TICK: Duration = Duration::from_millis(100);
@@ -38,19 +38,19 @@ const COULD_NOT_TELL: u8 = 2;
 ///
 /// # Errors
 /// As [`examine`]. What the gateway does is never an error.
-pub(crate) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
+pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     // Seconds, where nobody answers. Drawn on stderr, and only where that is a terminal.
     let progress =
-        ProgressBar::new_spinner().with_message(format!("checking {}", printable(&options.target)));
+        ProgressBar::new_spinner().with_message(format!("checking {}", printable(&config.target)));
     progress.enable_steady_tick(TICK);
-    let report = examine(options);
+    let report = examine(config);
     progress.finish_and_clear();
     let report = report?;
     let stdout = io::stdout();
-    let text = if options.json {
+    let text = if config.json {
         serde_json::to_string_pretty(&report)? + "\n"
     } else {
-        text::render(&report, logging::colour(&stdout))
+        text::render(&report, sni_probe_terminal::colour(&stdout))
     };
     // Fails if the reader has left (`sni-probe check … | head -1`): the exit code has the answer as well.
     let _ = stdout.lock().write_all(text.as_bytes());
@@ -62,15 +62,15 @@ pub(crate) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
 }
 
 /// Connects as often as there are hellos to try, one after the other, and tells what came of it. Takes
-/// `options.timeout` for each at most, and as much for the resolver and for each address that does not answer.
+/// `config.timeout` for each at most, and as much for the resolver and for each address that does not answer.
 ///
 /// # Errors
 /// When the target or the name is none. That nobody answers is in the report.
-pub(crate) fn examine(options: &CheckOptions) -> anyhow::Result<CheckReport> {
-    let target = Target::of(options)?;
-    let (address, attempts) = match target.addresses(options.timeout) {
+pub fn examine(config: &Config) -> anyhow::Result<CheckReport> {
+    let target = Target::of(config)?;
+    let (address, attempts) = match target.addresses(config.timeout) {
         Ok(addresses) => {
-            let plan = Plan { tls: options.tls, timeout: options.timeout, expected: target.expected() };
+            let plan = Plan { tls: config.tls, timeout: config.timeout, expected: target.expected() };
             attempts(&plan, &hellos(&target)?, &addresses)?
         }
         Err(error) => {
@@ -78,7 +78,7 @@ pub(crate) fn examine(options: &CheckOptions) -> anyhow::Result<CheckReport> {
         }
     };
     let (verdict, sentence) = verdict::conclude(&attempts, &target.expected(), Timestamp::now());
-    Ok(CheckReport { target: options.target.clone(), address, attempts, verdict, sentence })
+    Ok(CheckReport { target: config.target.clone(), address, attempts, verdict, sentence })
 }
 
 /// What is sent, in this order.
@@ -148,7 +148,7 @@ mod tests {
                 listener.accept().unwrap().0.read_exact(&mut [0; 5]).unwrap();
             }
         });
-        let target = Target::of(&CheckOptions::of("a.example")).unwrap();
+        let target = Target::of(&Config::of("a.example")).unwrap();
         let plan = Plan { tls: None, timeout: Duration::from_secs(30), expected: target.expected() };
         let hellos = hellos(&target).unwrap();
         let (address, made) = attempts(&plan, &hellos, &[closed, open, closed]).unwrap();
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn names_that_nobody_serves_are_new_each_time() {
-        let target = Target::of(&CheckOptions::of("10.1.2.3")).unwrap();
+        let target = Target::of(&Config::of("10.1.2.3")).unwrap();
         let names = [0, 1].map(|_| hellos(&target).unwrap().pop().unwrap().name.unwrap());
         assert_ne!(names[0], names[1]);
         assert!(names[0].as_ref().ends_with(".invalid"));

@@ -5,49 +5,49 @@ use serde::Serialize;
 
 /// The answers of one gateway.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct CheckReport {
+pub struct CheckReport {
     /// As the user named it.
-    pub(crate) target: String,
+    pub target: String,
     /// The address that was connected to; `None` if the name has none.
-    pub(crate) address: Option<String>,
+    pub address: Option<String>,
     /// With the name, without SNI, with a name that surely is not served; in this order. The first is left out if the
     /// target is an address and no name is given; all but one if nothing could be connected to.
-    pub(crate) attempts: Vec<Attempt>,
+    pub attempts: Vec<Attempt>,
     /// What follows from them.
-    pub(crate) verdict: Verdict,
+    pub verdict: Verdict,
     /// The same in a sentence for people.
-    pub(crate) sentence: String,
+    pub sentence: String,
 }
 
 /// One connection.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Attempt {
+pub struct Attempt {
     /// What the hello said.
-    pub(crate) kind: AttemptKind,
+    pub kind: AttemptKind,
     /// The name in the hello.
-    pub(crate) server_name: Option<String>,
+    pub server_name: Option<String>,
     /// Whether there was a TCP connection.
-    pub(crate) connected: bool,
+    pub connected: bool,
     /// What became of it.
-    pub(crate) outcome: AttemptOutcome,
+    pub outcome: AttemptOutcome,
     /// The alert's name in IANA's registry, if one came.
-    pub(crate) alert: Option<String>,
+    pub alert: Option<String>,
     /// The negotiated version, such as `1.3`.
-    pub(crate) tls_version: Option<String>,
+    pub tls_version: Option<String>,
     /// The negotiated cipher suite, by its name in IANA's registry.
-    pub(crate) cipher: Option<String>,
+    pub cipher: Option<String>,
     /// What the gateway showed.
-    pub(crate) certificate: Option<Certificate>,
+    pub certificate: Option<Certificate>,
     /// From the begin of the connection to the outcome, in microseconds.
-    pub(crate) latency_us: u64,
+    pub latency_us: u64,
     /// What the system said of a connection that failed, for people.
-    pub(crate) error: Option<String>,
+    pub error: Option<String>,
 }
 
 /// What a hello said of the server's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum AttemptKind {
+pub enum AttemptKind {
     /// The name of the target.
     Named,
     /// Nothing.
@@ -59,7 +59,7 @@ pub(crate) enum AttemptKind {
 /// What became of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum AttemptOutcome {
+pub enum AttemptOutcome {
     /// A TLS session.
     Handshake,
     /// RST after the hello.
@@ -82,25 +82,25 @@ pub(crate) enum AttemptOutcome {
 
 /// The first certificate of a chain; nothing of it is checked but the name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Certificate {
+pub struct Certificate {
     /// Subject alternative names (DNS and IP), or the common name where there are none.
-    pub(crate) names: Vec<String>,
+    pub names: Vec<String>,
     /// The subject's common name.
-    pub(crate) subject: String,
+    pub subject: String,
     /// The issuer.
-    pub(crate) issuer: String,
+    pub issuer: String,
     /// Until when it is valid.
-    pub(crate) not_after: Timestamp,
+    pub not_after: Timestamp,
     /// SHA-256 over the DER encoding, in lower-case hexadecimal digits.
-    pub(crate) sha256: String,
+    pub sha256: String,
     /// Whether one of its names is the target's.
-    pub(crate) matches_host: bool,
+    pub matches_host: bool,
 }
 
 /// What follows from the attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Clients without SNI are refused; those with the name are not, or it is not known.
     NonSniRefused,
     /// Clients without SNI get the certificate that those with the name get; if no name is known, one for the address.

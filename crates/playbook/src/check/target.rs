@@ -10,7 +10,7 @@ use anyhow::{bail, ensure};
 use rustls::pki_types::{DnsName, ServerName};
 use sni_probe_terminal::printable;
 
-use crate::cli::CheckOptions;
+use super::config::Config;
 
 const HTTPS_PORT: u16 = 443;
 /// Addresses of a name that are tried, each for as long as `--timeout` says. Names of more are names of nobody's gateway.
@@ -37,15 +37,15 @@ pub(super) enum Host {
 impl Target {
     /// # Errors
     /// Says what is no host name, address or port, and what it should look like.
-    pub(super) fn of(options: &CheckOptions) -> anyhow::Result<Self> {
-        let (host, port) = parse(&options.target)?;
-        let name = match (&options.sni, &host) {
+    pub(super) fn of(config: &Config) -> anyhow::Result<Self> {
+        let (host, port) = parse(&config.target)?;
+        let name = match (&config.sni, &host) {
             (Some(name), _) => Some(parse_name(name).map_err(|error| error.context("--sni"))?),
             (None, Host::Name(name)) => Some(name.clone()),
             (None, Host::Address(_)) => None,
         };
         let connect =
-            options.connect.map(|connect| SocketAddr::new(connect.ip, connect.port.unwrap_or(port)));
+            config.connect.map(|connect| SocketAddr::new(connect.ip, connect.port.unwrap_or(port)));
         Ok(Self { host, port, name, connect })
     }
 
@@ -149,13 +149,13 @@ fn parse_name(text: &str) -> anyhow::Result<DnsName<'static>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::Config;
     use std::time::Duration;
 
     use super::Target;
-    use crate::cli::CheckOptions;
 
     fn parse(text: &str) -> Result<String, String> {
-        let target = Target::of(&CheckOptions::of(text)).map_err(|error| format!("{error:#}"))?;
+        let target = Target::of(&Config::of(text)).map_err(|error| format!("{error:#}"))?;
         Ok(format!("{} {} {}", target.host, target.port, target.name.is_some()))
     }
 
@@ -199,20 +199,20 @@ mod tests {
                 "{text}: {error}"
             );
         }
-        let options = CheckOptions { sni: Some("10.1.2.3".to_owned()), ..CheckOptions::of("a.example") };
-        let error = format!("{:#}", Target::of(&options).unwrap_err());
+        let config = Config { sni: Some("10.1.2.3".to_owned()), ..Config::of("a.example") };
+        let error = format!("{:#}", Target::of(&config).unwrap_err());
         assert!(error.starts_with("--sni: \"10.1.2.3\" is no host name"), "{error}");
     }
 
     #[test]
     fn the_name_of_the_flag_is_what_the_certificate_should_be_for() {
-        let options = CheckOptions { sni: Some("b.example".to_owned()), ..CheckOptions::of("10.1.2.3") };
-        assert_eq!(Target::of(&options).unwrap().expected().to_string(), "b.example");
+        let config = Config { sni: Some("b.example".to_owned()), ..Config::of("10.1.2.3") };
+        assert_eq!(Target::of(&config).unwrap().expected().to_string(), "b.example");
     }
 
     #[test]
     fn names_without_an_address() {
-        let target = Target::of(&CheckOptions::of("nobody.invalid")).unwrap();
+        let target = Target::of(&Config::of("nobody.invalid")).unwrap();
         let error = target.addresses(Duration::from_secs(30)).unwrap_err();
         assert!(error.starts_with("nobody.invalid cannot be resolved"), "{error}");
     }

@@ -6,6 +6,7 @@
 //!
 //! What cannot be collected is listed, and does not hinder the rest.
 
+mod config;
 mod bundle;
 mod cluster;
 mod limits;
@@ -13,28 +14,28 @@ mod output;
 mod redact;
 mod sources;
 
+pub use self::config::Config;
 use std::process::ExitCode;
 
 use anyhow::ensure;
 
 use self::bundle::Bundle;
 use self::redact::Redactor;
-use crate::cli::{self, CollectOptions};
 
 /// Collects, and writes the bundle.
 ///
 /// # Errors
 /// If nothing could be collected but what each machine has, or the bundle cannot be written, or something else is in its
 /// place.
-pub(crate) fn run(options: &CollectOptions) -> anyhow::Result<ExitCode> {
+pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     ensure!(
-        sources::is_asked(options),
+        sources::is_asked(config),
         "nothing to collect; name --url, --kube, --overrides, --routes, --events-file or --evidence"
     );
-    output::check(&options.output, &sources::inputs(options))?;
-    let redactor = Redactor::new(options.redact_addresses);
-    let mut bundle = Bundle::create(&options.output, redactor)?;
-    let is_worth_it = sources::collect(options, &mut bundle)?;
+    output::check(&config.output, &sources::inputs(config))?;
+    let redactor = Redactor::new(config.redact_addresses);
+    let mut bundle = Bundle::create(&config.output, redactor)?;
+    let is_worth_it = sources::collect(config, &mut bundle)?;
     let (collected, missing) = (bundle.collected(), bundle.missing());
     // Nobody needs a bundle that says only what machine this is.
     ensure!(
@@ -43,9 +44,9 @@ pub(crate) fn run(options: &CollectOptions) -> anyhow::Result<ExitCode> {
         missing.first().map_or("", |missing| missing.reason.as_str())
     );
     for missing in missing {
-        cli::report(&format!("not collected: {}: {}", missing.name, missing.reason));
+        sni_probe_terminal::report(&format!("not collected: {}: {}", missing.name, missing.reason));
     }
     bundle.finish()?;
-    tracing::info!("{collected} files in {}", options.output.display());
+    tracing::info!("{collected} files in {}", config.output.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -12,8 +12,8 @@ use super::cluster;
 use super::limits::{
     MAX_EVENTS_BYTES, MAX_EVIDENCE_BYTES, MAX_EVIDENCE_FILE_BYTES, MAX_EVIDENCE_FILES, MAX_TEXT_BYTES,
 };
-use crate::cli::CollectOptions;
-use crate::watch::daemon::Daemon;
+use super::config::Config;
+use sni_probe_client::Daemon;
 
 /// Pages of a daemon, the files for them, and what they are.
 const PAGES: [(&str, &str, Kind); 5] = [
@@ -27,34 +27,34 @@ const PAGES: [(&str, &str, Kind); 5] = [
 /// Where a system says what it is (os-release(5)).
 const RELEASE: &str = "/etc/os-release";
 
-/// The files to read that the options name. Evidence is a directory; a file of it is no bundle.
-pub(super) fn inputs(options: &CollectOptions) -> Vec<&Path> {
+/// The files to read that the config name. Evidence is a directory; a file of it is no bundle.
+pub(super) fn inputs(config: &Config) -> Vec<&Path> {
     let files = [
-        &options.overrides,
-        &options.routes,
-        &options.events_file,
-        &options.kubeconfig,
-        &options.daemon.password_file,
-        &options.daemon.ca,
+        &config.overrides,
+        &config.routes,
+        &config.events_file,
+        &config.kubeconfig,
+        &config.daemon.password_file,
+        &config.daemon.ca,
     ];
     files.into_iter().flatten().map(PathBuf::as_path).collect()
 }
 
-/// Whether the options name anything.
-pub(super) fn is_asked(options: &CollectOptions) -> bool {
-    let files = [&options.overrides, &options.routes, &options.events_file, &options.evidence];
-    options.kube || options.daemon.url.is_some() || files.iter().any(|path| path.is_some())
+/// Whether the config name anything.
+pub(super) fn is_asked(config: &Config) -> bool {
+    let files = [&config.overrides, &config.routes, &config.events_file, &config.evidence];
+    config.kube || config.daemon.url.is_some() || files.iter().any(|path| path.is_some())
 }
 
-/// Collects what the options name, and what this machine is. Says whether anything of what they name could be collected.
+/// Collects what the config name, and what this machine is. Says whether anything of what they name could be collected.
 ///
 /// # Errors
 /// If the bundle cannot be written. What cannot be read is listed in it.
-pub(super) fn collect(options: &CollectOptions, bundle: &mut Bundle) -> anyhow::Result<bool> {
-    if let Some(url) = &options.daemon.url {
-        daemon(url, options, bundle)?;
+pub(super) fn collect(config: &Config, bundle: &mut Bundle) -> anyhow::Result<bool> {
+    if let Some(url) = &config.daemon.url {
+        daemon(url, config, bundle)?;
     }
-    let files = [(&options.overrides, "config/overrides.yaml"), (&options.routes, "config/routes.yaml")];
+    let files = [(&config.overrides, "config/overrides.yaml"), (&config.routes, "config/routes.yaml")];
     for (path, name) in files {
         let Some(path) = path else { continue };
         match read_whole(path, MAX_TEXT_BYTES) {
@@ -62,13 +62,13 @@ pub(super) fn collect(options: &CollectOptions, bundle: &mut Bundle) -> anyhow::
             Err(error) => bundle.miss(name, &format!("{error:#}")),
         }
     }
-    if options.kube {
-        routes_of_cluster(options, bundle)?;
+    if config.kube {
+        routes_of_cluster(config, bundle)?;
     }
-    if let Some(path) = &options.events_file {
+    if let Some(path) = &config.events_file {
         events(path, bundle)?;
     }
-    if let Some(directory) = &options.evidence {
+    if let Some(directory) = &config.evidence {
         evidence(directory, bundle)?;
     }
     let is_worth_it = bundle.collected() > 0;
@@ -76,8 +76,8 @@ pub(super) fn collect(options: &CollectOptions, bundle: &mut Bundle) -> anyhow::
     Ok(is_worth_it)
 }
 
-fn daemon(url: &str, options: &CollectOptions, bundle: &mut Bundle) -> anyhow::Result<()> {
-    let daemon = match Daemon::new(url, &options.daemon) {
+fn daemon(url: &str, config: &Config, bundle: &mut Bundle) -> anyhow::Result<()> {
+    let daemon = match Daemon::new(url, &config.daemon) {
         Ok(daemon) => daemon,
         Err(error) => {
             for (_, name, _) in PAGES {
@@ -113,9 +113,9 @@ fn daemon(url: &str, options: &CollectOptions, bundle: &mut Bundle) -> anyhow::R
     Ok(())
 }
 
-fn routes_of_cluster(options: &CollectOptions, bundle: &mut Bundle) -> anyhow::Result<()> {
+fn routes_of_cluster(config: &Config, bundle: &mut Bundle) -> anyhow::Result<()> {
     const NAME: &str = "config/apigeeroutes.json";
-    match cluster::apigee_routes(options.kubeconfig.as_deref(), &options.namespace) {
+    match cluster::apigee_routes(config.kubeconfig.as_deref(), &config.namespace) {
         Ok((source, text)) => {
             bundle.text(NAME, &source, Kind::Structured, text.as_bytes())?;
             bundle.text(

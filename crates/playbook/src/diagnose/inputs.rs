@@ -7,22 +7,24 @@ use std::thread;
 
 use anyhow::{Context as _, bail, ensure};
 
+use super::config::Config;
 use super::model::Inputs;
 use super::wire::{self, WireFacts};
-use crate::cli::{CheckOptions, DiagnoseOptions, LogsOptions, RoutesOptions};
 use crate::routes::report::RoutesReport;
-use crate::watch::daemon::Daemon;
-use crate::{check, logs, routes};
+use sni_probe_client::Daemon;
+use crate::check;
+use crate::logs;
+use crate::routes;
 
 /// Bytes of a file with metrics: 10,000 clients with a dozen series each. Stops a file that is something else.
 const MAX_SCRAPE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Reads all that the options name. The active check comes last: what it sends is not to be counted as a client's.
+/// Reads all that the config name. The active check comes last: what it sends is not to be counted as a client's.
 ///
 /// # Errors
 /// If no input is named, or one cannot be read.
-pub(super) fn gather(options: &DiagnoseOptions) -> anyhow::Result<Inputs> {
-    let DiagnoseOptions { daemon, metrics, capture, logs, routes, overrides, kube, check, .. } = options;
+pub(super) fn gather(config: &Config) -> anyhow::Result<Inputs> {
+    let Config { daemon, metrics, capture, logs, routes, overrides, kube, check, .. } = config;
     let has_wire = daemon.url.is_some() || metrics.is_some() || capture.is_some();
     let has_routes = routes.is_some() || overrides.is_some() || *kube;
     if !has_wire && logs.is_empty() && !has_routes && check.is_none() {
@@ -32,34 +34,34 @@ pub(super) fn gather(options: &DiagnoseOptions) -> anyhow::Result<Inputs> {
         );
     }
     Ok(Inputs {
-        wire: wire(options)?,
-        logs: (!logs.is_empty()).then(|| logs::read(&LogsOptions::of(logs.clone()))).transpose()?,
-        routes: has_routes.then(|| read_routes(options)).transpose()?,
-        check: check.as_deref().map(|target| check::examine(&CheckOptions::of(target))).transpose()?,
+        wire: wire(config)?,
+        logs: (!logs.is_empty()).then(|| logs::read(&logs::Config::of(logs.clone()))).transpose()?,
+        routes: has_routes.then(|| read_routes(config)).transpose()?,
+        check: check.as_deref().map(|target| check::examine(&check::Config::of(target))).transpose()?,
     })
 }
 
-fn wire(options: &DiagnoseOptions) -> anyhow::Result<Option<WireFacts>> {
-    if let Some(url) = &options.daemon.url {
-        return live(url, options).map(Some);
+fn wire(config: &Config) -> anyhow::Result<Option<WireFacts>> {
+    if let Some(url) = &config.daemon.url {
+        return live(url, config).map(Some);
     }
-    if let Some(file) = &options.metrics {
+    if let Some(file) = &config.metrics {
         let name = file.display().to_string();
         let facts = wire::of_scrape(&name, &text(file)?).with_context(|| format!("--metrics {name}"))?;
         return Ok(Some(facts));
     }
-    options.capture.as_deref().map(wire::of_capture).transpose()
+    config.capture.as_deref().map(wire::of_capture).transpose()
 }
 
 /// Asks a daemon for its statistics: those since its start, or those of the time that `--for` gives.
-fn live(url: &str, options: &DiagnoseOptions) -> anyhow::Result<WireFacts> {
-    let daemon = Daemon::new(url, &options.daemon)?;
+fn live(url: &str, config: &Config) -> anyhow::Result<WireFacts> {
+    let daemon = Daemon::new(url, &config.daemon)?;
     let name = daemon.name();
     let ask = || daemon.fetch(false).with_context(|| name.clone());
     let first = ask()?;
     let started = first.summary.started;
     let before = wire::of_snapshot(&name, first);
-    let Some(span) = options.span else {
+    let Some(span) = config.span else {
         let mut facts = before;
         facts.remarks.push(format!("counted since {started} (--for looks only at what comes from now on)"));
         return Ok(facts);
@@ -86,14 +88,14 @@ fn text(file: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn read_routes(options: &DiagnoseOptions) -> anyhow::Result<RoutesReport> {
-    let DiagnoseOptions { routes, overrides, kube, kubeconfig, namespace, .. } = options.clone();
-    let mut wanted = RoutesOptions {
-        files: routes.into_iter().collect(),
+fn read_routes(config: &Config) -> anyhow::Result<RoutesReport> {
+    let Config { routes: file, overrides, kube, kubeconfig, namespace, .. } = config.clone();
+    let mut wanted = routes::Config {
+        files: file.into_iter().collect(),
         overrides,
         kube,
         kubeconfig,
-        ..RoutesOptions::empty()
+        ..routes::Config::default()
     };
     if let Some(namespace) = namespace {
         wanted.namespace = namespace;

@@ -9,6 +9,7 @@
 //!
 //! [`diagnose`] is pure: the same inputs, the same diagnosis.
 
+mod config;
 mod fix;
 mod inputs;
 mod judge;
@@ -17,14 +18,14 @@ mod show;
 mod tree;
 mod wire;
 
+pub use self::config::Config;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
 use self::model::{Cause, Confidence, Diagnosis, Inputs};
-use crate::cli::DiagnoseOptions;
-use crate::{COULD_NOT_RUN, logging};
+use crate::COULD_NOT_RUN;
 
 /// A cause was found.
 const CAUSE_FOUND: u8 = 1;
@@ -33,16 +34,16 @@ const CAUSE_FOUND: u8 = 1;
 ///
 /// # Errors
 /// If there is no input, one cannot be read, or nothing can be printed.
-pub(crate) fn run(options: &DiagnoseOptions) -> anyhow::Result<ExitCode> {
-    let diagnosis = diagnose(&inputs::gather(options)?);
-    let text = if options.json {
+pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
+    let diagnosis = diagnose(&inputs::gather(config)?);
+    let text = if config.json {
         let mut json = serde_json::to_string(&diagnosis).context("cannot encode the diagnosis")?;
         json.push('\n');
         json
-    } else if options.markdown {
+    } else if config.markdown {
         show::markdown(&diagnosis)
     } else {
-        show::text(&diagnosis, logging::colour(&io::stdout()))
+        show::text(&diagnosis, sni_probe_terminal::colour(&io::stdout()))
     };
     match io::stdout().write_all(text.as_bytes()) {
         // Whoever has left knows enough; the exit code is for others.

@@ -9,49 +9,49 @@ use crate::routes::report::RoutesReport;
 
 /// All that is known. Each part may be missing.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Inputs {
+pub struct Inputs {
     /// What sni-probe saw: live, or in a capture.
-    pub(crate) wire: Option<WireFacts>,
+    pub wire: Option<WireFacts>,
     /// What the gateway's access log says.
-    pub(crate) logs: Option<LogsReport>,
+    pub logs: Option<LogsReport>,
     /// What is configured.
-    pub(crate) routes: Option<RoutesReport>,
+    pub routes: Option<RoutesReport>,
     /// What the gateway answers now.
-    pub(crate) check: Option<CheckReport>,
+    pub check: Option<CheckReport>,
 }
 
 /// The decision tree with its answers, and what follows.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Diagnosis {
+pub struct Diagnosis {
     /// The questions, in the order in which a person would ask them.
-    pub(crate) steps: Vec<Step>,
+    pub steps: Vec<Step>,
     /// What is wrong.
-    pub(crate) cause: Cause,
+    pub cause: Cause,
     /// The same in a sentence for people.
-    pub(crate) sentence: String,
+    pub sentence: String,
     /// How sure that is.
-    pub(crate) confidence: Confidence,
+    pub confidence: Confidence,
     /// Inputs that would tell more, as flags and what they would tell.
-    pub(crate) missing: Vec<String>,
+    pub missing: Vec<String>,
     /// What to do about it.
-    pub(crate) fix: Option<Fix>,
+    pub fix: Option<Fix>,
 }
 
 /// A question of the decision tree.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Step {
+pub struct Step {
     /// For people.
-    pub(crate) question: &'static str,
+    pub question: &'static str,
     /// What the inputs say.
-    pub(crate) answer: Answer,
+    pub answer: Answer,
     /// Counts, addresses, fields: a line each.
-    pub(crate) evidence: Vec<String>,
+    pub evidence: Vec<String>,
 }
 
 /// An answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Answer {
+pub enum Answer {
     /// It is so.
     Yes,
     /// It is not so.
@@ -62,7 +62,7 @@ pub(crate) enum Answer {
 
 impl Answer {
     /// The word for people.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Yes => "yes",
             Self::No => "no",
@@ -74,7 +74,7 @@ impl Answer {
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Cause {
+pub enum Cause {
     /// Clients send no SNI, and no wildcard route takes them.
     NoWildcardRoute,
     /// The wildcard route is there without `enableNonSniClient: true`.
@@ -97,7 +97,7 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// A few words for people.
-    pub(crate) fn title(self) -> &'static str {
+    pub fn title(self) -> &'static str {
         match self {
             Self::NoWildcardRoute => "clients send no SNI and no wildcard route",
             Self::NonSniClientNotEnabled => "wildcard route without enableNonSniClient",
@@ -115,7 +115,7 @@ impl Cause {
 /// How sure a diagnosis is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Confidence {
+pub enum Confidence {
     /// Seen on the wire, and in the configuration or by an active check.
     Certain,
     /// One of those is missing.
@@ -126,7 +126,7 @@ pub(crate) enum Confidence {
 
 impl Confidence {
     /// The word for people.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Certain => "certain",
             Self::Likely => "likely",
@@ -137,22 +137,22 @@ impl Confidence {
 
 /// What to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Fix {
+pub struct Fix {
     /// YAML to apply.
-    pub(crate) documents: Vec<Document>,
+    pub documents: Vec<Document>,
     /// To type, in this order.
-    pub(crate) commands: Vec<String>,
+    pub commands: Vec<String>,
     /// What to tell the client's owner.
-    pub(crate) client_owner: Vec<String>,
+    pub client_owner: Vec<String>,
 }
 
 /// A piece of YAML.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Document {
+pub struct Document {
     /// Under which name to save it, or which file has to be changed.
-    pub(crate) file: String,
+    pub file: String,
     /// What to do with it.
-    pub(crate) note: String,
+    pub note: String,
     /// The text.
-    pub(crate) yaml: String,
+    pub yaml: String,
 }

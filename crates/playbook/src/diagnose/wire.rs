@@ -11,9 +11,9 @@ use std::net::IpAddr;
 use sni_probe_core::clients::GCP_LB;
 use sni_probe_model::{AlertDescription, AlertSender, Fate, OutcomeClass, SniClass, Word};
 
-pub(crate) use self::api::of_snapshot;
-pub(crate) use self::capture::of_capture;
-pub(crate) use self::scrape::of_scrape;
+pub use self::api::of_snapshot;
+pub use self::capture::of_capture;
+pub use self::scrape::of_scrape;
 
 /// Clients and names that are distinguished; later ones are counted together. Stops a scan
 /// with forged addresses or names from filling the memory.
@@ -21,71 +21,71 @@ const MAX_TOLD_APART: usize = 16_384;
 
 /// Handshakes, and who made them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct WireFacts {
+pub struct WireFacts {
     /// Where they were seen: a URL, a file.
-    pub(crate) source: String,
+    pub source: String,
     /// Handshakes by what they say of the name and what became of them.
-    pub(crate) counts: Vec<Count>,
+    pub counts: Vec<Count>,
     /// Alerts in answer to a hello, of either side.
-    pub(crate) alerts: Vec<Alert>,
+    pub alerts: Vec<Alert>,
     /// Clients without SNI, the ones refused most first.
-    pub(crate) clients: Vec<Client>,
+    pub clients: Vec<Client>,
     /// Handshakes without SNI of all clients that are not in `clients`.
-    pub(crate) other_clients: Refusals,
+    pub other_clients: Refusals,
     /// Names that were refused, most often first.
-    pub(crate) refused_names: Vec<(String, u64)>,
+    pub refused_names: Vec<(String, u64)>,
     /// Hellos by the highest TLS version that they offer.
-    pub(crate) tls_versions: Vec<(String, u64)>,
+    pub tls_versions: Vec<(String, u64)>,
     /// Handshakes without SNI of load balancers and of known clients, and how many of them were refused.
-    pub(crate) expected: Refusals,
+    pub expected: Refusals,
     /// Events that did not reach the daemon.
-    pub(crate) lost_events: u64,
+    pub lost_events: u64,
     /// What is incomplete about these facts, in words.
-    pub(crate) remarks: Vec<String>,
+    pub remarks: Vec<String>,
 }
 
 /// Handshakes of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Count {
-    pub(crate) sni: Word<SniClass>,
-    pub(crate) outcome: Word<OutcomeClass>,
-    pub(crate) handshakes: u64,
+pub struct Count {
+    pub sni: Word<SniClass>,
+    pub outcome: Word<OutcomeClass>,
+    pub handshakes: u64,
 }
 
 /// Alerts of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Alert {
-    pub(crate) sni: Word<SniClass>,
-    pub(crate) description: Word<AlertDescription>,
-    pub(crate) sender: Word<AlertSender>,
-    pub(crate) count: u64,
+pub struct Alert {
+    pub sni: Word<SniClass>,
+    pub description: Word<AlertDescription>,
+    pub sender: Word<AlertSender>,
+    pub count: u64,
 }
 
 impl Alert {
     /// What the alert means for the client.
-    pub(crate) fn fate(&self) -> Fate {
+    pub fn fate(&self) -> Fate {
         OutcomeClass::Alert.fate(self.sender.known())
     }
 }
 
 /// A client without SNI.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Client {
+pub struct Client {
     /// Its address, or what stands for it (`--client-label`).
-    pub(crate) label: String,
+    pub label: String,
     /// The software that its hello is likely of.
-    pub(crate) likely: Option<String>,
+    pub likely: Option<String>,
     /// Handshakes without SNI, and those refused.
-    pub(crate) refusals: Refusals,
+    pub refusals: Refusals,
 }
 
 /// Handshakes, and how many of them the gateway refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Refusals {
+pub struct Refusals {
     /// In all.
-    pub(crate) handshakes: u64,
+    pub handshakes: u64,
     /// Those that were reset, closed or answered with an alert.
-    pub(crate) refused: u64,
+    pub refused: u64,
 }
 
 impl Refusals {
@@ -111,56 +111,56 @@ const MISMATCHES: [AlertDescription; 3] = [
 
 impl WireFacts {
     /// Handshakes in all.
-    pub(crate) fn handshakes(&self) -> u64 {
+    pub fn handshakes(&self) -> u64 {
         self.sum(|_| true)
     }
 
     /// Handshakes without SNI.
-    pub(crate) fn without_sni(&self) -> u64 {
+    pub fn without_sni(&self) -> u64 {
         self.sum(|count| count.sni.is_without_sni())
     }
 
     /// Handshakes with a host name.
-    pub(crate) fn with_sni(&self) -> u64 {
+    pub fn with_sni(&self) -> u64 {
         self.sum(|count| count.sni.is_with_sni())
     }
 
     /// Handshakes that the gateway served.
-    pub(crate) fn served(&self) -> u64 {
+    pub fn served(&self) -> u64 {
         self.sum(is_served)
     }
 
     /// Handshakes without SNI that the gateway served.
-    pub(crate) fn served_without_sni(&self) -> u64 {
+    pub fn served_without_sni(&self) -> u64 {
         self.sum(|count| count.sni.is_without_sni() && is_served(count))
     }
 
     /// Handshakes without SNI that the gateway refused; those for want of a common TLS version
     /// apart. A `handshake_failure` is one of them unless others without SNI are served: some gateways say it for want of a name.
-    pub(crate) fn refused_without_sni(&self, is_served: bool) -> u64 {
+    pub fn refused_without_sni(&self, is_served: bool) -> u64 {
         self.refused(Word::is_without_sni, |alert| !is_mismatch(alert, is_served))
     }
 
     /// Handshakes with a name that the gateway refused; those for want of a common TLS version or cipher apart.
-    pub(crate) fn refused_with_name(&self) -> u64 {
+    pub fn refused_with_name(&self) -> u64 {
         self.refused(Word::is_with_sni, |alert| !is_mismatch(alert, true))
     }
 
     /// Handshakes with an incomplete hello that the gateway refused; those for want of a common TLS version apart.
-    pub(crate) fn refused_with_unknown_sni(&self) -> u64 {
+    pub fn refused_with_unknown_sni(&self) -> u64 {
         let is_unknown = |sni: &Word<SniClass>| !sni.is_without_sni() && !sni.is_with_sni();
         self.refused(is_unknown, |alert| !is_mismatch(alert, true))
     }
 
     /// Alerts of the gateway that say that there is no common TLS version or cipher.
-    pub(crate) fn mismatches(&self, is_served: bool) -> u64 {
+    pub fn mismatches(&self, is_served: bool) -> u64 {
         self.alerts(|alert| {
             alert.fate() == Fate::Refused && is_mismatch(alert, is_served || !alert.sni.is_without_sni())
         })
     }
 
     /// Handshakes that failed though the gateway neither reset nor closed nor alerted.
-    pub(crate) fn failed_elsewhere(&self) -> u64 {
+    pub fn failed_elsewhere(&self) -> u64 {
         let ended = self.sum(|count| {
             matches!(
                 count.outcome.known(),
@@ -171,14 +171,14 @@ impl WireFacts {
     }
 
     /// Whether most of what was refused without SNI comes from load balancers.
-    pub(crate) fn is_mostly_load_balancers(&self) -> bool {
+    pub fn is_mostly_load_balancers(&self) -> bool {
         let refused: u64 = self.clients.iter().map(|client| client.refusals.refused).sum();
         let refused = refused + self.other_clients.refused;
         self.expected.refused > 0 && self.expected.refused * 2 >= refused.max(self.expected.refused)
     }
 
     /// What came since `before`. What is lower now was counted anew.
-    pub(crate) fn since(mut self, before: &Self) -> Self {
+    pub fn since(mut self, before: &Self) -> Self {
         let less = |now: u64, before: Option<u64>| now.checked_sub(before.unwrap_or(0)).unwrap_or(now);
         for count in &mut self.counts {
             let same = before.counts.iter().find(|it| it.sni == count.sni && it.outcome == count.outcome);
@@ -238,7 +238,7 @@ impl WireFacts {
 }
 
 /// Whether the address is one from which Google's load balancers and their health checks speak.
-pub(crate) fn is_load_balancer(client: &str) -> bool {
+pub fn is_load_balancer(client: &str) -> bool {
     client.parse::<IpAddr>().is_ok_and(|address| GCP_LB.iter().any(|network| network.contains(&address)))
 }
 

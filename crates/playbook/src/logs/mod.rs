@@ -5,18 +5,20 @@
 //! events ─────────────────────────────────────────────▶ join ──────┘
 //! ```
 
+mod config;
 mod counts;
 mod entry;
 mod join;
 mod json;
 mod lines;
 mod prefix;
-pub(crate) mod report;
+pub mod report;
 mod scan;
 mod show;
 mod tally;
 mod text;
 
+pub use self::config::Config;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -29,8 +31,8 @@ use self::counts::Counts;
 use self::lines::Lines;
 use self::report::LogsReport;
 use self::scan::Scanner;
-use crate::cli::{self, LogsOptions};
-use crate::{COULD_NOT_RUN, logging, replay};
+use crate::COULD_NOT_RUN;
+use crate::replay;
 
 /// The answer is bad: somebody was refused before there was a certificate.
 const REFUSALS_FOUND: u8 = 1;
@@ -42,15 +44,15 @@ const LINES_AT_A_STRETCH: u64 = 4096;
 ///
 /// # Errors
 /// As [`read`]; and if what was found cannot be written.
-pub(crate) fn run(options: &LogsOptions) -> anyhow::Result<ExitCode> {
-    if options.files.iter().any(|file| lines::is_stdin(file)) && io::stdin().is_terminal() {
+pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
+    if config.files.iter().any(|file| lines::is_stdin(file)) && io::stdin().is_terminal() {
         bail!("no log on standard input: name its files, or pipe it in: {GET_A_LOG} | sni-probe logs -");
     }
     let interrupted = replay::interruptible()?;
-    let report = read_until(options, &interrupted)?;
-    print(options, &report)?;
+    let report = read_until(config, &interrupted)?;
+    print(config, &report)?;
     for unread in &report.unread {
-        cli::report(unread);
+        sni_probe_terminal::report(unread);
     }
     Ok(if !report.unread.is_empty() {
         ExitCode::from(COULD_NOT_RUN)
@@ -65,8 +67,8 @@ pub(crate) fn run(options: &LogsOptions) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// If there is no entry at all: a file cannot be read, or is no access log; or if the events cannot be read.
-pub(crate) fn read(options: &LogsOptions) -> anyhow::Result<LogsReport> {
-    read_until(options, &AtomicBool::new(false))
+pub fn read(config: &Config) -> anyhow::Result<LogsReport> {
+    read_until(config, &AtomicBool::new(false))
 }
 
 /// What gets a log.
@@ -80,10 +82,10 @@ fn expected() -> String {
     )
 }
 
-fn read_until(options: &LogsOptions, interrupted: &AtomicBool) -> anyhow::Result<LogsReport> {
-    let mut reading = Reading::new(!options.events.is_empty());
+fn read_until(config: &Config, interrupted: &AtomicBool) -> anyhow::Result<LogsReport> {
+    let mut reading = Reading::new(!config.events.is_empty());
     let mut unread = Vec::new();
-    for file in &options.files {
+    for file in &config.files {
         if let Err(error) = reading.file(file, interrupted) {
             unread.push(error.context(shown_name(file)));
         }
@@ -92,7 +94,7 @@ fn read_until(options: &LogsOptions, interrupted: &AtomicBool) -> anyhow::Result
         }
     }
     let (mut report, waiting) = reading.counts.finish();
-    report.files = options.files.iter().map(|file| file.display().to_string()).collect();
+    report.files = config.files.iter().map(|file| file.display().to_string()).collect();
     report.lines = reading.lines;
     report.other_lines = reading.scanner.other_lines;
     if report.entries == 0 {
@@ -103,7 +105,7 @@ fn read_until(options: &LogsOptions, interrupted: &AtomicBool) -> anyhow::Result
     }
     report.unread = unread.iter().map(|error| format!("{error:#}")).collect();
     if let Some(mut waiting) = waiting {
-        for file in &options.events {
+        for file in &config.events {
             waiting.read(file)?;
         }
         report.joined = Some(waiting.finish());
@@ -175,13 +177,13 @@ impl Reading {
     }
 }
 
-fn print(options: &LogsOptions, report: &LogsReport) -> anyhow::Result<()> {
-    let mut text = if options.json {
+fn print(config: &Config, report: &LogsReport) -> anyhow::Result<()> {
+    let mut text = if config.json {
         serde_json::to_string_pretty(report).context("cannot write the report as JSON")?
     } else {
-        show::show(report, logging::colour(&io::stdout()))
+        show::show(report, sni_probe_terminal::colour(&io::stdout()))
     };
-    if options.json {
+    if config.json {
         text.push('\n');
     }
     match io::stdout().write_all(text.as_bytes()) {

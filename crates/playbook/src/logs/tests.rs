@@ -28,7 +28,7 @@ fn several_files_are_one_report() {
     let files = Files::new();
     let one = files.write("1.log", &format!("{REFUSED}\n{SERVED}\nother\n"));
     let two = files.write("2.log", REFUSED);
-    let report = read(&LogsOptions::of(vec![one, two])).unwrap();
+    let report = read(&Config::of(vec![one, two])).unwrap();
     assert_eq!((report.lines, report.entries, report.other_lines), (4, 3, 1));
     assert_eq!((report.served, report.no_filter_chain, report.sni_null), (1, 2, 2));
     assert_eq!(report.files.len(), 2);
@@ -42,7 +42,7 @@ fn a_file_that_is_cut_off() {
     let (head, tail) = REFUSED.split_at(50);
     let one = files.write("1.log", &format!("{SERVED}\n{head}"));
     let two = files.write("2.log", tail);
-    let report = read(&LogsOptions::of(vec![one, two])).unwrap();
+    let report = read(&Config::of(vec![one, two])).unwrap();
     assert_eq!((report.lines, report.entries, report.other_lines), (3, 1, 2));
 }
 
@@ -51,22 +51,22 @@ fn a_file_that_cannot_be_read_does_not_hinder_the_others() {
     let files = Files::new();
     let good = files.write("good.log", REFUSED);
     let missing = files.directory.path().join("missing.log");
-    let report = read(&LogsOptions::of(vec![missing.clone(), good])).unwrap();
+    let report = read(&Config::of(vec![missing.clone(), good])).unwrap();
     assert_eq!((report.entries, report.unread.len()), (1, 1));
     assert!(report.unread[0].contains("missing.log: cannot be opened: No such file"), "{:?}", report.unread);
-    let error = read(&LogsOptions::of(vec![missing])).unwrap_err();
+    let error = read(&Config::of(vec![missing])).unwrap_err();
     assert!(format!("{error:#}").contains("missing.log: cannot be opened"), "{error:#}");
 }
 
 #[test]
 fn events_tell_what_a_null_was() {
     let files = Files::new();
-    let mut options = LogsOptions::of(vec![files.write("a.log", REFUSED)]);
-    options.events = vec![files.write("events.jsonl", EVENT)];
-    let joined = read(&options).unwrap().joined.unwrap();
+    let mut config = Config::of(vec![files.write("a.log", REFUSED)]);
+    config.events = vec![files.write("events.jsonl", EVENT)];
+    let joined = read(&config).unwrap().joined.unwrap();
     assert_eq!((joined.events, joined.had_a_name, joined.really_without_sni), (1, 1, 0));
-    options.events = vec![files.write("none.jsonl", REFUSED)];
-    let error = format!("{:#}", read(&options).unwrap_err());
+    config.events = vec![files.write("none.jsonl", REFUSED)];
+    let error = format!("{:#}", read(&config).unwrap_err());
     assert!(error.contains("none.jsonl: not one event of sni-probe in 1 lines"), "{error}");
 }
 
@@ -75,7 +75,7 @@ fn a_file_among_others_that_is_no_log_is_told_and_an_empty_one_is_none() {
     let files = Files::new();
     let log = files.write("log", r#"{"status_details":"filter_chain_not_found","sni_host":null,"status":0,"remote_address":"10.138.0.28:19432","start_time":"2025-05-19T04:46:20.117Z","upstream_response_flags":"NR"}"#);
     let report =
-        read(&LogsOptions::of(vec![log, files.write("garbage", "a\nb\n"), files.write("empty", "")]))
+        read(&Config::of(vec![log, files.write("garbage", "a\nb\n"), files.write("empty", "")]))
             .unwrap();
     assert_eq!(report.no_filter_chain, 1);
     let [unread] = &report.unread[..] else { panic!("{:?}", report.unread) };
@@ -86,7 +86,7 @@ fn a_file_among_others_that_is_no_log_is_told_and_an_empty_one_is_none() {
 fn what_is_no_log_is_told_with_what_would_be() {
     let files = Files::new();
     for (text, part) in [("", "empty"), ("a\nb\n", "no entry of an access log in 2 lines")] {
-        let error = read(&LogsOptions::of(vec![files.write("x", text)])).unwrap_err();
+        let error = read(&Config::of(vec![files.write("x", text)])).unwrap_err();
         let error = format!("{error:#}");
         assert!(error.contains(part) && error.contains("kubectl -n apigee logs"), "{error}");
     }

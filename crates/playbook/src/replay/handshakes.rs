@@ -18,20 +18,20 @@ const FRAMES_AT_A_STRETCH: u64 = 4096;
 
 /// What was read of a capture.
 #[derive(Debug)]
-pub(crate) struct CaptureRead {
+pub struct CaptureRead {
     /// Frames.
-    pub(crate) frames: u64,
+    pub frames: u64,
     /// Why it was not read to its end; what came before counts.
-    pub(crate) cut: Option<String>,
+    pub cut: Option<String>,
     /// What was not read, in words with how many.
-    pub(crate) not_read: Vec<(String, u64)>,
+    pub not_read: Vec<(String, u64)>,
 }
 
 /// Reads a capture with the code of `replay`, on every port, and hands each handshake to `take`.
 ///
 /// # Errors
 /// If it cannot be opened, is no capture, breaks off before its first frame, or has no frame that can be read.
-pub(crate) fn handshakes(file: &Path, mut take: impl FnMut(&Handshake)) -> anyhow::Result<CaptureRead> {
+pub fn handshakes(file: &Path, mut take: impl FnMut(&Handshake)) -> anyhow::Result<CaptureRead> {
     let name = file.display().to_string();
     let mut reader = Reader::open(file).with_context(|| name.clone())?;
     let progress = Progress::new(&name, reader.length());

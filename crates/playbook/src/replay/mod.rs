@@ -5,6 +5,7 @@
 //!                   └──────────────────────────────────────────────────────▶ evidence (--write)
 //! ```
 
+mod config;
 mod evidence;
 mod handshakes;
 mod report;
@@ -13,6 +14,7 @@ mod session;
 mod summary;
 mod unread;
 
+pub use self::config::{Config, Format};
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -29,11 +31,10 @@ use sni_probe_pcap::engine::Seen;
 use sni_probe_terminal::Progress;
 
 use self::evidence::{Evidence, EvidenceCounts};
-pub(crate) use self::handshakes::handshakes;
+pub use self::handshakes::handshakes;
 use self::report::Report;
 use self::session::Session;
 use crate::COULD_NOT_RUN;
-use crate::cli::{self, ReplayOptions};
 
 /// The answer is bad: see `--fail-on-reset`.
 const REFUSED: u8 = 1;
@@ -67,27 +68,27 @@ impl From<io::Error> for Failure {
 /// # Errors
 /// If nothing can be read, or what was found cannot be written. A file that cannot be read, or has no frame that can be
 /// read, is reported on stderr, does not hinder the others, and shows in the exit code.
-pub(crate) fn run(options: &ReplayOptions) -> anyhow::Result<ExitCode> {
+pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let interrupted = interruptible()?;
-    let report = Report::new(options)?;
-    let session = Session::new(options, report.fingerprints());
+    let report = Report::new(config)?;
+    let session = Session::new(config, report.fingerprints());
     let mut replay = Replay {
         report,
         session,
         evidence: None,
         interrupted,
         is_broken: false,
-        fail_on_reset: options.fail_on_reset,
+        fail_on_reset: config.fail_on_reset,
     };
-    if let Some(path) = &options.write {
-        replay.evidence = Some(Evidence::new(path, &options.files, options.handshake_timeout)?);
+    if let Some(path) = &config.write {
+        replay.evidence = Some(Evidence::new(path, &config.files, config.handshake_timeout)?);
     }
-    for file in &options.files {
+    for file in &config.files {
         match replay.read(file) {
             Ok(()) => {}
             Err(Failure::Input(error)) => {
                 replay.report.flush()?;
-                cli::report(&format!("{error:#}"));
+                sni_probe_terminal::report(&format!("{error:#}"));
                 replay.is_broken = true;
             }
             Err(Failure::Closed) => return Ok(replay.exit_code()),
@@ -106,7 +107,7 @@ pub(crate) fn run(options: &ReplayOptions) -> anyhow::Result<ExitCode> {
 }
 
 /// The first SIGINT ends the reading, and what was read is told; the second ends the program.
-pub(crate) fn interruptible() -> anyhow::Result<Arc<AtomicBool>> {
+pub fn interruptible() -> anyhow::Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     flag::register_conditional_shutdown(SIGINT, i32::from(INTERRUPTED), Arc::clone(&interrupted))
         .and_then(|_| flag::register(SIGINT, Arc::clone(&interrupted)))
@@ -126,7 +127,7 @@ struct Replay {
 
 impl Replay {
     fn read(&mut self, file: &Path) -> Result<(), Failure> {
-        let is_stdin = ReplayOptions::is_stdin(file);
+        let is_stdin = Config::is_stdin(file);
         let name = if is_stdin { "standard input".to_owned() } else { file.display().to_string() };
         let opened = if is_stdin { Reader::from_stream(io::stdin()) } else { Reader::open(file) };
         let mut reader = opened.with_context(|| name.clone()).map_err(Failure::Input)?;

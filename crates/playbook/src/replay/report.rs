@@ -11,10 +11,9 @@ use sni_probe_terminal::units::counted;
 
 use super::selection::Selection;
 use super::summary::{Span, Summary};
-use crate::cli::{ReplayFormat, ReplayOptions};
-use crate::logging;
-use crate::metrics::{Metrics, Parties};
-use crate::output::{Format, Source, WallClock};
+use super::config::{self, Config};
+use sni_probe_telemetry::metrics::{Metrics, Parties};
+use sni_probe_telemetry::events::{Format, Source, WallClock};
 
 /// Lines are written when so many bytes of them are there, and before anybody waits.
 const BATCH_BYTES: usize = 64 << 10;
@@ -67,21 +66,21 @@ impl<'a> NotRead<'a> {
 }
 
 impl Report {
-    pub(super) fn new(options: &ReplayOptions) -> anyhow::Result<Self> {
+    pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
         let stdout = io::stdout();
         let is_terminal = io::IsTerminal::is_terminal(&stdout);
         let format =
-            options.format.unwrap_or(if is_terminal { ReplayFormat::Text } else { ReplayFormat::Json });
-        let colour = logging::colour(&stdout);
+            config.format.unwrap_or(if is_terminal { config::Format::Text } else { config::Format::Json });
+        let colour = sni_probe_terminal::colour(&stdout);
         let (lines, summary) = match format {
-            ReplayFormat::Text => (Some(Format::Text { colour }), Some(Summary::default())),
-            ReplayFormat::Json => (Some(Format::Json { client_random: options.client_random }), None),
-            ReplayFormat::Summary => (None, Some(Summary::default())),
-            ReplayFormat::Prometheus => (None, None),
+            config::Format::Text => (Some(Format::Text { colour }), Some(Summary::default())),
+            config::Format::Json => (Some(Format::Json { client_random: config.client_random }), None),
+            config::Format::Summary => (None, Some(Summary::default())),
+            config::Format::Prometheus => (None, None),
         };
-        let metrics = (format == ReplayFormat::Prometheus).then(Metrics::for_captures).transpose()?;
+        let metrics = (format == config::Format::Prometheus).then(Metrics::for_captures).transpose()?;
         Ok(Self {
-            selection: Selection::of(options),
+            selection: Selection::of(config),
             lines,
             batch: Vec::new(),
             summary,

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use sni_probe_core::observation::Handshake;
 use sni_probe_core::vocabulary::{OutcomeClass, SniClass};
 
-use crate::cli::ReplayOptions;
+use super::config::Config;
 
 /// The filters of the command line. An empty one lets all pass.
 #[derive(Clone, Debug)]
@@ -15,8 +15,8 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    pub(super) fn of(options: &ReplayOptions) -> Self {
-        let ReplayOptions { sni, outcome, client, .. } = options.clone();
+    pub(super) fn of(config: &Config) -> Self {
+        let Config { sni, outcome, client, .. } = config.clone();
         Self { sni, outcome, clients: client }
     }
 

@@ -14,8 +14,8 @@ use sni_probe_core::vocabulary::{EvictionReason, IncompleteReason, Label};
 
 use super::report::Totals;
 use super::unread::{self, FileFrames};
-use crate::cli::ReplayOptions;
-use crate::metrics::Metrics;
+use super::config::Config;
+use sni_probe_telemetry::metrics::Metrics;
 
 /// Follows handshakes from file to file where one goes on where the other ended.
 pub(super) struct Session {
@@ -49,8 +49,8 @@ struct Capture {
 }
 
 impl Session {
-    pub(super) fn new(options: &ReplayOptions, fingerprints: Fingerprints) -> Self {
-        Self::on_ports(&options.ports, options.handshake_timeout, fingerprints)
+    pub(super) fn new(config: &Config, fingerprints: Fingerprints) -> Self {
+        Self::on_ports(&config.ports, config.handshake_timeout, fingerprints)
     }
 
     /// Of gateways on these ports; none: on every port.

@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Write as _};
 use std::net::IpAddr;
 
-use crate::output::WallClock;
-use crate::output::text::{fate_colour, result, sni_colour};
+use sni_probe_telemetry::events::WallClock;
+use sni_probe_telemetry::events::text::{fate_colour, result, sni_colour};
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::{Handshake, Outcome, Sni};
 use sni_probe_core::software;

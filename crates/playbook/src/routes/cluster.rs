@@ -8,8 +8,8 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use serde::Deserialize as _;
 
 use super::objects::{MAX_ROUTES, Object, Objects};
-use crate::cli::RoutesOptions;
-use crate::kubernetes::{Credentials, Failure};
+use super::config::Config;
+use sni_probe_kubernetes::{Credentials, Failure};
 
 /// Routes of one answer; the next begins where it ends.
 const PAGE: u32 = 500;
@@ -20,10 +20,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// If there is no configuration or no answer, they may not be read, or there are none: in one line, with what to do.
-pub(super) fn list(options: &RoutesOptions, objects: &mut Objects) -> anyhow::Result<String> {
+pub(super) fn list(config: &Config, objects: &mut Objects) -> anyhow::Result<String> {
     let before = objects.entries.len();
     let server = crate::runtime()?.block_on(async {
-        let list = list_pages(options, objects);
+        let list = list_pages(config, objects);
         tokio::time::timeout(TIMEOUT, list).await.unwrap_or_else(|_| {
             bail!(
                 "--kube: no answer within {} s; see that `kubectl get apigeeroutes` works",
@@ -34,21 +34,21 @@ pub(super) fn list(options: &RoutesOptions, objects: &mut Objects) -> anyhow::Re
     if objects.entries.len() == before {
         bail!(
             "--kube: no ApigeeRoute in namespace {} of {server}; name the namespace of Apigee with --namespace",
-            options.namespace
+            config.namespace
         );
     }
     Ok(server)
 }
 
-async fn list_pages(options: &RoutesOptions, objects: &mut Objects) -> anyhow::Result<String> {
-    let (client, server) = Credentials::choose(options.kubeconfig.as_deref()).connect().await?;
+async fn list_pages(config: &Config, objects: &mut Objects) -> anyhow::Result<String> {
+    let (client, server) = Credentials::choose(config.kubeconfig.as_deref()).connect().await?;
     let kind = GroupVersionKind::gvk("apigee.cloud.google.com", "v1alpha1", "ApigeeRoute");
     let resource = ApiResource::from_gvk(&kind);
-    let api: Api<DynamicObject> = Api::namespaced_with(client, &options.namespace, &resource);
+    let api: Api<DynamicObject> = Api::namespaced_with(client, &config.namespace, &resource);
     let mut parameters = ListParams::default().limit(PAGE);
     // Not endless, whatever the server says of more pages.
     for _ in 0..=MAX_ROUTES / 500 {
-        let page = api.list(&parameters).await.map_err(|error| failure(&error, options, &server))?;
+        let page = api.list(&parameters).await.map_err(|error| failure(&error, config, &server))?;
         for object in page.items {
             let object = serde_json::to_value(object).and_then(Object::deserialize);
             let object =
@@ -60,11 +60,11 @@ async fn list_pages(options: &RoutesOptions, objects: &mut Objects) -> anyhow::R
             None => return Ok(server),
         }
     }
-    bail!("--kube: {server} has more than {MAX_ROUTES} ApigeeRoutes in namespace {}", options.namespace)
+    bail!("--kube: {server} has more than {MAX_ROUTES} ApigeeRoutes in namespace {}", config.namespace)
 }
 
-fn failure(error: &kube::Error, options: &RoutesOptions, server: &str) -> anyhow::Error {
-    let namespace = &options.namespace;
+fn failure(error: &kube::Error, config: &Config, server: &str) -> anyhow::Error {
+    let namespace = &config.namespace;
     let code = if let kube::Error::Api(status) = error { status.code } else { 0 };
     match code {
         403 => anyhow::anyhow!(

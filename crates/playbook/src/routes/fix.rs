@@ -7,15 +7,15 @@ use super::report::VirtualHost;
 
 /// A wildcard route of Apigee hybrid.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct WildcardRoute<'a> {
+pub struct WildcardRoute<'a> {
     /// Its name, which `additionalGateways` lists.
-    pub(crate) name: &'a str,
+    pub name: &'a str,
     /// That of the other routes.
-    pub(crate) namespace: &'a str,
+    pub namespace: &'a str,
     /// The secret with the certificate that clients without SNI get.
-    pub(crate) credential: &'a str,
+    pub credential: &'a str,
     /// Labels of the ingress gateway's pods, as `key=value`.
-    pub(crate) selector: &'a [String],
+    pub selector: &'a [String],
 }
 
 /// An object of Kubernetes.
@@ -95,7 +95,7 @@ impl Serialize for Labels<'_> {
 }
 
 /// The `ApigeeRoute` to apply: that of Google's page on clients without SNI.
-pub(crate) fn wildcard_route_yaml(route: &WildcardRoute<'_>) -> String {
+pub fn wildcard_route_yaml(route: &WildcardRoute<'_>) -> String {
     let WildcardRoute { name, namespace, credential, selector } = *route;
     let tls = RouteTls { credential_name: credential, mode: "SIMPLE", min_protocol_version: "TLS_AUTO" };
     yaml(&Object {
@@ -113,7 +113,7 @@ pub(crate) fn wildcard_route_yaml(route: &WildcardRoute<'_>) -> String {
 
 /// The lines of `overrides.yaml` with which each virtual host lists the gateway beside those that it lists already. Other
 /// fields of the virtual hosts stay as they are.
-pub(crate) fn overrides_yaml(virtual_hosts: &[VirtualHost], gateway: &str) -> String {
+pub fn overrides_yaml(virtual_hosts: &[VirtualHost], gateway: &str) -> String {
     let entries = virtual_hosts.iter().map(|host| {
         let VirtualHost { name, additional_gateways, selector, .. } = host;
         let mut gateways: Vec<_> =
@@ -128,7 +128,7 @@ pub(crate) fn overrides_yaml(virtual_hosts: &[VirtualHost], gateway: &str) -> St
 
 /// A value as a document of YAML. Strings are quoted wherever YAML 1.2, or YAML 1.1 (which kubectl reads), would take
 /// them for something else.
-pub(crate) fn yaml(value: &impl Serialize) -> String {
+pub fn yaml(value: &impl Serialize) -> String {
     let mut options = SerializerOptions::default();
     // A name with a line feed stays on its line.
     options.prefer_block_scalars = false;

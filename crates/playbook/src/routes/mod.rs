@@ -6,18 +6,20 @@
 //! --overrides  input ─▶ overrides ───────────┴─▶ findings: apigee, listeners ─▶ text or JSON
 //! ```
 
+mod config;
 mod apigee;
 mod cluster;
 mod entry;
 mod fields;
-pub(crate) mod fix;
+pub mod fix;
 mod input;
 mod listeners;
 mod objects;
 mod overrides;
-pub(crate) mod report;
-pub(crate) mod text;
+pub mod report;
+pub mod text;
 
+pub use self::config::{Config, DEFAULT_INGRESS, DEFAULT_NAMESPACE};
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -29,27 +31,25 @@ use self::entry::Kind;
 use self::objects::Objects;
 use self::report::{RoutesReport, VirtualHost};
 use crate::COULD_NOT_RUN;
-use crate::cli::RoutesOptions;
-use crate::logging;
 
 /// They are not served, or something is not as it should be.
 const NOT_SERVED: u8 = 1;
 
-/// Reads what the options name, and prints what it says of clients without SNI.
+/// Reads what the config name, and prints what it says of clients without SNI.
 ///
 /// # Errors
 /// If something cannot be read, or standard output cannot be written.
-pub(crate) fn run(options: &RoutesOptions) -> anyhow::Result<ExitCode> {
+pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     ensure!(
-        options.kube || !options.files.is_empty() || options.overrides.is_some(),
+        config.kube || !config.files.is_empty() || config.overrides.is_some(),
         "nothing to read: name what `kubectl get apigeeroutes -A -o yaml` has printed with --file, or overrides.yaml with \
          --overrides, or read the cluster with --kube"
     );
-    let report = read(options)?;
-    let text = if options.json {
+    let report = read(config)?;
+    let text = if config.json {
         serde_json::to_string_pretty(&report).context("cannot write the report as JSON")? + "\n"
     } else {
-        text::render(&report, logging::colour(&io::stdout()))
+        text::render(&report, sni_probe_terminal::colour(&io::stdout()))
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
         // A reader that has left (`| head`) wants no more.
@@ -65,30 +65,30 @@ pub(crate) fn run(options: &RoutesOptions) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Reads what the options name, and judges it.
+/// Reads what the config name, and judges it.
 ///
 /// # Errors
 /// If something cannot be read, or there is nothing in it of which this can tell: one line, with file, line and column.
-pub(crate) fn read(options: &RoutesOptions) -> anyhow::Result<RoutesReport> {
+pub fn read(config: &Config) -> anyhow::Result<RoutesReport> {
     let mut objects = Objects::default();
     let mut sources = Vec::new();
-    for file in &options.files {
+    for file in &config.files {
         let source = input::read(file)?;
         objects.add_file(&source)?;
         sources.push(source.name);
     }
-    if options.kube {
-        let server = cluster::list(options, &mut objects)?;
-        sources.push(format!("{server} (namespace {})", options.namespace));
+    if config.kube {
+        let server = cluster::list(config, &mut objects)?;
+        sources.push(format!("{server} (namespace {})", config.namespace));
     }
     let mut virtual_hosts = Vec::new();
-    let overrides = options.overrides.as_deref().map(input::read).transpose()?;
+    let overrides = config.overrides.as_deref().map(input::read).transpose()?;
     if let Some(source) = &overrides {
         virtual_hosts = overrides::parse(source)?;
         sources.push(source.name.clone());
     }
     let overrides = overrides.as_ref().map_or("", |source| &source.name);
-    let mut report = judge(objects, virtual_hosts, overrides, &options.ingress);
+    let mut report = judge(objects, virtual_hosts, overrides, &config.ingress);
     report.sources = sources;
     Ok(report)
 }

@@ -6,86 +6,86 @@ use serde::Serialize;
 
 /// All that was read, and what is wrong with it.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct RoutesReport {
+pub struct RoutesReport {
     /// Where it came from: files, the cluster.
-    pub(crate) sources: Vec<String>,
+    pub sources: Vec<String>,
     /// Routes and listeners, in the order in which they came.
-    pub(crate) routes: Vec<Route>,
+    pub routes: Vec<Route>,
     /// Virtual hosts of `overrides.yaml`: environment groups.
-    pub(crate) virtual_hosts: Vec<VirtualHost>,
+    pub virtual_hosts: Vec<VirtualHost>,
     /// Objects that were passed over, by kind.
-    pub(crate) skipped: BTreeMap<String, usize>,
+    pub skipped: BTreeMap<String, usize>,
     /// What is wrong, most important first.
-    pub(crate) findings: Vec<Finding>,
+    pub findings: Vec<Finding>,
     /// Whether clients without SNI are served, as far as the configuration tells; `None` if it does not.
-    pub(crate) serves_non_sni: Option<bool>,
+    pub serves_non_sni: Option<bool>,
 }
 
 /// An `ApigeeRoute`, an Istio `Gateway`'s server, or a listener of the Gateway API.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Route {
+pub struct Route {
     /// `ApigeeRoute`, `Gateway (Istio)`, `Gateway (Gateway API)`.
-    pub(crate) kind: String,
+    pub kind: String,
     /// Its namespace.
-    pub(crate) namespace: String,
+    pub namespace: String,
     /// Its name; of a server or a listener with the name of that.
-    pub(crate) name: String,
+    pub name: String,
     /// Host names, `*` among them.
-    pub(crate) hostnames: Vec<String>,
+    pub hostnames: Vec<String>,
     /// Whether one of them is `*`.
-    pub(crate) wildcard: bool,
+    pub wildcard: bool,
     /// `spec.enableNonSniClient`; `None` where there is no such field.
-    pub(crate) enable_non_sni_client: Option<bool>,
+    pub enable_non_sni_client: Option<bool>,
     /// `spec.selector` as `key=value`.
-    pub(crate) selector: Vec<String>,
+    pub selector: Vec<String>,
     /// The secret with the certificate.
-    pub(crate) credential: Option<String>,
+    pub credential: Option<String>,
     /// `spec.ports[].tls.mode`, or that of the server.
-    pub(crate) tls_mode: Option<String>,
+    pub tls_mode: Option<String>,
     /// `minProtocolVersion`.
-    pub(crate) min_tls_version: Option<String>,
+    pub min_tls_version: Option<String>,
     /// Ports.
-    pub(crate) ports: Vec<u16>,
+    pub ports: Vec<u16>,
     /// `spec.additionalGateways`.
-    pub(crate) additional_gateways: Vec<String>,
+    pub additional_gateways: Vec<String>,
     /// `status.state`.
-    pub(crate) state: Option<String>,
+    pub state: Option<String>,
 }
 
 /// An entry of `virtualhosts` in `overrides.yaml`.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct VirtualHost {
+pub struct VirtualHost {
     /// Name of the environment group.
-    pub(crate) name: String,
+    pub name: String,
     /// `additionalGateways`.
-    pub(crate) additional_gateways: Vec<String>,
+    pub additional_gateways: Vec<String>,
     /// `selector` as `key=value`.
-    pub(crate) selector: Vec<String>,
+    pub selector: Vec<String>,
     /// Where its certificate comes from: `sslSecret`, or else `sslCertPath`.
-    pub(crate) certificate: Option<String>,
+    pub certificate: Option<String>,
 }
 
 /// Something that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Finding {
+pub struct Finding {
     /// A word for programs.
-    pub(crate) code: FindingCode,
+    pub code: FindingCode,
     /// The object or file: `apigee/non-sni`, `overrides.yaml`.
-    pub(crate) object: String,
+    pub object: String,
     /// The field: `spec.enableNonSniClient`.
-    pub(crate) path: String,
+    pub path: String,
     /// What it has.
-    pub(crate) value: String,
+    pub value: String,
     /// What it should have.
-    pub(crate) expected: String,
+    pub expected: String,
     /// A sentence for people.
-    pub(crate) sentence: String,
+    pub sentence: String,
 }
 
 /// Ways to have it wrong, most important first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum FindingCode {
+pub enum FindingCode {
     /// No route has the host name `*`.
     NoWildcardRoute,
     /// The wildcard route has not `enableNonSniClient: true`.

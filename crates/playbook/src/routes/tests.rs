@@ -29,7 +29,7 @@ fn source(text: &str) -> Source {
 /// What is read of this text as a file and this as `overrides.yaml`.
 fn report(routes: &str, overrides: Option<&str>) -> anyhow::Result<RoutesReport> {
     let directory = tempfile::tempdir().unwrap();
-    let mut options = RoutesOptions::empty();
+    let mut options = Config::default();
     if !routes.is_empty() {
         options.files.push(directory.path().join("routes.yaml"));
         std::fs::write(&options.files[0], routes).unwrap();

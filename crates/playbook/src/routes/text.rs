@@ -46,7 +46,7 @@ pub(super) fn render(report: &RoutesReport, colour: bool) -> String {
 }
 
 /// The answer in one sentence.
-pub(crate) fn verdict(report: &RoutesReport) -> String {
+pub fn verdict(report: &RoutesReport) -> String {
     let findings = match report.findings.len() {
         0 => String::new(),
         count => format!("; {}", counted(count as u64, "finding")),

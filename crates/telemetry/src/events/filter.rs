@@ -5,7 +5,7 @@ use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
 
 /// Which handshakes pass: those of one of these classes, and with one of these outcomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct EventsFilter {
+pub struct EventsFilter {
     /// None stands for all.
     sni: Vec<SniClass>,
     /// None stands for all.
@@ -23,13 +23,13 @@ impl Default for EventsFilter {
 impl EventsFilter {
     /// All handshakes.
     #[cfg(test)]
-    pub(crate) const ALL: Self = Self { sni: Vec::new(), outcomes: Vec::new() };
+    pub const ALL: Self = Self { sni: Vec::new(), outcomes: Vec::new() };
 
     /// Reads words that are separated by commas.
     ///
     /// # Errors
     /// If one is unknown, or `all` stands with others.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let mut filter = Self { sni: Vec::new(), outcomes: Vec::new() };
         let words: Vec<&str> = text.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
         for word in &words {
@@ -54,7 +54,7 @@ impl EventsFilter {
     }
 
     /// Whether the handshake is an event.
-    pub(crate) fn passes(&self, handshake: &Handshake) -> bool {
+    pub fn passes(&self, handshake: &Handshake) -> bool {
         let is_among_sni = self.sni.is_empty() || self.sni.contains(&handshake.hello.sni.class());
         is_among_sni && (self.outcomes.is_empty() || self.outcomes.contains(&handshake.outcome.class()))
     }
@@ -75,11 +75,10 @@ fn words_known() -> String {
 mod tests {
     use sni_probe_core::observation::{Outcome, Sni};
 
-    use super::super::tests::sample;
     use super::*;
 
     fn passes(filter: &str, sni: Sni, outcome: Outcome) -> bool {
-        let mut handshake = sample();
+        let mut handshake = Handshake::example();
         handshake.hello.sni = sni;
         handshake.outcome = outcome;
         EventsFilter::parse(filter).unwrap().passes(&handshake)

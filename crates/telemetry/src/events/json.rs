@@ -34,18 +34,18 @@ pub(super) fn write(
 }
 
 /// The event as a value.
-pub(crate) fn value(source: Source<'_>, handshake: &Handshake, clock: WallClock) -> Value {
+pub fn value(source: Source<'_>, handshake: &Handshake, clock: WallClock) -> Value {
     // As above: this does not fail.
     serde_json::to_value(Event::new(source, handshake, clock)).unwrap_or_default()
 }
 
 /// A protocol version as events spell it.
-pub(crate) fn version(version: u16) -> String {
+pub fn version(version: u16) -> String {
     Version(version).to_string()
 }
 
 /// Bytes that are mostly text, such as an ALPN name, as events spell them.
-pub(crate) fn escaped(bytes: &[u8]) -> String {
+pub fn escaped(bytes: &[u8]) -> String {
     Escaped(bytes).to_string()
 }
 

@@ -11,10 +11,10 @@
 mod config;
 mod file;
 mod filter;
-pub(crate) mod json;
+pub mod json;
 mod pump;
 mod rate_limit;
-pub(crate) mod text;
+pub mod text;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -27,19 +27,18 @@ use anyhow::Context as _;
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::Handshake;
 
-pub(crate) use self::config::{EventsConfig, EventsFile, StdoutFormat};
+pub use self::config::{EventsConfig, EventsFile, StdoutFormat};
 use self::file::RotatingFile;
-pub(crate) use self::filter::EventsFilter;
+pub use self::filter::EventsFilter;
 use self::pump::{Progress, Pump};
 use self::rate_limit::RateLimit;
-use crate::logging;
 
 /// Bytes of lines that wait to be written, of each output; about 6,000 lines of JSON.
 const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
 
 /// Writes a line for each handshake that the filter lets through, or nothing if events are off.
 #[derive(Debug)]
-pub(crate) struct EventWriter {
+pub struct EventWriter {
     filter: EventsFilter,
     rate_limit: RateLimit,
     outputs: Vec<Output>,
@@ -48,15 +47,15 @@ pub(crate) struct EventWriter {
 
 /// Lines that were not written since the last flush.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct DroppedLines {
+pub struct DroppedLines {
     /// Those before them still wait for the reader, or the disk.
-    pub(crate) slow_reader: u64,
+    pub slow_reader: u64,
     /// There were more than `--events-rate` in a second.
-    pub(crate) rate_limit: u64,
+    pub rate_limit: u64,
     /// The file could not be written to.
-    pub(crate) write_failed: u64,
+    pub write_failed: u64,
     /// Standard output is closed: its reader has ended, or a write failed.
-    pub(crate) closed: u64,
+    pub closed: u64,
 }
 
 #[derive(Debug)]
@@ -77,7 +76,7 @@ struct Output {
 
 /// Where a handshake was seen.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Source<'a> {
+pub enum Source<'a> {
     /// On an interface.
     Interface {
         /// Its name.
@@ -96,16 +95,16 @@ pub(crate) enum Source<'a> {
 
 /// The pods that have a handshake's addresses, as "namespace/name", with `--kube` and if they are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Pods {
+pub struct Pods {
     /// Of the client.
-    pub(crate) client: Option<Arc<str>>,
+    pub client: Option<Arc<str>>,
     /// Of the gateway.
-    pub(crate) gateway: Option<Arc<str>>,
+    pub gateway: Option<Arc<str>>,
 }
 
 /// The form of a line.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Format {
+pub enum Format {
     /// For people.
     Text {
         /// Whether with escape sequences.
@@ -120,7 +119,7 @@ pub(crate) enum Format {
 
 impl Format {
     /// Appends the handshake as one line.
-    pub(crate) fn line(
+    pub fn line(
         self,
         batch: &mut Vec<u8>,
         source: Source<'_>,
@@ -136,28 +135,29 @@ impl Format {
 
 impl EventWriter {
     /// A writer with these settings.
+    /// The threads that write give up their privileges by `drop_privileges`.
     ///
     /// # Errors
     /// If stdout is not open, the file cannot be written to, or no thread is to be had.
-    pub(crate) fn open(config: &EventsConfig) -> anyhow::Result<Self> {
+    pub fn open(config: &EventsConfig, drop_privileges: fn() -> io::Result<()>) -> anyhow::Result<Self> {
         let mut outputs = Vec::new();
         let json = Format::Json { client_random: config.client_random };
         let format = config.stdout.map(|format| match format {
-            StdoutFormat::Text => Format::Text { colour: logging::colour(&io::stdout()) },
+            StdoutFormat::Text => Format::Text { colour: sni_probe_terminal::colour(&io::stdout()) },
             StdoutFormat::Json => json,
         });
         if let Some(format) = format {
             // Not `io::Stdout`, whose buffer would split batches into several writes.
             let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
             let output =
-                stdout.and_then(|stdout| Output::new("standard output", format, stdout, Arc::default()));
+                stdout.and_then(|stdout| Output::new("standard output", format, stdout, Arc::default(), drop_privileges));
             outputs.push(output.context("cannot write events to stdout")?);
         }
         if let Some(EventsFile { path, max_bytes }) = &config.file {
             let name = path.display().to_string();
             let lost_lines = Arc::default();
             let file = RotatingFile::open(path, *max_bytes, Arc::clone(&lost_lines));
-            let output = file.and_then(|file| Output::new(&name, json, file, lost_lines));
+            let output = file.and_then(|file| Output::new(&name, json, file, lost_lines, drop_privileges));
             outputs.push(output.with_context(|| {
                 format!("cannot write events to {name}; choose another file with --events-file")
             })?);
@@ -170,7 +170,7 @@ impl EventWriter {
     }
 
     /// Adds a line that became known at `now`. It is written with the next [`EventWriter::flush`].
-    pub(crate) fn handshake(
+    pub fn handshake(
         &mut self,
         source: Source<'_>,
         handshake: &Handshake,
@@ -199,7 +199,7 @@ impl EventWriter {
     ///
     /// Returns how many lines were dropped since the last flush.
     #[must_use = "what is not written is to be counted"]
-    pub(crate) fn flush(&mut self) -> DroppedLines {
+    pub fn flush(&mut self) -> DroppedLines {
         let mut dropped = std::mem::take(&mut self.dropped);
         for output in &mut self.outputs {
             if dropped.slow_reader > 0 && !output.has_warned && output.progress.pending() > 0 {
@@ -216,7 +216,7 @@ impl EventWriter {
     ///
     /// Returns the same as [`EventWriter::flush`].
     #[must_use = "what is not written is to be counted"]
-    pub(crate) fn finish(mut self, patience: Duration) -> DroppedLines {
+    pub fn finish(mut self, patience: Duration) -> DroppedLines {
         let mut dropped = self.flush();
         for output in self.outputs {
             let Output { pump, progress, lost_lines, .. } = output;
@@ -233,8 +233,9 @@ impl Output {
         format: Format,
         sink: impl Write + Send + 'static,
         lost_lines: Arc<AtomicU64>,
+        drop_privileges: fn() -> io::Result<()>,
     ) -> io::Result<Self> {
-        let pump = Pump::new(sink)?;
+        let pump = Pump::start(sink, drop_privileges)?;
         let progress = Arc::clone(pump.progress());
         Ok(Self {
             name: name.to_owned(),
@@ -272,17 +273,17 @@ fn count_lost(progress: &Progress, lost_lines: &AtomicU64, dropped: &mut Dropped
 
 /// Tells the time of day of a [`Timestamp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WallClock {
+pub struct WallClock {
     /// Nanoseconds from 1970 to the epoch of the timestamps.
     offset_ns: i128,
 }
 
 impl WallClock {
     /// The clock of captures: their timestamps are the time of day.
-    pub(crate) const UTC: Self = Self { offset_ns: 0 };
+    pub const UTC: Self = Self { offset_ns: 0 };
 
     /// A clock for timestamps of the epoch in which it was `now` when the time of day was `utc`.
-    pub(crate) fn new(now: Timestamp, utc: SystemTime) -> Self {
+    pub fn new(now: Timestamp, utc: SystemTime) -> Self {
         let since_1970 = match utc.duration_since(UNIX_EPOCH) {
             Ok(after) => nanoseconds(after),
             Err(before) => -nanoseconds(before.duration()),
@@ -293,13 +294,13 @@ impl WallClock {
     /// This clock, or `newer` if that differs by more than reading two clocks one after the other explains: somebody has
     /// set the time. So the same event has the same time in two answers.
     #[must_use]
-    pub(crate) fn followed_by(self, newer: Self) -> Self {
+    pub fn followed_by(self, newer: Self) -> Self {
         const JITTER_NS: u128 = 10_000_000;
         if self.offset_ns.abs_diff(newer.offset_ns) > JITTER_NS { newer } else { self }
     }
 
     /// The time of day, in UTC.
-    pub(crate) fn utc(self, time: Timestamp) -> jiff::Timestamp {
+    pub fn utc(self, time: Timestamp) -> jiff::Timestamp {
         jiff::Timestamp::from_nanosecond(self.offset_ns + i128::from(time.0)).unwrap_or_default()
     }
 }
@@ -310,4 +311,4 @@ fn nanoseconds(duration: Duration) -> i128 {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+pub mod tests;

@@ -7,7 +7,6 @@ use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sni_probe_capture::privileges;
 
 /// Rest before the next try, where the sink is one that does not block (a terminal or pipe that
 /// another process made so).
@@ -34,15 +33,14 @@ pub(super) struct Progress {
 }
 
 impl Pump {
-    /// Starts the thread.
+    /// Starts the thread, which gives up its privileges by `drop_privileges`.
     ///
     /// # Errors
     /// If the system gives no thread, or the thread cannot give up its privileges.
-    pub(super) fn new(sink: impl Write + Send + 'static) -> io::Result<Self> {
-        Self::start(sink, privileges::drop_all)
-    }
-
-    fn start(sink: impl Write + Send + 'static, drop_privileges: fn() -> io::Result<()>) -> io::Result<Self> {
+    pub(super) fn start(
+        sink: impl Write + Send + 'static,
+        drop_privileges: fn() -> io::Result<()>,
+    ) -> io::Result<Self> {
         let (batches, to_write) = mpsc::channel();
         let (written, spare) = mpsc::sync_channel(1);
         let progress = Arc::new(Progress::default());

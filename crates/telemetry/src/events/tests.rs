@@ -11,46 +11,9 @@ use sni_probe_core::vocabulary::{
 
 use super::*;
 
-/// 2026-03-05 14:03:22.481 UTC is the epoch of the sample's timestamps.
+/// 2026-03-05 14:03:22.481 UTC is the epoch of the example's timestamps.
 fn clock() -> WallClock {
     WallClock::new(Timestamp(1_000), UNIX_EPOCH + Duration::new(1_772_719_402, 481_001_000))
-}
-
-/// A client without SNI that the gateway reset.
-pub(crate) fn sample() -> Handshake {
-    let mut features = Features::default();
-    features.insert(Feature::PostQuantum);
-    features.insert(Feature::MultiSegment);
-    Handshake {
-        flow: FlowKey {
-            client: "192.0.2.7:51234".parse().unwrap(),
-            gateway: "198.51.100.9:443".parse().unwrap(),
-        },
-        ifindex: 2,
-        proxied: None,
-        time: Timestamp(627_000),
-        hello: Hello {
-            sni: Sni::Absent,
-            body: Some(HelloBody {
-                sslv2: false,
-                legacy_version: 0x0303,
-                offered_versions: vec![0x0304, 0x0303],
-                version: TlsVersion::Tls13,
-                alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-                ja3: Some("375c6162a492dfbf2795909110ce8424".to_owned()),
-                ja4: Some("t13i3012h2_1d37bd780c83_8537cf56674e".to_owned()),
-                random: vec![0; 32],
-            }),
-            incomplete: None,
-            length: 1_551,
-            segments: 2,
-            records: 1,
-            prelude: None,
-            features,
-        },
-        outcome: Outcome::ResetByGateway,
-        latency: Duration::from_nanos(45_800),
-    }
 }
 
 /// As it is by default.
@@ -64,7 +27,7 @@ fn incomplete() -> Handshake {
         records: 1,
         ..Hello::default()
     };
-    Handshake { hello, outcome: Outcome::Timeout, latency: Duration::from_secs(30), ..sample() }
+    Handshake { hello, outcome: Outcome::Timeout, latency: Duration::from_secs(30), ..Handshake::example() }
 }
 
 fn json(handshake: &Handshake) -> String {
@@ -104,16 +67,16 @@ fn text(handshake: &Handshake, colour: bool) -> String {
 
 #[test]
 fn the_examples_in_the_docs_are_what_is_written() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/events.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/events.md");
     let docs = std::fs::read_to_string(path).unwrap();
-    for line in [json(&sample()), text(&sample(), false)] {
+    for line in [json(&Handshake::example()), text(&Handshake::example(), false)] {
         assert!(docs.contains(&line), "docs/events.md is not up to date; its example is now:\n{line}");
     }
 }
 
 #[test]
 fn the_docs_name_every_field_in_order() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/events.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/events.md");
     let docs = std::fs::read_to_string(path).unwrap();
     let documented: Vec<&str> = docs
         .lines()
@@ -122,10 +85,10 @@ fn the_docs_name_every_field_in_order() {
     let without = |left_out: &[&str]| -> Vec<&str> {
         documented.iter().copied().filter(|field| !left_out.contains(field)).collect()
     };
-    assert_eq!(without(&["capture", "frame"]), keys(&json_with_random(&sample())));
-    assert_eq!(without(&["capture", "frame", "random"]), keys(&json(&sample())));
+    assert_eq!(without(&["capture", "frame"]), keys(&json_with_random(&Handshake::example())));
+    assert_eq!(without(&["capture", "frame", "random"]), keys(&json(&Handshake::example())));
     let in_capture = Source::Capture { file: "a.pcap", frame: 7 };
-    assert_eq!(without(&["interface", "random"]), keys(&json_from(in_capture, &sample())));
+    assert_eq!(without(&["interface", "random"]), keys(&json_from(in_capture, &Handshake::example())));
 }
 
 /// The keys of an object without nested ones, in their order.
@@ -165,7 +128,7 @@ fn json_has_the_same_keys_whatever_happened() {
         "alert_sender",
         "latency_us",
     ];
-    for handshake in [sample(), incomplete()] {
+    for handshake in [Handshake::example(), incomplete()] {
         let value = value(&handshake);
         let object = value.as_object().unwrap();
         assert_eq!(object.len(), expected.len());
@@ -175,7 +138,7 @@ fn json_has_the_same_keys_whatever_happened() {
 
 #[test]
 fn json_of_a_whole_hello() {
-    let value = value(&sample());
+    let value = value(&Handshake::example());
     assert_eq!(value["time"], "2026-03-05T14:03:22.481627Z");
     assert_eq!(value["interface"], "eth0");
     assert_eq!(value["client"], "192.0.2.7:51234");
@@ -190,7 +153,7 @@ fn json_of_a_whole_hello() {
 
 #[test]
 fn software_is_told_where_its_fingerprint_is_known() {
-    let mut handshake = sample();
+    let mut handshake = Handshake::example();
     let software = software::likely_sender(&handshake.hello).expect("the sample's software");
     assert_eq!(value(&handshake)["likely"], software);
     assert!(text(&handshake, false).ends_with(&format!("  likely {software}\n")));
@@ -214,7 +177,7 @@ fn json_of_an_incomplete_hello_has_nulls() {
 
 #[test]
 fn json_has_the_random_if_it_was_asked_for() {
-    let mut handshake = sample();
+    let mut handshake = Handshake::example();
     handshake.hello.body.as_mut().unwrap().random = (0xf0..=0xff).collect();
     let value: serde_json::Value = serde_json::from_str(&json_with_random(&handshake)).unwrap();
     assert_eq!(value["random"], "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff");
@@ -225,7 +188,7 @@ fn json_has_the_random_if_it_was_asked_for() {
 
 #[test]
 fn json_of_an_alert_over_ipv6_behind_a_proxy() {
-    let mut handshake = sample();
+    let mut handshake = Handshake::example();
     handshake.flow.client = "[2001:db8::7]:51234".parse().unwrap();
     handshake.proxied = Some(Proxied {
         client: "[2001:db8::9]:40000".parse().unwrap(),
@@ -245,7 +208,7 @@ fn json_of_an_alert_over_ipv6_behind_a_proxy() {
 #[test]
 fn json_tells_the_pods_that_are_known() {
     let pods = Pods { client: Some("shop/cart-1".into()), gateway: None };
-    let line = json_from(Source::Interface { name: "eth0", pods: &pods }, &sample());
+    let line = json_from(Source::Interface { name: "eth0", pods: &pods }, &Handshake::example());
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(value["client_pod"], "shop/cart-1");
     assert!(value["gateway_pod"].is_null());
@@ -253,19 +216,19 @@ fn json_tells_the_pods_that_are_known() {
 
 #[test]
 fn what_came_before_the_hello() {
-    let mut handshake = sample();
+    let mut handshake = Handshake::example();
     assert!(value(&handshake)["prelude"].is_null());
     handshake.hello.prelude = Some(Prelude::ProxyV2);
     assert_eq!(value(&handshake)["prelude"], "proxy_v2");
-    assert_eq!(text(&handshake, false), text(&sample(), false));
+    assert_eq!(text(&handshake, false), text(&Handshake::example(), false));
     handshake.hello.prelude = Some(Prelude::HttpConnect);
     assert_eq!(value(&handshake)["prelude"], "http_connect");
-    assert_eq!(text(&handshake, false), text(&sample(), false).replace('\n', "  after http_connect\n"));
+    assert_eq!(text(&handshake, false), text(&Handshake::example(), false).replace('\n', "  after http_connect\n"));
 }
 
 #[test]
 fn json_escapes_what_is_no_text() {
-    let mut handshake = sample();
+    let mut handshake = Handshake::example();
     handshake.hello.sni = Sni::Invalid("a\"b\u{1b}[2J\n".to_owned());
     let body = handshake.hello.body.as_mut().unwrap();
     body.alpn = vec![b"\xff\x00h2\\".to_vec()];
@@ -281,7 +244,7 @@ fn json_escapes_what_is_no_text() {
 
 #[test]
 fn text_lets_nothing_but_printable_ascii_through() {
-    let mut handshake = sample();
+    let mut handshake = Handshake::example();
     handshake.hello.sni = Sni::Invalid(format!("\u{1b}[2J\r\n\u{202e}{}", "x".repeat(300)));
     let line = text(&handshake, false);
     assert!(line.trim_end_matches('\n').bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line}");
@@ -291,14 +254,14 @@ fn text_lets_nothing_but_printable_ascii_through() {
 
 #[test]
 fn text_is_aligned_with_and_without_colour() {
-    let plain = text(&sample(), false);
-    let mut named = sample();
+    let plain = text(&Handshake::example(), false);
+    let mut named = Handshake::example();
     named.hello.sni = Sni::Present("api.example.com".to_owned());
     named.outcome = Outcome::ServerHello;
     let column = |line: &str| line.find("TLS 1.3").unwrap();
     assert_eq!(column(&plain), column(&text(&named, false)));
 
-    let coloured = text(&sample(), true);
+    let coloured = text(&Handshake::example(), true);
     let stripped = ["\x1b[31m", "\x1b[33m", "\x1b[0m"]
         .iter()
         .fold(coloured.clone(), |line, code| line.replace(code, ""));
@@ -311,7 +274,7 @@ fn text_tells_incomplete_hellos_alerts_and_proxied_clients() {
     let line = text(&incomplete(), false);
     assert!(line.contains("(incomplete: timeout)"), "{line}");
     assert!(line.contains("  30.0s"), "{line}");
-    let mut handshake = sample();
+    let mut handshake = Handshake::example();
     handshake.proxied = Some(Proxied {
         client: "203.0.113.5:40000".parse().unwrap(),
         destination: "198.51.100.9:443".parse().unwrap(),
@@ -346,7 +309,7 @@ impl Write for Puppet {
 fn puppet() -> (EventWriter, Receiver<Vec<u8>>, Sender<io::Result<()>>) {
     let (writes, written) = mpsc::channel();
     let (command, results) = mpsc::channel();
-    let output = Output::new("a puppet", JSON, Puppet { writes, results }, Arc::default()).unwrap();
+    let output = Output::new("a puppet", JSON, Puppet { writes, results }, Arc::default(), || Ok(())).unwrap();
     (EventWriter::new(EventsFilter::ALL, 0, vec![output]), written, command)
 }
 
@@ -365,10 +328,10 @@ fn a_batch_is_one_write() {
     let (mut writer, written, command) = puppet();
     drop(command);
     for _ in 0..3 {
-        add(&mut writer, &sample());
+        add(&mut writer, &Handshake::example());
     }
     assert_eq!(writer.flush(), NONE);
-    assert_eq!(written.recv_timeout(PATIENCE).unwrap(), json(&sample()).repeat(3).into_bytes());
+    assert_eq!(written.recv_timeout(PATIENCE).unwrap(), json(&Handshake::example()).repeat(3).into_bytes());
     assert_eq!(writer.finish(PATIENCE), NONE);
     assert!(written.recv().is_err());
 }
@@ -377,26 +340,26 @@ fn a_batch_is_one_write() {
 fn finish_writes_what_is_left() {
     let (mut writer, written, command) = puppet();
     drop(command);
-    add(&mut writer, &sample());
+    add(&mut writer, &Handshake::example());
     assert_eq!(writer.finish(PATIENCE), NONE);
-    assert_eq!(written.recv().unwrap(), json(&sample()).into_bytes());
+    assert_eq!(written.recv().unwrap(), json(&Handshake::example()).into_bytes());
 }
 
 #[test]
 fn a_stalled_reader_loses_lines_and_holds_up_nobody() {
     let (mut writer, _written, _command) = puppet();
-    let lines = 2 * MAX_PENDING_BYTES / json(&sample()).len();
+    let lines = 2 * MAX_PENDING_BYTES / json(&Handshake::example()).len();
     let mut dropped = 0;
     for line in 0..lines {
-        add(&mut writer, &sample());
+        add(&mut writer, &Handshake::example());
         if line % 100 == 0 {
             dropped += writer.flush().slow_reader;
         }
     }
     dropped += writer.flush().slow_reader;
     let kept = lines - usize::try_from(dropped).unwrap();
-    assert!(kept * json(&sample()).len() < MAX_PENDING_BYTES + 1_000, "{kept} of {lines} lines");
-    assert!(kept * json(&sample()).len() > MAX_PENDING_BYTES / 2, "{kept} of {lines} lines");
+    assert!(kept * json(&Handshake::example()).len() < MAX_PENDING_BYTES + 1_000, "{kept} of {lines} lines");
+    assert!(kept * json(&Handshake::example()).len() > MAX_PENDING_BYTES / 2, "{kept} of {lines} lines");
     let start = Instant::now();
     assert_eq!(writer.finish(Duration::from_millis(20)), NONE);
     assert!(start.elapsed() < PATIENCE);
@@ -412,12 +375,12 @@ fn lines_after_the_reader_has_gone_are_counted() {
     let mut closed = 0;
     let start = Instant::now();
     while closed == 0 && start.elapsed() < PATIENCE {
-        add(&mut writer, &sample());
+        add(&mut writer, &Handshake::example());
         added += 1;
         closed += writer.flush().closed;
     }
     for _ in 0..100 {
-        add(&mut writer, &sample());
+        add(&mut writer, &Handshake::example());
         added += 1;
     }
     closed += writer.flush().closed;
@@ -434,13 +397,13 @@ fn lines_on_their_way_when_the_reader_goes_are_counted() {
     let (mut writer, _written, command) = puppet();
     for _ in 0..10 {
         for _ in 0..10 {
-            add(&mut writer, &sample());
+            add(&mut writer, &Handshake::example());
         }
         assert_eq!(writer.flush(), NONE);
     }
     command.send(Err(io::ErrorKind::BrokenPipe.into())).unwrap();
     // The last lines are handed over only now.
-    add(&mut writer, &sample());
+    add(&mut writer, &Handshake::example());
     assert_eq!(writer.finish(PATIENCE), DroppedLines { closed: 101, ..NONE });
 }
 
@@ -455,14 +418,14 @@ fn one_output_goes_on_without_the_other() {
     let mut closed = 0;
     let mut added: usize = 0;
     while closed < 3 && start.elapsed() < PATIENCE {
-        add(&mut writer, &sample());
+        add(&mut writer, &Handshake::example());
         added += 1;
         closed += writer.flush().closed;
     }
     closed += writer.finish(PATIENCE).closed;
     assert_eq!(usize::try_from(closed).unwrap(), added);
     let all: Vec<u8> = written.iter().flatten().collect();
-    assert_eq!(all, json(&sample()).repeat(added).into_bytes());
+    assert_eq!(all, json(&Handshake::example()).repeat(added).into_bytes());
 }
 
 #[test]
@@ -470,9 +433,9 @@ fn a_sink_that_does_not_block_is_tried_again() {
     let (mut writer, written, command) = puppet();
     command.send(Err(io::ErrorKind::WouldBlock.into())).unwrap();
     drop(command);
-    add(&mut writer, &sample());
+    add(&mut writer, &Handshake::example());
     assert_eq!(writer.finish(PATIENCE), NONE);
-    assert_eq!(written.recv().unwrap(), json(&sample()).into_bytes());
+    assert_eq!(written.recv().unwrap(), json(&Handshake::example()).into_bytes());
 }
 
 #[test]
@@ -481,14 +444,14 @@ fn only_what_the_filter_lets_through_is_written_and_no_more_than_the_rate() {
     drop(command);
     writer.filter = EventsFilter::parse("failed").unwrap();
     writer.rate_limit = RateLimit::new(1);
-    let mut fine = sample();
+    let mut fine = Handshake::example();
     fine.outcome = Outcome::ServerHello;
     for _ in 0..15 {
         add(&mut writer, &fine);
-        add(&mut writer, &sample());
+        add(&mut writer, &Handshake::example());
     }
     assert_eq!(writer.flush(), DroppedLines { rate_limit: 5, ..NONE });
-    assert_eq!(written.recv_timeout(PATIENCE).unwrap(), json(&sample()).repeat(10).into_bytes());
+    assert_eq!(written.recv_timeout(PATIENCE).unwrap(), json(&Handshake::example()).repeat(10).into_bytes());
     assert_eq!(writer.finish(PATIENCE), NONE);
 }
 
@@ -503,21 +466,21 @@ fn a_file_gets_its_lines_whatever_stdout_does() {
         rate: 0,
         client_random: true,
     };
-    let mut writer = EventWriter::open(&config).unwrap();
-    add(&mut writer, &sample());
+    let mut writer = EventWriter::open(&config, || Ok(())).unwrap();
+    add(&mut writer, &Handshake::example());
     assert_eq!(writer.finish(PATIENCE), NONE);
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), json_with_random(&sample()));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), json_with_random(&Handshake::example()));
 
     let file = EventsFile { path: "/nonexistent/events.json".into(), max_bytes: 1 << 20 };
     let bad = EventsConfig { file: Some(file), ..config };
-    let error = format!("{:#}", EventWriter::open(&bad).unwrap_err());
+    let error = format!("{:#}", EventWriter::open(&bad, || Ok(())).unwrap_err());
     assert!(error.contains("/nonexistent/events.json; choose another file with --events-file"), "{error}");
 }
 
 #[test]
 fn events_that_are_off_cost_nothing() {
     let mut writer = EventWriter::new(EventsFilter::ALL, 1, Vec::new());
-    add(&mut writer, &sample());
+    add(&mut writer, &Handshake::example());
     assert_eq!(writer.finish(Duration::ZERO), NONE);
 }
 

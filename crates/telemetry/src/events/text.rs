@@ -80,7 +80,7 @@ fn incomplete(reason: IncompleteReason) -> String {
 }
 
 /// What became of a hello, in words.
-pub(crate) fn result(outcome: Outcome) -> String {
+pub fn result(outcome: Outcome) -> String {
     match outcome {
         Outcome::Alert { description, sender: AlertSender::Gateway } => format!("alert {description}"),
         Outcome::Alert { description, sender: AlertSender::Client } => {
@@ -90,11 +90,11 @@ pub(crate) fn result(outcome: Outcome) -> String {
     }
 }
 
-pub(crate) fn sni_colour(sni: &Sni) -> Option<Colour> {
+pub fn sni_colour(sni: &Sni) -> Option<Colour> {
     (!matches!(sni, Sni::Present(_))).then_some(Colour::Yellow)
 }
 
-pub(crate) fn fate_colour(fate: Fate) -> Colour {
+pub fn fate_colour(fate: Fate) -> Colour {
     match fate {
         Fate::Served => Colour::Green,
         Fate::Refused => Colour::Red,

@@ -9,7 +9,7 @@ use sni_probe_model::OTHER_GATEWAYS;
 
 use super::families::{Family, GATEWAY_LABELS};
 use super::table::{Key, Table};
-use crate::kubernetes::GatewayName;
+use sni_probe_kubernetes::GatewayName;
 
 /// Gateways with series of their own: a node runs a handful. Stops pods that come and go under ever new names from
 /// growing the metrics.

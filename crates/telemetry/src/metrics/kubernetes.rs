@@ -5,7 +5,7 @@ use prometheus::proto::MetricFamily;
 
 use super::collector::{counter, counters, one_gauge};
 use super::families::{self, Family};
-use crate::kubernetes::Names;
+use sni_probe_kubernetes::Names;
 
 const FAMILIES: [Family; 10] = [
     families::KUBERNETES_SYNCED,

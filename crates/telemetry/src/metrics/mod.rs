@@ -20,7 +20,6 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     CounterVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
-use sni_probe_capture::links::Packets;
 use sni_probe_datapath::counters::Counter;
 use sni_probe_datapath::event::RING_BYTES;
 use sni_probe_core::clients::Clients;
@@ -38,16 +37,16 @@ use self::families::Family;
 use self::kubernetes::KubernetesCollector;
 use self::table::{Key, Table};
 use self::top::TopCollector;
-pub(crate) use self::vocabulary::{
+pub use self::vocabulary::{
     AttachMode, EvidenceLoss, Hook, InterfaceChange, SlotUse, Source, Verdict,
 };
 use self::vocabulary::{Direction, FlowEviction, LineDropReason, LostReason, SkipReason};
-use crate::kubernetes::{GatewayName, Names};
-use crate::output::DroppedLines;
+use sni_probe_kubernetes::{GatewayName, Names};
+use crate::events::DroppedLines;
 
 /// All metrics of the daemon.
 #[derive(Debug)]
-pub(crate) struct Metrics {
+pub struct Metrics {
     registry: Registry,
     client_hellos: ByGateway<(Source, SniClass, TlsVersion)>,
     client_hello_features: Table<Feature, IntCounter>,
@@ -84,16 +83,16 @@ pub(crate) struct Metrics {
 
 /// Whose a hello is, for the labels.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Parties<'a> {
+pub struct Parties<'a> {
     /// Of the client.
-    pub(crate) source: Source,
+    pub source: Source,
     /// Of the gateway, with `--kube`, if it is known.
-    pub(crate) gateway: Option<&'a GatewayName>,
+    pub gateway: Option<&'a GatewayName>,
 }
 
 impl Parties<'_> {
     /// Of captures: nobody knows.
-    pub(crate) const UNKNOWN: Self = Self { source: Source::Other, gateway: None };
+    pub const UNKNOWN: Self = Self { source: Source::Other, gateway: None };
 }
 
 impl Metrics {
@@ -103,7 +102,7 @@ impl Metrics {
     ///
     /// # Errors
     /// If two families have the same name, or one has a name that is none: a mistake in this program.
-    pub(crate) fn new(clients: Arc<Mutex<Clients>>, names: Option<&Names>) -> anyhow::Result<Self> {
+    pub fn new(clients: Arc<Mutex<Clients>>, names: Option<&Names>) -> anyhow::Result<Self> {
         let registry = Registry::new();
         let register = || {
             registry.register(Box::new(ProcessCollector::for_self()))?;
@@ -120,7 +119,7 @@ impl Metrics {
     ///
     /// # Errors
     /// As [`Metrics::new`].
-    pub(crate) fn for_captures() -> anyhow::Result<Self> {
+    pub fn for_captures() -> anyhow::Result<Self> {
         Self::try_new(Registry::new(), false).context("cannot set up the metrics")
     }
 
@@ -170,7 +169,7 @@ impl Metrics {
     }
 
     /// Counts what the tracker saw.
-    pub(crate) fn observe(&self, observation: &Observation, parties: Parties<'_>) {
+    pub fn observe(&self, observation: &Observation, parties: Parties<'_>) {
         match observation {
             &Observation::ClientHello { sni, version, features, incomplete, .. } => {
                 self.client_hello(parties, sni, version, features, incomplete);
@@ -200,7 +199,7 @@ impl Metrics {
     }
 
     /// Counts a hello with its handshake: where it is known only then that it is to be counted.
-    pub(crate) fn hello_and_handshake(&self, handshake: &Handshake) {
+    pub fn hello_and_handshake(&self, handshake: &Handshake) {
         let hello = &handshake.hello;
         let version = hello.body.as_ref().map_or(TlsVersion::Unknown, |body| body.version);
         // The handshake counts what its answer showed.
@@ -210,7 +209,7 @@ impl Metrics {
     }
 
     /// Counts a handshake whose hello was counted.
-    pub(crate) fn handshake(&self, handshake: &Handshake, parties: Parties<'_>) {
+    pub fn handshake(&self, handshake: &Handshake, parties: Parties<'_>) {
         let sni = handshake.hello.sni.class();
         let labels = (sni, handshake.outcome.class());
         self.handshakes.count(parties.gateway, (parties.source, labels.0, labels.1));
@@ -225,7 +224,7 @@ impl Metrics {
     }
 
     /// Adds `n` to what the datapath counts by `counter`: `n` is the growth since the last call.
-    pub(crate) fn add(&self, counter: Counter, n: u64) {
+    pub fn add(&self, counter: Counter, n: u64) {
         let skipped = |reason| self.packets_skipped.get(reason);
         if counter == Counter::LostRingFull && n > 0 {
             self.ring_used_bytes_max.set(gauge(RING_BYTES as usize));
@@ -248,32 +247,32 @@ impl Metrics {
     }
 
     /// Adds `n` to the frames of captures that were passed over.
-    pub(crate) fn frames_skipped(&self, reason: frame::SkipReason, n: u64) {
+    pub fn frames_skipped(&self, reason: frame::SkipReason, n: u64) {
         self.packets_skipped.get(reason.into()).inc_by(n);
     }
 
     /// Counts `n` frames that found no room in the ring of a packet socket.
-    pub(crate) fn packets_dropped(&self, n: u64) {
+    pub fn packets_dropped(&self, n: u64) {
         self.events_lost.get(LostReason::PacketRingFull).inc_by(n);
     }
 
     /// Counts `n` interfaces that match a pattern and are too many.
-    pub(crate) fn interfaces_refused(&self, n: u64) {
+    pub fn interfaces_refused(&self, n: u64) {
         self.interfaces_refused.inc_by(n);
     }
 
     /// Counts that the default route moved to another interface.
-    pub(crate) fn default_route_moved(&self) {
+    pub fn default_route_moved(&self) {
         self.default_route_changes.inc();
     }
 
     /// Counts a record of the ring buffer that is no event.
-    pub(crate) fn record_invalid(&self) {
+    pub fn record_invalid(&self) {
         self.events_lost.get(LostReason::InvalidRecord).inc();
     }
 
     /// Counts lines of events that were not written.
-    pub(crate) fn event_lines_dropped(&self, dropped: DroppedLines) {
+    pub fn event_lines_dropped(&self, dropped: DroppedLines) {
         let count = |reason, n| self.event_lines_dropped.get(reason).inc_by(n);
         count(LineDropReason::SlowReader, dropped.slow_reader);
         count(LineDropReason::RateLimit, dropped.rate_limit);
@@ -282,24 +281,24 @@ impl Metrics {
     }
 
     /// Sets how many packets had a wrong time stamp so far.
-    pub(crate) fn set_time_jumps(&self, jumps: u64) {
+    pub fn set_time_jumps(&self, jumps: u64) {
         self.time_jumps.inc_by(jumps.saturating_sub(self.time_jumps.get()));
     }
 
     /// Sets how many flows the tracker holds, and how many it can.
-    pub(crate) fn set_flows(&self, open: usize, capacity: usize) {
+    pub fn set_flows(&self, open: usize, capacity: usize) {
         self.flows.set(gauge(open));
         self.flows_capacity.set(gauge(capacity));
     }
 
     /// How many flows the tracker holds, and how many it can.
-    pub(crate) fn flows(&self) -> (u64, u64) {
+    pub fn flows(&self) -> (u64, u64) {
         let value = |gauge: &IntGauge| u64::try_from(gauge.get()).unwrap_or_default();
         (value(&self.flows), value(&self.flows_capacity))
     }
 
     /// What was not seen, or not reported, since the start; only what occurred.
-    pub(crate) fn not_seen(&self) -> Vec<NotSeen> {
+    pub fn not_seen(&self) -> Vec<NotSeen> {
         let mut listed = NotSeenList::default();
         listed.add_all(families::EVENT_LINES_DROPPED, &self.event_lines_dropped);
         listed.add_all(families::EVENTS_LOST, &self.events_lost);
@@ -314,12 +313,12 @@ impl Metrics {
     }
 
     /// Events since the start that did not reach the daemon.
-    pub(crate) fn lost_events(&self) -> u64 {
+    pub fn lost_events(&self) -> u64 {
         LostReason::ALL.iter().map(|&reason| self.events_lost.get(reason).get()).sum()
     }
 
     /// Alerts since the start; only those that occurred.
-    pub(crate) fn alerts(&self) -> Vec<AlertCount> {
+    pub fn alerts(&self) -> Vec<AlertCount> {
         let mut alerts = Vec::new();
         for &sni in SniClass::ALL {
             for &description in AlertDescription::ALL {
@@ -341,19 +340,19 @@ impl Metrics {
     }
 
     /// Sets the size of the ring, in bytes.
-    pub(crate) fn set_ring_bytes(&self, bytes: usize) {
+    pub fn set_ring_bytes(&self, bytes: usize) {
         self.ring_bytes.set(gauge(bytes));
     }
 
     /// Notes how many bytes had gathered in the ring.
-    pub(crate) fn set_ring_used(&self, bytes: usize) {
+    pub fn set_ring_used(&self, bytes: usize) {
         let bytes = gauge(bytes);
         self.ring_used_bytes.set(bytes);
         self.ring_used_bytes_max.set(bytes.max(self.ring_used_bytes_max.get()));
     }
 
     /// Sets how many flow table entries there are, and how many of them each use has.
-    pub(crate) fn set_slots(&self, capacity: usize, used: impl IntoIterator<Item = (SlotUse, usize)>) {
+    pub fn set_slots(&self, capacity: usize, used: impl IntoIterator<Item = (SlotUse, usize)>) {
         self.slots_capacity.set(gauge(capacity));
         for (slot_use, count) in used {
             self.slots.get(slot_use).set(gauge(count));
@@ -361,7 +360,7 @@ impl Metrics {
     }
 
     /// Sets what the kernel has counted of a program.
-    pub(crate) fn set_program_runs(&self, program: &str, runs: u64, time: Duration) {
+    pub fn set_program_runs(&self, program: &str, runs: u64, time: Duration) {
         let series = self.program_runs.with_label_values(&[program]);
         series.inc_by(runs.saturating_sub(series.get()));
         let series = self.program_run_seconds.with_label_values(&[program]);
@@ -369,18 +368,18 @@ impl Metrics {
     }
 
     /// Sets how many files of evidence there are, and their size in all.
-    pub(crate) fn set_evidence(&self, files: usize, bytes: u64) {
+    pub fn set_evidence(&self, files: usize, bytes: u64) {
         self.evidence_files.set(gauge(files));
         self.evidence_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Counts `n` handshakes whose packets are not among the evidence, or not all of them.
-    pub(crate) fn evidence_lost(&self, reason: EvidenceLoss, n: u64) {
+    pub fn evidence_lost(&self, reason: EvidenceLoss, n: u64) {
         self.evidence_lost.get(reason).inc_by(n);
     }
 
     /// Makes the series of an interface that is to be watched, with the value 0.
-    pub(crate) fn add_interface(&self, interface: &str) {
+    pub fn add_interface(&self, interface: &str) {
         for &hook in Hook::ALL {
             for &mode in AttachMode::ALL {
                 self.attached_series(interface, hook, mode);
@@ -389,12 +388,12 @@ impl Metrics {
         for &change in InterfaceChange::ALL {
             self.interface_changes_series(interface, change);
         }
-        self.interface_carried(interface, Packets::default());
+        self.interface_carried(interface, 0, 0);
         self.set_programs_before(interface, &[]);
     }
 
     /// Removes the series of an interface that is gone for good.
-    pub(crate) fn remove_interface(&self, interface: &str) {
+    pub fn remove_interface(&self, interface: &str) {
         // A series that is not there is removed.
         for &hook in Hook::ALL {
             for &mode in AttachMode::ALL {
@@ -414,7 +413,7 @@ impl Metrics {
     }
 
     /// Sets how many programs packets meet before ours: one item for each.
-    pub(crate) fn set_programs_before(&self, interface: &str, programs: &[(Hook, Verdict)]) {
+    pub fn set_programs_before(&self, interface: &str, programs: &[(Hook, Verdict)]) {
         for &hook in Hook::ALL {
             for &verdict in Verdict::ALL {
                 let count = programs.iter().filter(|program| **program == (hook, verdict)).count();
@@ -427,7 +426,7 @@ impl Metrics {
 
     /// Sets whether a program is attached to `hook` of `interface` by way of `mode`. By one way
     /// only: if it is attached by this one, it is not by the other.
-    pub(crate) fn set_attached(&self, interface: &str, hook: Hook, mode: AttachMode, attached: bool) {
+    pub fn set_attached(&self, interface: &str, hook: Hook, mode: AttachMode, attached: bool) {
         for &other in AttachMode::ALL {
             if other == mode {
                 self.attached_series(interface, hook, mode).set(i64::from(attached));
@@ -438,13 +437,13 @@ impl Metrics {
     }
 
     /// Counts that an interface was lost, or found and attached to.
-    pub(crate) fn interface_changed(&self, interface: &str, change: InterfaceChange) {
+    pub fn interface_changed(&self, interface: &str, change: InterfaceChange) {
         self.interface_changes_series(interface, change).inc();
     }
 
     /// Counts packets that passed an interface, seen or not.
-    pub(crate) fn interface_carried(&self, interface: &str, packets: Packets) {
-        for (direction, count) in [(Direction::Received, packets.received), (Direction::Sent, packets.sent)] {
+    pub fn interface_carried(&self, interface: &str, received: u64, sent: u64) {
+        for (direction, count) in [(Direction::Received, received), (Direction::Sent, sent)] {
             self.interface_packets.with_label_values(&[interface, direction.as_str()]).inc_by(count);
         }
     }
@@ -461,7 +460,7 @@ impl Metrics {
     ///
     /// # Errors
     /// If a family is inconsistent: a mistake in this program.
-    pub(crate) fn encode(&self) -> anyhow::Result<String> {
+    pub fn encode(&self) -> anyhow::Result<String> {
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
     }
 }
@@ -492,7 +491,7 @@ fn gauge(count: usize) -> i64 {
 #[cfg(test)]
 impl Metrics {
     /// Of a daemon that saw nothing.
-    pub(crate) fn empty() -> Self {
+    pub fn empty() -> Self {
         let clients = Clients::new(sni_probe_core::clients::ClientsConfig::default());
         Self::new(Arc::new(Mutex::new(clients)), None).expect("the families are consistent")
     }

@@ -12,11 +12,10 @@ use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::{Observation, Outcome, Sni};
 use sni_probe_core::vocabulary::{AlertDescription, AlertSender, Label as _};
 
-use sni_probe_capture::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
 
 use super::Metrics;
 use super::tests::handshake;
-use crate::kubernetes::Names;
+use sni_probe_kubernetes::Names;
 
 const COMMAND: &str = "SNI_PROBE_BLESS=1 cargo test -p sni-probe metrics_reference";
 
@@ -327,7 +326,7 @@ const OF_A_PART: [&str; 3] = [
 
 #[test]
 fn metrics_reference_is_up_to_date() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
     let expected = reference();
     if std::env::var_os("SNI_PROBE_BLESS").is_some() {
         std::fs::write(&path, &expected).unwrap();
@@ -351,7 +350,7 @@ fn reference() -> String {
     let clients = Arc::new(Mutex::new(clients));
     let metrics = Metrics::new(clients, Some(&Names::fixed(&[]))).unwrap();
     metrics.add_interface("eth0");
-    for program in [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT] {
+    for program in ["client_to_gateway", "gateway_to_client"] {
         metrics.set_program_runs(program, 0, Duration::ZERO);
     }
     let families = metrics.registry.gather();

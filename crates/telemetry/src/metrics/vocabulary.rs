@@ -4,7 +4,8 @@ use sni_probe_core::vocabulary::{
     AlertDescription, AlertSender, EvictionReason, Feature, IncompleteReason, Label, NonTls, OutcomeClass,
     SniClass, TlsVersion,
 };
-use sni_probe_core::{frame, label};
+use sni_probe_core::label;
+use sni_probe_pcap::frame;
 
 /// A label set whose values are numbered.
 pub(super) trait Dimension: Label {
@@ -66,7 +67,7 @@ label! {
 
 label! {
     /// Whether a hello without SNI is news, from where it came.
-    pub(crate) enum Source {
+    pub enum Source {
         /// It would be.
         Other => "other",
         /// `--expected-non-sni` names the client.
@@ -134,7 +135,7 @@ impl From<EvictionReason> for FlowEviction {
 
 label! {
     /// A hook of traffic control.
-    pub(crate) enum Hook {
+    pub enum Hook {
         /// What the interface receives.
         Ingress => "ingress",
         /// What the interface sends.
@@ -144,7 +145,7 @@ label! {
 
 label! {
     /// By which interface of the kernel a program is attached.
-    pub(crate) enum AttachMode {
+    pub enum AttachMode {
         /// A TCX link.
         Tcx => "tcx",
         /// A filter of a clsact qdisc.
@@ -156,14 +157,14 @@ label! {
 
 impl AttachMode {
     /// For messages.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         self.as_str()
     }
 }
 
 label! {
     /// What is known of a program that packets meet before ours.
-    pub(crate) enum Verdict {
+    pub enum Verdict {
         /// It may let packets go on, or end the chain.
         Unknown => "unknown",
         /// It ends the chain: packets that it takes are not seen.
@@ -173,7 +174,7 @@ label! {
 
 label! {
     /// What a flow table entry is used for: see [`stage`](sni_probe_datapath::flow_table::stage).
-    pub(crate) enum SlotUse {
+    pub enum SlotUse {
         /// The client has not spoken yet.
         Open => "open",
         /// A handshake under way.
@@ -185,7 +186,7 @@ label! {
 
 label! {
     /// Why packets of a handshake are not among the evidence.
-    pub(crate) enum EvidenceLoss {
+    pub enum EvidenceLoss {
         /// There was no room for them until the outcome.
         BufferFull => "buffer_full",
         /// They were more than are held of one flow, or the first ones were not seen: the rest is kept.
@@ -199,7 +200,7 @@ label! {
 
 label! {
     /// Which way a packet passes an interface.
-    pub(crate) enum Direction {
+    pub enum Direction {
         /// Into this network namespace.
         Received => "received",
         /// Out of it.
@@ -209,7 +210,7 @@ label! {
 
 label! {
     /// What happened to an interface that is watched.
-    pub(crate) enum InterfaceChange {
+    pub enum InterfaceChange {
         /// The programs were attached: at the start, or because it is back.
         Attached => "attached",
         /// It went away with the programs on it.

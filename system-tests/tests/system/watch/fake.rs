@@ -11,9 +11,9 @@ use system_tests::wait_until;
 
 use crate::site::TIMEOUT;
 
-const SUMMARY: &str = include_str!("../../../../sni-probe/src/watch/samples/summary.json");
-const CLIENTS: &str = include_str!("../../../../sni-probe/src/watch/samples/clients.json");
-const HANDSHAKES: &str = include_str!("../../../../sni-probe/src/watch/samples/handshakes.json");
+const SUMMARY: &str = include_str!("../../../../crates/model/samples/summary.json");
+const CLIENTS: &str = include_str!("../../../../crates/model/samples/clients.json");
+const HANDSHAKES: &str = include_str!("../../../../crates/model/samples/handshakes.json");
 
 /// The answers, by the last part of their paths.
 pub(super) const ANSWERS: [(&str, &str); 3] =

@@ -10,7 +10,7 @@ use super::super::selection::MAX_FOUND;
 use super::super::source::Source;
 use super::watched::{Cause, Watched, Watching};
 use super::{Interfaces, set_attached, set_before};
-use crate::metrics::InterfaceChange;
+use sni_probe_telemetry::metrics::InterfaceChange;
 use crate::readiness::Status;
 
 impl Interfaces {
@@ -121,7 +121,8 @@ impl Interfaces {
             self.lost(place, "the interface is gone", source);
             return;
         };
-        self.metrics.interface_carried(&watched.name, link.packets.since(watching.link.packets));
+        let carried = link.packets.since(watching.link.packets);
+        self.metrics.interface_carried(&watched.name, carried.received, carried.sent);
         watching.link.packets = link.packets;
         watching.link.xdp.clone_from(&link.xdp);
         let (before, now) = (watching.link.state, link.state);

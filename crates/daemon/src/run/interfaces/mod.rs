@@ -14,14 +14,13 @@ use sni_probe_capture::attach::tcx_links;
 use sni_probe_capture::links::{Link, Links, Netlink, Orientation};
 use sni_probe_capture::neighbours::{self, Neighbour};
 
-use self::orientation::orientation;
 use self::watched::{Cause, Stop, Trouble, Watched, Watching};
 use super::interface_names::InterfaceNames;
 use super::other_hosts;
 use super::selection::Patterns;
 use super::source::{Source, Watch, is_out_of_files};
-use crate::cli::{ProbeOptions, Wanted};
-use crate::metrics::{AttachMode, Hook, InterfaceChange, Metrics, Verdict};
+use crate::config::{InterfaceSelector, ProbeConfig};
+use sni_probe_telemetry::metrics::{AttachMode, Hook, InterfaceChange, Metrics, Verdict};
 use crate::readiness::{Readiness, Status};
 
 /// The interfaces that are to be watched.
@@ -56,27 +55,27 @@ enum Which {
 }
 
 impl Interfaces {
-    /// Finds the interfaces that the options name, or else those of the default routes.
+    /// Finds the interfaces that the config name, or else those of the default routes.
     ///
     /// # Errors
     /// If one that is named does not exist, or there is no default route.
     pub(super) async fn find(
         netlink: Netlink,
-        options: &ProbeOptions,
+        config: &ProbeConfig,
         metrics: Arc<Metrics>,
         readiness: Arc<Readiness>,
     ) -> anyhow::Result<Self> {
         let mut links = netlink.links().await.context("cannot ask the kernel for interfaces")?;
         let mut names: Vec<String> = Vec::new();
         let mut patterns = Vec::new();
-        for wanted in &options.interfaces {
-            match wanted {
-                Wanted::Name(name) if names.contains(name) => {}
-                Wanted::Name(name) => names.push(name.clone()),
-                Wanted::Matching(pattern) => patterns.push(pattern.clone()),
+        for selector in &config.interfaces {
+            match selector {
+                InterfaceSelector::Name(name) if names.contains(name) => {}
+                InterfaceSelector::Name(name) => names.push(name.clone()),
+                InterfaceSelector::Matching(pattern) => patterns.push(pattern.clone()),
             }
         }
-        let follows_default_routes = options.interfaces.is_empty();
+        let follows_default_routes = config.interfaces.is_empty();
         let cause = if follows_default_routes { Cause::DefaultRoute } else { Cause::Named };
         if follows_default_routes {
             netlink.add_default_routes(&mut links).await;
@@ -95,10 +94,10 @@ impl Interfaces {
         }
         Ok(Self {
             netlink,
-            orientation: orientation(options.orientation),
-            ports: options.ports.clone(),
-            are_mirror_ports: options.mirror_port,
-            is_elsewhere: options.netns.is_some(),
+            orientation: config.orientation,
+            ports: config.ports.clone(),
+            are_mirror_ports: config.mirror_port,
+            is_elsewhere: config.netns.is_some(),
             patterns: Patterns::new(patterns),
             follows_default_routes,
             watched: names.into_iter().map(|name| Watched::new(name, cause)).collect(),
@@ -120,7 +119,7 @@ impl Interfaces {
         &self.stop
     }
 
-    /// Watches those that the options name. Others are found later ([`Interfaces::reconcile`]).
+    /// Watches those that the config name. Others are found later ([`Interfaces::reconcile`]).
     ///
     /// # Errors
     /// If one of them fails: then none is watched.

@@ -7,16 +7,6 @@ use sni_probe_capture::sockets;
 
 use super::super::source::Source;
 use super::Interfaces;
-use crate::cli;
-
-/// Which way round interfaces are, if that is the same for all.
-pub(super) fn orientation(orientation: cli::Orientation) -> Option<Orientation> {
-    match orientation {
-        cli::Orientation::Auto => None,
-        cli::Orientation::Nic => Some(Orientation::Nic),
-        cli::Orientation::Veth => Some(Orientation::Veth),
-    }
-}
 
 impl Interfaces {
     /// Which way round an interface is, and whether that is doubtful: a veth in a namespace without a default route leads

@@ -6,10 +6,10 @@ use sni_probe_model::OutcomeClass;
 use sni_probe_model::api::Count as ApiCount;
 
 use super::{Alert, Client, Count, Refusals, WireFacts, is_load_balancer};
-use crate::watch::Snapshot;
+use sni_probe_model::api::Snapshot;
 
 /// The facts that a daemon's answers hold.
-pub(crate) fn of_snapshot(source: &str, snapshot: Snapshot) -> WireFacts {
+pub fn of_snapshot(source: &str, snapshot: Snapshot) -> WireFacts {
     let Snapshot { summary, clients, .. } = snapshot;
     let mut facts = WireFacts { source: source.to_owned(), ..WireFacts::default() };
     let mut counts: BTreeMap<(String, String), Count> = BTreeMap::new();

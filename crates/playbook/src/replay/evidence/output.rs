@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use sni_probe_pcap::{Interface, PacketToWrite, Writer};
 
 use super::Stored;
-use crate::cli::ReplayOptions;
+use crate::replay::config::Config;
 
 /// The file that is written. It is made with the first frame: a slip in the name of a capture costs nobody an older file.
 pub(super) struct Output {
@@ -72,7 +72,7 @@ fn is_input(path: &Path, inputs: &[PathBuf]) -> bool {
     let Ok(output) = fs::metadata(path) else { return false };
     let is_output = |input: fs::Metadata| (input.dev(), input.ino()) == (output.dev(), output.ino());
     inputs.iter().any(|input| {
-        let metadata = if ReplayOptions::is_stdin(input) {
+        let metadata = if Config::is_stdin(input) {
             io::stdin().as_fd().try_clone_to_owned().and_then(|stdin| File::from(stdin).metadata())
         } else {
             fs::metadata(input)
