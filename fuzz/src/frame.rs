@@ -11,6 +11,7 @@
 
 use std::cell::Cell;
 
+use sni_probe_core::{Timestamp, TrackerConfig};
 use sni_probe_datapath::counters::Counter;
 use sni_probe_datapath::datapath::{Flows, Sink, client_to_gateway, gateway_to_client};
 use sni_probe_datapath::event::{ANSWER_COPY, CLIENT_WINDOW, Event, EventHeader, flags, kind, tcp_flags};
@@ -19,7 +20,6 @@ use sni_probe_datapath::tunnel::Tunnels;
 use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
 use sni_probe_datapath::wire::Packet;
 use sni_probe_pcap::frame::{FrameBytes, IpPacket, LinkType, Unwrapper};
-use sni_probe_core::{Timestamp, TrackerConfig};
 
 use crate::input::Input;
 use crate::ledger::{Ledger, milliseconds};

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use sni_probe_datapath::event::{Event, flags, kind, tcp_flags};
 use sni_probe_core::observation::{Features, Handshake, Hello, Outcome, Sni};
 use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::vocabulary::{AlertSender, Feature, IncompleteReason, Prelude, SniClass, TlsVersion};
 use sni_probe_core::{FlowKey, Observation, Timestamp, Tracker, TrackerConfig};
+use sni_probe_datapath::event::{Event, flags, kind, tcp_flags};
 
 /// What one event can lead to, besides the end of flows whose time is over: a flow with a hello makes room for it and one
 /// with its addresses is given up, three observations each, and its own hello comes and ends.

@@ -8,11 +8,11 @@
 //! belongs or elsewhere, changed or not. So a change of the input is a change of the traffic of some kind,
 //! and seldom noise.
 
-use sni_probe_datapath::event::{ANSWER_COPY, Event, EventHeader, flags, kind, tcp_flags};
 use sni_probe_core::observation::{Features, Hello};
 use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::vocabulary::{IncompleteReason, NonTls};
 use sni_probe_core::{Observation, TrackerConfig};
+use sni_probe_datapath::event::{ANSWER_COPY, Event, EventHeader, flags, kind, tcp_flags};
 
 use crate::input::Input;
 use crate::ledger::{Ledger, milliseconds};

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use sni_probe_pcap::frame::{FrameBytes, IpPacket, LinkType, SkipReason, Unwrapped, Unwrapper};
 use sni_probe_core::vocabulary::Label as _;
+use sni_probe_pcap::frame::{FrameBytes, IpPacket, LinkType, SkipReason, Unwrapped, Unwrapper};
 
 /// Link types that are known, and one that is not.
 pub(crate) const LINK_TYPES: [LinkType; 41] = [

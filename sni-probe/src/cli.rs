@@ -25,7 +25,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-pub(crate) use self::check::{CheckOptions, OfferedTls};
+pub(crate) use self::check::CheckOptions;
 pub(crate) use self::clients::ClientOptions;
 pub(crate) use self::collect::CollectOptions;
 pub(crate) use self::daemon::DaemonOptions;
@@ -35,12 +35,12 @@ pub(crate) use self::evidence::EvidenceOptions;
 pub(crate) use self::kube::KubeOptions;
 pub(crate) use self::logs::LogsOptions;
 pub(crate) use self::man::{CompletionsOptions, ManOptions, completions, man};
-pub(crate) use self::probe::{Attach, Capture, Decapsulate, Orientation, ProbeOptions};
-pub(crate) use self::replay::{ReplayFormat, ReplayOptions};
+pub(crate) use self::probe::ProbeOptions;
+pub(crate) use self::replay::ReplayOptions;
 pub(crate) use self::routes::RoutesOptions;
 pub(crate) use self::run::RunOptions;
 pub(crate) use self::watch::{WatchFormat, WatchOptions};
-pub(crate) use self::web::{Web, WebOptions};
+pub(crate) use self::web::WebOptions;
 use crate::logging::LogOptions;
 
 /// Sees TLS clients that connect without SNI, and what becomes of them.

@@ -1,8 +1,7 @@
 use sni_probe_core::tracker::DEFAULT_HANDSHAKE_TIMEOUT;
-
 use sni_probe_daemon::InterfaceSelector;
 
-use super::events::Events;
+use super::probe::{Attach, Orientation};
 use super::*;
 
 pub(super) fn parse_run(arguments: &[&str]) -> Result<RunOptions, String> {
@@ -22,11 +21,11 @@ fn defaults() {
     let options = parse_run(&[]).unwrap();
     assert_eq!(options.probe.interfaces, []);
     assert_eq!(options.probe.ports, [443, 8443]);
-    assert_eq!(options.probe.attach, super::probe::Attach::Auto);
-    assert_eq!(options.probe.orientation, super::probe::Orientation::Auto);
+    assert_eq!(options.probe.attach, Attach::Auto);
+    assert_eq!(options.probe.orientation, Orientation::Auto);
     assert!(!options.probe.mirror_port);
     assert_eq!(options.web.listen, "0.0.0.0:9917".parse().unwrap());
-    assert_eq!(options.events.events, super::events::Events::Off);
+    assert_eq!(options.events.events, events::Events::Off);
     assert_eq!(options.probe.handshake_timeout, DEFAULT_HANDSHAKE_TIMEOUT);
 }
 
@@ -58,13 +57,16 @@ fn every_flag() {
         "warn,sni_probe=debug",
     ])
     .unwrap();
-    assert_eq!(options.probe.interfaces, ["eth0", "eth1", "eth2"].map(|name| InterfaceSelector::Name(name.to_owned())));
+    assert_eq!(
+        options.probe.interfaces,
+        ["eth0", "eth1", "eth2"].map(|name| InterfaceSelector::Name(name.to_owned()))
+    );
     assert_eq!(options.probe.ports, [443, 15443]);
-    assert_eq!(options.probe.attach, super::probe::Attach::Clsact);
-    assert_eq!(options.probe.orientation, super::probe::Orientation::Veth);
+    assert_eq!(options.probe.attach, Attach::Clsact);
+    assert_eq!(options.probe.orientation, Orientation::Veth);
     assert!(options.probe.mirror_port);
     assert_eq!(options.web.listen, "[::1]:80".parse().unwrap());
-    assert_eq!(options.events.events, super::events::Events::Json);
+    assert_eq!(options.events.events, events::Events::Json);
     assert_eq!(options.probe.handshake_timeout, Duration::from_secs(90));
 }
 

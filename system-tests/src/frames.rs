@@ -314,9 +314,11 @@ impl Frame {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use etherparse::PacketHeaders;
     use std::collections::HashSet;
+
+    use etherparse::PacketHeaders;
+
+    use super::*;
 
     fn wire(sender: Sender) -> Wire {
         let socket = File::open("/dev/null").unwrap().into();

@@ -36,11 +36,12 @@ pub mod raw;
 pub mod resetting;
 pub mod software;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 pub use lab_interface::{deploy, virtual_machine};
+
 pub use netns::{Lab, Namespace};
 pub use process::{Service, wait_until};
-
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The gateway's IPv4 address in the lab.
 pub const GATEWAY_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));

@@ -4,10 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
 
-use crate::environment::{find, foreign_rust, path_with, remapped_paths, target_directory, tools_directory};
 use crate::Error;
 use crate::PACKAGE;
 use crate::TARGET;
+use crate::environment::{find, foreign_rust, path_with, remapped_paths, target_directory, tools_directory};
 
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";

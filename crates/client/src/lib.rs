@@ -11,13 +11,12 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rustls::pki_types::CertificateDer;
 use serde::de::DeserializeOwned;
+use sni_probe_model::api::Snapshot;
 use sni_probe_terminal::printable;
 use ureq::http::{StatusCode, Uri, header};
 use ureq::tls::{PemItem, parse_pem};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector as _, TcpConnector};
-
-use sni_probe_model::api::Snapshot;
 
 use self::trust::TrustingConnector;
 

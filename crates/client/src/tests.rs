@@ -117,7 +117,10 @@ fn user_and_password() {
     let refused = error(&daemon(address, &sre(&wrong)));
     assert_parts(&refused, &["does not take this user and password", "--auth-file"]);
     assert!(!refused.contains("guess"), "{refused}");
-    assert_parts(&error(&daemon(address, &Config::default())), &["asks for a user and a password", "--password-file"]);
+    assert_parts(
+        &error(&daemon(address, &Config::default())),
+        &["asks for a user and a password", "--password-file"],
+    );
 
     let nowhere = directory.path().join("nowhere");
     for (path, part) in [

@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 use std::env;
 
-use sni_probe_datapath::counters::Counter;
-use sni_probe_datapath::event::Event;
-use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::vocabulary::OutcomeClass;
 use sni_probe_core::{Observation, Tracker, TrackerConfig};
+use sni_probe_datapath::counters::Counter;
+use sni_probe_datapath::event::Event;
+use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
 use sni_probe_testkit::answers::old_server_hello;
 use sni_probe_testkit::hello::{ClientHelloBuilder, TLS_1_2};
 

@@ -12,16 +12,16 @@ use sni_probe_core::last_hour::{LastHour, MINUTES, rest_of_minute};
 use sni_probe_core::observation::Handshake;
 use sni_probe_core::software;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass, TlsVersion};
+use sni_probe_kubernetes::Names;
 use sni_probe_model::Word;
 use sni_probe_model::api::{
     self as model, Count, Flows, Handshakes, History, LastHandshake, NameCount, Series, Summary, VersionCount,
 };
+use sni_probe_telemetry::events::{EventsFilter, Pods, Source as Place, WallClock, json};
+use sni_probe_telemetry::metrics::{Metrics, Source};
 
 use super::Api;
 use super::verdict::{Context, HourCounts, verdict};
-use sni_probe_kubernetes::Names;
-use sni_probe_telemetry::metrics::{Metrics, Source};
-use sni_probe_telemetry::events::{EventsFilter, Pods, Source as Place, WallClock, json};
 use crate::readiness::Readiness;
 
 /// Handshakes that are kept to be told. They are as large as a hello may make them: some 20 KiB each at most.

@@ -19,7 +19,6 @@ mod verdict;
 use std::fmt;
 
 use anyhow::Context as _;
-
 use sni_probe_model::api::{Clients, Handshakes, Summary};
 
 pub use self::board::Board;

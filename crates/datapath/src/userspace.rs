@@ -14,9 +14,8 @@ use crate::event::{Event, EventHeader, flags};
 use crate::flow_table::{BUCKETS, Bucket, DEFAULT_EPOCH_LENGTH, Entry, FlowHash, WAYS, epoch_length};
 use crate::ports::{self, PortBitmap};
 use crate::tunnel::Tunnels;
-use crate::wire::{Packet, Read, Unreadable};
-
 pub use crate::wire::Layer;
+use crate::wire::{Packet, Read, Unreadable};
 
 /// One packet as bytes.
 #[derive(Clone, Copy, Debug)]

@@ -8,14 +8,14 @@
 //! The datapath is the one that runs in the kernel. There, each of its two programs sees the packets of one
 //! direction; which direction that is of a frame in a capture nobody says, so both look at each.
 
+use sni_probe_core::flow::Timestamp;
+use sni_probe_core::observation::Observation;
+use sni_probe_core::tracker::{Tracker, TrackerConfig};
 use sni_probe_datapath::counters::Counter;
 use sni_probe_datapath::event::{Event, EventHeader};
 use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
 
-use sni_probe_core::flow::Timestamp;
 use crate::frame::{FrameBytes, IpPacket, LinkType, SkipReason, Unwrapped, Unwrapper};
-use sni_probe_core::observation::Observation;
-use sni_probe_core::tracker::{Tracker, TrackerConfig};
 
 /// The seed of the datapath's table. A constant, so that a capture gives the same answer at each time; who
 /// makes a capture to fill a bucket of it finds that counted.

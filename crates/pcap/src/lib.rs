@@ -221,7 +221,7 @@ impl Format {
             return Ok(None);
         }
         match input.available() {
-            [a, b, c, d, ..] if pcap::is_magic([*a, *b, *c, *d]) => {
+            [a, b, c, d, ..] if magic::PcapMagic::read([*a, *b, *c, *d]).is_some() => {
                 let (pcap, interface) = Pcap::open(input)?;
                 interfaces.push(interface);
                 Ok(Some(Self::Pcap(pcap)))

@@ -7,19 +7,11 @@ use super::byte_order::ByteOrder;
 use super::clock::Clock;
 use super::error::{Problem, damaged};
 use super::input::Input;
+use super::magic::PcapMagic;
 use super::{Interface, MAX_BLOCK_BYTES, Packet};
 
 const FILE_HEADER_BYTES: usize = 24;
 const PACKET_HEADER_BYTES: usize = 16;
-
-/// Bytes at the end of each packet's header, by magic. The variants of a magic have no sign of their own: the first
-/// packets tell which of them it is.
-mod extra {
-    /// tcpdump.org; the patches of Red Hat 6.1 (interface, protocol, type); Nokia's (4 unknown bytes).
-    pub(super) const STANDARD: &[usize] = &[0, 8, 4];
-    /// Later patches of the same author; those of SuSE 6.3 (processors as well).
-    pub(super) const MODIFIED: &[usize] = &[8, 12];
-}
 
 /// Longest packet that is expected of a file with a shorter snap length.
 const MAX_USUAL_PACKET: usize = 256 * 1024;
@@ -69,41 +61,13 @@ enum Fit {
     Whole,
 }
 
-/// What the first four bytes of a file say.
-#[derive(Clone, Copy)]
-struct Magic {
-    order: ByteOrder,
-    nanoseconds_per_tick: u64,
-    variants: &'static [usize],
-}
-
-impl Magic {
-    fn read(bytes: [u8; 4]) -> Option<Self> {
-        let (order, nanoseconds_per_tick, variants) = match bytes {
-            [0xd4, 0xc3, 0xb2, 0xa1] => (ByteOrder::Little, 1_000, extra::STANDARD),
-            [0xa1, 0xb2, 0xc3, 0xd4] => (ByteOrder::Big, 1_000, extra::STANDARD),
-            [0x4d, 0x3c, 0xb2, 0xa1] => (ByteOrder::Little, 1, &extra::STANDARD[..1]),
-            [0xa1, 0xb2, 0x3c, 0x4d] => (ByteOrder::Big, 1, &extra::STANDARD[..1]),
-            [0x34, 0xcd, 0xb2, 0xa1] => (ByteOrder::Little, 1_000, extra::MODIFIED),
-            [0xa1, 0xb2, 0xcd, 0x34] => (ByteOrder::Big, 1_000, extra::MODIFIED),
-            _ => return None,
-        };
-        Some(Self { order, nanoseconds_per_tick, variants })
-    }
-}
-
-/// Whether a file that begins like this is one that [`Pcap::open`] knows.
-pub(super) fn is_magic(magic: [u8; 4]) -> bool {
-    Magic::read(magic).is_some()
-}
-
 impl Pcap {
     /// Reads the file's header.
     pub(super) fn open(input: &mut Input) -> Result<(Self, Interface), Problem> {
         input.require(FILE_HEADER_BYTES)?;
         let header = input.available().first_chunk::<FILE_HEADER_BYTES>().ok_or(Problem::EndsInside)?;
-        let magic = Magic::read([header[0], header[1], header[2], header[3]]);
-        let Magic { order, nanoseconds_per_tick, variants } =
+        let magic = PcapMagic::read([header[0], header[1], header[2], header[3]]);
+        let PcapMagic { order, nanoseconds_per_tick, variants } =
             magic.ok_or_else(|| damaged("no header of a pcap file"))?;
         let lengths = match (order.u16_at(header, 4), order.u16_at(header, 6)) {
             (2, 0..=2) => Lengths::WireFirst,

@@ -1,7 +1,7 @@
 //! Colours of a terminal, as escape sequences (ECMA-48, section 8.3.117).
 
-use std::io::IsTerminal;
 use std::fmt::{self, Display};
+use std::io::IsTerminal;
 
 const RESET: &str = "\x1b[0m";
 

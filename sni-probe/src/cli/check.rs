@@ -6,7 +6,6 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use sni_probe_playbook::check::{self, Connect};
 
-
 /// Connect to a gateway with and without SNI, and tell what it does
 ///
 /// Three TLS handshakes, one after the other: with the name, without SNI, and with a name that surely nobody serves.

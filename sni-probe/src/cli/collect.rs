@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-
 use sni_probe_playbook::collect;
 
 use super::DaemonOptions;

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-
 use sni_probe_playbook::diagnose;
 
 use super::DaemonOptions;

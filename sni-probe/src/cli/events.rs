@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
+use sni_probe_telemetry::events::{EventsConfig, EventsFile, EventsFilter, StdoutFormat};
 
 use super::values::parse_bytes;
-use sni_probe_telemetry::events::{EventsConfig, EventsFile, EventsFilter, StdoutFormat};
 
 /// Events.
 #[derive(Args, Clone, Debug)]

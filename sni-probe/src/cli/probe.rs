@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use sni_probe_datapath::tunnel::Tunnels;
-
 use sni_probe_capture::attach::Mode;
 use sni_probe_capture::links;
 use sni_probe_daemon::{InterfaceSelector, ProbeConfig};
+use sni_probe_datapath::tunnel::Tunnels;
 
 use super::{ClientOptions, KubeOptions, parse_handshake_timeout};
 

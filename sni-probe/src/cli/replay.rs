@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
-use sni_probe_playbook::replay;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
+use sni_probe_playbook::replay;
 
 use super::parse_handshake_timeout;
 

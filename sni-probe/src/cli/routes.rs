@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 use sni_probe_playbook::routes::{self, DEFAULT_INGRESS, DEFAULT_NAMESPACE};
 
-
 /// Read the routes of a gateway, and tell whether clients without SNI are served
 ///
 /// Reads ApigeeRoutes, Gateways of Istio and of the Gateway API, from files or the cluster, and the virtual hosts of

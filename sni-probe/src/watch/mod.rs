@@ -32,12 +32,12 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use anyhow::ensure;
-use sni_probe_model::api::Snapshot;
-
 use sni_probe_client::Daemon;
 use sni_probe_daemon::Api as _;
-use crate::cli::{WatchFormat, WatchOptions};
 use sni_probe_daemon::Background;
+use sni_probe_model::api::Snapshot;
+
+use crate::cli::{WatchFormat, WatchOptions};
 
 /// Watches until the user ends it, a signal does, or what was asked for is printed.
 ///

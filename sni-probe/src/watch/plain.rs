@@ -15,7 +15,7 @@ use super::feed::{self, MAX_WAITING, TICK};
 use super::rates::Rates;
 use super::state::Shown;
 use super::{Snapshot, kinds, view, words};
-use crate::cli::{self, WatchFormat, WatchOptions};
+use crate::cli::{WatchFormat, WatchOptions};
 
 /// Clients in a block of text.
 const CLIENTS: usize = 10;

@@ -16,7 +16,6 @@ use crate::metrics::Metrics;
 use crate::netns::Lab;
 use crate::probe::{Event, HTTP_PORT, Probe};
 use crate::process::wait_until;
-
 pub use report::Check;
 pub use report::{Report, RoundReport, ScenarioReport, Verdict};
 use scenarios::{SCENARIOS, Scenario};

@@ -39,11 +39,10 @@ use lab_interface::{HANDSHAKES_VARIABLE, PACKETS_VARIABLE};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::Notify;
 
-pub use self::report::Report;
-
 use self::behaviour::Port;
 use self::list::List;
 use self::meetings::Meetings;
+pub use self::report::Report;
 use crate::frames::stay_on_cpu;
 use crate::metrics::Metrics;
 use crate::netns::Lab;

@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use sni_probe_capture::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
-use sni_probe_pcap::{Reader, Record};
-use sni_probe_datapath::event::{Event, EventHeader};
-use sni_probe_datapath::userspace::{Datapath, Frame};
 use sni_probe_core::flow::Timestamp;
-use sni_probe_pcap::frame::{FrameBytes, LinkType, Unwrapped};
 use sni_probe_core::observation::{Handshake, Observation};
-use sni_probe_pcap::engine::Replay;
 use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::{Tracker, TrackerConfig};
-
+use sni_probe_datapath::event::{Event, EventHeader};
+use sni_probe_datapath::userspace::{Datapath, Frame};
+use sni_probe_pcap::engine::Replay;
+use sni_probe_pcap::frame::{FrameBytes, LinkType, Unwrapped};
+use sni_probe_pcap::{Reader, Record};
 use sni_probe_testkit::captures::Format;
 
 use crate::parity::{Kernel, NO_VERDICT};

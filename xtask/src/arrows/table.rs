@@ -35,38 +35,55 @@ impl Layers {
 
 /// The table. A new crate, or a module with many children, gets an entry of its own.
 pub(super) const CRATES: &[Layers] = &[
-    Layers {
-        package: "sni-probe-datapath",
-        root: Root::Lib,
-        module: "",
-        order: &[
-            "userspace",
-            "datapath",
-            "segment",
-            "answer tunnel wire flow_table",
-            "counters event ports seq",
-        ],
-    },
-    Layers {
-        package: "sni-probe-core",
-        root: Root::Lib,
-        module: "",
-        order: &[
-            "replay",
+    library(
+        "sni-probe-datapath",
+        "",
+        &["userspace", "datapath", "segment", "answer tunnel wire flow_table", "counters event ports seq"],
+    ),
+    library(
+        "sni-probe-core",
+        "",
+        &[
             "tracker",
             "opening prelude server_reply",
             "client_hello sslv2 record proxy_header",
-            "frame clients software",
+            "clients software",
             "observation server_name parsed ja3 ja4",
-            "last_hour top distinct",
+            "last_hour top distinct tally",
             "assembler flow reader digits lists vocabulary",
         ],
-    },
-    Layers {
-        package: "sni-probe-core",
-        root: Root::Lib,
-        module: "frame",
-        order: &[
+    ),
+    library(
+        "sni-probe-core",
+        "tracker",
+        &[
+            "state",
+            "collecting",
+            "first_bytes",
+            "awaiting",
+            "context ending flow_table packed_hello",
+            "connection",
+            "clock config",
+        ],
+    ),
+    library("sni-probe-model", "", &["api", "word", "rest"]),
+    library(
+        "sni-probe-pcap",
+        "",
+        &[
+            "engine",
+            "frame writer pcap pcapng guess",
+            "input",
+            "compression",
+            "magic",
+            "error",
+            "byte_order clock",
+        ],
+    ),
+    library(
+        "sni-probe-pcap",
+        "frame",
+        &[
             "walk fragments",
             "link fragment",
             "capture_header network shim tunnel",
@@ -76,42 +93,25 @@ pub(super) const CRATES: &[Layers] = &[
             "unread",
             "link_type",
         ],
-    },
-    Layers {
-        package: "sni-probe-core",
-        root: Root::Lib,
-        module: "tracker",
-        order: &[
-            "state",
-            "collecting",
-            "first_bytes",
-            "awaiting",
-            "context ending flow_table packed_hello",
-            "connection",
-            "clock config",
+    ),
+    library(
+        "sni-probe-capture",
+        "",
+        &[
+            "neighbours",
+            "attach",
+            "filters packet_socket",
+            "programs links",
+            "errno netns preflight privileges seed sockets",
         ],
-    },
-    Layers {
-        package: "sni-probe",
-        root: Root::Lib,
-        module: "",
-        order: &["capture capture_file", "privileges"],
-    },
-    Layers {
-        package: "sni-probe",
-        root: Root::Bin,
-        module: "",
-        order: &[
-            "collect diagnose",
-            "watch",
-            "run",
-            "http logs replay",
-            "api evidence routes",
-            "check metrics",
-            "kubernetes",
-            "cli",
-            "output",
-            "logging readiness",
-        ],
-    },
+    ),
+    library("sni-probe-terminal", "", &["report progress table", "colour printable units"]),
+    library("sni-probe-telemetry", "", &["metrics", "events"]),
+    library("sni-probe-daemon", "", &["run", "board evidence http", "verdict readiness", "config"]),
+    library("sni-probe-playbook", "", &["collect diagnose", "logs replay routes check"]),
+    Layers { package: "sni-probe", root: Root::Bin, module: "", order: &["watch", "cli", "logging"] },
 ];
+
+const fn library(package: &'static str, module: &'static str, order: &'static [&'static str]) -> Layers {
+    Layers { package, root: Root::Lib, module, order }
+}

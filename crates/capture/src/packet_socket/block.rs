@@ -32,8 +32,9 @@ pub(super) struct FrameInBlock<'a> {
 }
 
 mod offset {
-    use super::{sockaddr_ll, tpacket_block_desc, tpacket_hdr_v1, tpacket3_hdr};
     use std::mem::{offset_of, size_of};
+
+    use super::{sockaddr_ll, tpacket_block_desc, tpacket_hdr_v1, tpacket3_hdr};
 
     const HEADER: usize = offset_of!(tpacket_block_desc, hdr);
     pub(super) const FRAMES: usize = HEADER + offset_of!(tpacket_hdr_v1, num_pkts);

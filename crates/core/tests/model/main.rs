@@ -11,9 +11,9 @@ mod world;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use sni_probe_core::observation::{Handshake, Outcome};
 use sni_probe_datapath::counters::Counter;
 use sni_probe_datapath::userspace::Datapath;
-use sni_probe_core::observation::{Handshake, Outcome};
 
 use self::books::Book;
 use self::world::{CONNECTIONS, World};

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
 use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::{Timestamp, Tracker, TrackerConfig};
+use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
 
 use super::tcp::{Segment, Side};
 use super::wire;

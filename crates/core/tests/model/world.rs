@@ -6,9 +6,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use sni_probe_core::observation::Outcome;
 use sni_probe_datapath::seq::SeqNumber;
 use sni_probe_datapath::userspace::Datapath;
-use sni_probe_core::observation::Outcome;
 
 use super::books::{Book, alert};
 use super::random::Random;

@@ -2,14 +2,14 @@
 
 use std::io;
 
-use sni_probe_pcap::{Interface, PacketToWrite, Writer};
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::Handshake;
+use sni_probe_pcap::{Interface, PacketToWrite, Writer};
+use sni_probe_telemetry::events::{Format, Pods, Source, WallClock};
 
 use super::file_name::FileName;
 use super::holding::Held;
 use super::packet::{LINK_TYPE, Packet, Rebuilt};
-use sni_probe_telemetry::events::{Format, Pods, Source, WallClock};
 
 /// On the file, so that nobody takes it for what was on the wire.
 const NOTE: &str = "\

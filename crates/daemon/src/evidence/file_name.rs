@@ -8,7 +8,6 @@ use std::net::IpAddr;
 
 use sni_probe_core::observation::Handshake;
 use sni_probe_core::vocabulary::{Label as _, OutcomeClass};
-
 use sni_probe_telemetry::events::WallClock;
 
 const TIME_FORMAT: &str = "%Y%m%dT%H%M%S.%6fZ";

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use sni_probe_datapath::event::{Event, kind};
 use sni_probe_core::flow::{FlowKey, Origin, Relation, Timestamp};
+use sni_probe_datapath::event::{Event, kind};
 
 use super::packet::Packet;
 

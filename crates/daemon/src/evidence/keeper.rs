@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use sni_probe_capture::privileges;
+use sni_probe_telemetry::metrics::{EvidenceLoss, Metrics};
 
 use super::case::Case;
 use super::directory::Directory;
-use sni_probe_telemetry::metrics::{EvidenceLoss, Metrics};
 
 /// Bytes of memory of cases that wait to be written; some 4,000 usual ones. Stops a disk that hangs from filling the
 /// memory. Nor are there ever more than are kept in the directory: what newer ones push out would be removed there.
@@ -326,7 +326,8 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let directory = Directory::open(temporary.path(), Limits { handshakes: 5, bytes: 1 << 20 }).unwrap();
         let refuse = || Err(io::Error::other("the kernel refuses"));
-        let started = Keeper::start_with(directory, Arc::new(Metrics::for_captures().unwrap()), LOOK_INTERVAL, refuse);
+        let started =
+            Keeper::start_with(directory, Arc::new(Metrics::for_captures().unwrap()), LOOK_INTERVAL, refuse);
         assert_eq!(started.unwrap_err().to_string(), "the kernel refuses");
     }
 }

@@ -20,21 +20,21 @@ mod packet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sni_probe_datapath::event::Event;
 use sni_probe_core::flow::{FlowKey, Timestamp};
 use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::vocabulary::IncompleteReason;
+use sni_probe_datapath::event::Event;
+use sni_probe_telemetry::events::WallClock;
+use sni_probe_telemetry::metrics::{EvidenceLoss, Metrics};
 
 use self::case::Case;
 use self::directory::{Directory, Limits};
 use self::holding::Holding;
 use self::keeper::Keeper;
 use crate::config::EvidenceConfig;
-use sni_probe_telemetry::metrics::{EvidenceLoss, Metrics};
-use sni_probe_telemetry::events::WallClock;
 
 /// Holds the packets of the handshakes under way, and keeps those of the ones that fail.
-pub struct Evidence {
+pub(crate) struct Evidence {
     holding: Holding,
     keeper: Keeper,
     metrics: Arc<Metrics>,
@@ -46,7 +46,7 @@ impl Evidence {
     ///
     /// # Errors
     /// If the directory cannot be made or written to, or another process keeps its evidence there.
-    pub fn open(
+    pub(crate) fn open(
         config: &EvidenceConfig,
         handshake_timeout: Duration,
         metrics: &Arc<Metrics>,
@@ -60,7 +60,7 @@ impl Evidence {
 
     /// Takes an event, `now` by the daemon's clock. It must come here before it comes to the tracker, whose observations say
     /// what becomes of it.
-    pub fn event(&mut self, event: &Event<'_>, now: Timestamp) {
+    pub(crate) fn event(&mut self, event: &Event<'_>, now: Timestamp) {
         let given_up = self.holding.event(event, now);
         if given_up > 0 {
             self.metrics.evidence_lost(EvidenceLoss::BufferFull, given_up);
@@ -70,7 +70,7 @@ impl Evidence {
     /// Keeps the packets of a handshake that failed, and forgets those of others. Never waits.
     ///
     /// `interface_name` gives the name of an interface by its index.
-    pub fn observe<'a>(
+    pub(crate) fn observe<'a>(
         &mut self,
         observation: &Observation,
         interface_name: impl FnOnce(u32) -> &'a str,
@@ -92,7 +92,7 @@ impl Evidence {
     }
 
     /// Waits until all is written, but not longer than `patience`.
-    pub fn finish(self, patience: Duration) {
+    pub(crate) fn finish(self, patience: Duration) {
         self.keeper.finish(patience);
     }
 

@@ -4,9 +4,9 @@
 //! widest window, no options. All else is as it was on the wire, checksums included where all payload was copied.
 
 use etherparse::{IpNumber, Ipv4Header, Ipv6Header, TcpHeader};
+use sni_probe_core::flow::FlowKey;
 use sni_probe_datapath::event::{Event, EventHeader, flags, kind, tcp_flags};
 use sni_probe_datapath::seq::SeqNumber;
-use sni_probe_core::flow::FlowKey;
 
 /// `LINKTYPE_RAW`: packets begin with their IP header, of either version.
 pub(super) const LINK_TYPE: u16 = 101;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use sni_probe_datapath::event::{Event, EventHeader, flags, kind, tcp_flags};
 use sni_probe_core::flow::{FlowKey, Timestamp};
 use sni_probe_core::observation::{Handshake, Hello, Outcome, Sni};
+use sni_probe_datapath::event::{Event, EventHeader, flags, kind, tcp_flags};
+use sni_probe_telemetry::events::WallClock;
 
 use super::case::Case;
 use super::holding::Holding;
-use sni_probe_telemetry::events::WallClock;
 
 /// 2026-03-05 14:03:22 UTC.
 pub(super) const START_NS: u64 = 1_772_719_402_000_000_000;

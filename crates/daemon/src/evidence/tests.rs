@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
-use sni_probe_pcap::Reader;
-use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
-use sni_probe_pcap::frame::{FrameBytes, LinkType};
 use sni_probe_core::observation::Outcome;
-use sni_probe_pcap::engine::Replay;
 use sni_probe_core::vocabulary::{Label as _, OutcomeClass};
 use sni_probe_core::{Tracker, TrackerConfig};
+use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
+use sni_probe_pcap::Reader;
+use sni_probe_pcap::engine::Replay;
+use sni_probe_pcap::frame::{FrameBytes, LinkType};
 use sni_probe_testkit::captures::{self, Capture, Connection};
 use sni_probe_testkit::hello::ClientHelloBuilder;
 
@@ -48,11 +48,7 @@ impl Bench {
     fn keeping(handshakes: usize, bytes: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::for_captures().unwrap());
-        let wanted = EvidenceConfig {
-            directory: Some(directory.path().to_owned()),
-            handshakes,
-            bytes,
-        };
+        let wanted = EvidenceConfig { directory: Some(directory.path().to_owned()), handshakes, bytes };
         let config = TrackerConfig::default();
         let evidence = Evidence::open(&wanted, config.handshake_timeout, &metrics).unwrap().unwrap();
         let (datapath, tracker) = (Datapath::new(1..=u16::MAX, 1), Tracker::new(config));

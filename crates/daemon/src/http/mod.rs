@@ -28,6 +28,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use sni_probe_telemetry::metrics::Metrics;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -36,7 +37,6 @@ use self::slots::{Progress, Slots};
 use self::tls::Tls;
 use crate::Api;
 use crate::config::WebConfig;
-use sni_probe_telemetry::metrics::Metrics;
 use crate::readiness::Readiness;
 
 /// Connections served at once; see [`slots`] for who gives way to the next one.
@@ -56,7 +56,7 @@ const ACCEPT_QUIET: Duration = Duration::from_mins(10);
 
 /// What the pages show.
 #[derive(Clone, Debug)]
-pub struct ServerState {
+pub(crate) struct ServerState {
     /// For `/metrics`.
     pub metrics: Arc<Metrics>,
     /// For `/readyz`.
@@ -67,7 +67,7 @@ pub struct ServerState {
 
 /// What is served, and to whom.
 #[derive(Debug)]
-pub struct Access {
+pub(crate) struct Access {
     has_page: bool,
     auth: Option<Arc<Auth>>,
     tls: Option<Tls>,
@@ -78,7 +78,7 @@ impl Access {
     ///
     /// # Errors
     /// Names the file, and the line in it, that is not what it should be.
-    pub fn load(config: &WebConfig) -> anyhow::Result<Self> {
+    pub(crate) fn load(config: &WebConfig) -> anyhow::Result<Self> {
         let auth = config.auth_file.as_deref().map(Auth::load).transpose()?;
         let tls = match (&config.tls_cert, &config.tls_key) {
             (Some(certificate), Some(key)) => Some(Tls::load(certificate, key)?),
@@ -89,7 +89,7 @@ impl Access {
     }
 
     /// `http` or `https`.
-    pub fn scheme(&self) -> &'static str {
+    pub(crate) fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
     }
 }
@@ -102,7 +102,7 @@ struct Peer(IpAddr);
 ///
 /// # Errors
 /// If the address is not to be had: the port is in use, say.
-pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let bind = || {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
@@ -117,7 +117,7 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 /// If the runtime does not take the socket.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     access: Access,
     state: ServerState,

@@ -6,12 +6,12 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, anyhow};
 use sni_probe_capture::privileges;
+use sni_probe_telemetry::events::EventsConfig;
 use tokio::sync::oneshot;
 
 use super::probe::Probe;
 use crate::board::Board;
 use crate::config::{EvidenceConfig, ProbeConfig};
-use sni_probe_telemetry::events::EventsConfig;
 
 /// A probe that runs until it is told to stop.
 pub struct Background {

@@ -31,7 +31,7 @@ use crate::http::{self, Access, ServerState};
 ///
 /// # Errors
 /// If it cannot run: nothing is attached then.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     // From here on a signal waits for the loop, so that nothing stays attached.
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;

@@ -8,6 +8,9 @@ use sni_probe_core::Tracker;
 use sni_probe_core::clients::Clients;
 use sni_probe_core::flow::{FlowKey, Timestamp};
 use sni_probe_core::observation::{Handshake, Observation, client};
+use sni_probe_kubernetes::{Gateway, Names};
+use sni_probe_telemetry::events::{EventWriter, Pods, Source as Place, WallClock};
+use sni_probe_telemetry::metrics::{Metrics, Parties, Source as SourceLabel};
 
 use super::interface_names::InterfaceNames;
 use super::monotonic::now;
@@ -15,9 +18,6 @@ use super::reading::Loss;
 use super::source::Source;
 use crate::board::Board;
 use crate::evidence::Evidence;
-use sni_probe_kubernetes::{Gateway, Names};
-use sni_probe_telemetry::metrics::{Metrics, Parties, Source as SourceLabel};
-use sni_probe_telemetry::events::{EventWriter, Pods, Source as Place, WallClock};
 
 /// Events handled at a stretch, before the HTTP server and signals have their turn.
 pub(super) const BATCH: usize = 4096;

@@ -9,6 +9,7 @@ use sni_probe_capture::{preflight, seed};
 use sni_probe_datapath::counters::Counter;
 use sni_probe_datapath::event::Event;
 use sni_probe_datapath::userspace::{Datapath, Frame};
+use sni_probe_telemetry::metrics::Metrics;
 use tokio::io::unix::AsyncFd;
 
 use super::monotonic::now;
@@ -16,7 +17,6 @@ use super::reading::{Loss, readable};
 use super::sample::Sample;
 use super::wall_clock::{Reading, WallClock};
 use crate::config::ProbeConfig;
-use sni_probe_telemetry::metrics::Metrics;
 
 /// Packet sockets, and the datapath that their frames go through.
 pub(super) struct Packets {

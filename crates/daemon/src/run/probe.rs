@@ -17,6 +17,9 @@ use sni_probe_capture::privileges::{self, BoundingSet};
 use sni_probe_core::clients::Clients;
 use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::{Tracker, TrackerConfig};
+use sni_probe_kubernetes::Names;
+use sni_probe_telemetry::events::{EventWriter, EventsConfig};
+use sni_probe_telemetry::metrics::Metrics;
 use tokio::select;
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -28,9 +31,6 @@ use super::source::Source;
 use crate::board::Board;
 use crate::config::{EvidenceConfig, ProbeConfig};
 use crate::evidence::Evidence;
-use sni_probe_kubernetes::Names;
-use sni_probe_telemetry::metrics::Metrics;
-use sni_probe_telemetry::events::{EventWriter, EventsConfig};
 use crate::readiness::Readiness;
 
 /// How often events are looked for. The kernel wakes the daemon earlier when much has gathered.
@@ -81,8 +81,8 @@ impl Probe {
             netns::enter(path)?;
         }
         let source = Source::open(config)?;
-        let (netlink, link_changes) = Netlink::connect(config.interfaces.is_empty())
-            .context("cannot ask the kernel for interfaces")?;
+        let (netlink, link_changes) =
+            Netlink::connect(config.interfaces.is_empty()).context("cannot ask the kernel for interfaces")?;
         let mut interfaces =
             Interfaces::find(netlink, config, Arc::clone(&metrics), Arc::clone(&readiness)).await?;
         #[cfg(feature = "kernel-log")]

@@ -1,7 +1,6 @@
 //! How full the flow table is, by a sample: to read all of it would take a system call for each bucket.
 
 use sni_probe_datapath::flow_table::{BUCKETS, Entry, WAYS, stage};
-
 use sni_probe_telemetry::metrics::{Metrics, SlotUse};
 
 /// Buckets that are looked at each time, once a second.

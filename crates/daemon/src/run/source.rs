@@ -17,6 +17,7 @@ use sni_probe_capture::preflight;
 use sni_probe_capture::programs::{Counters, EventRing, FlowTable, LoadError, Programs, Runs};
 use sni_probe_datapath::event::{Event, RING_BYTES};
 use sni_probe_datapath::flow_table;
+use sni_probe_telemetry::metrics::{AttachMode, Metrics};
 use tokio::io::unix::AsyncFd;
 
 use super::monotonic::now;
@@ -24,7 +25,6 @@ use super::packets::Packets;
 use super::reading::{Loss, readable};
 use super::sample::Sample;
 use crate::config::{Capture, ProbeConfig};
-use sni_probe_telemetry::metrics::{AttachMode, Metrics};
 
 /// Where events come from.
 pub(super) enum Source {
@@ -325,11 +325,8 @@ impl Tc {
         let statistics = config.kernel_stats.then(|| enable_stats(Stats::RunTime)).transpose().map_err(|_| {
             anyhow!("--kernel-stats: the kernel does not allow it; it takes CAP_SYS_ADMIN (or root) and Linux 5.8")
         })?;
-        let options = Options {
-            mode: config.attach,
-            priority: config.priority,
-            is_mirror_port: config.mirror_port,
-        };
+        let options =
+            Options { mode: config.attach, priority: config.priority, is_mirror_port: config.mirror_port };
         let sample = Sample::default();
         let programs = Rc::new(RefCell::new(programs));
         let mut tc = Self { programs, ring, counters, flow_table, epoch_length, sample, options, statistics };

@@ -237,7 +237,7 @@ fn a_thread_that_keeps_its_privileges_ends_the_start() {
         to_look_up,
         stopped,
     };
-    let error = watch.start(|| Err(std::io::Error::other("the kernel refuses"))).unwrap_err();
+    let error = watch.start(|| Err(io::Error::other("the kernel refuses"))).unwrap_err();
     assert_eq!(error.to_string(), "the kernel refuses");
     assert!(api.lists().is_empty());
 }

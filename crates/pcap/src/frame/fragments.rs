@@ -15,10 +15,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use sni_probe_core::flow::Timestamp;
+
 use super::fragment::{Fragment, Key};
 use super::step::{FragmentAt, Payload};
 use super::{SkipReason, Skipped};
-use sni_probe_core::flow::Timestamp;
 
 /// Datagrams of which fragments are kept at once. Stops a flood of first fragments.
 pub const MAX_DATAGRAMS: usize = 1024;

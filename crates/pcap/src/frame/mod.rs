@@ -38,17 +38,17 @@ mod tests;
 
 use std::fmt;
 
-use self::fragments::{Added, Fragments, Whole};
-use self::step::{FragmentAt, Payload, Stop};
-use self::walk::Walk;
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::vocabulary::Label;
 
+use self::fragments::{Added, Fragments, Whole};
 pub use self::fragments::{MAX_AGE, MAX_DATAGRAMS, MAX_FRAGMENTS, MAX_HELD_BYTES};
 pub use self::link_type::LinkType;
 pub use self::network::MAX_EXTENSION_HEADERS;
+use self::step::{FragmentAt, Payload, Stop};
 pub use self::unread::{Encapsulation, MAX_UNREAD_KINDS, Unread, UnreadCounts};
 pub use self::walk::MAX_LAYERS;
+use self::walk::Walk;
 
 /// A frame as it was captured.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{LinkType, SkipReason};
 use sni_probe_core::vocabulary::label;
+
+use super::{LinkType, SkipReason};
 
 /// Kinds of [`Unread`] that are counted apart. Stops a capture with a different `EtherType` in each frame from filling
 /// the memory: frames of further kinds are in [`UnreadCounts::other`].

@@ -14,10 +14,10 @@ use sni_probe_core::vocabulary::{AlertDescription, Label as _};
 use sni_probe_terminal::printable;
 
 use super::certificate::{self, Looking};
+use super::config::OfferedTls;
 use super::report::{Attempt, AttemptKind, AttemptOutcome};
 use super::stream::Stream;
 use super::target::Host;
-use super::config::OfferedTls;
 
 /// How to shake hands.
 #[derive(Debug)]

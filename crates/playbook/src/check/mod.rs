@@ -3,16 +3,15 @@
 //! [`target`] says where to connect to, [`attempt`] shakes hands over a [`stream`] with a deadline and looks at the
 //! [`certificate`], [`verdict`] draws the conclusion, and [`text`] tells it to people.
 
-mod config;
 mod attempt;
 mod certificate;
+mod config;
 pub mod report;
 mod stream;
 mod target;
 mod text;
 mod verdict;
 
-pub use self::config::{Config, Connect, DEFAULT_TIMEOUT, OfferedTls};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -26,6 +25,7 @@ use rustls::pki_types::DnsName;
 use sni_probe_terminal::printable;
 
 use self::attempt::{Hello, Plan};
+pub use self::config::{Config, Connect, DEFAULT_TIMEOUT, OfferedTls};
 use self::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, Verdict};
 use self::target::Target;
 
@@ -40,8 +40,7 @@ const COULD_NOT_TELL: u8 = 2;
 /// As [`examine`]. What the gateway does is never an error.
 pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     // Seconds, where nobody answers. Drawn on stderr, and only where that is a terminal.
-    let progress =
-        ProgressBar::new_spinner().with_message(format!("checking {}", printable(&config.target)));
+    let progress = ProgressBar::new_spinner().with_message(format!("checking {}", printable(&config.target)));
     progress.enable_steady_tick(TICK);
     let report = examine(config);
     progress.finish_and_clear();

@@ -44,8 +44,7 @@ impl Target {
             (None, Host::Name(name)) => Some(name.clone()),
             (None, Host::Address(_)) => None,
         };
-        let connect =
-            config.connect.map(|connect| SocketAddr::new(connect.ip, connect.port.unwrap_or(port)));
+        let connect = config.connect.map(|connect| SocketAddr::new(connect.ip, connect.port.unwrap_or(port)));
         Ok(Self { host, port, name, connect })
     }
 
@@ -149,9 +148,9 @@ fn parse_name(text: &str) -> anyhow::Result<DnsName<'static>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::config::Config;
     use std::time::Duration;
 
+    use super::super::config::Config;
     use super::Target;
 
     fn parse(text: &str) -> Result<String, String> {

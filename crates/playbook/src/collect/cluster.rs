@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
+use sni_probe_kubernetes::{Credentials, Failure};
 use sni_probe_terminal::printable_within;
 
 use super::limits::CLUSTER_TIMEOUT;
-use sni_probe_kubernetes::{Credentials, Failure};
 
 /// Characters of a name in the list of routes.
 const MAX_WORD: usize = 253;

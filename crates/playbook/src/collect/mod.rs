@@ -6,20 +6,20 @@
 //!
 //! What cannot be collected is listed, and does not hinder the rest.
 
-mod config;
 mod bundle;
 mod cluster;
+mod config;
 mod limits;
 mod output;
 mod redact;
 mod sources;
 
-pub use self::config::Config;
 use std::process::ExitCode;
 
 use anyhow::ensure;
 
 use self::bundle::Bundle;
+pub use self::config::Config;
 use self::redact::Redactor;
 
 /// Collects, and writes the bundle.

@@ -5,15 +5,15 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
+use sni_probe_client::Daemon;
 use ureq::http::StatusCode;
 
 use super::bundle::{Bundle, Kind};
 use super::cluster;
+use super::config::Config;
 use super::limits::{
     MAX_EVENTS_BYTES, MAX_EVIDENCE_BYTES, MAX_EVIDENCE_FILE_BYTES, MAX_EVIDENCE_FILES, MAX_TEXT_BYTES,
 };
-use super::config::Config;
-use sni_probe_client::Daemon;
 
 /// Pages of a daemon, the files for them, and what they are.
 const PAGES: [(&str, &str, Kind); 5] = [

@@ -6,15 +6,15 @@ use std::path::Path;
 use std::thread;
 
 use anyhow::{Context as _, bail, ensure};
+use sni_probe_client::Daemon;
 
 use super::config::Config;
 use super::model::Inputs;
 use super::wire::{self, WireFacts};
-use crate::routes::report::RoutesReport;
-use sni_probe_client::Daemon;
 use crate::check;
 use crate::logs;
 use crate::routes;
+use crate::routes::report::RoutesReport;
 
 /// Bytes of a file with metrics: 10,000 clients with a dozen series each. Stops a file that is something else.
 const MAX_SCRAPE_BYTES: u64 = 64 * 1024 * 1024;

@@ -18,12 +18,12 @@ mod show;
 mod tree;
 mod wire;
 
-pub use self::config::Config;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+pub use self::config::Config;
 use self::model::{Cause, Confidence, Diagnosis, Inputs};
 use crate::COULD_NOT_RUN;
 

@@ -9,7 +9,7 @@ use crate::routes::report::RoutesReport;
 
 /// All that is known. Each part may be missing.
 #[derive(Clone, Debug, Default)]
-pub struct Inputs {
+pub(super) struct Inputs {
     /// What sni-probe saw: live, or in a capture.
     pub wire: Option<WireFacts>,
     /// What the gateway's access log says.
@@ -22,7 +22,7 @@ pub struct Inputs {
 
 /// The decision tree with its answers, and what follows.
 #[derive(Clone, Debug, Serialize)]
-pub struct Diagnosis {
+pub(super) struct Diagnosis {
     /// The questions, in the order in which a person would ask them.
     pub steps: Vec<Step>,
     /// What is wrong.
@@ -39,7 +39,7 @@ pub struct Diagnosis {
 
 /// A question of the decision tree.
 #[derive(Clone, Debug, Serialize)]
-pub struct Step {
+pub(super) struct Step {
     /// For people.
     pub question: &'static str,
     /// What the inputs say.
@@ -51,7 +51,7 @@ pub struct Step {
 /// An answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
+pub(super) enum Answer {
     /// It is so.
     Yes,
     /// It is not so.
@@ -62,7 +62,7 @@ pub enum Answer {
 
 impl Answer {
     /// The word for people.
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Yes => "yes",
             Self::No => "no",
@@ -74,7 +74,7 @@ impl Answer {
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cause {
+pub(super) enum Cause {
     /// Clients send no SNI, and no wildcard route takes them.
     NoWildcardRoute,
     /// The wildcard route is there without `enableNonSniClient: true`.
@@ -97,7 +97,7 @@ pub enum Cause {
 
 impl Cause {
     /// A few words for people.
-    pub fn title(self) -> &'static str {
+    pub(super) fn title(self) -> &'static str {
         match self {
             Self::NoWildcardRoute => "clients send no SNI and no wildcard route",
             Self::NonSniClientNotEnabled => "wildcard route without enableNonSniClient",
@@ -115,7 +115,7 @@ impl Cause {
 /// How sure a diagnosis is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Confidence {
+pub(super) enum Confidence {
     /// Seen on the wire, and in the configuration or by an active check.
     Certain,
     /// One of those is missing.
@@ -126,7 +126,7 @@ pub enum Confidence {
 
 impl Confidence {
     /// The word for people.
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Certain => "certain",
             Self::Likely => "likely",
@@ -137,7 +137,7 @@ impl Confidence {
 
 /// What to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Fix {
+pub(super) struct Fix {
     /// YAML to apply.
     pub documents: Vec<Document>,
     /// To type, in this order.
@@ -148,7 +148,7 @@ pub struct Fix {
 
 /// A piece of YAML.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Document {
+pub(super) struct Document {
     /// Under which name to save it, or which file has to be changed.
     pub file: String,
     /// What to do with it.

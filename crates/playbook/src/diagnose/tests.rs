@@ -2,7 +2,6 @@
 //! `SNI_PROBE_BLESS=1 cargo test -p sni-probe diagnose` writes it anew.
 
 use std::collections::BTreeMap;
-
 use std::path::PathBuf;
 
 use jiff::Timestamp;

@@ -11,9 +11,9 @@ use std::net::IpAddr;
 use sni_probe_core::clients::GCP_LB;
 use sni_probe_model::{AlertDescription, AlertSender, Fate, OutcomeClass, SniClass, Word};
 
-pub use self::api::of_snapshot;
-pub use self::capture::of_capture;
-pub use self::scrape::of_scrape;
+pub(super) use self::api::of_snapshot;
+pub(super) use self::capture::of_capture;
+pub(super) use self::scrape::of_scrape;
 
 /// Clients and names that are distinguished; later ones are counted together. Stops a scan
 /// with forged addresses or names from filling the memory.
@@ -21,7 +21,7 @@ const MAX_TOLD_APART: usize = 16_384;
 
 /// Handshakes, and who made them.
 #[derive(Clone, Debug, Default)]
-pub struct WireFacts {
+pub(super) struct WireFacts {
     /// Where they were seen: a URL, a file.
     pub source: String,
     /// Handshakes by what they say of the name and what became of them.
@@ -46,7 +46,7 @@ pub struct WireFacts {
 
 /// Handshakes of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Count {
+pub(super) struct Count {
     pub sni: Word<SniClass>,
     pub outcome: Word<OutcomeClass>,
     pub handshakes: u64,
@@ -54,7 +54,7 @@ pub struct Count {
 
 /// Alerts of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alert {
+pub(super) struct Alert {
     pub sni: Word<SniClass>,
     pub description: Word<AlertDescription>,
     pub sender: Word<AlertSender>,
@@ -63,14 +63,14 @@ pub struct Alert {
 
 impl Alert {
     /// What the alert means for the client.
-    pub fn fate(&self) -> Fate {
+    pub(super) fn fate(&self) -> Fate {
         OutcomeClass::Alert.fate(self.sender.known())
     }
 }
 
 /// A client without SNI.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Client {
+pub(super) struct Client {
     /// Its address, or what stands for it (`--client-label`).
     pub label: String,
     /// The software that its hello is likely of.
@@ -81,7 +81,7 @@ pub struct Client {
 
 /// Handshakes, and how many of them the gateway refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Refusals {
+pub(super) struct Refusals {
     /// In all.
     pub handshakes: u64,
     /// Those that were reset, closed or answered with an alert.
@@ -111,56 +111,56 @@ const MISMATCHES: [AlertDescription; 3] = [
 
 impl WireFacts {
     /// Handshakes in all.
-    pub fn handshakes(&self) -> u64 {
+    pub(super) fn handshakes(&self) -> u64 {
         self.sum(|_| true)
     }
 
     /// Handshakes without SNI.
-    pub fn without_sni(&self) -> u64 {
+    pub(super) fn without_sni(&self) -> u64 {
         self.sum(|count| count.sni.is_without_sni())
     }
 
     /// Handshakes with a host name.
-    pub fn with_sni(&self) -> u64 {
+    pub(super) fn with_sni(&self) -> u64 {
         self.sum(|count| count.sni.is_with_sni())
     }
 
     /// Handshakes that the gateway served.
-    pub fn served(&self) -> u64 {
+    pub(super) fn served(&self) -> u64 {
         self.sum(is_served)
     }
 
     /// Handshakes without SNI that the gateway served.
-    pub fn served_without_sni(&self) -> u64 {
+    pub(super) fn served_without_sni(&self) -> u64 {
         self.sum(|count| count.sni.is_without_sni() && is_served(count))
     }
 
     /// Handshakes without SNI that the gateway refused; those for want of a common TLS version
     /// apart. A `handshake_failure` is one of them unless others without SNI are served: some gateways say it for want of a name.
-    pub fn refused_without_sni(&self, is_served: bool) -> u64 {
+    pub(super) fn refused_without_sni(&self, is_served: bool) -> u64 {
         self.refused(Word::is_without_sni, |alert| !is_mismatch(alert, is_served))
     }
 
     /// Handshakes with a name that the gateway refused; those for want of a common TLS version or cipher apart.
-    pub fn refused_with_name(&self) -> u64 {
+    pub(super) fn refused_with_name(&self) -> u64 {
         self.refused(Word::is_with_sni, |alert| !is_mismatch(alert, true))
     }
 
     /// Handshakes with an incomplete hello that the gateway refused; those for want of a common TLS version apart.
-    pub fn refused_with_unknown_sni(&self) -> u64 {
+    pub(super) fn refused_with_unknown_sni(&self) -> u64 {
         let is_unknown = |sni: &Word<SniClass>| !sni.is_without_sni() && !sni.is_with_sni();
         self.refused(is_unknown, |alert| !is_mismatch(alert, true))
     }
 
     /// Alerts of the gateway that say that there is no common TLS version or cipher.
-    pub fn mismatches(&self, is_served: bool) -> u64 {
+    pub(super) fn mismatches(&self, is_served: bool) -> u64 {
         self.alerts(|alert| {
             alert.fate() == Fate::Refused && is_mismatch(alert, is_served || !alert.sni.is_without_sni())
         })
     }
 
     /// Handshakes that failed though the gateway neither reset nor closed nor alerted.
-    pub fn failed_elsewhere(&self) -> u64 {
+    pub(super) fn failed_elsewhere(&self) -> u64 {
         let ended = self.sum(|count| {
             matches!(
                 count.outcome.known(),
@@ -171,14 +171,14 @@ impl WireFacts {
     }
 
     /// Whether most of what was refused without SNI comes from load balancers.
-    pub fn is_mostly_load_balancers(&self) -> bool {
+    pub(super) fn is_mostly_load_balancers(&self) -> bool {
         let refused: u64 = self.clients.iter().map(|client| client.refusals.refused).sum();
         let refused = refused + self.other_clients.refused;
         self.expected.refused > 0 && self.expected.refused * 2 >= refused.max(self.expected.refused)
     }
 
     /// What came since `before`. What is lower now was counted anew.
-    pub fn since(mut self, before: &Self) -> Self {
+    pub(super) fn since(mut self, before: &Self) -> Self {
         let less = |now: u64, before: Option<u64>| now.checked_sub(before.unwrap_or(0)).unwrap_or(now);
         for count in &mut self.counts {
             let same = before.counts.iter().find(|it| it.sni == count.sni && it.outcome == count.outcome);
@@ -238,7 +238,7 @@ impl WireFacts {
 }
 
 /// Whether the address is one from which Google's load balancers and their health checks speak.
-pub fn is_load_balancer(client: &str) -> bool {
+pub(super) fn is_load_balancer(client: &str) -> bool {
     client.parse::<IpAddr>().is_ok_and(|address| GCP_LB.iter().any(|network| network.contains(&address)))
 }
 

@@ -18,7 +18,6 @@ mod show;
 mod tally;
 mod text;
 
-pub use self::config::Config;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, bail, ensure};
 use sni_probe_terminal::Progress;
 
+pub use self::config::Config;
 use self::counts::Counts;
 use self::lines::Lines;
 use self::report::LogsReport;

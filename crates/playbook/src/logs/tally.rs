@@ -1,7 +1,6 @@
 //! How often each of many words came, the first of them told apart.
 
 use sni_probe_core::tally::Tally;
-
 use sni_probe_model::REST;
 
 use super::report::Counted;

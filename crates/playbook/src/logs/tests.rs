@@ -75,8 +75,7 @@ fn a_file_among_others_that_is_no_log_is_told_and_an_empty_one_is_none() {
     let files = Files::new();
     let log = files.write("log", r#"{"status_details":"filter_chain_not_found","sni_host":null,"status":0,"remote_address":"10.138.0.28:19432","start_time":"2025-05-19T04:46:20.117Z","upstream_response_flags":"NR"}"#);
     let report =
-        read(&Config::of(vec![log, files.write("garbage", "a\nb\n"), files.write("empty", "")]))
-            .unwrap();
+        read(&Config::of(vec![log, files.write("garbage", "a\nb\n"), files.write("empty", "")])).unwrap();
     assert_eq!(report.no_filter_chain, 1);
     let [unread] = &report.unread[..] else { panic!("{:?}", report.unread) };
     assert!(unread.contains("garbage: no entry of an access log in 2 lines"), "{unread}");

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use sni_probe_pcap::Reader;
 use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::tracker::Fingerprints;
+use sni_probe_pcap::Reader;
 use sni_probe_terminal::Progress;
 
 use super::session::Session;

@@ -14,7 +14,6 @@ mod session;
 mod summary;
 mod unread;
 
-pub use self::config::{Config, Format};
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,12 +23,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, anyhow};
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
-use sni_probe_pcap::Reader;
 use sni_probe_core::flow::FlowKey;
 use sni_probe_core::observation::Observation;
+use sni_probe_pcap::Reader;
 use sni_probe_pcap::engine::Seen;
 use sni_probe_terminal::Progress;
 
+pub use self::config::{Config, Format};
 use self::evidence::{Evidence, EvidenceCounts};
 pub use self::handshakes::handshakes;
 use self::report::Report;

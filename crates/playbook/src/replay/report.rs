@@ -7,13 +7,13 @@ use serde::Serialize;
 use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::vocabulary::{Label as _, NonTls};
+use sni_probe_telemetry::events::{Format, Source, WallClock};
+use sni_probe_telemetry::metrics::{Metrics, Parties};
 use sni_probe_terminal::units::counted;
 
+use super::config::{self, Config};
 use super::selection::Selection;
 use super::summary::{Span, Summary};
-use super::config::{self, Config};
-use sni_probe_telemetry::metrics::{Metrics, Parties};
-use sni_probe_telemetry::events::{Format, Source, WallClock};
 
 /// Lines are written when so many bytes of them are there, and before anybody waits.
 const BATCH_BYTES: usize = 64 << 10;

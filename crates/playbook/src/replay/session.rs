@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use sni_probe_pcap::Record;
-use sni_probe_datapath::counters::Counter;
 use sni_probe_core::TrackerConfig;
 use sni_probe_core::flow::Timestamp;
-use sni_probe_pcap::frame::{FrameBytes, LinkType, SkipReason, UnreadCounts, Unwrapped};
 use sni_probe_core::observation::Observation;
-use sni_probe_pcap::engine::{Replay, Seen};
 use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::vocabulary::{EvictionReason, IncompleteReason, Label};
+use sni_probe_datapath::counters::Counter;
+use sni_probe_pcap::Record;
+use sni_probe_pcap::engine::{Replay, Seen};
+use sni_probe_pcap::frame::{FrameBytes, LinkType, SkipReason, UnreadCounts, Unwrapped};
+use sni_probe_telemetry::metrics::Metrics;
 
+use super::config::Config;
 use super::report::Totals;
 use super::unread::{self, FileFrames};
-use super::config::Config;
-use sni_probe_telemetry::metrics::Metrics;
 
 /// Follows handshakes from file to file where one goes on where the other ended.
 pub(super) struct Session {

@@ -3,14 +3,14 @@
 use std::fmt::{self, Display, Write as _};
 use std::net::IpAddr;
 
-use sni_probe_telemetry::events::WallClock;
-use sni_probe_telemetry::events::text::{fate_colour, result, sni_colour};
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::{Handshake, Outcome, Sni};
 use sni_probe_core::software;
 use sni_probe_core::tally::Tally;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
 use sni_probe_model::Fate;
+use sni_probe_telemetry::events::WallClock;
+use sni_probe_telemetry::events::text::{fate_colour, result, sni_colour};
 use sni_probe_terminal::{Cell, Column, Painted, Table, printable};
 
 /// Clients without SNI that are told apart, each with what it says of the name and its fingerprint. Stops

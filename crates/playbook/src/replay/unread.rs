@@ -1,7 +1,7 @@
 //! What of the captures was not read, in words.
 
-use sni_probe_pcap::frame::{LinkType, SkipReason, Unread, UnreadCounts, Unwrapped};
 use sni_probe_core::vocabulary::Label as _;
+use sni_probe_pcap::frame::{LinkType, SkipReason, Unread, UnreadCounts, Unwrapped};
 
 /// Kinds that the error about a capture without a readable frame names.
 const NAMED: usize = 5;

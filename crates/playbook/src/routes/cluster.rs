@@ -6,10 +6,10 @@ use anyhow::{Context as _, bail};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use serde::Deserialize as _;
-
-use super::objects::{MAX_ROUTES, Object, Objects};
-use super::config::Config;
 use sni_probe_kubernetes::{Credentials, Failure};
+
+use super::config::Config;
+use super::objects::{MAX_ROUTES, Object, Objects};
 
 /// Routes of one answer; the next begins where it ends.
 const PAGE: u32 = 500;

@@ -6,9 +6,9 @@
 //! --overrides  input ─▶ overrides ───────────┴─▶ findings: apigee, listeners ─▶ text or JSON
 //! ```
 
-mod config;
 mod apigee;
 mod cluster;
+mod config;
 mod entry;
 mod fields;
 pub mod fix;
@@ -19,7 +19,6 @@ mod overrides;
 pub mod report;
 pub mod text;
 
-pub use self::config::{Config, DEFAULT_INGRESS, DEFAULT_NAMESPACE};
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,6 +26,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 
 use self::apigee::Apigee;
+pub use self::config::{Config, DEFAULT_INGRESS, DEFAULT_NAMESPACE};
 use self::entry::Kind;
 use self::objects::Objects;
 use self::report::{RoutesReport, VirtualHost};

@@ -119,13 +119,7 @@ pub enum Format {
 
 impl Format {
     /// Appends the handshake as one line.
-    pub fn line(
-        self,
-        batch: &mut Vec<u8>,
-        source: Source<'_>,
-        handshake: &Handshake,
-        clock: WallClock,
-    ) {
+    pub fn line(self, batch: &mut Vec<u8>, source: Source<'_>, handshake: &Handshake, clock: WallClock) {
         match self {
             Self::Json { client_random } => json::write(batch, source, handshake, clock, client_random),
             Self::Text { colour } => text::write(batch, source, handshake, clock, colour),
@@ -149,8 +143,9 @@ impl EventWriter {
         if let Some(format) = format {
             // Not `io::Stdout`, whose buffer would split batches into several writes.
             let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
-            let output =
-                stdout.and_then(|stdout| Output::new("standard output", format, stdout, Arc::default(), drop_privileges));
+            let output = stdout.and_then(|stdout| {
+                Output::new("standard output", format, stdout, Arc::default(), drop_privileges)
+            });
             outputs.push(output.context("cannot write events to stdout")?);
         }
         if let Some(EventsFile { path, max_bytes }) = &config.file {
@@ -170,13 +165,7 @@ impl EventWriter {
     }
 
     /// Adds a line that became known at `now`. It is written with the next [`EventWriter::flush`].
-    pub fn handshake(
-        &mut self,
-        source: Source<'_>,
-        handshake: &Handshake,
-        clock: WallClock,
-        now: Timestamp,
-    ) {
+    pub fn handshake(&mut self, source: Source<'_>, handshake: &Handshake, clock: WallClock, now: Timestamp) {
         if self.outputs.is_empty() || !self.filter.passes(handshake) {
             return;
         }
@@ -311,4 +300,4 @@ fn nanoseconds(duration: Duration) -> i128 {
 }
 
 #[cfg(test)]
-pub mod tests;
+mod tests;

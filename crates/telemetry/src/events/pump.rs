@@ -7,7 +7,6 @@ use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-
 /// Rest before the next try, where the sink is one that does not block (a terminal or pipe that
 /// another process made so).
 const WOULD_BLOCK_RETRY: Duration = Duration::from_millis(10);

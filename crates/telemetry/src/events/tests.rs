@@ -2,12 +2,9 @@ use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Instant;
 
-use sni_probe_core::flow::FlowKey;
-use sni_probe_core::observation::{Features, Hello, HelloBody, Outcome, Proxied, Sni};
+use sni_probe_core::observation::{Hello, Outcome, Proxied, Sni};
 use sni_probe_core::software;
-use sni_probe_core::vocabulary::{
-    AlertDescription, AlertSender, Feature, IncompleteReason, Prelude, TlsVersion,
-};
+use sni_probe_core::vocabulary::{AlertDescription, AlertSender, IncompleteReason, Prelude};
 
 use super::*;
 
@@ -223,7 +220,10 @@ fn what_came_before_the_hello() {
     assert_eq!(text(&handshake, false), text(&Handshake::example(), false));
     handshake.hello.prelude = Some(Prelude::HttpConnect);
     assert_eq!(value(&handshake)["prelude"], "http_connect");
-    assert_eq!(text(&handshake, false), text(&Handshake::example(), false).replace('\n', "  after http_connect\n"));
+    assert_eq!(
+        text(&handshake, false),
+        text(&Handshake::example(), false).replace('\n', "  after http_connect\n")
+    );
 }
 
 #[test]
@@ -309,7 +309,8 @@ impl Write for Puppet {
 fn puppet() -> (EventWriter, Receiver<Vec<u8>>, Sender<io::Result<()>>) {
     let (writes, written) = mpsc::channel();
     let (command, results) = mpsc::channel();
-    let output = Output::new("a puppet", JSON, Puppet { writes, results }, Arc::default(), || Ok(())).unwrap();
+    let output =
+        Output::new("a puppet", JSON, Puppet { writes, results }, Arc::default(), || Ok(())).unwrap();
     (EventWriter::new(EventsFilter::ALL, 0, vec![output]), written, command)
 }
 

@@ -90,10 +90,12 @@ pub fn result(outcome: Outcome) -> String {
     }
 }
 
+/// The colour of a server name, if it has one.
 pub fn sni_colour(sni: &Sni) -> Option<Colour> {
     (!matches!(sni, Sni::Present(_))).then_some(Colour::Yellow)
 }
 
+/// The colour of what became of a handshake.
 pub fn fate_colour(fate: Fate) -> Colour {
     match fate {
         Fate::Served => Colour::Green,

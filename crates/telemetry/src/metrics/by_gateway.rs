@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use prometheus::{IntCounter, IntCounterVec, Registry};
 use sni_probe_core::tally::Tally;
+use sni_probe_kubernetes::GatewayName;
 use sni_probe_model::OTHER_GATEWAYS;
 
 use super::families::{Family, GATEWAY_LABELS};
 use super::table::{Key, Table};
-use sni_probe_kubernetes::GatewayName;
 
 /// Gateways with series of their own: a node runs a handful. Stops pods that come and go under ever new names from
 /// growing the metrics.

@@ -2,10 +2,10 @@
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
+use sni_probe_kubernetes::Names;
 
 use super::collector::{counter, counters, one_gauge};
 use super::families::{self, Family};
-use sni_probe_kubernetes::Names;
 
 const FAMILIES: [Family; 10] = [
     families::KUBERNETES_SYNCED,

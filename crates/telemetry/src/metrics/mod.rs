@@ -20,28 +20,26 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     CounterVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
-use sni_probe_datapath::counters::Counter;
-use sni_probe_datapath::event::RING_BYTES;
 use sni_probe_core::clients::Clients;
-use sni_probe_pcap::frame;
 use sni_probe_core::observation::{Features, Handshake, Observation, Outcome};
 use sni_probe_core::vocabulary::{
     AlertDescription, AlertSender, Feature, IncompleteReason, Label, NonTls, OutcomeClass, SniClass,
     TlsVersion,
 };
+use sni_probe_datapath::counters::Counter;
+use sni_probe_datapath::event::RING_BYTES;
+use sni_probe_kubernetes::{GatewayName, Names};
 use sni_probe_model::Word;
 use sni_probe_model::api::{AlertCount, NotSeen};
+use sni_probe_pcap::frame;
 
 use self::by_gateway::ByGateway;
 use self::families::Family;
 use self::kubernetes::KubernetesCollector;
 use self::table::{Key, Table};
 use self::top::TopCollector;
-pub use self::vocabulary::{
-    AttachMode, EvidenceLoss, Hook, InterfaceChange, SlotUse, Source, Verdict,
-};
+pub use self::vocabulary::{AttachMode, EvidenceLoss, Hook, InterfaceChange, SlotUse, Source, Verdict};
 use self::vocabulary::{Direction, FlowEviction, LineDropReason, LostReason, SkipReason};
-use sni_probe_kubernetes::{GatewayName, Names};
 use crate::events::DroppedLines;
 
 /// All metrics of the daemon.
@@ -486,15 +484,6 @@ impl NotSeenList {
 
 fn gauge(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-impl Metrics {
-    /// Of a daemon that saw nothing.
-    pub fn empty() -> Self {
-        let clients = Clients::new(sni_probe_core::clients::ClientsConfig::default());
-        Self::new(Arc::new(Mutex::new(clients)), None).expect("the families are consistent")
-    }
 }
 
 #[cfg(test)]

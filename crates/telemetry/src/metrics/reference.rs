@@ -11,11 +11,10 @@ use sni_probe_core::clients::{Clients, ClientsConfig};
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::{Observation, Outcome, Sni};
 use sni_probe_core::vocabulary::{AlertDescription, AlertSender, Label as _};
-
+use sni_probe_kubernetes::Names;
 
 use super::Metrics;
 use super::tests::handshake;
-use sni_probe_kubernetes::Names;
 
 const COMMAND: &str = "SNI_PROBE_BLESS=1 cargo test -p sni-probe metrics_reference";
 

@@ -1,10 +1,10 @@
 //! Label sets that only metrics have, and what makes a label set an index.
 
+use sni_probe_core::label;
 use sni_probe_core::vocabulary::{
     AlertDescription, AlertSender, EvictionReason, Feature, IncompleteReason, Label, NonTls, OutcomeClass,
     SniClass, TlsVersion,
 };
-use sni_probe_core::label;
 use sni_probe_pcap::frame;
 
 /// A label set whose values are numbered.

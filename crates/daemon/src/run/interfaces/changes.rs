@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use sni_probe_capture::links::{Link, LinkState, Links};
+use sni_probe_telemetry::metrics::InterfaceChange;
 
 use super::super::other_hosts;
 use super::super::selection::MAX_FOUND;
 use super::super::source::Source;
 use super::watched::{Cause, Watched, Watching};
 use super::{Interfaces, set_attached, set_before};
-use sni_probe_telemetry::metrics::InterfaceChange;
 use crate::readiness::Status;
 
 impl Interfaces {

@@ -13,6 +13,7 @@ use anyhow::{Context as _, bail};
 use sni_probe_capture::attach::tcx_links;
 use sni_probe_capture::links::{Link, Links, Netlink, Orientation};
 use sni_probe_capture::neighbours::{self, Neighbour};
+use sni_probe_telemetry::metrics::{AttachMode, Hook, InterfaceChange, Metrics, Verdict};
 
 use self::watched::{Cause, Stop, Trouble, Watched, Watching};
 use super::interface_names::InterfaceNames;
@@ -20,7 +21,6 @@ use super::other_hosts;
 use super::selection::Patterns;
 use super::source::{Source, Watch, is_out_of_files};
 use crate::config::{InterfaceSelector, ProbeConfig};
-use sni_probe_telemetry::metrics::{AttachMode, Hook, InterfaceChange, Metrics, Verdict};
 use crate::readiness::{Readiness, Status};
 
 /// The interfaces that are to be watched.

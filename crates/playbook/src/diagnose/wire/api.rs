@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use sni_probe_model::OutcomeClass;
 use sni_probe_model::api::Count as ApiCount;
-
-use super::{Alert, Client, Count, Refusals, WireFacts, is_load_balancer};
 use sni_probe_model::api::Snapshot;
 
+use super::{Alert, Client, Count, Refusals, WireFacts, is_load_balancer};
+
 /// The facts that a daemon's answers hold.
-pub fn of_snapshot(source: &str, snapshot: Snapshot) -> WireFacts {
+pub(crate) fn of_snapshot(source: &str, snapshot: Snapshot) -> WireFacts {
     let Snapshot { summary, clients, .. } = snapshot;
     let mut facts = WireFacts { source: source.to_owned(), ..WireFacts::default() };
     let mut counts: BTreeMap<(String, String), Count> = BTreeMap::new();

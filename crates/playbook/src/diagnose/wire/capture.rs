@@ -17,7 +17,7 @@ use crate::replay;
 ///
 /// # Errors
 /// If it is none, or has no frame that can be read.
-pub fn of_capture(file: &Path) -> anyhow::Result<WireFacts> {
+pub(crate) fn of_capture(file: &Path) -> anyhow::Result<WireFacts> {
     let mut seen = Seen::default();
     let read = replay::handshakes(file, |handshake| seen.take(handshake))?;
     let mut facts = seen.facts(file.display().to_string());

@@ -19,7 +19,7 @@ const REST_OF_0_1_0: &str = "other";
 ///
 /// # Errors
 /// If nothing of sni-probe is in it, or too much.
-pub fn of_scrape(source: &str, text: &str) -> anyhow::Result<WireFacts> {
+pub(crate) fn of_scrape(source: &str, text: &str) -> anyhow::Result<WireFacts> {
     let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
     let mut by_client: BTreeMap<String, Refusals> = BTreeMap::new();
     let mut facts = WireFacts { source: source.to_owned(), ..WireFacts::default() };

@@ -17,8 +17,8 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sni_probe_pcap::Record;
 use sni_probe_core::flow::FlowKey;
+use sni_probe_pcap::Record;
 use sni_probe_pcap::frame::Unwrapped;
 
 use self::open_flows::OpenFlows;

@@ -1,7 +1,7 @@
 //! The packets that are held of connections with the same addresses and ports, one after the other.
 
-use sni_probe_datapath::seq::SeqNumber;
 use sni_probe_core::flow::FlowKey;
+use sni_probe_datapath::seq::SeqNumber;
 
 use super::segment::Segment;
 

@@ -2,8 +2,8 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use etherparse::{PacketBuilder, TcpHeader};
-use sni_probe_pcap::{Interface, Reader};
 use sni_probe_pcap::frame::{IpPacket, LinkType};
+use sni_probe_pcap::{Interface, Reader};
 
 use super::*;
 
