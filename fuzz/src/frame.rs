@@ -183,8 +183,8 @@ impl Table {
         self.bucket.iter().all(|entry| entry.get().stage() != stage::FREE)
     }
 
-    fn look<'a>(&self, frame: &Frame<'a>, direction: Direction) -> Seen<'a> {
-        let mut seen = Seen { bytes: frame.bytes, event: None, counted: Vec::new() };
+    fn look<'a>(&self, frame: &Frame<'a>, direction: Direction) -> Produced<'a> {
+        let mut seen = Produced { bytes: frame.bytes, event: None, counted: Vec::new() };
         match direction {
             Direction::ToGateway => client_to_gateway(frame, self, &mut seen),
             Direction::ToClient => gateway_to_client(frame, self, &mut seen),
@@ -195,13 +195,13 @@ impl Table {
 
 /// What a program makes of a frame.
 #[derive(Debug)]
-struct Seen<'a> {
+struct Produced<'a> {
     bytes: &'a [u8],
     event: Option<Event<'a>>,
     counted: Vec<Counter>,
 }
 
-impl Sink for Seen<'_> {
+impl Sink for Produced<'_> {
     fn emit(&mut self, header: &EventHeader, payload_offset: usize) {
         assert!(self.event.is_none(), "two events of one frame");
         let there = self.bytes.get(payload_offset..).unwrap_or_default();
@@ -220,7 +220,7 @@ impl Sink for Seen<'_> {
     }
 }
 
-impl Seen<'_> {
+impl Produced<'_> {
     fn assert_consistent(&self, frame: &Frame<'_>, direction: Direction) {
         // An entry may be evicted, and the frame that took it be cut short or not readable.
         assert!(self.counted.len() <= 2, "{self:?}");
@@ -271,7 +271,7 @@ fn assert_wanted(header: &EventHeader) {
 }
 
 /// The datapath that replays use comes to the same.
-fn assert_same(datapath: &mut Datapath, frame: &Frame<'_>, direction: Direction, seen: &Seen<'_>) {
+fn assert_same(datapath: &mut Datapath, frame: &Frame<'_>, direction: Direction, seen: &Produced<'_>) {
     let counts = |datapath: &Datapath| Counter::ALL.map(|counter| datapath.counter(counter));
     let before = counts(datapath);
     let mut event = None;

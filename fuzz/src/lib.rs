@@ -23,10 +23,10 @@ pub use record_layer::record_layer;
 pub use tracker::tracker;
 
 /// An entry function: takes any bytes, and panics where an invariant is broken.
-pub type Entry = fn(&[u8]);
+pub type Target = fn(&[u8]);
 
 /// All targets, by the names of their binaries and of their directories of seeds.
-pub const TARGETS: [(&str, Entry); 5] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("client_hello", client_hello),
     ("frame", frame),
     ("proxy_header", proxy_header),

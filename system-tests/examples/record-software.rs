@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use system_tests::Lab;
 use system_tests::probe::{Event, Probe};
 use system_tests::resetting::ResettingGateway;
-use system_tests::software::clients::{self, Client};
+use system_tests::software::clients::{self, ClientProgram};
 use system_tests::software::place::Place;
 use system_tests::software::table::{Recording, render};
 use system_tests::software::{SERVING_PORT, hellos, start_serving};
@@ -58,7 +58,7 @@ fn main() -> Result<()> {
 }
 
 /// Runs the clients of a place in a lab of their own.
-fn record_all(place: &Place, clients: &'static [Client]) -> Result<Vec<Recording>> {
+fn record_all(place: &Place, clients: &'static [ClientProgram]) -> Result<Vec<Recording>> {
     let lab = Lab::new()?;
     let _resetting = ResettingGateway::start(&lab.gateway, RESETTING_PORT)?;
     let _serving = start_serving(&lab)?;
@@ -74,7 +74,7 @@ fn record_all(place: &Place, clients: &'static [Client]) -> Result<Vec<Recording
 ///
 /// In the directory: `debian-*` are whole releases, `node-*`, `go-*`, `python-*` and `pypi-*` have programs of those
 /// kinds. Java, Go and Envoy are looked for on the machine, too.
-fn places(directory: &Path) -> Result<Vec<(Place, &'static [Client])>> {
+fn places(directory: &Path) -> Result<Vec<(Place, &'static [ClientProgram])>> {
     let entries = fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
     let names: BTreeSet<String> =
         entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -115,7 +115,7 @@ fn record(
     lab: &Lab,
     probe: &Probe<'_>,
     place: &Place,
-    client: &'static Client,
+    client: &'static ClientProgram,
     recordings: &mut Vec<Recording>,
 ) -> Result<()> {
     let told = |what: &str| eprintln!("{}: {} ({}): {what}", place.name(), client.program, client.invoked);

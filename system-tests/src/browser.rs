@@ -35,12 +35,12 @@ pub struct Browser {
     next: Cell<u64>,
     session: RefCell<Option<String>>,
     answers: Box<Answers>,
-    seen: RefCell<Seen>,
+    seen: RefCell<BrowserEvents>,
 }
 
 /// What happened in the page.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct BrowserEvents {
     /// What was asked for, as addresses.
     pub requests: Vec<String>,
     /// Errors and warnings of the console, exceptions, and what the page's policy refused.
@@ -204,7 +204,7 @@ impl Browser {
     ///
     /// # Errors
     /// When the browser is gone.
-    pub fn seen(&self) -> Result<std::cell::Ref<'_, Seen>> {
+    pub fn seen(&self) -> Result<std::cell::Ref<'_, BrowserEvents>> {
         // Whatever came before the answer to this has been read then.
         self.evaluate("0")?;
         Ok(self.seen.borrow())

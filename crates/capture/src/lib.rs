@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!                                ┌─▶ attach (TCX or clsact) ─▶ programs (load; ring of events, counters)
-//! netns ─▶ links (which          │        └─▶ neighbours (who is before us?)
+//! netns ─▶ links (which          │        └─▶ preceding (who is before us?)
 //!          interfaces?) ─────────┤
 //!                                └─▶ packet_socket (filter, ring) ─▶ datapath in user space
 //! ```
@@ -12,9 +12,9 @@ pub mod attach;
 mod errno;
 mod filters;
 pub mod links;
-pub mod neighbours;
 pub mod netns;
 pub mod packet_socket;
+pub mod preceding;
 pub mod preflight;
 pub mod privileges;
 pub mod programs;

@@ -55,7 +55,7 @@ pub struct Top<K, V> {
     hasher: RandomState,
     /// Where in `entries` a key is: those of the top and the candidates.
     index: HashTable<u32>,
-    entries: Vec<Entry<K, V>>,
+    entries: Vec<Ranked<K, V>>,
     /// Numbers of the entries of the top, in no order.
     best: Vec<u32>,
     /// Numbers of the candidates: a heap, the least score first.
@@ -67,7 +67,7 @@ pub struct Top<K, V> {
 }
 
 #[derive(Debug)]
-struct Entry<K, V> {
+struct Ranked<K, V> {
     key: K,
     /// How often it came, halved now and then: at most `error` too high.
     score: u32,
@@ -184,7 +184,7 @@ impl<K: Eq + Hash, V: Default> Top<K, V> {
     /// A key that is new, into the top: there is room.
     fn push(&mut self, key: K, now: Timestamp) -> usize {
         let at = index(self.best.len());
-        let entry = Entry { key, score: 1, error: 0, last: now, at, value: Some(V::default()) };
+        let entry = Ranked { key, score: 1, error: 0, last: now, at, value: Some(V::default()) };
         let number = self.entries.len();
         self.entries.push(entry);
         self.best.push(index(number));
@@ -198,7 +198,7 @@ impl<K: Eq + Hash, V: Default> Top<K, V> {
         if self.heap.len() < self.candidates() {
             let at = index(self.heap.len());
             let number = self.entries.len();
-            self.entries.push(Entry { key, score: 1, error: 0, last: now, at, value: None });
+            self.entries.push(Ranked { key, score: 1, error: 0, last: now, at, value: None });
             self.heap.push(index(number));
             self.sift_up(at as usize);
             self.enter(number);
@@ -218,7 +218,7 @@ impl<K: Eq + Hash, V: Default> Top<K, V> {
 
     /// Puts a candidate into the top if there is room, or one that it is certainly well ahead of.
     fn admit_if_ahead(&mut self, number: usize) {
-        let Entry { score, error, at, .. } = self.entries[number];
+        let Ranked { score, error, at, .. } = self.entries[number];
         let certain = score - error;
         if self.best.len() < self.places {
             self.remove_from_heap(at as usize);
@@ -298,7 +298,7 @@ impl<K: Eq + Hash, V: Default> Top<K, V> {
         }
         self.entries.swap_remove(number);
         if number != last {
-            let Entry { at, ref value, .. } = self.entries[number];
+            let Ranked { at, ref value, .. } = self.entries[number];
             let numbers = if value.is_some() { &mut self.best } else { &mut self.heap };
             numbers[at as usize] = index(number);
             self.enter(number);

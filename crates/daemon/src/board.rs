@@ -17,8 +17,8 @@ use sni_probe_model::Word;
 use sni_probe_model::api::{
     self as model, Count, Flows, Handshakes, History, LastHandshake, NameCount, Series, Summary, VersionCount,
 };
-use sni_probe_telemetry::events::{EventsFilter, Pods, Source as Place, WallClock, json};
-use sni_probe_telemetry::metrics::{Metrics, Source};
+use sni_probe_telemetry::events::{EventsFilter, Pods, Provenance, WallClock, json};
+use sni_probe_telemetry::metrics::{ClientSource, Metrics};
 
 use super::Api;
 use super::verdict::{Context, HourCounts, verdict};
@@ -54,12 +54,12 @@ struct Memory {
     lost_events: u64,
     hour: LastHour<Minute>,
     /// The last handshakes that the filter lets through, oldest first, each with its interface.
-    handshakes: VecDeque<Seen>,
+    handshakes: VecDeque<KeptHandshake>,
 }
 
 /// A handshake and where it was seen.
 #[derive(Debug)]
-struct Seen {
+struct KeptHandshake {
     interface: Arc<str>,
     pods: Pods,
     handshake: Box<Handshake>,
@@ -76,7 +76,7 @@ struct Minute {
 
 /// Handshakes by source, sni and outcome.
 #[derive(Clone, Debug, Default)]
-struct Counts<T>([[[Tally<T>; OutcomeClass::ALL.len()]; SniClass::ALL.len()]; Source::ALL.len()]);
+struct Counts<T>([[[Tally<T>; OutcomeClass::ALL.len()]; SniClass::ALL.len()]; ClientSource::ALL.len()]);
 
 /// Handshakes of one kind, and how many of them the gateway refused.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,13 +86,13 @@ struct Tally<T> {
 }
 
 impl<T: Copy + Into<u64>> Counts<T> {
-    fn at(&mut self, source: Source, sni: SniClass, outcome: OutcomeClass) -> &mut Tally<T> {
+    fn at(&mut self, source: ClientSource, sni: SniClass, outcome: OutcomeClass) -> &mut Tally<T> {
         &mut self.0[source as usize][sni as usize][outcome as usize]
     }
 
     /// Those that occurred.
-    fn iter(&self) -> impl Iterator<Item = (Source, SniClass, OutcomeClass, Tally<u64>)> {
-        let all = Source::ALL.iter().flat_map(|&source| {
+    fn iter(&self) -> impl Iterator<Item = (ClientSource, SniClass, OutcomeClass, Tally<u64>)> {
+        let all = ClientSource::ALL.iter().flat_map(|&source| {
             SniClass::ALL
                 .iter()
                 .flat_map(move |&sni| OutcomeClass::ALL.iter().map(move |&out| (source, sni, out)))
@@ -130,11 +130,11 @@ impl Board {
     }
 
     /// Takes a handshake whose outcome became known.
-    pub fn handshake(&self, source: Source, interface: &str, pods: Pods, handshake: Box<Handshake>) {
+    pub fn handshake(&self, source: ClientSource, interface: &str, pods: Pods, handshake: Box<Handshake>) {
         let mut memory = self.memory();
         let (sni, outcome) = (handshake.hello.sni.class(), handshake.outcome.class());
         let is_refused = handshake.outcome.is_refused();
-        let is_known = source == Source::Expected;
+        let is_known = source == ClientSource::Expected;
         let total = memory.totals.at(source, sni, outcome);
         total.handshakes += 1;
         total.refused += u64::from(is_refused);
@@ -160,7 +160,7 @@ impl Board {
         if memory.handshakes.len() == MAX_HANDSHAKES {
             memory.handshakes.pop_front();
         }
-        memory.handshakes.push_back(Seen { interface, pods, handshake });
+        memory.handshakes.push_back(KeptHandshake { interface, pods, handshake });
     }
 
     /// Notes what time it is, and how many events were lost up to then.
@@ -273,8 +273,8 @@ impl Api for Board {
         let label = self.books().config().label.clone();
         let memory = self.memory();
         let handshakes = memory.handshakes.iter().rev();
-        let event = |Seen { interface, pods, handshake }: &Seen| {
-            let place = Place::Interface { name: interface, pods };
+        let event = |KeptHandshake { interface, pods, handshake }: &KeptHandshake| {
+            let place = Provenance::Interface { name: interface, pods };
             let mut event = json::value(place, handshake, memory.clock);
             if label != ClientLabel::Ip {
                 mask(&mut event, handshake, &label);
@@ -316,7 +316,7 @@ impl Memory {
             for (_, sni, outcome, tally) in minute.counts.iter() {
                 // All sources are one.
                 for counts in [&mut all, &mut *step] {
-                    let sum = counts.at(Source::Other, sni, outcome);
+                    let sum = counts.at(ClientSource::Other, sni, outcome);
                     sum.handshakes += tally.handshakes;
                     sum.refused += tally.refused;
                 }

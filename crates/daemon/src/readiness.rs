@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sni_probe_capture::links::{LinkKind, LinkState};
-use sni_probe_capture::neighbours::Neighbour;
+use sni_probe_capture::preceding::PrecedingProgram;
 use sni_probe_model::api::Interface;
 
 /// Whether the daemon sees what it was told to watch.
@@ -29,7 +29,7 @@ pub enum Status {
     /// It is watched.
     Attached {
         /// What packets meet before.
-        before: Vec<Neighbour>,
+        before: Vec<PrecedingProgram>,
         /// Whether it carries packets.
         state: LinkState,
         /// Which packets pass its hooks.

@@ -1,7 +1,7 @@
 //! The state in a word and in a sentence.
 
 use sni_probe_core::observation::Handshake;
-use sni_probe_model::api::State;
+use sni_probe_model::api::GatewayState;
 use sni_probe_model::{Fate, OutcomeClass, SniClass};
 use sni_probe_terminal::units::{plural, thousands};
 
@@ -71,25 +71,25 @@ impl HourCounts {
     }
 
     /// The state, as if no event had been lost.
-    fn state(&self) -> State {
+    fn state(&self) -> GatewayState {
         let Self { named, without_sni, known, incomplete, .. } = self;
         let fails = |fates: &Fates| fates.all > 0 && fates.served == 0;
         if self.all() == 0 {
-            State::Idle
+            GatewayState::Idle
         } else if without_sni.refused > 0 {
-            if without_sni.served > 0 { State::Mixed } else { State::Refusing }
+            if without_sni.served > 0 { GatewayState::Mixed } else { GatewayState::Refusing }
         } else if fails(without_sni) || fails(named) {
-            State::Failing
+            GatewayState::Failing
         } else if without_sni.all > 0 {
-            State::Accepting
+            GatewayState::Accepting
         } else if named.all > 0 {
-            State::Fine
+            GatewayState::Fine
         } else if known.all > 0 {
-            if fails(known) { State::Failing } else { State::Fine }
+            if fails(known) { GatewayState::Failing } else { GatewayState::Fine }
         } else if fails(incomplete) {
-            State::Failing
+            GatewayState::Failing
         } else {
-            State::Unclear
+            GatewayState::Unclear
         }
     }
 }
@@ -152,9 +152,9 @@ impl Fates {
 }
 
 /// The state of the last hour, in a word and in a few short sentences.
-pub(super) fn verdict(hour: &HourCounts, context: Context<'_>) -> (State, String) {
+pub(super) fn verdict(hour: &HourCounts, context: Context<'_>) -> (GatewayState, String) {
     if let Some(unseen) = context.unseen {
-        return (State::NotReady, format!("Not everything is seen: {unseen}."));
+        return (GatewayState::NotReady, format!("Not everything is seen: {unseen}."));
     }
     let state = hour.state();
     let mut sentences = vec![main_sentence(hour, state, context.refused_clients)];
@@ -162,7 +162,7 @@ pub(super) fn verdict(hour: &HourCounts, context: Context<'_>) -> (State, String
     // What the first sentence is about.
     let is_of_known = named.all == 0 && without_sni.all == 0 && known.all > 0;
     let is_of_incomplete = incomplete.all == hour.all();
-    if named.all > 0 && named.served == 0 && state != State::Failing {
+    if named.all > 0 && named.served == 0 && state != GatewayState::Failing {
         sentences.push(format!("{}.", named.none_served("with SNI")));
     }
     if known.refused > 0 {
@@ -189,11 +189,12 @@ pub(super) fn verdict(hour: &HourCounts, context: Context<'_>) -> (State, String
         sentences.push(format!("{lost} {were} lost in the last hour: some handshakes were not seen."));
     }
     // What was lost may have been the refusals.
-    let is_doubtful = *lost_events > 0 && matches!(state, State::Idle | State::Fine | State::Accepting);
-    (if is_doubtful { State::Unclear } else { state }, sentences.join(" "))
+    let is_doubtful = *lost_events > 0
+        && matches!(state, GatewayState::Idle | GatewayState::Fine | GatewayState::Accepting);
+    (if is_doubtful { GatewayState::Unclear } else { state }, sentences.join(" "))
 }
 
-fn main_sentence(hour: &HourCounts, state: State, refused_clients: u64) -> String {
+fn main_sentence(hour: &HourCounts, state: GatewayState, refused_clients: u64) -> String {
     let HourCounts { named, without_sni, known, incomplete, .. } = hour;
     // An estimate may say 0 of one client.
     let clients = refused_clients.max(1);
@@ -201,28 +202,28 @@ fn main_sentence(hour: &HourCounts, state: State, refused_clients: u64) -> Strin
     let verb = without_sni.verb();
     let had_none = || format!("{} of the last hour had no SNI", counted(without_sni.all, "handshake"));
     match state {
-        State::NotReady | State::Idle => "No TLS client connected in the last hour.".to_owned(),
-        State::Refusing => {
+        GatewayState::NotReady | GatewayState::Idle => "No TLS client connected in the last hour.".to_owned(),
+        GatewayState::Refusing => {
             format!("{} {were} {verb} in the last hour; the gateway accepts none.", thousands(clients))
         }
-        State::Mixed => format!(
+        GatewayState::Mixed => format!(
             "{} {were} {verb} in the last hour, in {} of {}; the gateway accepted {}.",
             thousands(clients),
             thousands(without_sni.refused),
             counted(without_sni.all, "handshake"),
             thousands(without_sni.served)
         ),
-        State::Accepting if without_sni.served == without_sni.all => {
+        GatewayState::Accepting if without_sni.served == without_sni.all => {
             format!("{}; the gateway refused none.", had_none())
         }
-        State::Accepting => {
+        GatewayState::Accepting => {
             format!(
                 "{}; the gateway accepted {} and refused none.",
                 had_none(),
                 thousands(without_sni.served)
             )
         }
-        State::Failing if without_sni.all > 0 && without_sni.served == 0 => {
+        GatewayState::Failing if without_sni.all > 0 && without_sni.served == 0 => {
             let failing = format!("{}; the gateway answered none.", had_none());
             if named.all > 0 && named.served == 0 {
                 format!("{failing} {}.", named.none_served("with SNI"))
@@ -230,7 +231,7 @@ fn main_sentence(hour: &HourCounts, state: State, refused_clients: u64) -> Strin
                 failing
             }
         }
-        State::Failing if named.all > 0 => {
+        GatewayState::Failing if named.all > 0 => {
             let failing = format!("{} in the last hour.", named.none_served("with SNI"));
             match without_sni.all {
                 0 => failing,
@@ -241,7 +242,7 @@ fn main_sentence(hour: &HourCounts, state: State, refused_clients: u64) -> Strin
                 ),
             }
         }
-        State::Fine if named.all > 0 => {
+        GatewayState::Fine if named.all > 0 => {
             let all = if named.all == hour.all() { "All " } else { "" };
             let had = match named.all {
                 1 if !all.is_empty() => "The only handshake of the last hour had SNI".to_owned(),
@@ -257,7 +258,7 @@ fn main_sentence(hour: &HourCounts, state: State, refused_clients: u64) -> Strin
         _ if known.all > 0 => {
             format!("Only known clients connected in the last hour, in {}.", counted(known.all, "handshake"))
         }
-        State::Failing => {
+        GatewayState::Failing => {
             let incomplete = incomplete.none_served("of the last hour");
             format!("{incomplete}. Whether they had SNI is unknown.")
         }

@@ -59,14 +59,14 @@ pub(super) struct Directory {
     /// Ports of shared addresses that matter.
     gateway_ports: Vec<u16>,
     /// By UID.
-    pods: HashMap<String, Entry>,
+    pods: HashMap<String, PodEntry>,
     departed: HashMap<Place, Departed>,
     /// Pods that are beyond [`MAX_PODS`], or without a usual name.
     refused: usize,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct PodEntry {
     names: Arc<PodNames>,
     places: Vec<Place>,
     node_addresses: Vec<IpAddr>,
@@ -174,8 +174,8 @@ impl Directory {
         snapshot
     }
 
-    fn entry(&self, pod: &Pod) -> Option<Entry> {
-        Some(Entry {
+    fn entry(&self, pod: &Pod) -> Option<PodEntry> {
+        Some(PodEntry {
             names: Arc::new(PodNames::of(pod)?),
             places: self.places(pod),
             node_addresses: pod.node_addresses.clone(),
@@ -213,7 +213,7 @@ impl Directory {
     }
 
     /// Keeps the names of what `old` had and has no more.
-    fn depart(&mut self, old: &Entry, still: &[Place], now: Instant) {
+    fn depart(&mut self, old: &PodEntry, still: &[Place], now: Instant) {
         for place in old.places.iter().filter(|place| !still.contains(place)) {
             if self.departed.len() >= MAX_DEPARTED && !self.departed.contains_key(place) {
                 let oldest = self.departed.iter().min_by_key(|(_, departed)| departed.until);
@@ -230,7 +230,7 @@ impl Directory {
 /// The pods of a list whose end has not come yet.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    pods: HashMap<String, Entry>,
+    pods: HashMap<String, PodEntry>,
     refused: usize,
 }
 

@@ -112,7 +112,7 @@ pub struct Status {
 struct Shared {
     snapshot: RwLock<Snapshot>,
     lookups: Lookups,
-    state: Mutex<State>,
+    state: Mutex<SyncState>,
     pods: AtomicUsize,
     pods_refused: AtomicUsize,
     lists: AtomicU64,
@@ -123,7 +123,7 @@ struct Shared {
 
 /// How the watch is.
 #[derive(Clone, Debug, Default)]
-enum State {
+enum SyncState {
     /// There was no answer yet.
     #[default]
     Starting,
@@ -182,10 +182,10 @@ impl Names {
         let state = shared.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Status {
-            synced: matches!(state, State::Synced),
+            synced: matches!(state, SyncState::Synced),
             problem: match state {
-                State::Starting | State::Synced => None,
-                State::Failing(failure) => Some(failure.to_string()),
+                SyncState::Starting | SyncState::Synced => None,
+                SyncState::Failing(failure) => Some(failure.to_string()),
             },
             pods: shared.pods.load(Ordering::Relaxed),
             pods_refused: shared.pods_refused.load(Ordering::Relaxed),
@@ -239,7 +239,7 @@ impl Shared {
         self.pods_refused.store(directory.refused(), Ordering::Relaxed);
     }
 
-    fn set_state(&self, state: State) {
+    fn set_state(&self, state: SyncState) {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 }

@@ -40,7 +40,7 @@ const MAX_NOBODY_FRESH: Duration = Duration::from_mins(16);
 /// What was asked, and what waits to be.
 #[derive(Debug)]
 pub(super) struct Lookups {
-    state: Mutex<State>,
+    state: Mutex<LookupState>,
     requests: mpsc::Sender<IpAddr>,
     /// Questions that were answered.
     pub(super) answered: AtomicU64,
@@ -51,7 +51,7 @@ pub(super) struct Lookups {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LookupState {
     answers: HashMap<IpAddr, Answer>,
     waiting: HashSet<IpAddr>,
 }
@@ -85,7 +85,7 @@ impl Lookups {
     /// The name at `address` if it is known; if not, or not for sure, it will be asked for.
     pub(super) fn name(&self, address: IpAddr, now: Instant) -> Option<ClientName> {
         let mut state = self.lock();
-        let State { answers, waiting } = &mut *state;
+        let LookupState { answers, waiting } = &mut *state;
         let mut name = None;
         if let Some(answer) = answers.get_mut(&address) {
             answer.last_used = now;
@@ -183,13 +183,13 @@ impl Lookups {
         self.lock().answers[&address].stale
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LookupState> {
         // A panic elsewhere leaves a state that is whole: entries are replaced, never half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl LookupState {
     fn remember(&mut self, address: IpAddr, answer: Answer, now: Instant) {
         if self.answers.len() >= MAX_ANSWERS && !self.answers.contains_key(&address) {
             self.answers.retain(|_, answer| now < answer.end);

@@ -29,12 +29,12 @@ pub(super) struct Pace(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<PaceState>,
     short: AtomicU64,
 }
 
 #[derive(Debug)]
-struct State {
+struct PaceState {
     /// When the last watch began, after its rest.
     begun: Option<Instant>,
     short_in_a_row: u32,
@@ -45,7 +45,7 @@ impl Pace {
     /// No watch has begun yet.
     pub(super) fn new() -> Self {
         let contact = Contact::new("lasting watches of pods");
-        let state = State { begun: None, short_in_a_row: 0, contact };
+        let state = PaceState { begun: None, short_in_a_row: 0, contact };
         Self(Arc::new(Shared { state: Mutex::new(state), short: AtomicU64::new(0) }))
     }
 
@@ -84,7 +84,7 @@ impl Pace {
         rest
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PaceState> {
         // A panic elsewhere leaves a state that is complete.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -19,7 +19,7 @@ use super::connection::{Credentials, WATCH_DURATION};
 use super::contact::{Contact, Failure};
 use super::directory::{Directory, Listing};
 use super::pod::Pod;
-use super::{Shared, State};
+use super::{Shared, SyncState};
 
 /// For the list with which a watch begins.
 const LIST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -109,7 +109,7 @@ impl Follower {
             if self.contact.lost(&failure, Instant::now()) {
                 self.shared.losses.fetch_add(1, Ordering::Relaxed);
             }
-            self.shared.set_state(State::Failing(failure));
+            self.shared.set_state(SyncState::Failing(failure));
             tokio::time::sleep(backoff.next().unwrap_or(LONGEST_REST)).await;
             // Certificates and tokens may have been renewed.
             match credentials.connect_paced(Some(self.shared.pace.clone())).await {
@@ -147,7 +147,7 @@ impl Follower {
                 Ok(Event::InitDone) => {
                     directory.replace(listing.take().unwrap_or_default(), now);
                     shared.publish(directory, now);
-                    shared.set_state(State::Synced);
+                    shared.set_state(SyncState::Synced);
                     contact.regained(Instant::now());
                     tell_synced(node, directory, shared);
                     continue;

@@ -34,7 +34,7 @@ pub struct Summary {
     /// When the daemon began to watch.
     pub started: Timestamp,
     /// How things are, in a word.
-    pub state: State,
+    pub state: GatewayState,
     /// How things are, in a sentence for people: "12 clients without SNI were reset in the last hour; the
     /// gateway accepts none".
     pub sentence: String,
@@ -67,7 +67,7 @@ pub struct Summary {
 /// How things are, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum GatewayState {
     /// Not every interface is watched: what follows may be a part of the truth.
     NotReady,
     /// No ClientHello in the last hour.

@@ -23,7 +23,7 @@ const SEED: u64 = 0x736e_692d_7072_6f62;
 
 /// What was in a frame.
 #[derive(Debug)]
-pub struct Seen<'a> {
+pub struct FrameContents<'a> {
     /// What it carried.
     pub unwrapped: Unwrapped<'a>,
     /// The event that it became, if it told something of a handshake.
@@ -52,7 +52,7 @@ impl Replay {
     ///
     /// Time is that of the frames: what was to come in time and did not, is over when a later frame says so. One wrong stamp
     /// does not count: see [`Tracker::handle_event`].
-    pub fn frame<'a>(&'a mut self, link: LinkType, frame: &FrameBytes<'a>) -> Seen<'a> {
+    pub fn frame<'a>(&'a mut self, link: LinkType, frame: &FrameBytes<'a>) -> FrameContents<'a> {
         let mut seen = None;
         // Fragments wait for each other by the same clock.
         let time_ns = self.tracker.plausible_time(Timestamp(frame.time_ns)).0;
@@ -69,7 +69,7 @@ impl Replay {
         if seen.is_none() {
             self.tracker.handle_stamp(Timestamp(frame.time_ns));
         }
-        Seen { unwrapped, event: seen }
+        FrameContents { unwrapped, event: seen }
     }
 
     /// There are no more frames: hellos without an outcome get

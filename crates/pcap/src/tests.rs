@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 
 /// What a test compares of a record.
-type Seen = (u64, u64, u32, u16, usize, Vec<u8>);
+type ReadPacket = (u64, u64, u32, u16, usize, Vec<u8>);
 
 fn open(bytes: &[u8]) -> Result<Reader, OpenError> {
     Reader::from_stream(Cursor::new(bytes.to_vec()))
@@ -14,11 +14,11 @@ fn open_error(bytes: &[u8]) -> String {
     open(bytes).err().expect("an error").to_string()
 }
 
-fn read_all(bytes: &[u8]) -> (Vec<Seen>, Option<ReadError>) {
+fn read_all(bytes: &[u8]) -> (Vec<ReadPacket>, Option<ReadError>) {
     read_stream(Cursor::new(bytes.to_vec()))
 }
 
-fn read_stream(stream: impl Read + Send + 'static) -> (Vec<Seen>, Option<ReadError>) {
+fn read_stream(stream: impl Read + Send + 'static) -> (Vec<ReadPacket>, Option<ReadError>) {
     let mut reader = Reader::from_stream(stream).expect("a capture");
     let mut seen = Vec::new();
     loop {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{env, fs, thread};
 
-use sni_probe_fuzz::{Entry, TARGETS};
+use sni_probe_fuzz::{TARGETS, Target};
 
 /// Prefixes and changes that are tried of one seed, each. They are spread over a longer one.
 const TRIES: usize = 1_500;
@@ -123,7 +123,7 @@ impl<'a> Attempt<'a> {
         Self { seed, change, bytes }
     }
 
-    fn run(&self, entry: Entry) {
+    fn run(&self, entry: Target) {
         entry(self.bytes);
     }
 }

@@ -12,14 +12,14 @@ use sni_probe_terminal::printable;
 use sni_probe_terminal::units::{latency, rate};
 
 use super::look::{HEADING, Look};
-use super::state::{Shown, State};
+use super::state::{ScreenState, Shown};
 use super::words;
 
 /// Bars of a trend: two minutes each.
 const TREND_WIDTH: usize = 30;
 
 /// Draws the selected client.
-pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, area: Rect) {
+pub(super) fn draw(frame: &mut Frame<'_>, state: &mut ScreenState, look: Look, area: Rect) {
     let Some(shown) = state.shown() else { return };
     let Some((name, client)) = state.selected() else { return };
     let lines = match client {

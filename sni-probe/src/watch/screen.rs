@@ -14,7 +14,7 @@ use ratatui::crossterm::event::{self, Event};
 
 use super::feed::{self, MAX_WAITING, TICK};
 use super::look::Look;
-use super::state::State;
+use super::state::ScreenState;
 use super::view;
 use super::words::Bars;
 use super::{Snapshot, keys};
@@ -42,13 +42,13 @@ pub(super) fn run(
     let mut terminal = Restored::init()?;
     feed::spawn(interval, source, sender.clone(), Message::Snapshot)?;
     read_terminal(sender)?;
-    let state = State::new(place, interval, Instant::now());
+    let state = ScreenState::new(place, interval, Instant::now());
     show(&mut terminal.0, state, &receiver, stop)
 }
 
 fn show(
     terminal: &mut DefaultTerminal,
-    mut state: State,
+    mut state: ScreenState,
     receiver: &Receiver<Message>,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The state of the screen.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct ScreenState {
     /// Where the snapshots come from, for people.
     pub(super) place: String,
     /// The part of the screen that has the keyboard.
@@ -103,7 +103,7 @@ impl Sort {
     }
 }
 
-impl State {
+impl ScreenState {
     pub(super) fn new(place: String, interval: Duration, now: Instant) -> Self {
         Self {
             place,
@@ -175,7 +175,7 @@ impl State {
         rows
     }
 
-    /// The selected one's place among [`State::rows`].
+    /// The selected one's place among [`ScreenState::rows`].
     pub(super) fn row(&self) -> usize {
         self.row
     }

@@ -12,7 +12,7 @@ use sni_probe_terminal::units::{rate, short_number};
 
 use super::keys::Pane;
 use super::look::{HEADING, Look, SELECTED};
-use super::state::{Shown, State};
+use super::state::{ScreenState, Shown};
 use super::words;
 
 /// In front of the selected line.
@@ -123,7 +123,7 @@ impl Column {
 }
 
 /// Draws it, with a line above it that says what it is.
-pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, area: Rect) {
+pub(super) fn draw(frame: &mut Frame<'_>, state: &mut ScreenState, look: Look, area: Rect) {
     // With two lines left, a client and the heading above it are worth more.
     let title_height = u16::from(area.height > 2);
     let [title_area, table_area] =
@@ -220,7 +220,7 @@ fn shorten(mut text: String, width: usize) -> String {
 }
 
 /// How many clients there are, which are shown and in what order, and how many handshakes others have.
-fn title(state: &State) -> Line<'static> {
+fn title(state: &ScreenState) -> Line<'static> {
     let Some(shown) = state.shown() else { return Line::default() };
     let all = shown.snapshot.clients.clients.len();
     let of = if state.filter.is_empty() && state.pane != Pane::Filter {

@@ -24,12 +24,12 @@ use sni_probe_terminal::printable;
 
 use super::keys::Pane;
 use super::look::{FAINT, HEADING, Look, SELECTED};
-use super::state::{Shown, State};
+use super::state::{ScreenState, Shown};
 use super::words;
 use super::{details, help, keys, kinds, table};
 
 /// Draws all of it.
-pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, now: Instant) {
+pub(super) fn draw(frame: &mut Frame<'_>, state: &mut ScreenState, look: Look, now: Instant) {
     let area = frame.area();
     let notices = notices(state, look, now);
     let sentence = sentence(state, look);
@@ -71,7 +71,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, now: In
 }
 
 /// Which daemon this is, and whether it sees everything.
-fn top(state: &State, look: Look) -> Line<'static> {
+fn top(state: &ScreenState, look: Look) -> Line<'static> {
     let mut spans = vec![Span::styled("sni-probe watch", HEADING)];
     let mut add = |text: String, style: Style| {
         spans.push(Span::raw("  "));
@@ -105,21 +105,23 @@ fn interfaces(summary: &Summary) -> String {
     names.join(" ")
 }
 
-fn sentence(state: &State, look: Look) -> Line<'static> {
+fn sentence(state: &ScreenState, look: Look) -> Line<'static> {
     let Some(Shown { snapshot, .. }) = state.shown() else {
         return Line::from(format!("asking {} ...", printable(&state.place)));
     };
     let style = match snapshot.summary.state {
-        model::State::Idle => Style::new(),
-        model::State::Fine | model::State::Accepting => look.good(),
-        model::State::NotReady | model::State::Mixed | model::State::Unclear => look.doubtful(),
-        model::State::Refusing | model::State::Failing => look.bad(),
+        model::GatewayState::Idle => Style::new(),
+        model::GatewayState::Fine | model::GatewayState::Accepting => look.good(),
+        model::GatewayState::NotReady | model::GatewayState::Mixed | model::GatewayState::Unclear => {
+            look.doubtful()
+        }
+        model::GatewayState::Refusing | model::GatewayState::Failing => look.bad(),
     };
     Line::styled(words::sentence(&snapshot.summary.sentence), style.add_modifier(Modifier::BOLD))
 }
 
 /// What may make the rest untrue: no answer, interfaces that are not watched, losses.
-fn notices(state: &State, look: Look, now: Instant) -> Vec<Line<'static>> {
+fn notices(state: &ScreenState, look: Look, now: Instant) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     if let Some(silence) = state.silence(now) {
         lines.push(Line::styled(silence, look.bad().add_modifier(Modifier::BOLD)));
@@ -158,7 +160,7 @@ pub(super) fn losses(summary: &Summary) -> Option<String> {
     (!said.is_empty()).then(|| format!("not seen: {}", said.join(", ")))
 }
 
-fn footer(state: &State) -> Line<'static> {
+fn footer(state: &ScreenState) -> Line<'static> {
     if state.pane == Pane::Filter {
         let keys = format!("    {}", keys::footer(state.pane));
         return Line::from(vec![
@@ -170,7 +172,7 @@ fn footer(state: &State) -> Line<'static> {
 }
 
 /// Kinds of handshakes, and below them the clients.
-fn body(frame: &mut Frame<'_>, state: &mut State, look: Look, area: Rect) {
+fn body(frame: &mut Frame<'_>, state: &mut ScreenState, look: Look, area: Rect) {
     let Some(shown) = state.shown() else { return };
     let rows = kinds::rows(shown);
     // An empty line between the two, where there is room.

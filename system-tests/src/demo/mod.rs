@@ -17,7 +17,7 @@ use crate::netns::Lab;
 use crate::probe::{Event, HTTP_PORT, Probe};
 use crate::process::wait_until;
 pub use report::Check;
-pub use report::{Report, RoundReport, ScenarioReport, Verdict};
+pub use report::{Comparison, Report, RoundReport, ScenarioReport};
 use scenarios::{SCENARIOS, Scenario};
 
 /// Envoy's patience with a silent client; its default of 15 s would only make the demo long.

@@ -14,7 +14,7 @@ use crate::probe::Event;
 
 /// The SNI and the outcome of a handshake; neither where there was no hello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Verdict<T = &'static str> {
+pub struct Comparison<T = &'static str> {
     /// present, absent, empty, invalid or unknown.
     pub sni: Option<T>,
     /// What became of the hello.
@@ -29,9 +29,9 @@ pub struct ScenarioReport {
     /// What it is, with the round: unique.
     pub name: String,
     /// What must be seen.
-    pub expected: Verdict,
+    pub expected: Comparison,
     /// What sni-probe said.
-    pub seen: Verdict<String>,
+    pub seen: Comparison<String>,
     /// Whether they are the same, from exactly one event (or none where there was no hello).
     pub ok: bool,
     /// All events that sni-probe gave for it, as it gave them.
@@ -46,12 +46,12 @@ impl ScenarioReport {
     pub(super) fn new(
         round: &Round,
         title: &'static str,
-        expected: Verdict,
+        expected: Comparison,
         events: &[Event],
         protocol: Option<&'static str>,
     ) -> Self {
         let first = events.first();
-        let seen = Verdict {
+        let seen = Comparison {
             sni: first.map(|event| event.sni.clone()),
             outcome: first.map(|event| event.outcome.clone()),
         };
@@ -219,7 +219,7 @@ impl Printer {
             self.line(&row(cells));
         }
         if !report.ok {
-            let Verdict { sni, outcome } = report.expected;
+            let Comparison { sni, outcome } = report.expected;
             let (sni, outcome) = (sni.unwrap_or("no hello"), outcome.unwrap_or("no outcome"));
             self.line(&format!("      expected one event: {sni}, {outcome}"));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use sni_probe_testkit::hello::{ClientHelloBuilder, sslv2};
 
-use super::report::Verdict;
+use super::report::Comparison;
 use crate::clients::{self, Target};
 use crate::netns::Lab;
 use crate::raw::{End, RawClient};
@@ -20,9 +20,9 @@ pub(super) struct Scenario {
     /// What it is, for people.
     pub(super) name: &'static str,
     /// What becomes of it at the strict gateway.
-    strict: Verdict,
+    strict: Comparison,
     /// What becomes of it at the gateway with a wildcard chain.
-    wildcard: Verdict,
+    wildcard: Comparison,
     /// The protocol under which it counts as no TLS.
     pub(super) protocol: Option<&'static str>,
     /// Does it; gives the client's address where it is known.
@@ -30,15 +30,15 @@ pub(super) struct Scenario {
 }
 
 impl Scenario {
-    pub(super) fn expected(&self, wildcard_chain: bool) -> Verdict {
+    pub(super) fn expected(&self, wildcard_chain: bool) -> Comparison {
         if wildcard_chain { self.wildcard } else { self.strict }
     }
 }
 
-const NO_HELLO: Verdict = Verdict { sni: None, outcome: None };
+const NO_HELLO: Comparison = Comparison { sni: None, outcome: None };
 
-const fn verdict(sni: &'static str, outcome: &'static str) -> Verdict {
-    Verdict { sni: Some(sni), outcome: Some(outcome) }
+const fn verdict(sni: &'static str, outcome: &'static str) -> Comparison {
+    Comparison { sni: Some(sni), outcome: Some(outcome) }
 }
 
 /// A hello whose SNI the strict gateway refuses and the wildcard chain takes.
@@ -59,7 +59,7 @@ const fn refused(
 /// A hello, or none, of which the same becomes at both gateways.
 const fn same(
     name: &'static str,
-    expected: Verdict,
+    expected: Comparison,
     protocol: Option<&'static str>,
     act: fn(&Lab) -> Result<Option<SocketAddr>>,
 ) -> Scenario {

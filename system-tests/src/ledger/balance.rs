@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::Settings;
 use super::behaviour::Opening;
 use super::hello::{Mark, Random, Template};
-use super::list::{Entry, List, Texts};
+use super::list::{List, ListedConnection, Texts};
 use super::table::BEHAVIOURS;
 use crate::metrics::Metrics;
 
@@ -200,7 +200,7 @@ impl<'a> Balancer<'a> {
     }
 }
 
-impl Entry {
+impl ListedConnection {
     /// Whether it took longer than the timeout by the client's clock.
     fn is_slow(&self, timeout: Duration) -> bool {
         self.took.is_some_and(|took| took >= timeout)
@@ -246,7 +246,7 @@ fn parse_random(text: &str) -> Option<Random> {
 }
 
 /// A handshake, for people: `tcpdump -tt` has the same time.
-fn describe(number: usize, entry: &Entry) -> String {
+fn describe(number: usize, entry: &ListedConnection) -> String {
     let (client, gateway) = (entry.place.client(), entry.place.gateway());
     let began = entry.began.as_secs_f64();
     format!("{number} {client} -> {gateway} at {began:.6}, took {:?}", entry.took)

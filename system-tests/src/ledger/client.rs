@@ -59,7 +59,7 @@ pub(super) fn run(settings: &Settings, meetings: &Arc<Meetings>, events: &Path) 
     });
     let tasks = LocalSet::new();
     for index in 0..settings.clients {
-        let client = Client::new(Rc::clone(&shared), index);
+        let client = LedgerClient::new(Rc::clone(&shared), index);
         tasks.spawn_local(client.run());
     }
     runtime.block_on(async {
@@ -100,7 +100,7 @@ struct Forgotten {
     by_both: bool,
 }
 
-struct Client {
+struct LedgerClient {
     shared: Rc<Shared>,
     source: u16,
     generator: Generator,
@@ -118,7 +118,7 @@ struct Hello {
     meeting: Meeting,
 }
 
-impl Client {
+impl LedgerClient {
     fn new(shared: Rc<Shared>, index: u16) -> Self {
         let seed = shared.settings.seed.wrapping_add(u64::from(index) << 32);
         Self {

@@ -44,7 +44,7 @@ impl Place {
 
 /// A handshake that the client has begun.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
+pub(super) struct ListedConnection {
     /// The line in the table of behaviours.
     pub(super) behaviour: u8,
     /// The line in the table of hellos.
@@ -60,7 +60,7 @@ pub(super) struct Entry {
     pub(super) is_refused: bool,
 }
 
-impl Entry {
+impl ListedConnection {
     pub(super) fn behaviour(&self) -> &'static Behaviour {
         &BEHAVIOURS[usize::from(self.behaviour)]
     }
@@ -75,7 +75,7 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct List {
     /// By number.
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<ListedConnection>,
     /// Connections without a hello, by line in the table of behaviours.
     pub(super) others: Vec<u64>,
     /// Connections that did not go as the table says, by behaviour.
@@ -90,7 +90,7 @@ impl List {
     /// Gives the next handshake its number.
     pub(super) fn begin(&mut self, behaviour: usize, template: usize, bytes: usize, place: Place) -> u64 {
         let number = self.entries.len() as u64;
-        self.entries.push(Entry {
+        self.entries.push(ListedConnection {
             behaviour: u8::try_from(behaviour).expect("a short table"),
             template: u8::try_from(template).expect("a short table"),
             bytes: u16::try_from(bytes).expect("a hello has less than 64 KiB"),

@@ -6,7 +6,7 @@
 
 /// One client.
 #[derive(Debug, Clone, Copy)]
-pub struct Client {
+pub struct ClientProgram {
     /// What people call it.
     pub program: &'static str,
     /// Prints its version. Empty: that of the library is its own.
@@ -90,8 +90,8 @@ const CURL_VERSION: &str = "curl --version | sed -n '1s/curl \\([^ ]*\\).*/\\1/p
 const PYTHON_VERSION: &str = "python3 -c 'import platform; print(platform.python_version())'";
 
 /// What a distribution has, those first that often stand before a gateway.
-pub const DEBIAN: &[Client] = &[
-    Client {
+pub const DEBIAN: &[ClientProgram] = &[
+    ClientProgram {
         program: "HAProxy",
         version: "haproxy -v | sed -n 's/.*version \\([^ ]*\\).*/\\1/p'",
         library: OPENSSL,
@@ -110,7 +110,7 @@ END
 timeout 2 haproxy -db -f $d/cfg & sleep 1; curl -s -m 1 http://127.0.0.1:8081/; wait; rm -r $d",
         invoked: "server IP check ssl verify none",
     },
-    Client {
+    ClientProgram {
         program: "nginx",
         version: "nginx -v 2>&1 | cut -d/ -f2",
         library: OPENSSL,
@@ -126,7 +126,7 @@ timeout 2 nginx -c $d/cfg & sleep 1
 for n in 1 2; do curl -s -m 1 http://127.0.0.1:8080/; done; wait; rm -r $d",
         invoked: "proxy_pass https://IP (proxy_ssl_server_name off)",
     },
-    Client {
+    ClientProgram {
         program: "Prometheus",
         version: "prometheus --version 2>&1 | sed -n 's/.*version \\([^ ]*\\).*/\\1/p'",
         library: GO_OF_PROMETHEUS,
@@ -140,7 +140,7 @@ END
 timeout 8 prometheus --config.file=$d/cfg --storage.tsdb.path=$d --web.listen-address=127.0.0.1:9090; rm -r $d"#,
         invoked: "scrape of https://IP",
     },
-    Client {
+    ClientProgram {
         program: "blackbox_exporter",
         version: "prometheus-blackbox-exporter --version 2>&1 | sed -n 's/.*version \\([^ ]*\\).*/\\1/p'",
         library: GO_OF_BLACKBOX,
@@ -153,70 +153,70 @@ timeout 2 prometheus-blackbox-exporter --config.file=$d/cfg --web.listen-address
 curl -s -m 1 "http://127.0.0.1:9115/probe?module=h&target=https://$AT/"; wait; rm -r $d"#,
         invoked: "prober http, target https://IP",
     },
-    Client {
+    ClientProgram {
         program: "check_http",
         version: "/usr/lib/nagios/plugins/check_http --version | cut -d' ' -f2",
         library: OPENSSL,
         script: "/usr/lib/nagios/plugins/check_http -t 5 -S -I $HOST -p $PORT",
         invoked: "-S -I IP",
     },
-    Client {
+    ClientProgram {
         program: "curl",
         version: CURL_VERSION,
         library: OPENSSL,
         script: "curl -sk -m 5 --noproxy '*' https://$AT/",
         invoked: "https://IP",
     },
-    Client {
+    ClientProgram {
         program: "curl",
         version: CURL_VERSION,
         library: OPENSSL,
         script: "curl -sk -m 5 --noproxy '*' --http1.1 https://$AT/",
         invoked: "--http1.1 https://IP",
     },
-    Client {
+    ClientProgram {
         program: "curl",
         version: CURL_VERSION,
         library: OPENSSL,
         script: "curl -sk -m 5 --noproxy '*' --tls-max 1.2 https://$AT/",
         invoked: "--tls-max 1.2 https://IP",
     },
-    Client {
+    ClientProgram {
         program: "wget",
         version: "wget --version | sed -n '1s/.*Wget \\([^ ]*\\).*/\\1/p'",
         library: GNUTLS,
         script: "wget -q --no-proxy --no-check-certificate -T 5 -t 1 -O /dev/null https://$AT/",
         invoked: "https://IP",
     },
-    Client {
+    ClientProgram {
         program: "git",
         version: "git --version | cut -d' ' -f3",
         library: GNUTLS,
         script: "GIT_SSL_NO_VERIFY=1 git ls-remote https://$AT/r",
         invoked: "ls-remote https://IP",
     },
-    Client {
+    ClientProgram {
         program: "gnutls-cli",
         version: "",
         library: GNUTLS,
         script: "gnutls-cli --insecure --disable-sni -p $PORT $HOST",
         invoked: "--disable-sni",
     },
-    Client {
+    ClientProgram {
         program: "openssl s_client",
         version: "",
         library: OPENSSL,
         script: "openssl s_client -connect $AT -noservername",
         invoked: "-noservername",
     },
-    Client {
+    ClientProgram {
         program: "openssl s_client",
         version: "",
         library: OPENSSL,
         script: "openssl s_client -connect $AT -noservername -tls1_2",
         invoked: "-noservername -tls1_2",
     },
-    Client {
+    ClientProgram {
         program: "Perl IO::Socket::SSL",
         version: "perl -MIO::Socket::SSL -e 'print IO::Socket::SSL->VERSION'",
         library: OPENSSL,
@@ -224,7 +224,7 @@ curl -s -m 1 "http://127.0.0.1:9115/probe?module=h&target=https://$AT/"; wait; r
 IO::Socket::SSL->new(PeerAddr => $ENV{HOST}, PeerPort => $ENV{PORT}, SSL_verify_mode => 0, Timeout => 5)'",
         invoked: "PeerAddr IP",
     },
-    Client {
+    ClientProgram {
         program: "Ruby Net::HTTP",
         version: "ruby -e 'puts RUBY_VERSION'",
         library: OPENSSL,
@@ -235,7 +235,7 @@ http.verify_mode = OpenSSL::SSL::VERIFY_NONE
 http.get("/")'"#,
         invoked: "get, IP",
     },
-    Client {
+    ClientProgram {
         program: "PHP",
         version: "php -r 'echo PHP_VERSION;'",
         library: OPENSSL,
@@ -244,14 +244,14 @@ $tls = ["verify_peer" => false, "verify_peer_name" => false, "SNI_enabled" => fa
 file_get_contents("https://" . getenv("AT") . "/", false, stream_context_create(["ssl" => $tls]));'"#,
         invoked: "file_get_contents, SNI_enabled false",
     },
-    Client {
+    ClientProgram {
         program: "ab",
         version: "ab -V | sed -n '1s/.*Version \\([^ ]*\\).*/\\1/p'",
         library: OPENSSL,
         script: "ab -n 1 -s 5 https://$AT/",
         invoked: "https://IP",
     },
-    Client {
+    ClientProgram {
         program: "socat",
         version: "socat -V | sed -n 's/^socat version \\([^ ]*\\).*/\\1/p'",
         library: OPENSSL,
@@ -261,8 +261,8 @@ file_get_contents("https://" . getenv("AT") . "/", false, stream_context_create(
 ];
 
 /// Python. Debian's takes the cipher suites of OpenSSL, that of its makers has some of its own.
-pub const PYTHON: &[Client] = &[
-    Client {
+pub const PYTHON: &[ClientProgram] = &[
+    ClientProgram {
         program: "Python ssl",
         version: PYTHON_VERSION,
         library: OPENSSL_OF_PYTHON,
@@ -273,7 +273,7 @@ plain = socket.create_connection((os.environ["HOST"], int(os.environ["PORT"])), 
 context.wrap_socket(plain, server_hostname=os.environ["HOST"]).close()'"#,
         invoked: "SSLContext.wrap_socket",
     },
-    Client {
+    ClientProgram {
         program: "Python urllib",
         version: PYTHON_VERSION,
         library: OPENSSL_OF_PYTHON,
@@ -282,7 +282,7 @@ import os, ssl, urllib.request
 urllib.request.urlopen("https://" + os.environ["AT"], timeout=5, context=ssl._create_unverified_context())'"#,
         invoked: "urlopen https://IP",
     },
-    Client {
+    ClientProgram {
         program: "Python requests",
         version: "python3 -c 'import requests; print(requests.__version__)'",
         library: OPENSSL_OF_PYTHON,
@@ -291,7 +291,7 @@ import os, requests
 requests.get("https://" + os.environ["AT"], timeout=5, verify=False)'"#,
         invoked: "get https://IP",
     },
-    Client {
+    ClientProgram {
         program: "Python aiohttp",
         version: "python3 -c 'import aiohttp; print(aiohttp.__version__)'",
         library: OPENSSL_OF_PYTHON,
@@ -303,7 +303,7 @@ async def main():
 asyncio.run(main())'"#,
         invoked: "get https://IP",
     },
-    Client {
+    ClientProgram {
         program: "Python httpx",
         version: "python3 -c 'import httpx; print(httpx.__version__)'",
         library: OPENSSL_OF_PYTHON,
@@ -315,8 +315,8 @@ httpx.get("https://" + os.environ["AT"], timeout=5, verify=False)'"#,
 ];
 
 /// Node.js.
-pub const NODE_JS: &[Client] = &[
-    Client {
+pub const NODE_JS: &[ClientProgram] = &[
+    ClientProgram {
         program: "https",
         version: "",
         library: NODE,
@@ -325,7 +325,7 @@ const options = { host: process.env.HOST, port: process.env.PORT, rejectUnauthor
 require("https").get(options, (response) => response.resume()).on("error", () => {});'"#,
         invoked: "https.get",
     },
-    Client {
+    ClientProgram {
         program: "https",
         version: "",
         library: NODE,
@@ -334,7 +334,7 @@ const options = { host: process.env.HOST, port: process.env.PORT, rejectUnauthor
 require("https").get(options, (response) => response.resume()).on("error", () => {});'"#,
         invoked: "--tls-max-v1.2, https.get",
     },
-    Client {
+    ClientProgram {
         program: "fetch",
         version: "",
         library: NODE,
@@ -342,7 +342,7 @@ require("https").get(options, (response) => response.resume()).on("error", () =>
 fetch("https://" + process.env.AT).then((response) => response.text()).catch(() => {});'"#,
         invoked: "fetch",
     },
-    Client {
+    ClientProgram {
         program: "http2",
         version: "",
         library: NODE,
@@ -354,43 +354,43 @@ session.on("error", () => {}).on("connect", () => session.destroy());'"#,
 ];
 
 /// Java, from 11 on.
-pub const JAVA_JDK: &[Client] = &[
-    Client {
+pub const JAVA_JDK: &[ClientProgram] = &[
+    ClientProgram {
         program: "HttpsURLConnection",
         version: "",
         library: JAVA,
         script: "java $FILES/Fetch.java url $HOST $PORT",
         invoked: "https://IP",
     },
-    Client {
+    ClientProgram {
         program: "HttpsURLConnection",
         version: "",
         library: JAVA,
         script: "java -Djdk.tls.client.protocols=TLSv1.2 $FILES/Fetch.java url $HOST $PORT",
         invoked: "-Djdk.tls.client.protocols=TLSv1.2",
     },
-    Client {
+    ClientProgram {
         program: "HttpClient",
         version: "",
         library: JAVA,
         script: "java $FILES/Fetch.java client $HOST $PORT",
         invoked: "https://IP",
     },
-    Client {
+    ClientProgram {
         program: "HttpClient",
         version: "",
         library: JAVA,
         script: "java -Djdk.tls.client.protocols=TLSv1.2 $FILES/Fetch.java client $HOST $PORT",
         invoked: "-Djdk.tls.client.protocols=TLSv1.2",
     },
-    Client {
+    ClientProgram {
         program: "SSLSocket",
         version: "",
         library: JAVA,
         script: "java $FILES/Fetch.java socket $HOST $PORT",
         invoked: "startHandshake",
     },
-    Client {
+    ClientProgram {
         program: "keytool",
         version: "",
         library: JAVA,
@@ -400,15 +400,15 @@ pub const JAVA_JDK: &[Client] = &[
 ];
 
 /// Programs in Go, built by the release that is there.
-pub const GO_TOOLCHAIN: &[Client] = &[
-    Client {
+pub const GO_TOOLCHAIN: &[ClientProgram] = &[
+    ClientProgram {
         program: "net/http",
         version: "",
         library: GO,
         script: "$FILES/fetch http $AT",
-        invoked: "Client.Get https://IP",
+        invoked: "ClientProgram.Get https://IP",
     },
-    Client {
+    ClientProgram {
         program: "crypto/tls",
         version: "",
         library: GO,
@@ -418,8 +418,8 @@ pub const GO_TOOLCHAIN: &[Client] = &[
 ];
 
 /// What comes from `PyPI`, Python apart.
-pub const PYPI: &[Client] = &[
-    Client {
+pub const PYPI: &[ClientProgram] = &[
+    ClientProgram {
         program: "pycurl",
         version: "python3 -c 'import pycurl; print(pycurl.version)' | sed 's/^PycURL.\\([^ ]*\\).*/\\1/'",
         library: OPENSSL_OF_PYCURL,
@@ -433,7 +433,7 @@ curl.setopt(pycurl.TIMEOUT, 5)
 curl.perform()'"#,
         invoked: "https://IP",
     },
-    Client {
+    ClientProgram {
         program: "uv",
         version: "uv --version | cut -d' ' -f2",
         library: RUSTLS_OF_UV,
@@ -441,7 +441,7 @@ curl.perform()'"#,
                  --default-index https://$AT/ -",
         invoked: "--default-index https://IP",
     },
-    Client {
+    ClientProgram {
         program: "Deno",
         version: "deno --version | sed -n '1s/deno \\([^ ]*\\).*/\\1/p'",
         library: RUSTLS_OF_DENO,
@@ -452,8 +452,8 @@ await fetch("https://" + Deno.env.get("AT")).then((response) => response.text())
 ];
 
 /// Envoy, as the client of another gateway, and Chromium.
-pub const BORING_SSL: &[Client] = &[
-    Client {
+pub const BORING_SSL: &[ClientProgram] = &[
+    ClientProgram {
         program: "upstream",
         version: "",
         library: ENVOY,
@@ -471,7 +471,7 @@ END
 timeout 3 "${SNI_PROBE_ENVOY:-envoy}" -c $FILES/upstream.yaml --disable-hot-restart --concurrency 1"#,
         invoked: "UpstreamTlsContext without sni, HTTP health check",
     },
-    Client {
+    ClientProgram {
         program: "headless",
         version: "",
         library: CHROMIUM,

@@ -17,7 +17,7 @@ use crate::netns::Lab;
 use crate::probe::{Event, Probe};
 use crate::process::{Service, wait_until};
 use crate::{GATEWAY_V4, SERVER_NAME};
-use clients::Client;
+use clients::ClientProgram;
 use place::Place;
 
 /// The port of a gateway that completes the handshake, whoever asks; see [`start_serving`].
@@ -48,7 +48,13 @@ pub fn start_serving(lab: &Lab) -> Result<Service> {
 ///
 /// # Errors
 /// When the client hangs, or the daemon has ended.
-pub fn hellos(lab: &Lab, probe: &Probe<'_>, place: &Place, client: &Client, port: u16) -> Result<Vec<Event>> {
+pub fn hellos(
+    lab: &Lab,
+    probe: &Probe<'_>,
+    place: &Place,
+    client: &ClientProgram,
+    port: u16,
+) -> Result<Vec<Event>> {
     let before = probe.events()?.len();
     let gateway = SocketAddr::new(GATEWAY_V4, port);
     place

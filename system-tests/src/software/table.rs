@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::clients::Client;
+use super::clients::ClientProgram;
 
 /// Programs that a name tells; all are in the column `recorded_from`.
 const NAMED_PROGRAMS: usize = 4;
@@ -25,7 +25,7 @@ pub struct Recording {
     /// JA3 fingerprint.
     pub ja3: String,
     /// The client.
-    pub client: &'static Client,
+    pub client: &'static ClientProgram,
     /// The client's version; empty if it is that of the library.
     pub version: String,
     /// Version of its TLS library.

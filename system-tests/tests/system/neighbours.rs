@@ -24,7 +24,7 @@ const XDP_PASS: i32 = 2;
 
 /// What a neighbour says to each packet.
 #[derive(Debug, Clone, Copy)]
-enum Verdict {
+enum OtherVerdict {
     /// `TC_ACT_UNSPEC`, `TCX_NEXT`: whoever comes next decides.
     Next = -1,
     /// `TC_ACT_OK`, `TCX_PASS`: the packet goes on, and nobody after this one sees it.
@@ -32,14 +32,14 @@ enum Verdict {
 }
 
 /// Somebody else's program on one hook of the gateway's interface.
-struct Neighbour {
+struct OtherProgram {
     _program: Ebpf,
     _link: Option<SchedClassifierLink>,
 }
 
-impl Neighbour {
+impl OtherProgram {
     /// At the head of the TCX programs that are there.
-    fn tcx(namespace: &Namespace, name: &str, hook: TcAttachType, verdict: Verdict) -> Self {
+    fn tcx(namespace: &Namespace, name: &str, hook: TcAttachType, verdict: OtherVerdict) -> Self {
         Self::attach(namespace, name, hook, verdict, TcAttachOptions::TcxOrder(LinkOrder::first()))
     }
 
@@ -48,7 +48,7 @@ impl Neighbour {
         namespace: &Namespace,
         name: &str,
         hook: TcAttachType,
-        verdict: Verdict,
+        verdict: OtherVerdict,
         priority: u16,
     ) -> Self {
         let options = NlOptions { priority, handle: TcHandle::new(0, 1), classid: None };
@@ -59,7 +59,7 @@ impl Neighbour {
         namespace: &Namespace,
         name: &str,
         hook: TcAttachType,
-        verdict: Verdict,
+        verdict: OtherVerdict,
         options: TcAttachOptions,
     ) -> Self {
         let is_filter = matches!(options, TcAttachOptions::Netlink(_));
@@ -135,18 +135,18 @@ fn programs_before_and_after_see_every_packet() {
         let gateway = &site.lab.gateway;
         let neighbour = |name, hook, verdict, priority| {
             if mode == Mode::Tcx {
-                Neighbour::tcx(gateway, name, hook, verdict)
+                OtherProgram::tcx(gateway, name, hook, verdict)
             } else {
-                Neighbour::filter(gateway, name, hook, verdict, priority)
+                OtherProgram::filter(gateway, name, hook, verdict, priority)
             }
         };
         if mode == Mode::Clsact {
             tc(gateway, &format!("qdisc add dev {GATEWAY_INTERFACE} clsact"));
         }
         // The later one ends the chain, as Cilium does: nobody after us loses a packet by us, nor we by it.
-        let _after = HOOKS.map(|hook| neighbour("after", hook, Verdict::Pass, 100));
+        let _after = HOOKS.map(|hook| neighbour("after", hook, OtherVerdict::Pass, 100));
         let mut probe = site.probe(&["--attach", attach]);
-        let _before = HOOKS.map(|hook| neighbour("before", hook, Verdict::Next, 10));
+        let _before = HOOKS.map(|hook| neighbour("before", hook, OtherVerdict::Next, 10));
         assert_eq!(names(gateway), between(mode, "before", "after"));
         assert_all_see_all(&packets_of_hellos(&site), 3);
         assert_counted(&probe, HELLOS.len() as u64);
@@ -163,7 +163,7 @@ fn at_the_head_of_filters_that_end_the_chain() {
     let site = Site::new();
     let gateway = &site.lab.gateway;
     tc(gateway, &format!("qdisc add dev {GATEWAY_INTERFACE} clsact"));
-    let _filters = HOOKS.map(|hook| Neighbour::filter(gateway, "cilium", hook, Verdict::Pass, 1));
+    let _filters = HOOKS.map(|hook| OtherProgram::filter(gateway, "cilium", hook, OtherVerdict::Pass, 1));
     let probe = site.probe(&[]);
     let expected = ours(Mode::Tcx).map(|mut names| {
         names.push((Mode::Clsact, "cilium".to_owned()));
@@ -248,8 +248,8 @@ fn a_filter_that_hides_packets_is_told() {
     let site = Site::new();
     let gateway = &site.lab.gateway;
     tc(gateway, &format!("qdisc add dev {GATEWAY_INTERFACE} clsact"));
-    let _cilium = Neighbour::filter(gateway, "cil_from_netdev", HOOKS[0], Verdict::Pass, 1);
-    let _other = Neighbour::filter(gateway, "somebody", HOOKS[0], Verdict::Next, 2);
+    let _cilium = OtherProgram::filter(gateway, "cil_from_netdev", HOOKS[0], OtherVerdict::Pass, 1);
+    let _other = OtherProgram::filter(gateway, "somebody", HOOKS[0], OtherVerdict::Next, 2);
     let options = ["-i", GATEWAY_INTERFACE, "--orientation", "nic", "--attach", "clsact"];
     let mut probe = Probe::start_with(&site.lab, &options).unwrap();
     wait_for_log(
@@ -300,7 +300,7 @@ fn a_link_that_comes_to_the_head_later_is_told() {
     let gateway = &site.lab.gateway;
     let mut probe = site.probe(&["--attach", "tcx", "--keep-privileges"]);
     assert_eq!(probe.get("/readyz").unwrap(), (200, format!("ready\n{GATEWAY_INTERFACE}: attached\n")));
-    let neighbour = Neighbour::tcx(gateway, "cil_from_netdev", HOOKS[0], Verdict::Pass);
+    let neighbour = OtherProgram::tcx(gateway, "cil_from_netdev", HOOKS[0], OtherVerdict::Pass);
     wait_for_page(&probe, 503, "behind cil_from_netdev on ingress (tcx)");
     assert_eq!(before(&probe, "ends_chain"), 1);
     drop(neighbour);

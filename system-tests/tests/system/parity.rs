@@ -31,12 +31,12 @@ struct Packet {
 }
 
 #[derive(Debug, PartialEq)]
-struct Seen {
+struct DatapathOutput {
     events: Vec<(EventHeader, Vec<u8>)>,
     counts: Vec<(Counter, u64)>,
 }
 
-impl Seen {
+impl DatapathOutput {
     fn add(&mut self, event: &Event<'_>) {
         // When and where differ by nature.
         let header = EventHeader { time_ns: 0, ifindex: 0, ..event.header };
@@ -64,7 +64,7 @@ impl Kernel {
         Self { programs, ring, counters }
     }
 
-    fn run(&mut self, packet: &Packet) -> Seen {
+    fn run(&mut self, packet: &Packet) -> DatapathOutput {
         let program: &mut SchedClassifier = self.programs.program(packet.program).expect("a program");
         let mut behind = vec![0; packet.bytes.len()];
         let mut options = TestRunOptions::new();
@@ -73,7 +73,7 @@ impl Kernel {
         let result = program.test_run(options).unwrap_or_else(|error| panic!("{error}: {packet:?}"));
         assert_eq!(result.return_value, NO_VERDICT, "the chain goes on after {packet:?}");
         assert_eq!(behind, packet.bytes, "the packet is untouched");
-        let mut seen = Seen { events: Vec::new(), counts: Vec::new() };
+        let mut seen = DatapathOutput { events: Vec::new(), counts: Vec::new() };
         self.ring.drain(usize::MAX, |event| seen.add(&event.expect("a whole record")));
         self.counters.poll(|counter, n| seen.counts.push((counter, n))).expect("the counters");
         seen
@@ -85,9 +85,9 @@ struct User {
 }
 
 impl User {
-    fn run(&mut self, packet: &Packet) -> Seen {
+    fn run(&mut self, packet: &Packet) -> DatapathOutput {
         let before = Counter::ALL.map(|counter| self.datapath.counter(counter));
-        let mut seen = Seen { events: Vec::new(), counts: Vec::new() };
+        let mut seen = DatapathOutput { events: Vec::new(), counts: Vec::new() };
         let is_for_other_host = packet.bytes[0] & 1 == 0 && packet.bytes[..6] != LOOPBACK_MAC;
         let frame = Frame { ifindex: LOOPBACK, is_for_other_host, ..Frame::new(&packet.bytes, 0) };
         if packet.program == CLIENT_TO_GATEWAY {

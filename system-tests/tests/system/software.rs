@@ -3,7 +3,9 @@
 use system_tests::Lab;
 use system_tests::probe::Probe;
 use system_tests::resetting::ResettingGateway;
-use system_tests::software::clients::{BORING_SSL, Client, DEBIAN, GO_TOOLCHAIN, JAVA_JDK, NODE_JS, PYTHON};
+use system_tests::software::clients::{
+    BORING_SSL, ClientProgram, DEBIAN, GO_TOOLCHAIN, JAVA_JDK, NODE_JS, PYTHON,
+};
 use system_tests::software::{hellos, place::Place};
 
 use crate::site::PORT;
@@ -50,7 +52,7 @@ fn real_clients_are_named_by_their_library() {
 }
 
 /// The version of the client's library. `None`: the client is not there.
-fn version(lab: &Lab, place: &Place, client: &Client) -> Option<String> {
+fn version(lab: &Lab, place: &Place, client: &ClientProgram) -> Option<String> {
     if !client.version.is_empty() {
         place.version(lab, client.version).unwrap()?;
     }

@@ -98,7 +98,7 @@ pub(super) const CRATES: &[Layers] = &[
         "sni-probe-capture",
         "",
         &[
-            "neighbours",
+            "preceding",
             "attach",
             "filters packet_socket",
             "programs links",

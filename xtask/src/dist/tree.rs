@@ -10,11 +10,11 @@ use anyhow::{Context as _, Result, bail};
 /// Files and directories by their path, without a leading slash. All belong to root.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, TreeEntry>,
 }
 
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct TreeEntry {
     pub(super) mode: u32,
     /// `None` of a directory.
     pub(super) contents: Option<Vec<u8>>,
@@ -23,25 +23,25 @@ pub(super) struct Entry {
 impl Tree {
     /// A file that anybody may read, and the directories above it.
     pub(super) fn file(&mut self, path: &str, contents: impl Into<Vec<u8>>) {
-        self.insert(path, Entry { mode: 0o644, contents: Some(contents.into()) });
+        self.insert(path, TreeEntry { mode: 0o644, contents: Some(contents.into()) });
     }
 
     /// A program.
     pub(super) fn program(&mut self, path: &str, from: &Path) -> Result<()> {
         let contents = fs::read(from).with_context(|| format!("reading {}", from.display()))?;
-        self.insert(path, Entry { mode: 0o755, contents: Some(contents) });
+        self.insert(path, TreeEntry { mode: 0o755, contents: Some(contents) });
         Ok(())
     }
 
     /// A directory with this mode.
     pub(super) fn directory(&mut self, path: &str, mode: u32) {
-        self.insert(path, Entry { mode, contents: None });
+        self.insert(path, TreeEntry { mode, contents: None });
     }
 
-    fn insert(&mut self, path: &str, entry: Entry) {
+    fn insert(&mut self, path: &str, entry: TreeEntry) {
         for (slash, _) in path.match_indices('/') {
             let above = path[..slash].to_owned();
-            self.entries.entry(above).or_insert(Entry { mode: 0o755, contents: None });
+            self.entries.entry(above).or_insert(TreeEntry { mode: 0o755, contents: None });
         }
         self.entries.insert(path.to_owned(), entry);
     }
@@ -55,7 +55,7 @@ impl Tree {
     }
 
     /// In the order of the paths, directories before what is in them.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&str, &TreeEntry)> {
         self.entries.iter().map(|(path, entry)| (path.as_str(), entry))
     }
 

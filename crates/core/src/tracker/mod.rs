@@ -24,7 +24,7 @@ use self::connection::{Connection, Side, Standing};
 use self::context::{Context, Segment};
 use self::ending::{Ending, Over};
 use self::flow_table::{FlowId, FlowTable, Stage};
-use self::state::State;
+use self::state::FlowState;
 use crate::assembler::MAX_STREAM_BYTES;
 use crate::flow::{Origin, Relation, Timestamp, WireKey};
 use crate::observation::Observation;
@@ -60,7 +60,7 @@ pub struct Tracker {
     clock: Clock,
     /// The event whose stamp is in doubt.
     held: Option<HeldEvent>,
-    /// Sum of the flows' [`State::heap_bytes`].
+    /// Sum of the flows' [`FlowState::heap_bytes`].
     held_bytes: usize,
     /// There will be no more events.
     is_finished: bool,
@@ -69,7 +69,7 @@ pub struct Tracker {
 #[derive(Debug)]
 struct Flow {
     connection: Connection,
-    state: State,
+    state: FlowState,
 }
 
 #[derive(Debug)]
@@ -363,7 +363,7 @@ impl Tracker {
         let scale = self.clock.scale();
         let mut context = Context { key, connection: &mut connection, scale, config, observations };
         let now = Timestamp(header.time_ns);
-        let opened = State::open(event, &mut context).heed_marks(now, &mut context);
+        let opened = FlowState::open(event, &mut context).heed_marks(now, &mut context);
         self.held_bytes += opened.heap_bytes();
         let stage = opened.stage();
         let flow = Flow { connection, state: opened };
@@ -397,10 +397,14 @@ impl Tracker {
     }
 
     /// Replaces a flow's state by what `step` makes of it; `None` removes the flow. Whether it is still there.
-    fn step(&mut self, id: FlowId, step: impl FnOnce(State, &mut Context<'_>) -> Option<State>) -> bool {
+    fn step(
+        &mut self,
+        id: FlowId,
+        step: impl FnOnce(FlowState, &mut Context<'_>) -> Option<FlowState>,
+    ) -> bool {
         let key = self.flows.key(id);
         let Some(flow) = self.flows.get_mut(id) else { return false };
-        let state = std::mem::replace(&mut flow.state, State::Over(Over::Ignored));
+        let state = std::mem::replace(&mut flow.state, FlowState::Over(Over::Ignored));
         let before = state.stage();
         self.held_bytes -= state.heap_bytes();
         let mut context = Context {
@@ -441,7 +445,7 @@ impl Flow {
         } else {
             let ack = SeqNumber(header.ack);
             // A late copy acknowledges nothing that came after the hello.
-            let is_closed = matches!(self.state, State::Over(Over::Closed));
+            let is_closed = matches!(self.state, FlowState::Over(Over::Closed));
             let is_beyond = |end: SeqNumber| is_closed && ack.offset_from(end) > 0;
             self.connection.gateway_end_near(ack).is_none_or(is_beyond)
         };

@@ -25,7 +25,7 @@ use crate::opening::{self, Content};
 
 /// What a flow is doing. Boxed, so that a flow's entry is small whatever it does.
 #[derive(Debug)]
-pub(super) enum State {
+pub(super) enum FlowState {
     /// The client's bytes do not yet make a complete hello.
     Collecting(Box<Collecting>),
     /// There is a hello, complete or given up, and no outcome.
@@ -34,7 +34,7 @@ pub(super) enum State {
     Over(Over),
 }
 
-impl From<Decided> for State {
+impl From<Decided> for FlowState {
     fn from(decided: Decided) -> Self {
         match decided {
             Decided::Awaiting(awaiting) => Self::Awaiting(awaiting),
@@ -43,7 +43,7 @@ impl From<Decided> for State {
     }
 }
 
-impl From<Step> for State {
+impl From<Step> for FlowState {
     fn from(step: Step) -> Self {
         match step {
             ControlFlow::Continue(collecting) => Self::Collecting(collecting),
@@ -52,7 +52,7 @@ impl From<Step> for State {
     }
 }
 
-impl State {
+impl FlowState {
     /// The state of a new flow after the client's first segment.
     pub(super) fn open(event: &Event<'_>, context: &mut Context<'_>) -> Self {
         let seen = Sighting::of(&event.header);

@@ -55,7 +55,7 @@ impl Segment {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum TcpState {
     SynSent,
     SynReceived,
     Established,
@@ -69,7 +69,7 @@ pub(crate) enum State {
 pub(crate) struct Tcp {
     pub(crate) side: Side,
     pub(crate) connection: usize,
-    pub(crate) state: State,
+    pub(crate) state: TcpState,
     /// Initial sequence numbers: its own, and that of the other end.
     iss: SeqNumber,
     irs: SeqNumber,
@@ -88,7 +88,7 @@ pub(crate) struct Tcp {
 }
 
 impl Tcp {
-    fn new(side: Side, connection: usize, state: State, iss: SeqNumber, irs: SeqNumber) -> Self {
+    fn new(side: Side, connection: usize, state: TcpState, iss: SeqNumber, irs: SeqNumber) -> Self {
         Self {
             side,
             connection,
@@ -107,7 +107,7 @@ impl Tcp {
 
     /// A client that opens its connection.
     pub(crate) fn connect(connection: usize, iss: SeqNumber) -> (Self, Segment) {
-        let tcp = Self::new(Side::Client, connection, State::SynSent, iss, SeqNumber(0));
+        let tcp = Self::new(Side::Client, connection, TcpState::SynSent, iss, SeqNumber(0));
         let syn = tcp.syn();
         (tcp, syn)
     }
@@ -117,13 +117,13 @@ impl Tcp {
         if !segment.flags.syn || segment.flags.rst || segment.ack.is_some() {
             return None;
         }
-        let tcp = Self::new(Side::Gateway, segment.connection, State::SynReceived, iss, segment.seq);
+        let tcp = Self::new(Side::Gateway, segment.connection, TcpState::SynReceived, iss, segment.seq);
         let syn_ack = tcp.syn();
         Some((tcp, syn_ack))
     }
 
     fn syn(&self) -> Segment {
-        let ack = (self.state == State::SynReceived).then(|| self.expected());
+        let ack = (self.state == TcpState::SynReceived).then(|| self.expected());
         Segment {
             seq: self.iss,
             ack,
@@ -158,7 +158,7 @@ impl Tcp {
     }
 
     pub(crate) fn is_established(&self) -> bool {
-        self.state == State::Established
+        self.state == TcpState::Established
     }
 
     /// Whether it can still send data.
@@ -182,8 +182,8 @@ impl Tcp {
 
     /// Ends the connection without further ado. `None` if the other end is not known to know of it.
     pub(crate) fn abort(&mut self) -> Option<Segment> {
-        let is_open = self.state != State::SynSent;
-        self.state = State::Closed;
+        let is_open = self.state != TcpState::SynSent;
+        self.state = TcpState::Closed;
         is_open.then(|| Segment { flags: Flags { rst: true, ..Flags::default() }, ..self.acknowledgement() })
     }
 
@@ -196,9 +196,9 @@ impl Tcp {
     /// What it sends again: the first of what is not acknowledged.
     pub(crate) fn again(&self) -> Option<Segment> {
         match self.state {
-            State::SynSent | State::SynReceived => return Some(self.syn()),
-            State::Closed => return None,
-            State::Established | State::TimeWait => {}
+            TcpState::SynSent | TcpState::SynReceived => return Some(self.syn()),
+            TcpState::Closed => return None,
+            TcpState::Established | TcpState::TimeWait => {}
         }
         let mut at = 1;
         for data in &self.sent {
@@ -217,9 +217,11 @@ impl Tcp {
     /// Takes a segment, and gives what it answers at once.
     pub(crate) fn arrive(&mut self, segment: &Segment) -> Option<Segment> {
         match self.state {
-            State::Closed => segment.refusal(),
-            State::SynSent => self.arrive_at_syn_sent(segment),
-            State::SynReceived | State::Established | State::TimeWait => self.arrive_synchronized(segment),
+            TcpState::Closed => segment.refusal(),
+            TcpState::SynSent => self.arrive_at_syn_sent(segment),
+            TcpState::SynReceived | TcpState::Established | TcpState::TimeWait => {
+                self.arrive_synchronized(segment)
+            }
         }
     }
 
@@ -240,7 +242,7 @@ impl Tcp {
         }
         self.irs = segment.seq;
         self.acknowledged = 1;
-        self.state = State::Established;
+        self.state = TcpState::Established;
         Some(self.acknowledgement())
     }
 
@@ -266,11 +268,11 @@ impl Tcp {
         let ack = segment.ack?;
         let acknowledged = ack.distance_from(self.iss);
         let all = self.next().distance_from(self.iss);
-        if self.state == State::SynReceived {
+        if self.state == TcpState::SynReceived {
             if acknowledged == 0 || acknowledged > all {
                 return segment.refusal();
             }
-            self.state = State::Established;
+            self.state = TcpState::Established;
         }
         if ack.offset_from(self.next()) > 0 || ack.offset_from(self.iss) < 0 {
             return Some(self.acknowledgement());
@@ -306,20 +308,20 @@ impl Tcp {
     }
 
     fn settle(&mut self) {
-        if self.state == State::Established && self.is_finished && self.has_fin {
-            self.state = State::TimeWait;
+        if self.state == TcpState::Established && self.is_finished && self.has_fin {
+            self.state = TcpState::TimeWait;
         }
     }
 
     fn reset(&mut self) {
-        self.state = State::Closed;
+        self.state = TcpState::Closed;
         self.is_reset = true;
     }
 
     /// Whether a SYN may open a connection in place of this one, which is over (RFC 9293, section 3.6.1).
     pub(crate) fn gives_way_to(&self, segment: &Segment) -> bool {
         let is_newer = segment.seq.offset_from(self.expected()) > 0;
-        segment.flags.syn && (self.state == State::Closed || self.state == State::TimeWait && is_newer)
+        segment.flags.syn && (self.state == TcpState::Closed || self.state == TcpState::TimeWait && is_newer)
     }
 }
 

@@ -13,7 +13,7 @@ use sni_probe_datapath::userspace::Datapath;
 use super::books::{Book, alert};
 use super::random::Random;
 use super::tap::Tap;
-use super::tcp::{Segment, Side, State, Tcp};
+use super::tcp::{Segment, Side, Tcp, TcpState};
 use super::wire;
 
 /// Connections of one client on one port, one after the other.
@@ -211,7 +211,7 @@ impl World {
         let (connection, state) = (tcp.connection, tcp.state);
         let is_retried = tcp.received == wire::hello_retry_request();
         self.to_gateway.extend(reply);
-        if before == State::SynSent && state == State::Established {
+        if before == TcpState::SynSent && state == TcpState::Established {
             // No copy of a SYN is slower than the gateway's answer to it, the client's hello, and the answer to that.
             self.to_gateway.retain(|segment| segment.connection != connection || !segment.flags.syn);
         }
@@ -223,7 +223,7 @@ impl World {
 
     fn client_acts(&mut self) {
         let is_over =
-            self.client.as_ref().is_none_or(|tcp| matches!(tcp.state, State::Closed | State::TimeWait));
+            self.client.as_ref().is_none_or(|tcp| matches!(tcp.state, TcpState::Closed | TcpState::TimeWait));
         if is_over {
             if self.begun < CONNECTIONS {
                 self.connect();
@@ -286,7 +286,7 @@ impl World {
         self.note_arrival(segment);
         self.tap.see(segment);
         let reply = match &mut self.gateway {
-            Some(tcp) if tcp.state != State::Closed && !tcp.gives_way_to(segment) => tcp.arrive(segment),
+            Some(tcp) if tcp.state != TcpState::Closed && !tcp.gives_way_to(segment) => tcp.arrive(segment),
             _ => self.listen(segment),
         };
         if let Some(reply) = reply {

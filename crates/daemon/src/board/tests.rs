@@ -4,7 +4,7 @@ use sni_probe_capture::links::{LinkKind, LinkState};
 use sni_probe_core::clients::{ClientsConfig, SubnetSizes};
 use sni_probe_core::observation::{Outcome, Proxied, Sni};
 use sni_probe_core::vocabulary::{AlertDescription, AlertSender};
-use sni_probe_model::api::State;
+use sni_probe_model::api::GatewayState;
 
 use super::*;
 use crate::readiness::Status;
@@ -71,7 +71,7 @@ impl Daemon {
         let is_expected = clients.is_expected(handshake.client().ip());
         clients.handshake(&handshake, seconds(self.now));
         drop(clients);
-        let source = if is_expected { Source::Expected } else { Source::Other };
+        let source = if is_expected { ClientSource::Expected } else { ClientSource::Other };
         self.board.handshake(source, "eth0", Pods::default(), Box::new(handshake));
     }
 }
@@ -80,12 +80,12 @@ impl Daemon {
 fn a_board_without_handshakes_says_so() {
     let mut daemon = Daemon::new(ClientsConfig::default());
     let summary = daemon.board.summary();
-    assert_eq!((summary.state, summary.ready, summary.node.as_str()), (State::Idle, true, "node-1"));
+    assert_eq!((summary.state, summary.ready, summary.node.as_str()), (GatewayState::Idle, true, "node-1"));
     assert!(summary.handshakes.is_empty() && summary.last_hour.series.is_empty());
     assert_eq!((summary.flows.open, summary.flows.capacity), (3, 10));
     daemon.board.readiness.set("eth1", Status::Detached("it is gone".to_owned()));
     let summary = daemon.board.summary();
-    assert_eq!(summary.state, State::NotReady);
+    assert_eq!(summary.state, GatewayState::NotReady);
     assert_eq!(summary.sentence, "Not everything is seen: eth1: not attached: it is gone.");
     daemon.pass(1);
 }
@@ -99,7 +99,7 @@ fn the_last_hour_is_told_by_minutes_and_in_a_sentence() {
     daemon.pass(120);
     daemon.see("192.0.2.2", Sni::Absent, Outcome::ResetByGateway);
     let summary = daemon.board.summary();
-    assert_eq!(summary.state, State::Refusing);
+    assert_eq!(summary.state, GatewayState::Refusing);
     assert_eq!(
         summary.sentence,
         "2 clients without SNI were reset in the last hour; the gateway accepts none."
@@ -118,7 +118,7 @@ fn the_last_hour_is_told_by_minutes_and_in_a_sentence() {
 
     daemon.pass(3_600);
     let summary = daemon.board.summary();
-    assert_eq!(summary.state, State::Idle);
+    assert_eq!(summary.state, GatewayState::Idle);
     assert!(summary.last_hour.series.is_empty());
     assert_eq!(summary.handshakes.len(), 2, "totals stay");
 }
@@ -145,7 +145,7 @@ fn expected_sources_do_not_make_the_sentence() {
     daemon.see("203.0.113.5", Sni::Absent, Outcome::ResetByGateway);
     daemon.see("192.0.2.1", Sni::Present("a.example".to_owned()), Outcome::ServerHello);
     let summary = daemon.board.summary();
-    assert_eq!(summary.state, State::Fine);
+    assert_eq!(summary.state, GatewayState::Fine);
     assert_eq!(summary.handshakes[1].source.as_deref(), Some("expected"));
     assert_eq!(
         summary.sentence,
@@ -240,14 +240,14 @@ fn an_alert_of_the_client_is_no_refusal() {
 fn events_that_were_lost_are_reported_for_an_hour() {
     let mut daemon = Daemon::new(ClientsConfig::default());
     daemon.see("192.0.2.1", Sni::Present("a.example".to_owned()), Outcome::ServerHello);
-    assert_eq!(daemon.board.summary().state, State::Fine);
+    assert_eq!(daemon.board.summary().state, GatewayState::Fine);
     daemon.board.metrics.add(sni_probe_datapath::counters::Counter::LostRingFull, 7);
     daemon.pass(1);
     let summary = daemon.board.summary();
-    assert_eq!(summary.state, State::Unclear);
+    assert_eq!(summary.state, GatewayState::Unclear);
     assert!(summary.sentence.contains(" 7 events were lost in the last hour"), "{}", summary.sentence);
     daemon.pass(3_600);
-    assert_eq!(daemon.board.summary().state, State::Idle);
+    assert_eq!(daemon.board.summary().state, GatewayState::Idle);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io;
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::Handshake;
 use sni_probe_pcap::{Interface, PacketToWrite, Writer};
-use sni_probe_telemetry::events::{Format, Pods, Source, WallClock};
+use sni_probe_telemetry::events::{Format, Pods, Provenance, WallClock};
 
 use super::file_name::FileName;
 use super::holding::Held;
@@ -45,7 +45,7 @@ impl Case {
         let mut line = Vec::new();
         Format::Text { colour: false }.line(
             &mut line,
-            Source::Interface { name: interface, pods: &Pods::default() },
+            Provenance::Interface { name: interface, pods: &Pods::default() },
             handshake,
             clock,
         );

@@ -39,12 +39,12 @@ pub(super) struct Keeper {
 
 #[derive(Debug, Default)]
 struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     /// Oldest first.
     cases: VecDeque<Case>,
     /// What they take.
@@ -131,7 +131,7 @@ impl Drop for Keeper {
     }
 }
 
-impl State {
+impl QueueState {
     fn push(&mut self, case: Case) {
         self.bytes += case.size();
         self.cases.push_back(case);
@@ -146,7 +146,7 @@ impl State {
 }
 
 impl Queue {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         // Nothing panics while it holds the lock, and the queue is whole at all times.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -158,7 +158,7 @@ impl Queue {
 
     /// Waits for the next case, but not longer than `patience`.
     fn next(&self, patience: Duration) -> Next {
-        let waits = |state: &mut State| state.cases.is_empty() && !state.is_closed;
+        let waits = |state: &mut QueueState| state.cases.is_empty() && !state.is_closed;
         let (mut state, _) = self
             .changed
             .wait_timeout_while(self.lock(), patience, waits)

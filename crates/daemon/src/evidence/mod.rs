@@ -34,14 +34,14 @@ use self::keeper::Keeper;
 use crate::config::EvidenceConfig;
 
 /// Holds the packets of the handshakes under way, and keeps those of the ones that fail.
-pub(crate) struct Evidence {
+pub(crate) struct FailureCaptures {
     holding: Holding,
     keeper: Keeper,
     metrics: Arc<Metrics>,
 }
 
-impl Evidence {
-    /// Evidence as `config` says; `None` if there is to be none. To be opened before privileges are dropped:
+impl FailureCaptures {
+    /// FailureCaptures as `config` says; `None` if there is to be none. To be opened before privileges are dropped:
     /// the directory may have to be made.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Bench {
     directory: tempfile::TempDir,
     metrics: Arc<Metrics>,
-    evidence: Evidence,
+    evidence: FailureCaptures,
     datapath: Datapath,
     tracker: Tracker,
     handshakes: Vec<Handshake>,
@@ -50,7 +50,7 @@ impl Bench {
         let metrics = Arc::new(Metrics::for_captures().unwrap());
         let wanted = EvidenceConfig { directory: Some(directory.path().to_owned()), handshakes, bytes };
         let config = TrackerConfig::default();
-        let evidence = Evidence::open(&wanted, config.handshake_timeout, &metrics).unwrap().unwrap();
+        let evidence = FailureCaptures::open(&wanted, config.handshake_timeout, &metrics).unwrap().unwrap();
         let (datapath, tracker) = (Datapath::new(1..=u16::MAX, 1), Tracker::new(config));
         Self { directory, metrics, evidence, datapath, tracker, handshakes: Vec::new() }
     }

@@ -57,7 +57,7 @@ struct User {
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Authentication {
     /// Its user is who he says.
     Allowed,
     /// It names nobody, or not his password.
@@ -93,21 +93,25 @@ impl Auth {
     }
 
     /// Whether a request with this `Authorization` header may pass.
-    pub(super) async fn check(&self, authorization: Option<&HeaderValue>, peer: IpAddr) -> Verdict {
-        let Some((name, password)) = authorization.and_then(credentials) else { return Verdict::Denied };
+    pub(super) async fn check(&self, authorization: Option<&HeaderValue>, peer: IpAddr) -> Authentication {
+        let Some((name, password)) = authorization.and_then(credentials) else {
+            return Authentication::Denied;
+        };
         let digest = self.digest(&name, &password);
         let users = self.users.get(Instant::now()).await;
         let user = users.get(&name);
         // Digests need no comparison in constant time: without the key nobody can choose one.
         if user.is_some_and(|user| *lock(&user.known) == Some(digest)) {
-            return Verdict::Allowed;
+            return Authentication::Allowed;
         }
         if !lock(&self.failures).may_try(peer, Instant::now()) {
-            return Verdict::TooMany;
+            return Authentication::TooMany;
         }
-        let Ok(waiting) = Arc::clone(&self.waiting).try_acquire_owned() else { return Verdict::TooMany };
+        let Ok(waiting) = Arc::clone(&self.waiting).try_acquire_owned() else {
+            return Authentication::TooMany;
+        };
         let turn = Arc::clone(&self.checking).acquire_owned();
-        let Ok(Ok(turn)) = tokio::time::timeout(MAX_WAIT, turn).await else { return Verdict::TooMany };
+        let Ok(Ok(turn)) = tokio::time::timeout(MAX_WAIT, turn).await else { return Authentication::TooMany };
         let hash =
             user.or_else(|| self.decoy(&users, &name)).map(|user| user.hash.clone()).unwrap_or_default();
         let check = tokio::task::spawn_blocking(move || {
@@ -120,11 +124,11 @@ impl Auth {
             Some(user) if is_right => {
                 *lock(&user.known) = Some(digest);
                 lock(&self.failures).was_right(peer);
-                Verdict::Allowed
+                Authentication::Allowed
             }
             _ => {
                 tracing::debug!(%peer, "wrong user or password");
-                Verdict::Denied
+                Authentication::Denied
             }
         }
     }

@@ -25,7 +25,7 @@ fn in_runtime<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
 }
 
-fn check(auth: &Auth, header: Option<&HeaderValue>) -> Verdict {
+fn check(auth: &Auth, header: Option<&HeaderValue>) -> Authentication {
     in_runtime(auth.check(header, PEER))
 }
 
@@ -34,12 +34,12 @@ fn a_file_of_htpasswd_with_comments_and_blank_lines() {
     let other = bcrypt::hash("päss:word", 4).unwrap();
     let auth = auth(&format!("# users\r\n\r\nscraper:{APACHE}\r\n  \nÄnne:{other}\n"));
     assert_eq!(in_runtime(auth.users.get(Instant::now())).keys().collect::<Vec<_>>(), ["scraper", "Änne"]);
-    assert_eq!(check(&auth, Some(&basic("scraper:correct horse"))), Verdict::Allowed);
-    assert_eq!(check(&auth, Some(&basic("Änne:päss:word"))), Verdict::Allowed);
+    assert_eq!(check(&auth, Some(&basic("scraper:correct horse"))), Authentication::Allowed);
+    assert_eq!(check(&auth, Some(&basic("Änne:päss:word"))), Authentication::Allowed);
     for wrong in
         ["scraper:", "scraper:correct", "scraper:päss:word", "nobody:correct horse", ":", "scraper", ""]
     {
-        assert_eq!(check(&auth, Some(&basic(wrong))), Verdict::Denied, "{wrong}");
+        assert_eq!(check(&auth, Some(&basic(wrong))), Authentication::Denied, "{wrong}");
     }
 }
 
@@ -47,7 +47,7 @@ fn a_file_of_htpasswd_with_comments_and_blank_lines() {
 fn all_three_names_of_bcrypt_are_taken() {
     for prefix in PREFIXES {
         let auth = auth(&format!("scraper:{prefix}{}", &APACHE[4..]));
-        assert_eq!(check(&auth, Some(&basic("scraper:correct horse"))), Verdict::Allowed, "{prefix}");
+        assert_eq!(check(&auth, Some(&basic("scraper:correct horse"))), Authentication::Allowed, "{prefix}");
     }
 }
 
@@ -93,35 +93,35 @@ fn a_file_that_cannot_be_read_is_named() {
 #[test]
 fn what_is_no_basic_authentication_is_denied() {
     let auth = auth(&format!("scraper:{APACHE}"));
-    assert_eq!(check(&auth, None), Verdict::Denied);
+    assert_eq!(check(&auth, None), Authentication::Denied);
     let right = BASE64_STANDARD.encode("scraper:correct horse");
     for header in ["", "Basic", "Basic ", "Basic !", "Bearer abc", &format!("Digest {right}"), "Basic w"] {
         let header = HeaderValue::from_str(header).unwrap();
-        assert_eq!(check(&auth, Some(&header)), Verdict::Denied, "{header:?}");
+        assert_eq!(check(&auth, Some(&header)), Authentication::Denied, "{header:?}");
     }
-    assert_eq!(check(&auth, Some(&basic([0xff, b':', b'a']))), Verdict::Denied);
+    assert_eq!(check(&auth, Some(&basic([0xff, b':', b'a']))), Authentication::Denied);
     let lower_case = HeaderValue::from_str(&format!("basic {right}")).unwrap();
-    assert_eq!(check(&auth, Some(&lower_case)), Verdict::Allowed);
+    assert_eq!(check(&auth, Some(&lower_case)), Authentication::Allowed);
 }
 
 #[test]
 fn passwords_may_have_any_length() {
     let auth = auth(&format!("scraper:{APACHE}"));
-    assert_eq!(check(&auth, Some(&basic(format!("scraper:{}", "x".repeat(10_000))))), Verdict::Denied);
-    assert_eq!(check(&auth, Some(&basic("scraper:correct horse\0"))), Verdict::Denied);
+    assert_eq!(check(&auth, Some(&basic(format!("scraper:{}", "x".repeat(10_000))))), Authentication::Denied);
+    assert_eq!(check(&auth, Some(&basic("scraper:correct horse\0"))), Authentication::Denied);
 }
 
 #[test]
 fn a_known_password_passes_though_too_many_wrong_ones_were_sent() {
     let auth = auth(&format!("scraper:{APACHE}\nother:{APACHE}"));
     let (right, wrong) = (basic("scraper:correct horse"), basic("scraper:battery staple"));
-    assert_eq!(check(&auth, Some(&right)), Verdict::Allowed);
-    let verdicts: Vec<Verdict> = (0..20).map(|_| check(&auth, Some(&wrong))).collect();
-    assert_eq!(verdicts[0], Verdict::Denied);
-    assert_eq!(verdicts[19], Verdict::TooMany);
-    assert_eq!(check(&auth, Some(&right)), Verdict::Allowed);
+    assert_eq!(check(&auth, Some(&right)), Authentication::Allowed);
+    let verdicts: Vec<Authentication> = (0..20).map(|_| check(&auth, Some(&wrong))).collect();
+    assert_eq!(verdicts[0], Authentication::Denied);
+    assert_eq!(verdicts[19], Authentication::TooMany);
+    assert_eq!(check(&auth, Some(&right)), Authentication::Allowed);
     // Not known yet, and from the same address.
-    assert_eq!(check(&auth, Some(&basic("other:correct horse"))), Verdict::TooMany);
+    assert_eq!(check(&auth, Some(&basic("other:correct horse"))), Authentication::TooMany);
     // A known password of one user is not that of another.
     assert_ne!(auth.digest("scraper", b"correct horse"), auth.digest("other", b"correct horse"));
 }
@@ -131,7 +131,7 @@ fn only_so_many_passwords_wait_for_being_checked() {
     let auth = auth(&format!("scraper:{APACHE}"));
     in_runtime(async {
         let _all = auth.waiting.try_acquire_many(u32::try_from(MAX_WAITING).unwrap()).unwrap();
-        assert_eq!(auth.check(Some(&basic("scraper:correct horse")), PEER).await, Verdict::TooMany);
+        assert_eq!(auth.check(Some(&basic("scraper:correct horse")), PEER).await, Authentication::TooMany);
     });
 }
 
@@ -150,7 +150,7 @@ fn an_unknown_user_is_checked_as_somebody_else_would_be() {
     // Its password is not theirs.
     for nth in 0..8 {
         let header = basic(format!("nobody{nth}:correct horse"));
-        assert_eq!(check(&auth, Some(&header)), Verdict::Denied);
+        assert_eq!(check(&auth, Some(&header)), Authentication::Denied);
     }
 }
 

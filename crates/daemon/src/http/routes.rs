@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use super::auth::{Auth, Verdict};
+use super::auth::{Auth, Authentication};
 use super::{Peer, ServerState, page};
 
 /// Seconds after which somebody with too many wrong passwords may try again.
@@ -109,12 +109,12 @@ async fn guard(State(auth): State<Arc<Auth>>, request: Request, next: Next) -> R
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     match auth.check(request.headers().get(header::AUTHORIZATION), peer).await {
-        Verdict::Allowed => next.run(request).await,
-        Verdict::Denied => {
+        Authentication::Allowed => next.run(request).await,
+        Authentication::Denied => {
             let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"sni-probe\", charset=\"UTF-8\"")];
             (StatusCode::UNAUTHORIZED, challenge, "wrong user or password\n").into_response()
         }
-        Verdict::TooMany => {
+        Authentication::TooMany => {
             let wait = [(header::RETRY_AFTER, RETRY_AFTER)];
             (StatusCode::TOO_MANY_REQUESTS, wait, "too many wrong passwords; wait\n").into_response()
         }

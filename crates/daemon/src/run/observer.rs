@@ -9,15 +9,15 @@ use sni_probe_core::clients::Clients;
 use sni_probe_core::flow::{FlowKey, Timestamp};
 use sni_probe_core::observation::{Handshake, Observation, client};
 use sni_probe_kubernetes::{Gateway, Names};
-use sni_probe_telemetry::events::{EventWriter, Pods, Source as Place, WallClock};
-use sni_probe_telemetry::metrics::{Metrics, Parties, Source as SourceLabel};
+use sni_probe_telemetry::events::{EventWriter, Pods, Provenance, WallClock};
+use sni_probe_telemetry::metrics::{ClientSource, Metrics, Parties};
 
 use super::interface_names::InterfaceNames;
 use super::monotonic::now;
 use super::reading::Loss;
-use super::source::Source;
+use super::source::PacketSource;
 use crate::board::Board;
-use crate::evidence::Evidence;
+use crate::evidence::FailureCaptures;
 
 /// Events handled at a stretch, before the HTTP server and signals have their turn.
 pub(super) const BATCH: usize = 4096;
@@ -40,14 +40,14 @@ pub(super) struct Sinks {
     pub(super) clients: Arc<Mutex<Clients>>,
     pub(super) board: Arc<Board>,
     pub(super) events: EventWriter,
-    pub(super) evidence: Option<Evidence>,
+    pub(super) evidence: Option<FailureCaptures>,
     /// With `--kube`.
     pub(super) names: Option<Names>,
 }
 
 impl Observer {
     /// Handles at most [`BATCH`] events, and what has timed out; returns how many events there were.
-    pub(super) fn drain(&mut self, source: &mut Source, interfaces: &InterfaceNames) -> usize {
+    pub(super) fn drain(&mut self, source: &mut PacketSource, interfaces: &InterfaceNames) -> usize {
         let time = Time::now();
         let Self { tracker, sinks, .. } = self;
         sinks.board.set_time(time.now, time.clock);
@@ -75,7 +75,7 @@ impl Observer {
     }
 
     /// Reads what was lost or passed over, and how full everything is; and lets idle clients go.
-    pub(super) fn read_counters(&mut self, source: &mut Source) {
+    pub(super) fn read_counters(&mut self, source: &mut PacketSource) {
         let Sinks { metrics, clients, .. } = &self.sinks;
         lock(clients).expire(now());
         let read = source.poll_losses(|loss, n| match loss {
@@ -96,7 +96,7 @@ impl Observer {
     }
 
     /// Gives the hellos that still wait their outcome, `unfinished`, and writes the last lines.
-    pub(super) fn finish(mut self, source: &mut Source, interfaces: &InterfaceNames) {
+    pub(super) fn finish(mut self, source: &mut PacketSource, interfaces: &InterfaceNames) {
         self.read_counters(source);
         self.tracker.finish();
         self.sinks.publish(&mut self.tracker, interfaces, Time::now());
@@ -155,7 +155,7 @@ impl Sinks {
         let client = self.names.as_ref().and_then(|names| names.client(handshake.client().ip()));
         let pods = Pods { client: client.map(|name| name.pod), gateway: gateway.map(|gateway| gateway.pod) };
         let interface = interfaces.get(handshake.ifindex);
-        let place = Place::Interface { name: interface, pods: &pods };
+        let place = Provenance::Interface { name: interface, pods: &pods };
         self.events.handshake(place, &handshake, time.clock, time.now);
         self.board.handshake(source, interface, pods, handshake);
     }
@@ -166,8 +166,12 @@ impl Sinks {
     }
 
     /// Whether hellos without SNI are expected of this client.
-    fn source(&self, client: SocketAddr) -> SourceLabel {
-        if lock(&self.clients).is_expected(client.ip()) { SourceLabel::Expected } else { SourceLabel::Other }
+    fn source(&self, client: SocketAddr) -> ClientSource {
+        if lock(&self.clients).is_expected(client.ip()) {
+            ClientSource::Expected
+        } else {
+            ClientSource::Other
+        }
     }
 }
 

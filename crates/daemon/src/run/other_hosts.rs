@@ -5,7 +5,7 @@
 
 use sni_probe_capture::links::{Link, Links, Netlink, Orientation};
 
-use super::source::Source;
+use super::source::PacketSource;
 
 /// Why frames for other MAC addresses count on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub(super) async fn reason(
 
 /// Tells the datapath. An error is logged and not tried again: where such frames do not count, each is counted as
 /// skipped.
-pub(super) fn count(link: &Link, reason: Option<Reason>, source: &mut Source) -> bool {
+pub(super) fn count(link: &Link, reason: Option<Reason>, source: &mut PacketSource) -> bool {
     let result = source.count_other_hosts(link.index, reason.is_some());
     if let Err(error) = &result {
         tracing::warn!(

@@ -121,7 +121,7 @@ impl Packets {
         }
     }
 
-    /// See [`Source::drain`](super::source::Source::drain).
+    /// See [`PacketSource::drain`](super::source::PacketSource::drain).
     pub(super) fn drain(&mut self, max: usize, mut handle: impl FnMut(Option<Event<'_>>)) -> usize {
         let Self { sockets, datapath, clock, are_mirror_ports, .. } = self;
         let mut events = 0;

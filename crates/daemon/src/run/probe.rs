@@ -27,10 +27,10 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::interface_names::InterfaceNames;
 use super::interfaces::Interfaces;
 use super::observer::{BATCH, Observer, Sinks};
-use super::source::Source;
+use super::source::PacketSource;
 use crate::board::Board;
 use crate::config::{EvidenceConfig, ProbeConfig};
-use crate::evidence::Evidence;
+use crate::evidence::FailureCaptures;
 use crate::readiness::Readiness;
 
 /// How often events are looked for. The kernel wakes the daemon earlier when much has gathered.
@@ -45,7 +45,7 @@ const INTERFACES_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Attached, and not yet watching.
 pub(super) struct Probe {
-    source: Source,
+    source: PacketSource,
     interfaces: Interfaces,
     link_changes: LocalBoxStream<'static, ()>,
     observer: Observer,
@@ -75,12 +75,12 @@ impl Probe {
         let clients = Arc::new(Mutex::new(Clients::new(config.clients.clone())));
         let metrics = Arc::new(Metrics::new(Arc::clone(&clients), names.as_ref())?);
         let readiness = Arc::new(Readiness::default());
-        let evidence = Evidence::open(evidence, config.handshake_timeout, &metrics)?;
+        let evidence = FailureCaptures::open(evidence, config.handshake_timeout, &metrics)?;
         // What was opened before stays in the first namespace: connections to the API server, say.
         if let Some(path) = &config.netns {
             netns::enter(path)?;
         }
-        let source = Source::open(config)?;
+        let source = PacketSource::open(config)?;
         let (netlink, link_changes) =
             Netlink::connect(config.interfaces.is_empty()).context("cannot ask the kernel for interfaces")?;
         let mut interfaces =
@@ -187,7 +187,7 @@ impl Probe {
 /// Reads events, and what was lost, as long as nothing fails.
 async fn observe(
     observer: &mut Observer,
-    source: &RefCell<Source>,
+    source: &RefCell<PacketSource>,
     names: &RefCell<InterfaceNames>,
 ) -> anyhow::Result<()> {
     let mut poll_interval = POLL_INTERVAL;
@@ -210,7 +210,7 @@ async fn observe(
 async fn follow(
     interfaces: &mut Interfaces,
     link_changes: &mut LocalBoxStream<'static, ()>,
-    source: &RefCell<Source>,
+    source: &RefCell<PacketSource>,
 ) -> anyhow::Result<()> {
     let stop = Rc::clone(interfaces.stop());
     let mut look_around = ticks(INTERFACES_INTERVAL);
@@ -230,7 +230,11 @@ async fn follow(
 }
 
 /// Gives up every capability that is not needed any more.
-fn drop_privileges(config: &ProbeConfig, source: &Source, interfaces: &Interfaces) -> anyhow::Result<()> {
+fn drop_privileges(
+    config: &ProbeConfig,
+    source: &PacketSource,
+    interfaces: &Interfaces,
+) -> anyhow::Result<()> {
     if config.keep_privileges {
         return Ok(());
     }

@@ -27,7 +27,7 @@ use super::sample::Sample;
 use crate::config::{Capture, ProbeConfig};
 
 /// Where events come from.
-pub(super) enum Source {
+pub(super) enum PacketSource {
     Tc(Box<Tc>),
     Packets(Box<Packets>),
 }
@@ -36,11 +36,11 @@ pub(super) enum Source {
 #[derive(Debug)]
 pub(super) enum Watch {
     Tc(Attachment),
-    /// Its socket is with the [`Source`].
+    /// Its socket is with the [`PacketSource`].
     Packets,
 }
 
-impl Source {
+impl PacketSource {
     /// Opens what `config` names.
     ///
     /// # Errors

@@ -14,11 +14,11 @@ fn unanswered(all: u64) -> Fates {
     Fates { all, ..NONE }
 }
 
-fn said(hour: HourCounts, refused_clients: u64) -> (State, String) {
+fn said(hour: HourCounts, refused_clients: u64) -> (GatewayState, String) {
     verdict(&hour, Context { refused_clients, ..Context::default() })
 }
 
-fn expect(hour: HourCounts, state: State, sentence: &str) {
+fn expect(hour: HourCounts, state: GatewayState, sentence: &str) {
     assert_eq!(said(hour, 1), (state, sentence.to_owned()));
 }
 
@@ -28,40 +28,40 @@ fn nothing() -> HourCounts {
 
 #[test]
 fn each_state_has_its_sentence() {
-    expect(nothing(), State::Idle, "No TLS client connected in the last hour.");
+    expect(nothing(), GatewayState::Idle, "No TLS client connected in the last hour.");
     let fine = HourCounts { named: served(1_234), ..nothing() };
-    expect(fine, State::Fine, "All 1,234 handshakes of the last hour had SNI.");
+    expect(fine, GatewayState::Fine, "All 1,234 handshakes of the last hour had SNI.");
     let one = HourCounts { named: served(1), ..nothing() };
-    expect(one, State::Fine, "The only handshake of the last hour had SNI.");
+    expect(one, GatewayState::Fine, "The only handshake of the last hour had SNI.");
     let named = Fates { all: 1_234, served: 1_229, refused: 5, reset: 5, ..NONE };
     expect(
         HourCounts { named, ..nothing() },
-        State::Fine,
+        GatewayState::Fine,
         "All 1,234 handshakes of the last hour had SNI; the gateway refused 5 of them for other reasons.",
     );
     expect(
         HourCounts { without_sni: served(1), ..fine },
-        State::Accepting,
+        GatewayState::Accepting,
         "1 handshake of the last hour had no SNI; the gateway refused none.",
     );
     let refusing = HourCounts { without_sni: reset(40), ..fine };
     assert_eq!(
         said(refusing, 12),
         (
-            State::Refusing,
+            GatewayState::Refusing,
             "12 clients without SNI were reset in the last hour; the gateway accepts none.".to_owned()
         )
     );
     let without_sni = Fates { all: 50, served: 10, refused: 40, reset: 39, alerted: 1, ..NONE };
     expect(
         HourCounts { without_sni, ..fine },
-        State::Mixed,
+        GatewayState::Mixed,
         "1 client without SNI was refused in the last hour, in 40 of 50 handshakes; the gateway accepted 10.",
     );
     let context = Context { unseen: Some("eth1: not attached: it is gone"), ..Context::default() };
     assert_eq!(
         verdict(&refusing, context),
-        (State::NotReady, "Not everything is seen: eth1: not attached: it is gone.".to_owned())
+        (GatewayState::NotReady, "Not everything is seen: eth1: not attached: it is gone.".to_owned())
     );
 }
 
@@ -70,13 +70,13 @@ fn accepting_takes_something_that_was_accepted() {
     let without_sni = unanswered(50);
     expect(
         HourCounts { without_sni, named: served(3), ..nothing() },
-        State::Failing,
+        GatewayState::Failing,
         "50 handshakes of the last hour had no SNI; the gateway answered none.",
     );
     let without_sni = Fates { all: 50, served: 3, ..NONE };
     expect(
         HourCounts { without_sni, ..nothing() },
-        State::Accepting,
+        GatewayState::Accepting,
         "50 handshakes of the last hour had no SNI; the gateway accepted 3 and refused none.",
     );
 }
@@ -84,22 +84,30 @@ fn accepting_takes_something_that_was_accepted() {
 #[test]
 fn names_that_are_all_refused_or_unanswered_are_not_fine() {
     let of = |named| HourCounts { named, ..nothing() };
-    expect(of(reset(50)), State::Failing, "The gateway refused all 50 handshakes with SNI in the last hour.");
-    expect(of(reset(1)), State::Failing, "The gateway refused the only handshake with SNI in the last hour.");
+    expect(
+        of(reset(50)),
+        GatewayState::Failing,
+        "The gateway refused all 50 handshakes with SNI in the last hour.",
+    );
+    expect(
+        of(reset(1)),
+        GatewayState::Failing,
+        "The gateway refused the only handshake with SNI in the last hour.",
+    );
     expect(
         of(unanswered(50)),
-        State::Failing,
+        GatewayState::Failing,
         "The gateway answered none of the 50 handshakes with SNI in the last hour.",
     );
     expect(
         of(Fates { all: 50, ..reset(20) }),
-        State::Failing,
+        GatewayState::Failing,
         "The gateway refused 20 of the 50 handshakes with SNI and answered no other in the last hour.",
     );
     let refusing = HourCounts { without_sni: reset(2), named: reset(3), ..nothing() };
     expect(
         refusing,
-        State::Refusing,
+        GatewayState::Refusing,
         "1 client without SNI was reset in the last hour; the gateway accepts none. The gateway refused all 3 handshakes \
          with SNI.",
     );
@@ -108,22 +116,26 @@ fn names_that_are_all_refused_or_unanswered_are_not_fine() {
 #[test]
 fn known_clients_are_no_news_unless_they_are_refused() {
     let of = |known| HourCounts { known, ..nothing() };
-    expect(of(served(50)), State::Fine, "Only known clients connected in the last hour, in 50 handshakes.");
+    expect(
+        of(served(50)),
+        GatewayState::Fine,
+        "Only known clients connected in the last hour, in 50 handshakes.",
+    );
     expect(
         of(unanswered(2)),
-        State::Failing,
+        GatewayState::Failing,
         "Only known clients connected in the last hour, in 2 handshakes. The gateway answered none of them.",
     );
     let context = Context { refused_known: Some("10.79.0.3"), ..Context::default() };
     let (state, sentence) = verdict(&of(reset(50)), context);
-    assert_eq!(state, State::Failing);
+    assert_eq!(state, GatewayState::Failing);
     assert_eq!(
         sentence,
         "Only known clients connected in the last hour, in 50 handshakes. The gateway refused 50 handshakes of known \
          clients without SNI, the last from 10.79.0.3."
     );
     let (state, sentence) = verdict(&HourCounts { named: served(9), ..of(reset(1)) }, context);
-    assert_eq!(state, State::Fine);
+    assert_eq!(state, GatewayState::Fine);
     assert_eq!(
         sentence,
         "9 handshakes of the last hour had SNI. The gateway refused 1 handshake of known clients without SNI, the last from \
@@ -136,18 +148,18 @@ fn incomplete_hellos_are_neither_with_nor_without_sni() {
     let of = |incomplete| HourCounts { incomplete, ..nothing() };
     expect(
         of(reset(200)),
-        State::Failing,
+        GatewayState::Failing,
         "The gateway refused all 200 handshakes of the last hour. Whether they had SNI is unknown.",
     );
     expect(
         of(served(200)),
-        State::Unclear,
+        GatewayState::Unclear,
         "200 handshakes of the last hour had incomplete ClientHellos: whether they had SNI is unknown.",
     );
     let some = HourCounts { named: served(5), ..of(reset(1)) };
     expect(
         some,
-        State::Fine,
+        GatewayState::Fine,
         "5 handshakes of the last hour had SNI. 1 handshake had an incomplete ClientHello; the gateway refused 1.",
     );
 }
@@ -158,12 +170,12 @@ fn lost_events_are_reported_and_make_a_good_state_unclear() {
     let fine = HourCounts { named: served(5), ..nothing() };
     expect(
         lost(3_000, fine),
-        State::Unclear,
+        GatewayState::Unclear,
         "All 5 handshakes of the last hour had SNI. 3,000 events were lost in the last hour: some handshakes were not seen.",
     );
     let refusing = HourCounts { without_sni: reset(2), ..nothing() };
     let (state, sentence) = said(lost(1, refusing), 1);
-    assert_eq!(state, State::Refusing);
+    assert_eq!(state, GatewayState::Refusing);
     assert!(sentence.ends_with(" 1 event was lost in the last hour: some handshakes were not seen."));
 }
 

@@ -14,7 +14,7 @@ pub(super) enum Sender {
 }
 
 /// What of packets from one side is looked at.
-pub(super) struct Seen<'a, F> {
+pub(super) struct OneSide<'a, F> {
     pub(super) flows: &'a F,
     pub(super) sender: Sender,
 }
@@ -29,7 +29,7 @@ pub(super) struct Flow {
     pub(super) header: usize,
 }
 
-impl<F: Flows> Interest for Seen<'_, F> {
+impl<F: Flows> Interest for OneSide<'_, F> {
     type Flow = Flow;
 
     #[inline(always)]

@@ -16,7 +16,7 @@ mod flow;
 mod opening;
 
 use self::draft::Draft;
-use self::flow::{Flow, Seen, Sender};
+use self::flow::{Flow, OneSide, Sender};
 use self::opening::starts_like_a_client;
 use crate::answer;
 use crate::counters::Counter;
@@ -88,7 +88,7 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
     flows: &F,
     sink: &mut S,
 ) -> Result<Option<Draft>, Rejected> {
-    let Some(mut segment) = segment(packet, &Seen { flows, sender: Sender::Client })? else {
+    let Some(mut segment) = segment(packet, &OneSide { flows, sender: Sender::Client })? else {
         return Ok(None);
     };
     let hash = segment.flow.hash;
@@ -287,7 +287,7 @@ fn go_on<P: Packet, F: Flows>(
 
 #[inline(always)]
 fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Draft>, Rejected> {
-    let Some(mut segment) = segment(packet, &Seen { flows, sender: Sender::Gateway })? else {
+    let Some(mut segment) = segment(packet, &OneSide { flows, sender: Sender::Gateway })? else {
         return Ok(None);
     };
     let hash = segment.flow.hash;

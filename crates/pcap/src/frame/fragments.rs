@@ -74,11 +74,11 @@ struct Datagram {
     /// Its key among the datagrams.
     place: u64,
     first_seen: Timestamp,
-    state: State,
+    state: DatagramState,
 }
 
 #[derive(Debug)]
-enum State {
+enum DatagramState {
     Open(Pieces),
     /// It is known that it will not be looked at, and why. What comes of it is not kept.
     Closed(Option<SkipReason>),
@@ -126,26 +126,26 @@ impl Fragments {
         // Identifications come round: the beginning of something else is another datagram.
         let waiting = waiting.filter(|datagram| {
             let begins = fragment.offset == 0 && !is_irrelevant;
-            !(begins && matches!(datagram.state, State::Closed(None)))
+            !(begins && matches!(datagram.state, DatagramState::Closed(None)))
         });
         let mut datagram = waiting.unwrap_or_else(|| self.new_datagram(fragment.key, now));
         let (state, added) = match datagram.state {
-            State::Open(_) if is_irrelevant => (State::Closed(None), Added::Irrelevant),
-            State::Open(mut pieces) => match pieces.insert(&fragment, frames) {
+            DatagramState::Open(_) if is_irrelevant => (DatagramState::Closed(None), Added::Irrelevant),
+            DatagramState::Open(mut pieces) => match pieces.insert(&fragment, frames) {
                 Ok(()) if pieces.are_whole() => return pieces.join(fragment.key, skipped),
-                Ok(()) => (State::Open(pieces), Added::Kept),
+                Ok(()) => (DatagramState::Open(pieces), Added::Kept),
                 Err(reason) => {
                     skipped.add(reason, pieces.frames.len() + frames.len());
-                    (State::Closed(Some(reason)), Added::Refused(reason))
+                    (DatagramState::Closed(Some(reason)), Added::Refused(reason))
                 }
             },
-            State::Closed(Some(reason)) => {
+            DatagramState::Closed(Some(reason)) => {
                 skipped.add(reason, frames.len());
-                (State::Closed(Some(reason)), Added::Refused(reason))
+                (DatagramState::Closed(Some(reason)), Added::Refused(reason))
             }
             // Mostly nothing comes after the last one.
-            State::Closed(None) if fragment.is_last => return Added::Irrelevant,
-            State::Closed(None) => (State::Closed(None), Added::Irrelevant),
+            DatagramState::Closed(None) if fragment.is_last => return Added::Irrelevant,
+            DatagramState::Closed(None) => (DatagramState::Closed(None), Added::Irrelevant),
         };
         datagram.state = state;
         self.put(datagram);
@@ -174,14 +174,14 @@ impl Fragments {
         let Some((_, oldest)) = self.datagrams.pop_first() else { return };
         self.places.remove(&oldest.key);
         self.held_bytes -= oldest.size();
-        if let State::Open(pieces) = oldest.state {
+        if let DatagramState::Open(pieces) = oldest.state {
             skipped.add(reason, pieces.frames.len());
         }
     }
     fn new_datagram(&mut self, key: Key, first_seen: Timestamp) -> Datagram {
         let place = self.next_place;
         self.next_place += 1;
-        Datagram { key, place, first_seen, state: State::Open(Pieces::default()) }
+        Datagram { key, place, first_seen, state: DatagramState::Open(Pieces::default()) }
     }
 
     fn take(&mut self, key: Key) -> Option<Datagram> {
@@ -201,7 +201,7 @@ impl Fragments {
 impl Datagram {
     /// Memory that counts as held, in bytes.
     fn size(&self) -> usize {
-        let State::Open(pieces) = &self.state else { return 0 };
+        let DatagramState::Open(pieces) = &self.state else { return 0 };
         pieces.header.len()
             + pieces.received
             + pieces.parts.len() * size_of::<Piece>()

@@ -26,7 +26,7 @@ use sni_probe_terminal::printable;
 
 use self::attempt::{Hello, Plan};
 pub use self::config::{Config, Connect, DEFAULT_TIMEOUT, OfferedTls};
-use self::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, Verdict};
+use self::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, CheckVerdict};
 use self::target::Target;
 
 /// Between two pictures of the spinner.
@@ -54,9 +54,9 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     // Fails if the reader has left (`sni-probe check … | head -1`): the exit code has the answer as well.
     let _ = stdout.lock().write_all(text.as_bytes());
     Ok(match report.verdict {
-        Verdict::NonSniSameCertificate | Verdict::NonSniOtherCertificate => ExitCode::SUCCESS,
-        Verdict::NonSniRefused | Verdict::NameRefused => ExitCode::FAILURE,
-        Verdict::Unknown => ExitCode::from(COULD_NOT_TELL),
+        CheckVerdict::NonSniSameCertificate | CheckVerdict::NonSniOtherCertificate => ExitCode::SUCCESS,
+        CheckVerdict::NonSniRefused | CheckVerdict::NameRefused => ExitCode::FAILURE,
+        CheckVerdict::Unknown => ExitCode::from(COULD_NOT_TELL),
     })
 }
 

@@ -14,7 +14,7 @@ pub struct CheckReport {
     /// target is an address and no name is given; all but one if nothing could be connected to.
     pub attempts: Vec<Attempt>,
     /// What follows from them.
-    pub verdict: Verdict,
+    pub verdict: CheckVerdict,
     /// The same in a sentence for people.
     pub sentence: String,
 }
@@ -100,7 +100,7 @@ pub struct Certificate {
 /// What follows from the attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum CheckVerdict {
     /// Clients without SNI are refused; those with the name are not, or it is not known.
     NonSniRefused,
     /// Clients without SNI get the certificate that those with the name get; if no name is known, one for the address.

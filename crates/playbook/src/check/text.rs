@@ -6,7 +6,7 @@ use std::time::Duration;
 use sni_probe_terminal::units::latency;
 use sni_probe_terminal::{Cell, Colour, Column, Painted, Table, printable, printable_within};
 
-use super::report::{Attempt, AttemptKind, AttemptOutcome, Certificate, CheckReport, Verdict};
+use super::report::{Attempt, AttemptKind, AttemptOutcome, Certificate, CheckReport, CheckVerdict};
 
 /// Names of a certificate that are shown.
 const MAX_NAMES: usize = 10;
@@ -28,9 +28,9 @@ pub(super) fn render(report: &CheckReport, colour: bool) -> String {
     }
     certificates(&mut text, &report.attempts);
     let sentence_colour = match report.verdict {
-        Verdict::NonSniSameCertificate => Colour::Green,
-        Verdict::NonSniOtherCertificate | Verdict::Unknown => Colour::Yellow,
-        Verdict::NonSniRefused | Verdict::NameRefused => Colour::Red,
+        CheckVerdict::NonSniSameCertificate => Colour::Green,
+        CheckVerdict::NonSniOtherCertificate | CheckVerdict::Unknown => Colour::Yellow,
+        CheckVerdict::NonSniRefused | CheckVerdict::NameRefused => Colour::Red,
     };
     let _ = writeln!(text, "\n{}", Painted::new(report.sentence.as_str(), colour.then_some(sentence_colour)));
     next(&mut text, report);
@@ -122,18 +122,18 @@ fn next(text: &mut String, report: &CheckReport) {
     let Some(address) = &report.address else { return };
     let by_hand = format!("openssl s_client -connect {address} -noservername </dev/null");
     let lines = match report.verdict {
-        Verdict::NonSniSameCertificate => return,
-        Verdict::NonSniOtherCertificate => vec![(by_hand, "the same by hand")],
-        Verdict::NonSniRefused => vec![
+        CheckVerdict::NonSniSameCertificate => return,
+        CheckVerdict::NonSniOtherCertificate => vec![(by_hand, "the same by hand")],
+        CheckVerdict::NonSniRefused => vec![
             (by_hand, "the same by hand"),
             ("sni-probe diagnose --help".to_owned(), "why, and what to change"),
             ("sni-probe run --events text".to_owned(), "on the gateway's node: who connects without SNI"),
         ],
-        Verdict::NameRefused => vec![
+        CheckVerdict::NameRefused => vec![
             (by_hand, "the same by hand"),
             ("sni-probe diagnose --help".to_owned(), "why, and what to change"),
         ],
-        Verdict::Unknown => vec![(by_hand, "what another client says")],
+        CheckVerdict::Unknown => vec![(by_hand, "what another client says")],
     };
     let mut table = Table::without_heads([Column::left(""), Column::left("")]).indent(2);
     for (command, why) in lines {
@@ -185,7 +185,7 @@ mod tests {
             target: "a.example".to_owned(),
             address: Some("10.1.2.3:443".to_owned()),
             attempts: vec![named, without],
-            verdict: Verdict::NonSniRefused,
+            verdict: CheckVerdict::NonSniRefused,
             sentence: "non-SNI clients are refused".to_owned(),
         };
         let expected = "\

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sni_probe_terminal::printable;
 
-use super::report::{Attempt, AttemptKind, AttemptOutcome, Certificate, Verdict};
+use super::report::{Attempt, AttemptKind, AttemptOutcome, Certificate, CheckVerdict};
 use super::target::Host;
 
 /// What a gateway did with a hello, as far as its certificate goes.
@@ -36,11 +36,11 @@ impl Answer {
 }
 
 /// The verdict, and the sentence to it. `expected` is for whom the certificate should be.
-pub(super) fn conclude(attempts: &[Attempt], expected: &Host, now: Timestamp) -> (Verdict, String) {
+pub(super) fn conclude(attempts: &[Attempt], expected: &Host, now: Timestamp) -> (CheckVerdict, String) {
     let find = |kind| attempts.iter().find(|attempt: &&Attempt| attempt.kind == kind);
     let named = find(AttemptKind::Named);
     let Some(without) = find(AttemptKind::WithoutSni) else {
-        return (Verdict::Unknown, unknown(attempts.first()));
+        return (CheckVerdict::Unknown, unknown(attempts.first()));
     };
     match (Answer::of(without), named.map(|named| (Answer::of(named), named))) {
         (Answer::Served, named) => served(without, named, expected, now),
@@ -50,7 +50,7 @@ pub(super) fn conclude(attempts: &[Attempt], expected: &Host, now: Timestamp) ->
                 reason(without),
                 default_certificate(find(AttemptKind::UnknownName))
             );
-            (Verdict::NonSniRefused, sentence)
+            (CheckVerdict::NonSniRefused, sentence)
         }
         (Answer::Refused | Answer::Silent, Some((Answer::Served, named))) => {
             let sentence = format!(
@@ -60,7 +60,7 @@ pub(super) fn conclude(attempts: &[Attempt], expected: &Host, now: Timestamp) ->
                 complaint(named.certificate.as_ref(), expected, now),
                 default_certificate(find(AttemptKind::UnknownName))
             );
-            (Verdict::NonSniRefused, sentence)
+            (CheckVerdict::NonSniRefused, sentence)
         }
         (Answer::Refused, Some((Answer::Refused, named))) => {
             let sentence = format!(
@@ -69,7 +69,7 @@ pub(super) fn conclude(attempts: &[Attempt], expected: &Host, now: Timestamp) ->
                 reason(named),
                 of_versions(named)
             );
-            (Verdict::NameRefused, sentence)
+            (CheckVerdict::NameRefused, sentence)
         }
         (Answer::Refused, Some((Answer::Silent | Answer::Nothing, named))) => {
             let sentence = format!(
@@ -77,9 +77,9 @@ pub(super) fn conclude(attempts: &[Attempt], expected: &Host, now: Timestamp) ->
                 reason(without),
                 reason(named)
             );
-            (Verdict::NonSniRefused, sentence)
+            (CheckVerdict::NonSniRefused, sentence)
         }
-        (Answer::Silent | Answer::Nothing, _) => (Verdict::Unknown, unknown(Some(without))),
+        (Answer::Silent | Answer::Nothing, _) => (CheckVerdict::Unknown, unknown(Some(without))),
     }
 }
 
@@ -88,14 +88,17 @@ fn served(
     named: Option<(Answer, &Attempt)>,
     expected: &Host,
     now: Timestamp,
-) -> (Verdict, String) {
+) -> (CheckVerdict, String) {
     let certificate = without.certificate.as_ref();
     let (shown, matches) = (message(certificate), match_of(certificate, expected, now));
     match named {
         None => {
             let is_right = certificate.is_some_and(|certificate| certificate.matches_host);
-            let verdict =
-                if is_right { Verdict::NonSniSameCertificate } else { Verdict::NonSniOtherCertificate };
+            let verdict = if is_right {
+                CheckVerdict::NonSniSameCertificate
+            } else {
+                CheckVerdict::NonSniOtherCertificate
+            };
             (
                 verdict,
                 format!("non-SNI clients are served {shown}{matches}; no name was tried: give one by --sni"),
@@ -105,21 +108,21 @@ fn served(
             let sentence = format!(
                 "non-SNI clients are served the same certificate as those with SNI, {shown}{matches}"
             );
-            (Verdict::NonSniSameCertificate, sentence)
+            (CheckVerdict::NonSniSameCertificate, sentence)
         }
         Some((Answer::Served, named)) => {
             let sentence = format!(
                 "non-SNI clients are served another certificate ({shown}){matches}; those that send the name {expected} get {}",
                 message(named.certificate.as_ref()),
             );
-            (Verdict::NonSniOtherCertificate, sentence)
+            (CheckVerdict::NonSniOtherCertificate, sentence)
         }
         Some((_, named)) => {
             let sentence = format!(
                 "non-SNI clients are served {shown}{matches}, but those that send the name {expected} are not ({})",
                 reason(named)
             );
-            (Verdict::NonSniOtherCertificate, sentence)
+            (CheckVerdict::NonSniOtherCertificate, sentence)
         }
     }
 }

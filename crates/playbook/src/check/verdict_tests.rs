@@ -35,7 +35,7 @@ fn served(kind: AttemptKind, certificate: Certificate) -> Attempt {
     Attempt { certificate: Some(certificate), ..attempt(kind, Handshake) }
 }
 
-fn told_of(attempts: &[Attempt]) -> (Verdict, String) {
+fn told_of(attempts: &[Attempt]) -> (CheckVerdict, String) {
     conclude(attempts, &Host::Name(DnsName::try_from("a.example").unwrap()), NOW)
 }
 
@@ -48,7 +48,7 @@ fn refused_where_the_name_is_served() {
         let named = served(Named, certificate("a.example", true));
         let (verdict, sentence) =
             told_of(&[named, attempt(WithoutSni, outcome), attempt(UnknownName, outcome)]);
-        assert_eq!(verdict, Verdict::NonSniRefused);
+        assert_eq!(verdict, CheckVerdict::NonSniRefused);
         assert_eq!(
             sentence,
             format!(
@@ -70,7 +70,7 @@ fn refused_where_unknown_names_are_served() {
     let named = served(Named, certificate("a.example", true));
     let unknown = served(UnknownName, certificate("*.example", false));
     let (verdict, sentence) = told_of(&[named, attempt(WithoutSni, Reset), unknown]);
-    assert_eq!(verdict, Verdict::NonSniRefused);
+    assert_eq!(verdict, CheckVerdict::NonSniRefused);
     assert!(sentence.ends_with(
         "names that nobody serves get CN *.example: there is a default, but not for clients without SNI"
     ));
@@ -80,7 +80,7 @@ fn refused_where_unknown_names_are_served() {
 fn the_same_certificate() {
     let both = [Named, WithoutSni].map(|kind| served(kind, certificate("a.example", true)));
     let (verdict, sentence) = told_of(&both);
-    assert_eq!(verdict, Verdict::NonSniSameCertificate);
+    assert_eq!(verdict, CheckVerdict::NonSniSameCertificate);
     assert!(sentence.ends_with(
         "are served the same certificate as those with SNI, CN a.example, which matches a.example"
     ));
@@ -90,7 +90,7 @@ fn the_same_certificate() {
 fn another_certificate() {
     let named = served(Named, certificate("a.example", true));
     let (verdict, sentence) = told_of(&[named, served(WithoutSni, certificate("x\u{1b}", false))]);
-    assert_eq!(verdict, Verdict::NonSniOtherCertificate);
+    assert_eq!(verdict, CheckVerdict::NonSniOtherCertificate);
     assert!(
         sentence.starts_with(
             "non-SNI clients are served another certificate (CN x\\x1b), which does not match a.example;"
@@ -110,21 +110,21 @@ fn an_expired_certificate() {
 #[test]
 fn a_gateway_that_wants_a_certificate_of_the_client_serves() {
     let shown = |kind| Attempt { certificate: Some(certificate("a.example", true)), ..attempt(kind, Alert) };
-    assert_eq!(told_of(&[shown(Named), shown(WithoutSni)]).0, Verdict::NonSniSameCertificate);
+    assert_eq!(told_of(&[shown(Named), shown(WithoutSni)]).0, CheckVerdict::NonSniSameCertificate);
 }
 
 #[test]
 fn all_are_refused() {
     let named = Attempt { alert: Some("protocol_version".to_owned()), ..attempt(Named, Alert) };
     let (verdict, sentence) = told_of(&[named, attempt(WithoutSni, Alert)]);
-    assert_eq!(verdict, Verdict::NameRefused);
+    assert_eq!(verdict, CheckVerdict::NameRefused);
     assert!(sentence.ends_with("about TLS versions or cipher suites, not about names"), "{sentence}");
 }
 
 #[test]
 fn refused_where_the_name_has_no_answer() {
     let (verdict, sentence) = told_of(&[attempt(Named, Timeout), attempt(WithoutSni, Reset)]);
-    assert_eq!(verdict, Verdict::NonSniRefused);
+    assert_eq!(verdict, CheckVerdict::NonSniRefused);
     assert!(sentence.ends_with("the name a.example are served cannot be told (Timeout)"), "{sentence}");
 }
 
@@ -132,32 +132,38 @@ fn refused_where_the_name_has_no_answer() {
 fn only_the_name_is_refused() {
     let without = served(WithoutSni, certificate("b.example", false));
     let (verdict, sentence) = told_of(&[attempt(Named, Reset), without]);
-    assert_eq!(verdict, Verdict::NonSniOtherCertificate);
+    assert_eq!(verdict, CheckVerdict::NonSniOtherCertificate);
     assert!(sentence.ends_with("but those that send the name a.example are not (Reset)"), "{sentence}");
 }
 
 #[test]
 fn without_a_name() {
-    assert_eq!(told_of(&[attempt(WithoutSni, Reset)]).0, Verdict::NonSniRefused);
-    assert_eq!(told_of(&[served(WithoutSni, certificate("x", false))]).0, Verdict::NonSniOtherCertificate);
-    assert_eq!(told_of(&[served(WithoutSni, certificate("x", true))]).0, Verdict::NonSniSameCertificate);
+    assert_eq!(told_of(&[attempt(WithoutSni, Reset)]).0, CheckVerdict::NonSniRefused);
+    assert_eq!(
+        told_of(&[served(WithoutSni, certificate("x", false))]).0,
+        CheckVerdict::NonSniOtherCertificate
+    );
+    assert_eq!(told_of(&[served(WithoutSni, certificate("x", true))]).0, CheckVerdict::NonSniSameCertificate);
 }
 
 #[test]
 fn what_cannot_be_told() {
     for outcome in [Timeout, Refused, NotTls, Unreachable, Unsupported] {
         let (verdict, sentence) = told_of(&[attempt(Named, outcome), attempt(WithoutSni, outcome)]);
-        assert_eq!(verdict, Verdict::Unknown);
+        assert_eq!(verdict, CheckVerdict::Unknown);
         assert!(sentence.ends_with(&format!("are served: {outcome:?}")), "{sentence}");
-        assert_eq!(told_of(&[attempt(Named, outcome)]).0, Verdict::Unknown);
+        assert_eq!(told_of(&[attempt(Named, outcome)]).0, CheckVerdict::Unknown);
     }
     // A gateway that took one connection and then no other.
     let unconnected = Attempt { connected: false, ..attempt(WithoutSni, Timeout) };
-    assert_eq!(told_of(&[served(Named, certificate("a.example", true)), unconnected]).0, Verdict::Unknown);
-    assert_eq!(told_of(&[]).0, Verdict::Unknown);
+    assert_eq!(
+        told_of(&[served(Named, certificate("a.example", true)), unconnected]).0,
+        CheckVerdict::Unknown
+    );
+    assert_eq!(told_of(&[]).0, CheckVerdict::Unknown);
     // A certificate that is none.
     assert_eq!(
         told_of(&[attempt(Named, Handshake), attempt(WithoutSni, Handshake)]).0,
-        Verdict::NonSniOtherCertificate
+        CheckVerdict::NonSniOtherCertificate
     );
 }

@@ -39,12 +39,12 @@ struct Manifest {
     command_line: Vec<String>,
     /// Whether addresses are pseudonyms.
     addresses_redacted: bool,
-    files: Vec<Entry>,
+    files: Vec<ManifestEntry>,
     missing: Vec<Missing>,
 }
 
 #[derive(Debug, Serialize)]
-struct Entry {
+struct ManifestEntry {
     /// In the archive.
     name: String,
     /// Where it is from: a URL, a path.
@@ -175,7 +175,7 @@ impl Bundle {
         append(&mut self.archive, name, bytes)
             .with_context(|| format!("cannot write {}; is the disk full?", self.output.display()))?;
         let digest = Sha256::digest(bytes);
-        self.manifest.files.push(Entry {
+        self.manifest.files.push(ManifestEntry {
             name: name.to_owned(),
             source: self.redactor.text(source),
             size: bytes.len() as u64,

@@ -10,7 +10,7 @@ use sni_probe_terminal::printable;
 use self::nothing_refused::{lost, nothing_refused};
 use super::model::{Cause, Confidence, Inputs};
 use super::wire::{WireFacts, is_load_balancer};
-use crate::check::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, Verdict};
+use crate::check::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, CheckVerdict};
 use crate::logs::report::LogsReport;
 use crate::routes::report::{Finding, FindingCode, RoutesReport};
 
@@ -96,7 +96,7 @@ pub(super) fn serves_without_sni(inputs: &Inputs) -> bool {
 
 /// Whether the active check was served without SNI.
 fn is_served_now(check: &CheckReport) -> bool {
-    matches!(check.verdict, Verdict::NonSniSameCertificate | Verdict::NonSniOtherCertificate)
+    matches!(check.verdict, CheckVerdict::NonSniSameCertificate | CheckVerdict::NonSniOtherCertificate)
 }
 
 /// What clients without SNI meet that verify the certificate; empty if they find the name, or it is not known.
@@ -179,7 +179,7 @@ fn without_sni(inputs: &Inputs, refused: &Refused) -> Judgement {
             ),
         };
     }
-    let refuses_now = inputs.check.as_ref().is_some_and(|check| check.verdict == Verdict::NonSniRefused);
+    let refuses_now = inputs.check.as_ref().is_some_and(|check| check.verdict == CheckVerdict::NonSniRefused);
     let (cause, why) = match routes.and_then(configured_wrong) {
         Some((cause, why)) => (cause, why),
         None if *is_proven || refuses_now => (Cause::NoWildcardRoute, "no route takes them".to_owned()),
@@ -393,7 +393,8 @@ fn by_configuration(inputs: &Inputs) -> Judgement {
     }
     if let Some(check) = inputs.check.as_ref().filter(|_| unreached.is_none()) {
         let named = check.attempts.iter().find(|attempt| attempt.kind == AttemptKind::Named);
-        let refused = named.filter(|_| matches!(check.verdict, Verdict::NameRefused | Verdict::Unknown));
+        let refused =
+            named.filter(|_| matches!(check.verdict, CheckVerdict::NameRefused | CheckVerdict::Unknown));
         if let Some(judgement) = refused.and_then(|named| name_refused(check, named)) {
             return judgement;
         }
@@ -413,7 +414,7 @@ fn by_configuration(inputs: &Inputs) -> Judgement {
             };
         }
     }
-    let refuses = inputs.check.as_ref().is_some_and(|check| check.verdict == Verdict::NonSniRefused);
+    let refuses = inputs.check.as_ref().is_some_and(|check| check.verdict == CheckVerdict::NonSniRefused);
     match wrong {
         // Somebody meant to let them in.
         Some((cause, why)) if refuses || cause != Cause::NoWildcardRoute => Judgement {

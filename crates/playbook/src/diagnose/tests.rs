@@ -9,9 +9,9 @@ use sni_probe_model::{AlertSender, Word};
 
 use super::judge::is_routed;
 use super::model::{Answer, Cause, Confidence, Diagnosis, Inputs};
-use super::wire::{Alert, Client, Count, Refusals, WireFacts};
+use super::wire::{Alert, ClientFacts, Count, Refusals, WireFacts};
 use super::{diagnose, show};
-use crate::check::report::{Attempt, AttemptKind, AttemptOutcome, Certificate, CheckReport, Verdict};
+use crate::check::report::{Attempt, AttemptKind, AttemptOutcome, Certificate, CheckReport, CheckVerdict};
 use crate::logs::report::{Counted, Joined, LogsReport};
 use crate::routes::report::{Finding, FindingCode, Route, RoutesReport, VirtualHost};
 
@@ -39,7 +39,7 @@ fn resets(client: &str) -> WireFacts {
         wire.expected = refusals;
     }
     let likely = Some("Java 8 (JDK)".to_owned());
-    wire.clients.push(Client { label: client.to_owned(), likely, refusals });
+    wire.clients.push(ClientFacts { label: client.to_owned(), likely, refusals });
     wire
 }
 
@@ -108,7 +108,7 @@ fn fixed() -> RoutesReport {
     routes(Some(true), &["non-sni"], &[])
 }
 
-fn check(verdict: Verdict, outcomes: [AttemptOutcome; 3]) -> CheckReport {
+fn check(verdict: CheckVerdict, outcomes: [AttemptOutcome; 3]) -> CheckReport {
     let kinds = [AttemptKind::Named, AttemptKind::WithoutSni, AttemptKind::UnknownName];
     let attempt = |(kind, outcome): (AttemptKind, AttemptOutcome)| Attempt {
         kind,
@@ -140,11 +140,11 @@ fn check(verdict: Verdict, outcomes: [AttemptOutcome; 3]) -> CheckReport {
 
 fn refused_check() -> CheckReport {
     use AttemptOutcome::{Handshake, Reset};
-    check(Verdict::NonSniRefused, [Handshake, Reset, Reset])
+    check(CheckVerdict::NonSniRefused, [Handshake, Reset, Reset])
 }
 
 fn served_check() -> CheckReport {
-    check(Verdict::NonSniSameCertificate, [AttemptOutcome::Handshake; 3])
+    check(CheckVerdict::NonSniSameCertificate, [AttemptOutcome::Handshake; 3])
 }
 
 /// Entries of the page's log: `null` without a name, `named` with one.
@@ -332,7 +332,7 @@ fn the_gateway_does_not_reset() {
     // The gateway served all that it saw, and from here it is cut off.
     let inputs = Inputs {
         wire: Some(self::wire(&[("present", "server_hello", 30)])),
-        check: Some(check(Verdict::Unknown, [AttemptOutcome::Timeout; 3])),
+        check: Some(check(CheckVerdict::Unknown, [AttemptOutcome::Timeout; 3])),
         ..Inputs::default()
     };
     expect(&diagnose(&inputs), Cause::NotTheGateway, Confidence::Likely);
@@ -369,7 +369,7 @@ fn no_common_version_or_cipher() {
     logs.other_failures.push(Counted { name, count: 3 });
     let inputs = Inputs { logs: Some(logs), ..Inputs::default() };
     expect(&diagnose(&inputs), Cause::TlsMismatch, Confidence::Likely);
-    let refused = check(Verdict::NameRefused, [AttemptOutcome::Alert; 3]);
+    let refused = check(CheckVerdict::NameRefused, [AttemptOutcome::Alert; 3]);
     let inputs = Inputs { check: Some(refused), ..Inputs::default() };
     expect(&diagnose(&inputs), Cause::TlsMismatch, Confidence::Likely);
 }
@@ -480,7 +480,7 @@ fn a_log_alone_does_not_tell_what_is_configured() {
 
 #[test]
 fn a_target_that_is_not_there_is_no_evidence() {
-    let mut closed = check(Verdict::Unknown, [AttemptOutcome::Refused; 3]);
+    let mut closed = check(CheckVerdict::Unknown, [AttemptOutcome::Refused; 3]);
     closed.attempts.truncate(1);
     closed.address = Some("192.0.2.1:8443".to_owned());
     let inputs = Inputs { check: Some(closed.clone()), ..Inputs::default() };
@@ -496,7 +496,7 @@ fn a_target_that_is_not_there_is_no_evidence() {
 
 #[test]
 fn a_check_tells_no_more_than_was_tried() {
-    let mut other = check(Verdict::NonSniOtherCertificate, [AttemptOutcome::Handshake; 3]);
+    let mut other = check(CheckVerdict::NonSniOtherCertificate, [AttemptOutcome::Handshake; 3]);
     let certificate = other.attempts[1].certificate.as_mut().unwrap();
     certificate.subject = "fallback".to_owned();
     certificate.matches_host = false;
@@ -594,7 +594,7 @@ fn a_listener_that_is_there_is_corrected() {
 
 #[test]
 fn a_fix_names_the_target_and_its_port() {
-    let mut check = check(Verdict::Unknown, [AttemptOutcome::Timeout; 3]);
+    let mut check = check(CheckVerdict::Unknown, [AttemptOutcome::Timeout; 3]);
     check.target = "10.0.0.1:8443".to_owned();
     check.address = Some(check.target.clone());
     let inputs = Inputs {

@@ -6,7 +6,7 @@ use sni_probe_terminal::{printable, printable_within};
 use super::judge::{is_routed, refused_names, serves_without_sni};
 use super::model::{Answer, Inputs, Step};
 use super::wire::is_load_balancer;
-use crate::check::report::{AttemptKind, AttemptOutcome, Verdict};
+use crate::check::report::{AttemptKind, AttemptOutcome, CheckVerdict};
 use crate::routes::report::FindingCode;
 
 /// Clients, names, findings that are shown for a question.
@@ -331,9 +331,9 @@ fn served_now(inputs: &Inputs) -> Step {
         evidence.push(format!("{kind}: {outcome}{details}{subject}"));
     }
     let answer = match check.verdict {
-        Verdict::NonSniRefused => Some(false),
-        Verdict::NonSniSameCertificate | Verdict::NonSniOtherCertificate => Some(true),
-        Verdict::NameRefused | Verdict::Unknown => None,
+        CheckVerdict::NonSniRefused => Some(false),
+        CheckVerdict::NonSniSameCertificate | CheckVerdict::NonSniOtherCertificate => Some(true),
+        CheckVerdict::NameRefused | CheckVerdict::Unknown => None,
     };
     step(question, answer, evidence)
 }

@@ -29,7 +29,7 @@ pub(super) struct WireFacts {
     /// Alerts in answer to a hello, of either side.
     pub alerts: Vec<Alert>,
     /// Clients without SNI, the ones refused most first.
-    pub clients: Vec<Client>,
+    pub clients: Vec<ClientFacts>,
     /// Handshakes without SNI of all clients that are not in `clients`.
     pub other_clients: Refusals,
     /// Names that were refused, most often first.
@@ -70,7 +70,7 @@ impl Alert {
 
 /// A client without SNI.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Client {
+pub(super) struct ClientFacts {
     /// Its address, or what stands for it (`--client-label`).
     pub label: String,
     /// The software that its hello is likely of.

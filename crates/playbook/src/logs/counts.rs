@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sni_probe_core::tally::Tally;
 use sni_probe_model::REST;
 
-use super::entry::{Entry, Kind, Name};
+use super::entry::{Kind, LogEntry, Name};
 use super::join::Waiting;
 use super::report::{Counted, LogsReport};
 use super::tally::Words;
@@ -53,7 +53,7 @@ impl Counts {
     }
 
     /// Counts an entry. `text` is the entry as it was read.
-    pub(super) fn add(&mut self, entry: &Entry<'_>, text: &[u8]) {
+    pub(super) fn add(&mut self, entry: &LogEntry<'_>, text: &[u8]) {
         let time = entry.timestamp();
         let report = &mut self.report;
         report.entries += 1;
@@ -69,7 +69,7 @@ impl Counts {
         }
     }
 
-    fn add_refused(&mut self, entry: &Entry<'_>, time: Option<Timestamp>, text: &[u8]) {
+    fn add_refused(&mut self, entry: &LogEntry<'_>, time: Option<Timestamp>, text: &[u8]) {
         let address: Option<SocketAddr> = entry.client.as_deref().and_then(|client| client.parse().ok());
         let address = address.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
         let report = &mut self.report;
@@ -133,13 +133,13 @@ mod tests {
     use super::*;
     use crate::logs::tally::MAX_WORDS;
 
-    fn refused(client: &str, time: &str, name: Name<'static>) -> Entry<'static> {
-        Entry {
+    fn refused(client: &str, time: &str, name: Name<'static>) -> LogEntry<'static> {
+        LogEntry {
             time: Some(time.to_owned().into()),
             client: Some(client.to_owned().into()),
             name,
             details: Some("filter_chain_not_found".into()),
-            ..Entry::default()
+            ..LogEntry::default()
         }
     }
 

@@ -9,7 +9,7 @@ const NO_FILTER_CHAIN: &str = "filter_chain_not_found";
 
 /// The fields that matter, as they are in the log. What is null, empty or `-` there is `None` here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Entry<'a> {
+pub(super) struct LogEntry<'a> {
     /// When it began, as it is written.
     pub(super) time: Option<Cow<'a, str>>,
     /// Address and port of the client.
@@ -50,7 +50,7 @@ pub(super) enum Kind {
     Unremarkable,
 }
 
-impl Entry<'_> {
+impl LogEntry<'_> {
     pub(super) fn kind(&self) -> Kind {
         if self.details.as_deref() == Some(NO_FILTER_CHAIN) {
             Kind::NoFilterChain
@@ -91,9 +91,14 @@ pub(super) fn something(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
 mod tests {
     use super::*;
 
-    fn entry(status: u16, has_request: bool, details: &'static str, flags: &'static str) -> Entry<'static> {
+    fn entry(
+        status: u16,
+        has_request: bool,
+        details: &'static str,
+        flags: &'static str,
+    ) -> LogEntry<'static> {
         let some = |text| something(Cow::Borrowed(text));
-        Entry { status, has_request, details: some(details), flags: some(flags), ..Entry::default() }
+        LogEntry { status, has_request, details: some(details), flags: some(flags), ..LogEntry::default() }
     }
 
     #[test]
@@ -116,7 +121,7 @@ mod tests {
             assert_eq!(given.kind(), kind, "{given:?}");
         }
         let reason = "TLS_error:|268435703:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER:TLS_error_end";
-        let failed = Entry { transport_failure: Some(reason.into()), ..Entry::default() };
+        let failed = LogEntry { transport_failure: Some(reason.into()), ..LogEntry::default() };
         assert_eq!((failed.kind(), failed.failure()), (Kind::OtherFailure, Some(reason)));
     }
 }

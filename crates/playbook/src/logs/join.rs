@@ -44,11 +44,11 @@ pub(super) struct Waiting {
 struct Connection {
     time: Timestamp,
     /// The nearest event so far.
-    seen: Option<Seen>,
+    seen: Option<NearestEvent>,
 }
 
 #[derive(Debug)]
-struct Seen {
+struct NearestEvent {
     distance: SignedDuration,
     /// What the hello names; `None` if it has no name.
     name: Option<String>,
@@ -102,11 +102,11 @@ impl Waiting {
             for connection in connections {
                 match &connection.seen {
                     None => joined.not_seen += 1,
-                    Some(Seen { name: Some(name), .. }) => {
+                    Some(NearestEvent { name: Some(name), .. }) => {
                         joined.had_a_name += 1;
                         names.add(name);
                     }
-                    Some(Seen { name: None, .. }) => {
+                    Some(NearestEvent { name: None, .. }) => {
                         joined.really_without_sni += 1;
                         without.add(&client.ip().to_string());
                     }
@@ -140,7 +140,7 @@ impl Waiting {
             let distance = distance(connection);
             let is_nearest = connection.seen.as_ref().is_none_or(|seen| distance < seen.distance);
             if distance <= WINDOW && is_nearest {
-                connection.seen = Some(Seen { distance, name: name.map(str::to_owned) });
+                connection.seen = Some(NearestEvent { distance, name: name.map(str::to_owned) });
             }
         }
     }

@@ -9,12 +9,12 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::entry::{Entry, Name, something};
+use super::entry::{LogEntry, Name, something};
 
 /// What a piece of text is.
 #[derive(Debug)]
 pub(super) enum Parsed<'a> {
-    Entry(Entry<'a>),
+    Entry(LogEntry<'a>),
     /// An object of a log shipper around a line.
     Wrapped(Cow<'a, str>),
     /// An object that goes on.
@@ -36,7 +36,7 @@ pub(super) fn parse(text: &[u8]) -> Parsed<'_> {
 /// What is read of an object.
 #[derive(Debug, Default)]
 struct Object<'a> {
-    entry: Entry<'a>,
+    entry: LogEntry<'a>,
     /// A field that only access logs have.
     has_details: bool,
     has_status: bool,
@@ -261,7 +261,7 @@ mod tests {
     use super::super::entry::Kind;
     use super::*;
 
-    fn entry(text: &str) -> Entry<'_> {
+    fn entry(text: &str) -> LogEntry<'_> {
         match parse(text.as_bytes()) {
             Parsed::Entry(entry) => entry,
             other => panic!("{text}: {other:?}"),
@@ -293,7 +293,7 @@ mod tests {
     fn values_of_any_type() {
         let given =
             entry(r#"{"status":{"a":[1]},"status_details":[{}],"response_flags":-1.5,"sni_host":true}"#);
-        assert_eq!(given, Entry { name: Name::Null, ..Entry::default() });
+        assert_eq!(given, LogEntry { name: Name::Null, ..LogEntry::default() });
     }
 
     #[test]

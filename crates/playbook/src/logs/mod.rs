@@ -1,7 +1,7 @@
 //! `logs`: what a gateway's access logs say of clients that were refused before they had a certificate.
 //!
 //! ```text
-//! file ─▶ lines ─▶ scan: prefix, json | text ─▶ Entry ─▶ counts ─▶ report ─▶ show
+//! file ─▶ lines ─▶ scan: prefix, json | text ─▶ LogEntry ─▶ counts ─▶ report ─▶ show
 //! events ─────────────────────────────────────────────▶ join ──────┘
 //! ```
 

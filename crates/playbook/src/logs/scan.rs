@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use super::entry::Entry;
+use super::entry::LogEntry;
 use super::json::{self, Parsed};
 use super::lines::{Line, MAX_LINE_BYTES};
 use super::prefix::{self, Content};
@@ -30,7 +30,7 @@ enum Found {
 
 impl Scanner {
     /// Takes a line, and calls `found` with the entry that it is, or ends, and its text.
-    pub(super) fn take(&mut self, line: &Line<'_>, mut found: impl FnMut(&Entry<'_>, &[u8])) {
+    pub(super) fn take(&mut self, line: &Line<'_>, mut found: impl FnMut(&LogEntry<'_>, &[u8])) {
         let Line::Text(line) = line else {
             self.give_up();
             self.other_lines += 1;
@@ -56,7 +56,7 @@ impl Scanner {
     }
 
     /// Takes a line for the object that is open; `false` if it is none of its lines.
-    fn go_on(&mut self, content: Content<'_>, found: &mut impl FnMut(&Entry<'_>, &[u8])) -> bool {
+    fn go_on(&mut self, content: Content<'_>, found: &mut impl FnMut(&LogEntry<'_>, &[u8])) -> bool {
         match self.pending.fit(content.text) {
             Fit::Foreign => return false,
             Fit::Broken => {
@@ -83,7 +83,7 @@ impl Scanner {
     }
 }
 
-fn recognise(content: &[u8], found: &mut impl FnMut(&Entry<'_>, &[u8])) -> Found {
+fn recognise(content: &[u8], found: &mut impl FnMut(&LogEntry<'_>, &[u8])) -> Found {
     match parse(content) {
         Parsed::Entry(entry) => {
             found(&entry, content);

@@ -11,13 +11,13 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memmem, memrchr};
 
-use super::entry::{Entry, Name, something};
+use super::entry::{LogEntry, Name, something};
 
 /// Of the words after the last quote: client and server name.
 const CLIENT_AND_NAME: usize = 3;
 
 /// An entry, if the line is one.
-pub(super) fn parse(line: &[u8]) -> Option<Entry<'_>> {
+pub(super) fn parse(line: &[u8]) -> Option<LogEntry<'_>> {
     let line = line.trim_ascii();
     let rest = line.strip_prefix(b"[")?;
     let (time, rest) = rest.split_at_checked(memchr(b']', rest)?)?;
@@ -36,7 +36,7 @@ pub(super) fn parse(line: &[u8]) -> Option<Entry<'_>> {
     let mut tail = tail.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).skip(CLIENT_AND_NAME);
     let client = tail.next().and_then(word);
     let name = tail.next().map_or(Name::NotLogged, |name| word(name).map_or(Name::Null, Name::Present));
-    Some(Entry {
+    Some(LogEntry {
         time: word(time),
         client,
         name,

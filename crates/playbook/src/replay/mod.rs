@@ -26,11 +26,11 @@ use signal_hook::flag;
 use sni_probe_core::flow::FlowKey;
 use sni_probe_core::observation::Observation;
 use sni_probe_pcap::Reader;
-use sni_probe_pcap::engine::Seen;
+use sni_probe_pcap::engine::FrameContents;
 use sni_probe_terminal::Progress;
 
 pub use self::config::{Config, Format};
-use self::evidence::{Evidence, EvidenceCounts};
+use self::evidence::{PacketSelection, PacketSelectionCounts};
 pub use self::handshakes::handshakes;
 use self::report::Report;
 use self::session::Session;
@@ -81,7 +81,7 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
         fail_on_reset: config.fail_on_reset,
     };
     if let Some(path) = &config.write {
-        replay.evidence = Some(Evidence::new(path, &config.files, config.handshake_timeout)?);
+        replay.evidence = Some(PacketSelection::new(path, &config.files, config.handshake_timeout)?);
     }
     for file in &config.files {
         match replay.read(file) {
@@ -118,7 +118,7 @@ pub fn interruptible() -> anyhow::Result<Arc<AtomicBool>> {
 struct Replay {
     report: Report,
     session: Session,
-    evidence: Option<Evidence>,
+    evidence: Option<PacketSelection>,
     interrupted: Arc<AtomicBool>,
     /// A file could not be read, or not to its end.
     is_broken: bool,
@@ -175,7 +175,7 @@ impl Replay {
         }
         let number = session.frames() + 1;
         let now = session.time().map_or(record.time_ns, |time| time.0);
-        let Seen { unwrapped, event } = session.frame(&record);
+        let FrameContents { unwrapped, event } = session.frame(&record);
         if let Some(evidence) = evidence {
             let flow = event.as_ref().map(FlowKey::of);
             evidence.take(number, now, &record, &unwrapped, flow).map_err(Failure::Output)?;
@@ -189,7 +189,8 @@ impl Replay {
         let Self { report, session, evidence, .. } = &mut self;
         end_capture(session, report, evidence)?;
         if let Some(evidence) = self.evidence.take() {
-            let EvidenceCounts { given_up, incomplete, .. } = evidence.finish().map_err(Failure::Output)?;
+            let PacketSelectionCounts { given_up, incomplete, .. } =
+                evidence.finish().map_err(Failure::Output)?;
             if given_up > 0 || incomplete > 0 {
                 tracing::warn!(
                     given_up,
@@ -222,7 +223,7 @@ impl Replay {
 fn end_capture(
     session: &mut Session,
     report: &mut Report,
-    evidence: &mut Option<Evidence>,
+    evidence: &mut Option<PacketSelection>,
 ) -> Result<(), Failure> {
     session.end_capture();
     publish(session, report, evidence)?;
@@ -234,7 +235,7 @@ fn end_capture(
 fn publish(
     session: &mut Session,
     report: &mut Report,
-    evidence: &mut Option<Evidence>,
+    evidence: &mut Option<PacketSelection>,
 ) -> Result<(), Failure> {
     while let Some(observation) = session.poll_observation() {
         let is_selected = report.observe(&observation, |number| session.place(number));

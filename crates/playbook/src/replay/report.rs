@@ -7,7 +7,7 @@ use serde::Serialize;
 use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::vocabulary::{Label as _, NonTls};
-use sni_probe_telemetry::events::{Format, Source, WallClock};
+use sni_probe_telemetry::events::{Format, Provenance, WallClock};
 use sni_probe_telemetry::metrics::{Metrics, Parties};
 use sni_probe_terminal::units::counted;
 
@@ -143,7 +143,7 @@ impl Report {
             handshake.outcome.is_refused() && handshake.hello.sni.class().is_without_sni();
         let (file, frame) = place(handshake.ifindex);
         if let Some(format) = self.lines {
-            format.line(&mut self.batch, Source::Capture { file, frame }, handshake, WallClock::UTC);
+            format.line(&mut self.batch, Provenance::Capture { file, frame }, handshake, WallClock::UTC);
         }
         if let Some(summary) = &mut self.summary {
             summary.add(handshake, || {

@@ -9,7 +9,7 @@ use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::vocabulary::{EvictionReason, IncompleteReason, Label};
 use sni_probe_datapath::counters::Counter;
 use sni_probe_pcap::Record;
-use sni_probe_pcap::engine::{Replay, Seen};
+use sni_probe_pcap::engine::{FrameContents, Replay};
 use sni_probe_pcap::frame::{FrameBytes, LinkType, SkipReason, UnreadCounts, Unwrapped};
 use sni_probe_telemetry::metrics::Metrics;
 
@@ -107,7 +107,7 @@ impl Session {
     }
 
     /// Takes a frame.
-    pub(super) fn frame<'a>(&'a mut self, record: &Record<'a>) -> Seen<'a> {
+    pub(super) fn frame<'a>(&'a mut self, record: &Record<'a>) -> FrameContents<'a> {
         self.note_time();
         self.frames += 1;
         self.is_at_start = false;

@@ -29,7 +29,7 @@ pub(super) struct Summary {
     /// How many of them the gateway refused.
     refused: [[u64; OutcomeClass::ALL.len()]; SniClass::ALL.len()],
     /// Clients without SNI, and the hellos of those for which there was no room.
-    clients: Tally<ClientKey, Client, u64>,
+    clients: Tally<ClientKey, SummaryClient, u64>,
 }
 
 impl Default for Summary {
@@ -46,7 +46,7 @@ struct ClientKey {
 }
 
 #[derive(Clone, Debug)]
-struct Client {
+struct SummaryClient {
     hellos: u64,
     outcomes: Vec<(Outcome, u64)>,
     /// What the fingerprint is likely of.
@@ -71,7 +71,7 @@ impl Summary {
             sni: handshake.hello.sni.clone(),
             ja4: handshake.hello.body.as_ref().and_then(|body| body.ja4.clone()),
         };
-        let new = || Client {
+        let new = || SummaryClient {
             hellos: 0,
             outcomes: Vec::new(),
             likely: software::likely_sender(&handshake.hello),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::entry::Entry;
+use super::entry::RouteEntry;
 use super::listeners::terminates;
 use super::report::{Finding, FindingCode, Route, VirtualHost};
 use super::text::{list, or_none};
@@ -14,7 +14,7 @@ const RUNNING: &str = "running";
 
 /// All that is known of an Apigee installation.
 pub(super) struct Apigee<'a> {
-    pub(super) routes: Vec<&'a Entry>,
+    pub(super) routes: Vec<&'a RouteEntry>,
     /// Names that `additionalGateways` may have.
     pub(super) gateways: HashSet<&'a str>,
     pub(super) virtual_hosts: &'a [VirtualHost],
@@ -49,7 +49,7 @@ impl Apigee<'_> {
             self.judge_route(entry, &mut findings);
         }
         self.judge_names(&groups, &mut findings);
-        let wildcards: Vec<&Entry> =
+        let wildcards: Vec<&RouteEntry> =
             self.routes.iter().copied().filter(|entry| entry.route.wildcard).collect();
         if wildcards.is_empty() {
             findings.push(self.no_wildcard_route());
@@ -101,7 +101,7 @@ impl Apigee<'_> {
     }
 
     /// What a route says of itself.
-    fn judge_route(&self, entry: &Entry, findings: &mut Vec<Finding>) {
+    fn judge_route(&self, entry: &RouteEntry, findings: &mut Vec<Finding>) {
         let Route { name, wildcard, hostnames, enable_non_sni_client, selector, credential, state, .. } =
             &entry.route;
         let mut add = |code, path: &str, value: String, expected: String, sentence: String| {
@@ -218,19 +218,19 @@ fn judge_overrides_alone(groups: &[Group<'_>]) -> (Vec<Finding>, Option<bool>) {
 /// Whether a group is bound to a wildcard route that serves it. `sound` are the objects with which nothing else is wrong.
 fn judge_group(
     group: &Group<'_>,
-    wildcards: &[&Entry],
+    wildcards: &[&RouteEntry],
     sound: &HashSet<String>,
     findings: &mut Vec<Finding>,
 ) -> bool {
     let listed: HashSet<&str> = group.listed.iter().map(|name| bare(name)).collect();
-    let bound: Vec<&Entry> =
+    let bound: Vec<&RouteEntry> =
         wildcards.iter().copied().filter(|entry| listed.contains(entry.route.name.as_str())).collect();
     let Some(first) = bound.first() else {
         let name = wildcards.first().map_or(USUAL_NAME, |entry| entry.route.name.as_str());
         findings.push(not_listed(group, name));
         return false;
     };
-    let here: Vec<&Entry> =
+    let here: Vec<&RouteEntry> =
         bound.iter().copied().filter(|entry| agree(&entry.route.selector, group.selector)).collect();
     if here.is_empty() {
         let finding = Finding {
@@ -289,7 +289,7 @@ fn not_listed(group: &Group<'_>, name: &str) -> Finding {
 }
 
 /// Whether nothing is wrong with the wildcard route itself that keeps clients from being served.
-fn is_sound(entry: &Entry, findings: &[Finding]) -> bool {
+fn is_sound(entry: &RouteEntry, findings: &[Finding]) -> bool {
     let object = entry.object();
     !findings
         .iter()

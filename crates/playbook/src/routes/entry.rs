@@ -14,7 +14,7 @@ pub(super) enum Kind {
 
 /// A route or a listener, and where it stands.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct RouteEntry {
     pub(super) kind: Kind,
     pub(super) route: Route,
     /// The name of the object without that of the listener.

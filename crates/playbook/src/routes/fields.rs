@@ -4,7 +4,7 @@ use anyhow::bail;
 use serde_json::{Map, Value};
 use sni_probe_terminal::printable_within;
 
-use super::entry::{Entry, Kind};
+use super::entry::{Kind, RouteEntry};
 use super::report::Route;
 
 /// Characters of a value in a message.
@@ -35,7 +35,7 @@ impl Fields<'_> {
 ///
 /// # Errors
 /// If a field is not of its type: its path, and what it has.
-pub(super) fn entries(kind: Kind, fields: Fields<'_>) -> anyhow::Result<Vec<Entry>> {
+pub(super) fn entries(kind: Kind, fields: Fields<'_>) -> anyhow::Result<Vec<RouteEntry>> {
     match kind {
         Kind::ApigeeRoute => Ok(vec![apigee_route(fields)?]),
         Kind::Istio => maps(fields.spec, "servers", "spec")?
@@ -51,7 +51,7 @@ pub(super) fn entries(kind: Kind, fields: Fields<'_>) -> anyhow::Result<Vec<Entr
     }
 }
 
-fn apigee_route(fields: Fields<'_>) -> anyhow::Result<Entry> {
+fn apigee_route(fields: Fields<'_>) -> anyhow::Result<RouteEntry> {
     let spec = fields.spec;
     let hostnames = texts(spec, "hostnames", "spec")?;
     let mut ports = Vec::new();
@@ -67,7 +67,7 @@ fn apigee_route(fields: Fields<'_>) -> anyhow::Result<Entry> {
         }
     }
     let (tls, tls_path) = of_tls.unwrap_or_else(|| (Tls::default(), "spec.ports[0].tls".to_owned()));
-    Ok(Entry {
+    Ok(RouteEntry {
         kind: Kind::ApigeeRoute,
         gateway: fields.name(),
         hosts_path: "spec.hostnames".to_owned(),
@@ -90,7 +90,7 @@ fn apigee_route(fields: Fields<'_>) -> anyhow::Result<Entry> {
     })
 }
 
-fn istio_server(fields: Fields<'_>, index: usize, server: &Map<String, Value>) -> anyhow::Result<Entry> {
+fn istio_server(fields: Fields<'_>, index: usize, server: &Map<String, Value>) -> anyhow::Result<RouteEntry> {
     let path = format!("spec.servers[{index}]");
     let no_port = Map::new();
     let port = map(server, "port", &path)?.unwrap_or(&no_port);
@@ -107,7 +107,7 @@ fn istio_server(fields: Fields<'_>, index: usize, server: &Map<String, Value>) -
         tls.mode.get_or_insert_with(|| "PASSTHROUGH".to_owned());
     }
     let of_server = text(server, "name", &path)?.or(text(port, "name", &port_path)?);
-    Ok(Entry {
+    Ok(RouteEntry {
         kind: Kind::Istio,
         gateway: fields.name(),
         hosts_path: format!("{path}.hosts"),
@@ -135,7 +135,7 @@ fn gateway_listener(
     fields: Fields<'_>,
     index: usize,
     listener: &Map<String, Value>,
-) -> anyhow::Result<Entry> {
+) -> anyhow::Result<RouteEntry> {
     let path = format!("spec.listeners[{index}]");
     let tls_path = format!("{path}.tls");
     let protocol = text(listener, "protocol", &path)?.unwrap_or_default();
@@ -156,7 +156,7 @@ fn gateway_listener(
     let annotations = map(fields.metadata, "annotations", "metadata")?.unwrap_or(&no_tls);
     let credential = credential.or(options).or(text(annotations, GKE_CERTIFICATES, "metadata.annotations")?);
     let name = text(listener, "name", &path)?.unwrap_or_else(|| index.to_string());
-    Ok(Entry {
+    Ok(RouteEntry {
         kind: Kind::GatewayApi,
         gateway: fields.name(),
         hosts_path: format!("{path}.hostname"),

@@ -25,7 +25,7 @@ const MAX_REASON: usize = 300;
 
 /// A file's text, and the name under which it is told of.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct InputText {
     pub(super) name: String,
     pub(super) text: String,
 }
@@ -34,7 +34,7 @@ pub(super) struct Source {
 ///
 /// # Errors
 /// If it cannot be read, is larger than [`MAX_FILE_BYTES`], or is no text.
-pub(super) fn read(path: &Path) -> anyhow::Result<Source> {
+pub(super) fn read(path: &Path) -> anyhow::Result<InputText> {
     let name = super::display(path);
     let bytes = if path == Path::new("-") {
         read_bounded(io::stdin().lock())
@@ -42,7 +42,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Source> {
         File::open(path).and_then(read_bounded)
     };
     let bytes = bytes.with_context(|| format!("cannot read {name}"))?;
-    Source::new(name, bytes)
+    InputText::new(name, bytes)
 }
 
 fn read_bounded(reader: impl Read) -> io::Result<Vec<u8>> {
@@ -51,7 +51,7 @@ fn read_bounded(reader: impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl Source {
+impl InputText {
     /// # Errors
     /// If the bytes are too many, or no text.
     pub(super) fn new(name: String, bytes: Vec<u8>) -> anyhow::Result<Self> {

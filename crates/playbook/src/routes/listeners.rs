@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::{Entry, Kind};
+use super::entry::{Kind, RouteEntry};
 use super::report::{Finding, FindingCode, Route};
 use super::text::{list, or_none};
 
 /// Judges the listeners that speak TLS. Whether clients without SNI are served by all gateways; `None` if there are
 /// no such listeners.
-pub(super) fn judge(entries: &[Entry], findings: &mut Vec<Finding>) -> Option<bool> {
-    let mut of_ports: BTreeMap<String, Vec<&Entry>> = BTreeMap::new();
+pub(super) fn judge(entries: &[RouteEntry], findings: &mut Vec<Finding>) -> Option<bool> {
+    let mut of_ports: BTreeMap<String, Vec<&RouteEntry>> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.kind != Kind::ApigeeRoute && entry.tls_path.is_some()) {
         of_ports.entry(port_of(entry)).or_default().push(entry);
     }
@@ -21,7 +21,7 @@ pub(super) fn judge(entries: &[Entry], findings: &mut Vec<Finding>) -> Option<bo
 }
 
 /// Those with the same choose by SNI among one another: Istio puts together all servers of the same pods and port.
-fn port_of(entry: &Entry) -> String {
+fn port_of(entry: &RouteEntry) -> String {
     let gateway = match entry.kind {
         Kind::Istio => entry.route.selector.join(","),
         Kind::GatewayApi | Kind::ApigeeRoute => entry.object(),
@@ -30,8 +30,9 @@ fn port_of(entry: &Entry) -> String {
 }
 
 /// Judges the listeners of a port. Whether one of them serves clients without SNI.
-fn judge_port(listeners: &[&Entry], findings: &mut Vec<Finding>) -> bool {
-    let wildcards: Vec<&Entry> = listeners.iter().copied().filter(|entry| entry.route.wildcard).collect();
+fn judge_port(listeners: &[&RouteEntry], findings: &mut Vec<Finding>) -> bool {
+    let wildcards: Vec<&RouteEntry> =
+        listeners.iter().copied().filter(|entry| entry.route.wildcard).collect();
     if wildcards.is_empty() {
         findings.extend(listeners.first().map(|first| no_wildcard(first, listeners)));
         return false;
@@ -45,7 +46,7 @@ fn judge_port(listeners: &[&Entry], findings: &mut Vec<Finding>) -> bool {
     serves
 }
 
-fn judge_wildcard(entry: &Entry, findings: &mut Vec<Finding>) {
+fn judge_wildcard(entry: &RouteEntry, findings: &mut Vec<Finding>) {
     let Route { name, tls_mode, credential, .. } = &entry.route;
     let tls_path = entry.tls_path.as_deref().unwrap_or_default();
     let (mode, certificate) = match entry.kind {
@@ -73,7 +74,7 @@ fn judge_wildcard(entry: &Entry, findings: &mut Vec<Finding>) {
     }
 }
 
-fn no_wildcard(first: &Entry, listeners: &[&Entry]) -> Finding {
+fn no_wildcard(first: &RouteEntry, listeners: &[&RouteEntry]) -> Finding {
     let hostnames: Vec<&str> =
         listeners.iter().flat_map(|entry| &entry.route.hostnames).map(String::as_str).collect();
     let expected = match first.kind {

@@ -9,9 +9,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use sni_probe_terminal::printable_within;
 
-use super::entry::{Entry, Kind};
+use super::entry::{Kind, RouteEntry};
 use super::fields::{self, Fields};
-use super::input::Source;
+use super::input::InputText;
 
 /// Routes and listeners, of all files: what is judged, and printed.
 pub(super) const MAX_ROUTES: usize = 20_000;
@@ -39,7 +39,7 @@ const WANTED: [&str; 11] = [
 /// What was read so far.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<RouteEntry>,
     /// Objects that were passed over, by kind.
     pub(super) skipped: BTreeMap<String, usize>,
 }
@@ -60,7 +60,7 @@ pub(super) struct Object {
 #[derive(Debug, Default)]
 struct Wanted(Map<String, Value>);
 
-impl Entry {
+impl RouteEntry {
     /// "namespace/name" of the object.
     pub(super) fn object(&self) -> String {
         format!("{}/{}", self.route.namespace, self.gateway)
@@ -72,7 +72,7 @@ impl Objects {
     ///
     /// # Errors
     /// If it is no JSON and no YAML, a field is not of its type, or none of its objects is a route.
-    pub(super) fn add_file(&mut self, source: &Source) -> anyhow::Result<()> {
+    pub(super) fn add_file(&mut self, source: &InputText) -> anyhow::Result<()> {
         let documents: Vec<Object> = source.documents()?;
         let mut of_file = Self::default();
         for object in documents {
@@ -127,7 +127,7 @@ impl Objects {
         self.extend(entries)
     }
 
-    fn extend(&mut self, entries: Vec<Entry>) -> anyhow::Result<()> {
+    fn extend(&mut self, entries: Vec<RouteEntry>) -> anyhow::Result<()> {
         self.entries.extend(entries);
         if self.entries.len() > MAX_ROUTES {
             bail!(

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use anyhow::bail;
 use serde::Deserialize;
 
-use super::input::Source;
+use super::input::InputText;
 use super::report::VirtualHost;
 
 /// What is read of it; all else is left alone.
 #[derive(Debug, Deserialize)]
 struct Overrides {
-    virtualhosts: Option<Vec<Entry>>,
+    virtualhosts: Option<Vec<OverridesHost>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+struct OverridesHost {
     name: String,
     selector: Option<BTreeMap<String, String>>,
     additional_gateways: Option<Vec<String>>,
@@ -28,10 +28,10 @@ struct Entry {
 ///
 /// # Errors
 /// If it is no YAML, a field is not of its type, or there are no virtual hosts.
-pub(super) fn parse(source: &Source) -> anyhow::Result<Vec<VirtualHost>> {
+pub(super) fn parse(source: &InputText) -> anyhow::Result<Vec<VirtualHost>> {
     let documents: Vec<Overrides> = source.documents()?;
     let has_field = documents.iter().any(|overrides| overrides.virtualhosts.is_some());
-    let entries: Vec<Entry> =
+    let entries: Vec<OverridesHost> =
         documents.into_iter().filter_map(|overrides| overrides.virtualhosts).flatten().collect();
     if entries.is_empty() {
         if has_field {
@@ -39,10 +39,10 @@ pub(super) fn parse(source: &Source) -> anyhow::Result<Vec<VirtualHost>> {
         }
         bail!("{}: no `virtualhosts`; expected overrides.yaml of Apigee hybrid", source.name);
     }
-    Ok(entries.into_iter().map(Entry::into_virtual_host).collect())
+    Ok(entries.into_iter().map(OverridesHost::into_virtual_host).collect())
 }
 
-impl Entry {
+impl OverridesHost {
     fn into_virtual_host(self) -> VirtualHost {
         let selector = self.selector.unwrap_or_default();
         VirtualHost {

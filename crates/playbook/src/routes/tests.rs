@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::apigee::USUAL_NAME;
 use super::fix::{WildcardRoute, overrides_yaml, wildcard_route_yaml};
-use super::input::Source;
+use super::input::InputText;
 use super::report::{FindingCode, VirtualHost};
 use super::*;
 
@@ -22,8 +22,8 @@ spec:
 status: {state: running}
 "#;
 
-fn source(text: &str) -> Source {
-    Source::new("f.yaml".to_owned(), text.as_bytes().to_vec()).unwrap()
+fn source(text: &str) -> InputText {
+    InputText::new("f.yaml".to_owned(), text.as_bytes().to_vec()).unwrap()
 }
 
 /// What is read of this text as a file and this as `overrides.yaml`.
@@ -295,7 +295,7 @@ proptest! {
 
 /// Whatever it says: errors are one line, and what is printed is printable.
 fn judge_bytes(bytes: Vec<u8>) {
-    let result = Source::new("f".to_owned(), bytes).and_then(|source| {
+    let result = InputText::new("f".to_owned(), bytes).and_then(|source| {
         let hosts = overrides::parse(&source).unwrap_or_default();
         let mut objects = Objects::default();
         objects.add_file(&source)?;

@@ -9,12 +9,12 @@ use sni_probe_core::observation::Handshake;
 use sni_probe_core::software;
 use sni_probe_core::vocabulary::{Feature, Label, TlsVersion};
 
-use super::{Source, WallClock};
+use super::{Provenance, WallClock};
 
 /// Appends the event as one line, with the field `random` if `client_random` is set.
 pub(super) fn write(
     batch: &mut Vec<u8>,
-    source: Source<'_>,
+    source: Provenance<'_>,
     handshake: &Handshake,
     clock: WallClock,
     client_random: bool,
@@ -34,7 +34,7 @@ pub(super) fn write(
 }
 
 /// The event as a value.
-pub fn value(source: Source<'_>, handshake: &Handshake, clock: WallClock) -> Value {
+pub fn value(source: Provenance<'_>, handshake: &Handshake, clock: WallClock) -> Value {
     // As above: this does not fail.
     serde_json::to_value(Event::new(source, handshake, clock)).unwrap_or_default()
 }
@@ -91,13 +91,13 @@ struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    fn new(source: Source<'a>, handshake: &'a Handshake, clock: WallClock) -> Self {
+    fn new(source: Provenance<'a>, handshake: &'a Handshake, clock: WallClock) -> Self {
         let hello = &handshake.hello;
         let body = hello.body.as_ref();
         let alert = handshake.outcome.alert();
         let (interface, capture, frame, pods) = match source {
-            Source::Interface { name, pods } => (Some(name), None, None, Some(pods)),
-            Source::Capture { file, frame } => (None, Some(file), Some(frame), None),
+            Provenance::Interface { name, pods } => (Some(name), None, None, Some(pods)),
+            Provenance::Capture { file, frame } => (None, Some(file), Some(frame), None),
         };
         Self {
             time: AsText(Microseconds(clock.utc(handshake.time))),

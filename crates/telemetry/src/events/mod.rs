@@ -76,7 +76,7 @@ struct Output {
 
 /// Where a handshake was seen.
 #[derive(Clone, Copy, Debug)]
-pub enum Source<'a> {
+pub enum Provenance<'a> {
     /// On an interface.
     Interface {
         /// Its name.
@@ -119,7 +119,7 @@ pub enum Format {
 
 impl Format {
     /// Appends the handshake as one line.
-    pub fn line(self, batch: &mut Vec<u8>, source: Source<'_>, handshake: &Handshake, clock: WallClock) {
+    pub fn line(self, batch: &mut Vec<u8>, source: Provenance<'_>, handshake: &Handshake, clock: WallClock) {
         match self {
             Self::Json { client_random } => json::write(batch, source, handshake, clock, client_random),
             Self::Text { colour } => text::write(batch, source, handshake, clock, colour),
@@ -165,7 +165,13 @@ impl EventWriter {
     }
 
     /// Adds a line that became known at `now`. It is written with the next [`EventWriter::flush`].
-    pub fn handshake(&mut self, source: Source<'_>, handshake: &Handshake, clock: WallClock, now: Timestamp) {
+    pub fn handshake(
+        &mut self,
+        source: Provenance<'_>,
+        handshake: &Handshake,
+        clock: WallClock,
+        now: Timestamp,
+    ) {
         if self.outputs.is_empty() || !self.filter.passes(handshake) {
             return;
         }

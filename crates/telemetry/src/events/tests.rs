@@ -28,21 +28,21 @@ fn incomplete() -> Handshake {
 }
 
 fn json(handshake: &Handshake) -> String {
-    json_from(Source::Interface { name: "eth0", pods: &Pods::default() }, handshake)
+    json_from(Provenance::Interface { name: "eth0", pods: &Pods::default() }, handshake)
 }
 
-fn json_from(source: Source<'_>, handshake: &Handshake) -> String {
+fn json_from(source: Provenance<'_>, handshake: &Handshake) -> String {
     line(JSON, source, handshake)
 }
 
-fn line(format: Format, source: Source<'_>, handshake: &Handshake) -> String {
+fn line(format: Format, source: Provenance<'_>, handshake: &Handshake) -> String {
     let mut line = Vec::new();
     format.line(&mut line, source, handshake, clock());
     String::from_utf8(line).unwrap()
 }
 
 fn json_with_random(handshake: &Handshake) -> String {
-    let source = Source::Interface { name: "eth0", pods: &Pods::default() };
+    let source = Provenance::Interface { name: "eth0", pods: &Pods::default() };
     line(Format::Json { client_random: true }, source, handshake)
 }
 
@@ -54,7 +54,7 @@ fn text(handshake: &Handshake, colour: bool) -> String {
     let mut line = Vec::new();
     text::write(
         &mut line,
-        Source::Interface { name: "eth0", pods: &Pods::default() },
+        Provenance::Interface { name: "eth0", pods: &Pods::default() },
         handshake,
         clock(),
         colour,
@@ -84,7 +84,7 @@ fn the_docs_name_every_field_in_order() {
     };
     assert_eq!(without(&["capture", "frame"]), keys(&json_with_random(&Handshake::example())));
     assert_eq!(without(&["capture", "frame", "random"]), keys(&json(&Handshake::example())));
-    let in_capture = Source::Capture { file: "a.pcap", frame: 7 };
+    let in_capture = Provenance::Capture { file: "a.pcap", frame: 7 };
     assert_eq!(without(&["interface", "random"]), keys(&json_from(in_capture, &Handshake::example())));
 }
 
@@ -205,7 +205,7 @@ fn json_of_an_alert_over_ipv6_behind_a_proxy() {
 #[test]
 fn json_tells_the_pods_that_are_known() {
     let pods = Pods { client: Some("shop/cart-1".into()), gateway: None };
-    let line = json_from(Source::Interface { name: "eth0", pods: &pods }, &Handshake::example());
+    let line = json_from(Provenance::Interface { name: "eth0", pods: &pods }, &Handshake::example());
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(value["client_pod"], "shop/cart-1");
     assert!(value["gateway_pod"].is_null());
@@ -316,7 +316,7 @@ fn puppet() -> (EventWriter, Receiver<Vec<u8>>, Sender<io::Result<()>>) {
 
 /// Adds a line to the writer.
 fn add(writer: &mut EventWriter, handshake: &Handshake) {
-    let source = Source::Interface { name: "eth0", pods: &Pods::default() };
+    let source = Provenance::Interface { name: "eth0", pods: &Pods::default() };
     writer.handshake(source, handshake, clock(), Timestamp(0));
 }
 

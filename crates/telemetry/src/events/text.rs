@@ -15,12 +15,12 @@ use sni_probe_model::Fate;
 use sni_probe_terminal::units::latency;
 use sni_probe_terminal::{Colour, Painted, printable};
 
-use super::{Source, WallClock};
+use super::{Provenance, WallClock};
 
 /// Appends the event as one line.
 pub(super) fn write(
     batch: &mut Vec<u8>,
-    source: Source<'_>,
+    source: Provenance<'_>,
     handshake: &Handshake,
     clock: WallClock,
     colour: bool,
@@ -36,7 +36,7 @@ pub(super) fn write(
     let result =
         Painted { text: result(*outcome), width: 16, colour: colour.then(|| fate_colour(outcome.fate())) };
     // Writing to a `Vec` cannot fail.
-    if let Source::Capture { frame, .. } = source {
+    if let Provenance::Capture { frame, .. } = source {
         let _ = write!(batch, "{frame:>8}  ");
     }
     let _ = write!(

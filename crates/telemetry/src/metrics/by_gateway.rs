@@ -74,7 +74,7 @@ mod tests {
     use prometheus::TextEncoder;
     use sni_probe_core::vocabulary::{OutcomeClass, SniClass};
 
-    use super::super::vocabulary::Source;
+    use super::super::vocabulary::ClientSource;
     use super::*;
 
     const FAMILY: Family = super::super::families::HANDSHAKES;
@@ -82,8 +82,9 @@ mod tests {
     #[test]
     fn gateways_have_series_of_their_own_up_to_a_bound() {
         let registry = Registry::new();
-        let counters = ByGateway::<(Source, SniClass, OutcomeClass)>::new(FAMILY, &registry, true).unwrap();
-        let key = (Source::Other, SniClass::Absent, OutcomeClass::ResetByGateway);
+        let counters =
+            ByGateway::<(ClientSource, SniClass, OutcomeClass)>::new(FAMILY, &registry, true).unwrap();
+        let key = (ClientSource::Other, SniClass::Absent, OutcomeClass::ResetByGateway);
         counters.count(None, key);
         for number in 0..MAX_GATEWAYS + 2 {
             let workload = format!("gateway-{number}").into();

@@ -38,7 +38,9 @@ use self::families::Family;
 use self::kubernetes::KubernetesCollector;
 use self::table::{Key, Table};
 use self::top::TopCollector;
-pub use self::vocabulary::{AttachMode, EvidenceLoss, Hook, InterfaceChange, SlotUse, Source, Verdict};
+pub use self::vocabulary::{
+    AttachMode, ChainEffect, ClientSource, EvidenceLoss, Hook, InterfaceChange, SlotUse,
+};
 use self::vocabulary::{Direction, FlowEviction, LineDropReason, LostReason, SkipReason};
 use crate::events::DroppedLines;
 
@@ -46,10 +48,10 @@ use crate::events::DroppedLines;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    client_hellos: ByGateway<(Source, SniClass, TlsVersion)>,
+    client_hellos: ByGateway<(ClientSource, SniClass, TlsVersion)>,
     client_hello_features: Table<Feature, IntCounter>,
     incomplete_client_hellos: Table<IncompleteReason, IntCounter>,
-    handshakes: ByGateway<(Source, SniClass, OutcomeClass)>,
+    handshakes: ByGateway<(ClientSource, SniClass, OutcomeClass)>,
     handshake_outcome: Table<(SniClass, OutcomeClass), Histogram>,
     alerts: Table<(SniClass, AlertDescription, AlertSender), IntCounter>,
     non_tls_connections: Table<NonTls, IntCounter>,
@@ -83,14 +85,14 @@ pub struct Metrics {
 #[derive(Clone, Copy, Debug)]
 pub struct Parties<'a> {
     /// Of the client.
-    pub source: Source,
+    pub source: ClientSource,
     /// Of the gateway, with `--kube`, if it is known.
     pub gateway: Option<&'a GatewayName>,
 }
 
 impl Parties<'_> {
     /// Of captures: nobody knows.
-    pub const UNKNOWN: Self = Self { source: Source::Other, gateway: None };
+    pub const UNKNOWN: Self = Self { source: ClientSource::Other, gateway: None };
 }
 
 impl Metrics {
@@ -397,7 +399,7 @@ impl Metrics {
             for &mode in AttachMode::ALL {
                 let _ = self.attached.remove_label_values(&[interface, hook.as_str(), mode.as_str()]);
             }
-            for &verdict in Verdict::ALL {
+            for &verdict in ChainEffect::ALL {
                 let _ =
                     self.programs_before.remove_label_values(&[interface, hook.as_str(), verdict.as_str()]);
             }
@@ -411,9 +413,9 @@ impl Metrics {
     }
 
     /// Sets how many programs packets meet before ours: one item for each.
-    pub fn set_programs_before(&self, interface: &str, programs: &[(Hook, Verdict)]) {
+    pub fn set_programs_before(&self, interface: &str, programs: &[(Hook, ChainEffect)]) {
         for &hook in Hook::ALL {
-            for &verdict in Verdict::ALL {
+            for &verdict in ChainEffect::ALL {
                 let count = programs.iter().filter(|program| **program == (hook, verdict)).count();
                 let series =
                     self.programs_before.with_label_values(&[interface, hook.as_str(), verdict.as_str()]);

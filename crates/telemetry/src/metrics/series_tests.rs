@@ -48,7 +48,7 @@ fn no_word_from_the_wire_makes_a_series_twice() {
                         handshake.flow.client.set_ip(client.parse().unwrap());
                         clients.lock().unwrap().handshake(&handshake, Timestamp(0));
                         let gateway = GatewayName { namespace: "apigee".into(), workload: word.into() };
-                        let parties = Parties { source: Source::Other, gateway: Some(&gateway) };
+                        let parties = Parties { source: ClientSource::Other, gateway: Some(&gateway) };
                         metrics.handshake(&handshake, parties);
                     }
                 }

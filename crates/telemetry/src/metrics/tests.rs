@@ -227,7 +227,7 @@ fn an_expected_source_and_a_named_gateway_are_labels() {
     let clients = Arc::new(Mutex::new(Clients::new(ClientsConfig::default())));
     let metrics = Metrics::new(clients, Some(&Names::fixed(&[]))).unwrap();
     let name = GatewayName { namespace: "apigee".into(), workload: "ingress".into() };
-    let parties = Parties { source: Source::Expected, gateway: Some(&name) };
+    let parties = Parties { source: ClientSource::Expected, gateway: Some(&name) };
     let reset = handshake(Sni::Absent, Outcome::ResetByGateway, Duration::ZERO);
     let change = added(&metrics, |metrics| metrics.observe(&reset, parties));
     let series = r#"sni_probe_handshakes_total{gateway="ingress",gateway_namespace="apigee",outcome="reset_by_gateway",sni="absent",source="expected"}"#;

@@ -37,7 +37,7 @@ dimensions!(
     SkipReason,
     SlotUse,
     SniClass,
-    Source,
+    ClientSource,
     TlsVersion,
 );
 
@@ -67,7 +67,7 @@ label! {
 
 label! {
     /// Whether a hello without SNI is news, from where it came.
-    pub enum Source {
+    pub enum ClientSource {
         /// It would be.
         Other => "other",
         /// `--expected-non-sni` names the client.
@@ -164,7 +164,7 @@ impl AttachMode {
 
 label! {
     /// What is known of a program that packets meet before ours.
-    pub enum Verdict {
+    pub enum ChainEffect {
         /// It may let packets go on, or end the chain.
         Unknown => "unknown",
         /// It ends the chain: packets that it takes are not seen.

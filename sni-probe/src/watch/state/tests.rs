@@ -1,28 +1,28 @@
 use super::super::testing::{at, sample};
 use super::*;
 
-fn state() -> State {
+fn state() -> ScreenState {
     let now = Instant::now();
-    let mut state = State::new("here".to_owned(), Duration::from_secs(1), now);
+    let mut state = ScreenState::new("here".to_owned(), Duration::from_secs(1), now);
     state.receive(Ok(Box::new(sample())), now);
     state
 }
 
-fn names(state: &State) -> Vec<&str> {
+fn names(state: &ScreenState) -> Vec<&str> {
     state.rows().iter().map(|client| client.client.as_str()).collect()
 }
 
-fn selected(state: &State) -> &str {
+fn selected(state: &ScreenState) -> &str {
     state.selected().unwrap().0
 }
 
-fn apply(state: &mut State, actions: &[Action]) {
+fn apply(state: &mut ScreenState, actions: &[Action]) {
     for &action in actions {
         assert!(state.apply(action));
     }
 }
 
-fn type_filter(state: &mut State, text: &str) {
+fn type_filter(state: &mut ScreenState, text: &str) {
     apply(state, &[Action::EditFilter]);
     for character in text.chars() {
         apply(state, &[Action::Type(character)]);
@@ -155,7 +155,7 @@ fn details_stay_with_a_client_that_leaves_the_top() {
 
 #[test]
 fn nothing_can_be_selected_where_nothing_is() {
-    let mut state = State::new("here".to_owned(), Duration::from_secs(1), Instant::now());
+    let mut state = ScreenState::new("here".to_owned(), Duration::from_secs(1), Instant::now());
     apply(&mut state, &[Action::Enter, Action::Last, Action::Page(1), Action::Pause, Action::NextSort]);
     assert!(state.selected().is_none() && state.pane == Pane::Table);
     assert!(!state.apply(Action::Quit));

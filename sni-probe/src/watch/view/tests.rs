@@ -16,13 +16,13 @@ const SIZES: [(u16, u16); 9] =
     [(1, 1), (2, 2), (1, 40), (200, 1), (20, 5), (40, 10), (80, 24), (120, 40), (300, 100)];
 
 /// A state that has seen two snapshots, ten seconds apart.
-fn state() -> State {
+fn state() -> ScreenState {
     state_of(|_| {})
 }
 
-fn state_of(change: impl FnOnce(&mut super::super::Snapshot)) -> State {
+fn state_of(change: impl FnOnce(&mut super::super::Snapshot)) -> ScreenState {
     let now = Instant::now();
-    let mut state = State::new("http://node-1:9917".to_owned(), Duration::from_secs(1), now);
+    let mut state = ScreenState::new("http://node-1:9917".to_owned(), Duration::from_secs(1), now);
     let mut earlier = sample();
     earlier.summary.time = at(-10);
     for count in &mut earlier.summary.handshakes {
@@ -38,11 +38,11 @@ fn state_of(change: impl FnOnce(&mut super::super::Snapshot)) -> State {
     state
 }
 
-fn render(state: &mut State, look: Look, (width, height): (u16, u16)) -> Terminal<TestBackend> {
+fn render(state: &mut ScreenState, look: Look, (width, height): (u16, u16)) -> Terminal<TestBackend> {
     render_at(state, look, (width, height), Instant::now())
 }
 
-fn render_at(state: &mut State, look: Look, size: (u16, u16), now: Instant) -> Terminal<TestBackend> {
+fn render_at(state: &mut ScreenState, look: Look, size: (u16, u16), now: Instant) -> Terminal<TestBackend> {
     let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
     terminal.draw(|frame| draw(frame, state, look, now)).unwrap();
     terminal
@@ -59,12 +59,12 @@ fn text(terminal: &Terminal<TestBackend>) -> String {
     lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
-fn screen(state: &mut State, size: (u16, u16)) -> String {
+fn screen(state: &mut ScreenState, size: (u16, u16)) -> String {
     text(&render(state, PLAIN, size))
 }
 
 /// Compares with `screens/NAME.txt`, or with `SNI_PROBE_BLESS=1` writes it.
-fn assert_screen(name: &str, state: &mut State, size: (u16, u16)) {
+fn assert_screen(name: &str, state: &mut ScreenState, size: (u16, u16)) {
     let path: PathBuf =
         [env!("CARGO_MANIFEST_DIR"), "src/watch/view/screens", &format!("{name}.txt")].iter().collect();
     let shown = screen(state, size);
@@ -75,7 +75,7 @@ fn assert_screen(name: &str, state: &mut State, size: (u16, u16)) {
     assert_eq!(shown, expected, "{name}:\n{shown}\nexpected:\n{expected}");
 }
 
-fn keys(state: &mut State, actions: &[Action]) {
+fn keys(state: &mut ScreenState, actions: &[Action]) {
     for &action in actions {
         assert!(state.apply(action));
     }
@@ -132,9 +132,9 @@ fn every_pane_at_every_size() {
             *kinds = (0..100).flat_map(|_| kinds.clone()).collect();
         })
     };
-    let empty = || State::new("somewhere".to_owned(), Duration::from_secs(1), Instant::now());
+    let empty = || ScreenState::new("somewhere".to_owned(), Duration::from_secs(1), Instant::now());
     for size in SIZES {
-        for make in [&state as &dyn Fn() -> State, &crowd, &empty] {
+        for make in [&state as &dyn Fn() -> ScreenState, &crowd, &empty] {
             for actions in [
                 &[][..],
                 &[Action::Last],
@@ -295,7 +295,7 @@ fn a_daemon_that_does_not_answer_is_told_with_the_time() {
     let mut state = state();
     let now = Instant::now();
     let later = |seconds| now + Duration::from_secs(seconds);
-    let shown = |state: &mut State, seconds| text(&render_at(state, PLAIN, (80, 24), later(seconds)));
+    let shown = |state: &mut ScreenState, seconds| text(&render_at(state, PLAIN, (80, 24), later(seconds)));
     assert!(!shown(&mut state, 2).contains("no answer"));
     assert!(shown(&mut state, 8).contains("no answer for 8 s: still waiting for one"));
     state.receive(Err(anyhow::anyhow!("connection refused; is it running?")), now);
@@ -306,7 +306,7 @@ fn a_daemon_that_does_not_answer_is_told_with_the_time() {
 
 #[test]
 fn before_the_first_answer() {
-    let mut state = State::new("http://node-1:9917".to_owned(), Duration::from_secs(1), Instant::now());
+    let mut state = ScreenState::new("http://node-1:9917".to_owned(), Duration::from_secs(1), Instant::now());
     assert!(screen(&mut state, (80, 24)).contains("asking http://node-1:9917 ..."));
 }
 

@@ -22,12 +22,12 @@ pub(super) const ANSWERS: [(&str, &str); 3] =
 /// It answers until it is dropped. Each summary is a second later than the one before, and tells of three more resets.
 pub(super) struct Daemon {
     address: SocketAddr,
-    state: Arc<State>,
+    state: Arc<FakeState>,
     server: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
-struct State {
+struct FakeState {
     /// How many summaries were asked for.
     summaries: AtomicU64,
     is_hanging: AtomicBool,
@@ -38,7 +38,7 @@ impl Daemon {
     pub(super) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(State::default());
+        let state = Arc::new(FakeState::default());
         let server = thread::spawn({
             let state = Arc::clone(&state);
             move || {
@@ -77,7 +77,7 @@ impl Daemon {
     }
 }
 
-impl State {
+impl FakeState {
     /// Answers one request. A client that leaves meanwhile is no matter.
     fn answer(&self, mut stream: &TcpStream) {
         let mut head = BufReader::new(stream).lines().map_while(Result::ok);

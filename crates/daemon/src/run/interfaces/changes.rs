@@ -8,7 +8,7 @@ use sni_probe_telemetry::metrics::InterfaceChange;
 
 use super::super::other_hosts;
 use super::super::selection::MAX_FOUND;
-use super::super::source::Source;
+use super::super::source::PacketSource;
 use super::watched::{Cause, Watched, Watching};
 use super::{Interfaces, set_attached, set_before};
 use crate::readiness::Status;
@@ -63,7 +63,7 @@ impl Interfaces {
     }
 
     /// Watches the interfaces of the default routes, and those no longer that were and are down.
-    pub(super) async fn follow_default_routes(&mut self, links: &Links, source: &RefCell<Source>) {
+    pub(super) async fn follow_default_routes(&mut self, links: &Links, source: &RefCell<PacketSource>) {
         for link in links.with_default_route() {
             let known = self.watched.iter_mut().find(|watched| match watched.index() {
                 Some(index) => index == link.index,
@@ -112,7 +112,7 @@ impl Interfaces {
         &mut self,
         place: usize,
         links: &Links,
-        source: &RefCell<Source>,
+        source: &RefCell<PacketSource>,
         tcx_links: Option<&HashMap<u32, u32>>,
     ) {
         let watched = &mut self.watched[place];
@@ -160,13 +160,14 @@ impl Interfaces {
             watching.count_other_hosts(reason, &mut source.borrow_mut());
         }
         let Watching { watch, link, .. } = watching;
-        if let Some(complaint) = Source::complaint(source, watch, link, &self.netlink, tcx_links).await {
+        if let Some(complaint) = PacketSource::complaint(source, watch, link, &self.netlink, tcx_links).await
+        {
             self.lost(place, complaint, source);
         }
     }
 
     /// An interface is not watched any more.
-    fn lost(&mut self, place: usize, reason: &str, source: &RefCell<Source>) {
+    fn lost(&mut self, place: usize, reason: &str, source: &RefCell<PacketSource>) {
         let watched = &mut self.watched[place];
         let Some(Watching { link, watch, .. }) = watched.watch.take() else { return };
         source.borrow_mut().forget(link.index);

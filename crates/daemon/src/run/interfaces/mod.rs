@@ -12,14 +12,14 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use sni_probe_capture::attach::tcx_links;
 use sni_probe_capture::links::{Link, Links, Netlink, Orientation};
-use sni_probe_capture::neighbours::{self, Neighbour};
-use sni_probe_telemetry::metrics::{AttachMode, Hook, InterfaceChange, Metrics, Verdict};
+use sni_probe_capture::preceding::{self, PrecedingProgram};
+use sni_probe_telemetry::metrics::{AttachMode, ChainEffect, Hook, InterfaceChange, Metrics};
 
 use self::watched::{Cause, Stop, Trouble, Watched, Watching};
 use super::interface_names::InterfaceNames;
 use super::other_hosts;
 use super::selection::Patterns;
-use super::source::{Source, Watch, is_out_of_files};
+use super::source::{PacketSource, Watch, is_out_of_files};
 use crate::config::{InterfaceSelector, ProbeConfig};
 use crate::readiness::{Readiness, Status};
 
@@ -123,7 +123,7 @@ impl Interfaces {
     ///
     /// # Errors
     /// If one of them fails: then none is watched.
-    pub(super) async fn watch_named(&mut self, source: &RefCell<Source>) -> anyhow::Result<()> {
+    pub(super) async fn watch_named(&mut self, source: &RefCell<PacketSource>) -> anyhow::Result<()> {
         let mut links = self.netlink.links().await.context("cannot ask the kernel for interfaces")?;
         self.netlink.add_default_routes(&mut links).await;
         for place in 0..self.watched.len() {
@@ -168,7 +168,7 @@ impl Interfaces {
     ///
     /// # Errors
     /// If one is back that cannot be watched again, because the privileges for that were dropped.
-    pub(super) async fn reconcile(&mut self, source: &RefCell<Source>) -> anyhow::Result<()> {
+    pub(super) async fn reconcile(&mut self, source: &RefCell<PacketSource>) -> anyhow::Result<()> {
         self.compare(source, None).await
     }
 
@@ -176,7 +176,7 @@ impl Interfaces {
     ///
     /// # Errors
     /// As [`Interfaces::reconcile`].
-    pub(super) async fn look_around(&mut self, source: &RefCell<Source>) -> anyhow::Result<()> {
+    pub(super) async fn look_around(&mut self, source: &RefCell<PacketSource>) -> anyhow::Result<()> {
         self.correct_orientations(source).await;
         let has_tcx = self.watched.iter().filter_map(|watched| watched.watch.as_ref());
         let has_tcx = has_tcx.into_iter().any(|watching| watching.watch.mode() == AttachMode::Tcx);
@@ -188,7 +188,7 @@ impl Interfaces {
 
     async fn compare(
         &mut self,
-        source: &RefCell<Source>,
+        source: &RefCell<PacketSource>,
         tcx_links: Option<&HashMap<u32, u32>>,
     ) -> anyhow::Result<()> {
         let mut links = match self.netlink.links().await {
@@ -240,7 +240,7 @@ impl Interfaces {
         watched.watch.is_none() && links.by_name(&watched.name).is_some_and(|link| !is_watched(link))
     }
 
-    async fn watch_again(&mut self, place: usize, links: &Links, source: &RefCell<Source>) {
+    async fn watch_again(&mut self, place: usize, links: &Links, source: &RefCell<PacketSource>) {
         let Some(link) = links.by_name(&self.watched[place].name) else { return };
         match self.watch(place, link, links, source).await {
             Ok(()) => {
@@ -268,7 +268,7 @@ impl Interfaces {
         place: usize,
         link: &Link,
         links: &Links,
-        source: &RefCell<Source>,
+        source: &RefCell<PacketSource>,
     ) -> anyhow::Result<()> {
         let (orientation, is_orientation_doubtful) = self.orient(link, links).await;
         let other_hosts =
@@ -277,7 +277,7 @@ impl Interfaces {
         other_hosts::count(link, other_hosts, &mut source.borrow_mut());
         // Before the first event.
         self.names.borrow_mut().set(link.index, &self.watched[place].name);
-        let watch = match Source::watch(source, link, orientation).await {
+        let watch = match PacketSource::watch(source, link, orientation).await {
             Ok(watch) => watch,
             Err(error) => {
                 self.names.borrow_mut().depart(link.index);
@@ -308,7 +308,7 @@ impl Interfaces {
                 Watch::Tc(attachment) => Some(attachment),
                 Watch::Packets => None,
             };
-            let now = neighbours::before(&self.netlink, &watching.link, attachment, &watching.before).await;
+            let now = preceding::programs(&self.netlink, &watching.link, attachment, &watching.before).await;
             if now == watching.before {
                 continue;
             }
@@ -337,18 +337,18 @@ impl Interfaces {
     }
 
     /// Ends watching one of them.
-    async fn unwatch(&mut self, place: usize, source: &RefCell<Source>) {
+    async fn unwatch(&mut self, place: usize, source: &RefCell<PacketSource>) {
         let watched = &mut self.watched[place];
         let Some(Watching { link, watch, .. }) = watched.watch.take() else { return };
         set_attached(&self.metrics, &watched.name, &watch, false);
         self.names.borrow_mut().depart(link.index);
-        if let Err(error) = Source::unwatch(source, watch, link.index).await {
+        if let Err(error) = PacketSource::unwatch(source, watch, link.index).await {
             tracing::warn!(interface = watched.name, %error, "cannot detach");
         }
     }
 
     /// Ends watching all of them.
-    pub(super) async fn unwatch_all(&mut self, source: &RefCell<Source>) {
+    pub(super) async fn unwatch_all(&mut self, source: &RefCell<PacketSource>) {
         for place in 0..self.watched.len() {
             self.unwatch(place, source).await;
             // The kernel takes 10 ms and more for each: events and requests have their turn.
@@ -357,10 +357,10 @@ impl Interfaces {
     }
 }
 
-fn set_before(metrics: &Metrics, interface: &str, before: &[Neighbour]) {
+fn set_before(metrics: &Metrics, interface: &str, before: &[PrecedingProgram]) {
     let counted = before.iter().map(|neighbour| {
         let hook = if neighbour.is_on_ingress() { Hook::Ingress } else { Hook::Egress };
-        (hook, if neighbour.ends_chain { Verdict::EndsChain } else { Verdict::Unknown })
+        (hook, if neighbour.ends_chain { ChainEffect::EndsChain } else { ChainEffect::Unknown })
     });
     metrics.set_programs_before(interface, &counted.collect::<Vec<_>>());
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use sni_probe_capture::links::{Link, Links, Orientation};
 use sni_probe_capture::sockets;
 
-use super::super::source::Source;
+use super::super::source::PacketSource;
 use super::Interfaces;
 
 impl Interfaces {
@@ -35,7 +35,7 @@ impl Interfaces {
     }
 
     /// Ends watching interfaces with the wrong orientation: they are watched again with the right one.
-    pub(super) async fn correct_orientations(&mut self, source: &RefCell<Source>) {
+    pub(super) async fn correct_orientations(&mut self, source: &RefCell<PacketSource>) {
         for place in 0..self.watched.len() {
             let watched = &self.watched[place];
             let Some(watching) = watched.watch.as_ref().filter(|watching| watching.is_orientation_doubtful)

@@ -3,11 +3,11 @@
 use std::cell::Cell;
 
 use sni_probe_capture::links::{Link, LinkState, Orientation};
-use sni_probe_capture::neighbours::Neighbour;
+use sni_probe_capture::preceding::PrecedingProgram;
 use tokio::sync::Notify;
 
 use super::super::other_hosts::{self, Reason};
-use super::super::source::{Source, Watch};
+use super::super::source::{PacketSource, Watch};
 use crate::readiness::Status;
 
 /// The sign that the daemon is about to stop.
@@ -91,7 +91,7 @@ pub(super) struct Watching {
     /// Why frames for other MAC addresses count there, if they do.
     pub(super) other_hosts: Option<Reason>,
     /// What packets meet before our programs.
-    pub(super) before: Vec<Neighbour>,
+    pub(super) before: Vec<PrecedingProgram>,
     /// That was not asked yet.
     pub(super) is_new: bool,
 }
@@ -104,7 +104,7 @@ impl Watching {
 
 impl Watching {
     /// Has frames for other MAC addresses counted from now on, or not any more.
-    pub(super) fn count_other_hosts(&mut self, reason: Option<Reason>, source: &mut Source) {
+    pub(super) fn count_other_hosts(&mut self, reason: Option<Reason>, source: &mut PacketSource) {
         self.other_hosts = reason;
         let name = &*self.link.name;
         if !other_hosts::count(&self.link, reason, source) {

@@ -6,7 +6,7 @@ use sni_probe_model::OutcomeClass;
 use sni_probe_model::api::Count as ApiCount;
 use sni_probe_model::api::Snapshot;
 
-use super::{Alert, Client, Count, Refusals, WireFacts, is_load_balancer};
+use super::{Alert, ClientFacts, Count, Refusals, WireFacts, is_load_balancer};
 
 /// The facts that a daemon's answers hold.
 pub(crate) fn of_snapshot(source: &str, snapshot: Snapshot) -> WireFacts {
@@ -41,7 +41,7 @@ pub(crate) fn of_snapshot(source: &str, snapshot: Snapshot) -> WireFacts {
         if is_load_balancer(&client.client) {
             facts.expected.add(refusals);
         }
-        facts.clients.push(Client { label: client.client, likely: client.likely, refusals });
+        facts.clients.push(ClientFacts { label: client.client, likely: client.likely, refusals });
     }
     let known = sum(&clients.expected);
     facts.expected.add(known);

@@ -10,7 +10,7 @@ use sni_probe_core::tally::Tally;
 use sni_probe_model::{AlertDescription, AlertSender, Label as _, OutcomeClass, SniClass, Word};
 
 use super::scrape::most_first;
-use super::{Alert, Client, Count, MAX_TOLD_APART, Refusals, WireFacts, is_load_balancer};
+use super::{Alert, ClientFacts, Count, MAX_TOLD_APART, Refusals, WireFacts, is_load_balancer};
 use crate::replay;
 
 /// Reads a capture.
@@ -18,7 +18,7 @@ use crate::replay;
 /// # Errors
 /// If it is none, or has no frame that can be read.
 pub(crate) fn of_capture(file: &Path) -> anyhow::Result<WireFacts> {
-    let mut seen = Seen::default();
+    let mut seen = CaptureCounts::default();
     let read = replay::handshakes(file, |handshake| seen.take(handshake))?;
     let mut facts = seen.facts(file.display().to_string());
     if let Some(why) = read.cut {
@@ -28,7 +28,7 @@ pub(crate) fn of_capture(file: &Path) -> anyhow::Result<WireFacts> {
     Ok(facts)
 }
 
-struct Seen {
+struct CaptureCounts {
     counts: HashMap<(SniClass, OutcomeClass), u64>,
     alerts: HashMap<(SniClass, AlertDescription, AlertSender), u64>,
     clients: Tally<IpAddr, (Refusals, Option<&'static str>), u64>,
@@ -36,7 +36,7 @@ struct Seen {
     versions: HashMap<&'static str, u64>,
 }
 
-impl Default for Seen {
+impl Default for CaptureCounts {
     fn default() -> Self {
         Self {
             counts: HashMap::new(),
@@ -48,7 +48,7 @@ impl Default for Seen {
     }
 }
 
-impl Seen {
+impl CaptureCounts {
     fn take(&mut self, handshake: &Handshake) {
         let sni = handshake.hello.sni.class();
         *self.counts.entry((sni, handshake.outcome.class())).or_default() += 1;
@@ -100,7 +100,7 @@ impl Seen {
             if is_load_balancer(&label) {
                 facts.expected.add(refusals);
             }
-            facts.clients.push(Client { label, likely: likely.map(str::to_owned), refusals });
+            facts.clients.push(ClientFacts { label, likely: likely.map(str::to_owned), refusals });
         }
         facts.clients.sort_by(|one, other| {
             other.refusals.refused.cmp(&one.refusals.refused).then_with(|| one.label.cmp(&other.label))

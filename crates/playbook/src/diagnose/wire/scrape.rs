@@ -7,7 +7,7 @@ use anyhow::ensure;
 use sni_probe_model::api::EVENTS_LOST;
 use sni_probe_model::{AlertSender, Fate, KNOWN_CLIENTS, OTHER_CLIENTS, OutcomeClass, REST, Word};
 
-use super::{Alert, Client, Count, Refusals, WireFacts, is_load_balancer};
+use super::{Alert, ClientFacts, Count, Refusals, WireFacts, is_load_balancer};
 
 const PREFIX: &str = "sni_probe_";
 /// Series that are kept: several times what a daemon with the most clients has. Stops a file without an end.
@@ -86,7 +86,7 @@ pub(crate) fn of_scrape(source: &str, text: &str) -> anyhow::Result<WireFacts> {
         if is_known || client == OTHER_CLIENTS {
             facts.other_clients.add(refusals);
         } else {
-            facts.clients.push(Client { label: client, likely: None, refusals });
+            facts.clients.push(ClientFacts { label: client, likely: None, refusals });
         }
     }
     facts.clients.sort_by_key(|client| Reverse(client.refusals.refused));

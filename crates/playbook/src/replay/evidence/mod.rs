@@ -41,7 +41,7 @@ const MAX_FRAGMENT_BYTES: usize = 4 << 20;
 const OVERHEAD: usize = 136;
 
 /// Holds packets until their handshakes end, and writes those that are selected.
-pub(super) struct Evidence {
+pub(super) struct PacketSelection {
     output: Output,
     /// For each interface of the capture that is read, its number in the one that is written.
     interfaces: HashMap<u32, u32>,
@@ -57,14 +57,14 @@ pub(super) struct Evidence {
     held_bytes: usize,
     /// How long an open handshake can last.
     patience_ns: u64,
-    /// See [`EvidenceCounts`].
+    /// See [`PacketSelectionCounts`].
     given_up: u64,
     incomplete: u64,
 }
 
 /// What became of the packets.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct EvidenceCounts {
+pub(super) struct PacketSelectionCounts {
     /// Packets that were forgotten before their handshake had an outcome, for want of room: the oldest.
     pub(super) given_up: u64,
     /// Handshakes that were selected and of which not all packets were there.
@@ -95,8 +95,8 @@ struct Stored {
     bytes: Box<[u8]>,
 }
 
-impl Evidence {
-    /// Evidence for the file at `path`.
+impl PacketSelection {
+    /// PacketSelection for the file at `path`.
     ///
     /// # Errors
     /// If the file is one of those that are to be read.
@@ -188,7 +188,7 @@ impl Evidence {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub(super) fn finish(mut self) -> anyhow::Result<EvidenceCounts> {
+    pub(super) fn finish(mut self) -> anyhow::Result<PacketSelectionCounts> {
         for held in &mut self.held {
             if held.fate == Fate::Open {
                 forget(held);
@@ -197,7 +197,7 @@ impl Evidence {
         self.write_decided()?;
         let Self { output, given_up, incomplete, .. } = self;
         output.finish()?;
-        Ok(EvidenceCounts { given_up, incomplete })
+        Ok(PacketSelectionCounts { given_up, incomplete })
     }
 
     fn store(&mut self, record: &Record<'_>) -> anyhow::Result<Stored> {

@@ -9,8 +9,8 @@ use super::*;
 
 const PACKET: usize = 1_500;
 
-fn evidence(directory: &tempfile::TempDir) -> Evidence {
-    Evidence::new(&directory.path().join("out.pcapng"), &[], Duration::from_secs(30)).unwrap()
+fn evidence(directory: &tempfile::TempDir) -> PacketSelection {
+    PacketSelection::new(&directory.path().join("out.pcapng"), &[], Duration::from_secs(30)).unwrap()
 }
 
 fn flow(client: u32) -> FlowKey {
@@ -55,7 +55,7 @@ fn two_connections_of_a_port_are_kept_apart() {
         let directory = tempfile::tempdir().unwrap();
         let mut evidence = evidence(&directory);
         let mut number = 0;
-        let mut take = |evidence: &mut Evidence, packet: &[u8]| {
+        let mut take = |evidence: &mut PacketSelection, packet: &[u8]| {
             number += 1;
             take_bytes(evidence, number, number, packet, None);
         };
@@ -106,11 +106,17 @@ fn written(directory: &tempfile::TempDir) -> usize {
 }
 
 /// Takes a packet of a connection, as if the datapath had made an event of it.
-fn take(evidence: &mut Evidence, number: u64, time_ns: u64, key: FlowKey) {
+fn take(evidence: &mut PacketSelection, number: u64, time_ns: u64, key: FlowKey) {
     take_bytes(evidence, number, time_ns, &[0; PACKET], Some(key));
 }
 
-fn take_bytes(evidence: &mut Evidence, number: u64, time_ns: u64, bytes: &[u8], event_flow: Option<FlowKey>) {
+fn take_bytes(
+    evidence: &mut PacketSelection,
+    number: u64,
+    time_ns: u64,
+    bytes: &[u8],
+    event_flow: Option<FlowKey>,
+) {
     let interface = Interface::new(LinkType::ETHERNET.0, 0, None);
     let record = Record {
         number,
@@ -140,7 +146,7 @@ fn connections_that_never_end_do_not_fill_the_memory() {
     // One that is there no more is told as such, one that is there is written.
     evidence.settle(&flow(0), true).unwrap();
     evidence.settle(&flow(u32::try_from(packets).unwrap() - 1), true).unwrap();
-    let EvidenceCounts { incomplete, .. } = evidence.finish().unwrap();
+    let PacketSelectionCounts { incomplete, .. } = evidence.finish().unwrap();
     assert_eq!(incomplete, 1);
     let written = fs::metadata(directory.path().join("out.pcapng")).unwrap().len();
     assert!((1_500..2_000).contains(&written), "{written}");

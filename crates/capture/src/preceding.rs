@@ -20,7 +20,7 @@ use super::links::{Link, Netlink, Xdp};
 
 /// A program or filter that packets meet before ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Neighbour {
+pub struct PrecedingProgram {
     /// On which hook.
     pub hook: TcAttachType,
     /// Its name, or the kind of a filter that has none; of an XDP program its number.
@@ -43,14 +43,14 @@ pub enum Layer {
     Filter(u16),
 }
 
-impl Neighbour {
+impl PrecedingProgram {
     /// Whether it sees what the interface receives, rather than what it sends.
     pub fn is_on_ingress(&self) -> bool {
         self.hook == TcAttachType::Ingress
     }
 }
 
-impl fmt::Display for Neighbour {
+impl fmt::Display for PrecedingProgram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hook = if self.is_on_ingress() { "ingress" } else { "egress" };
         write!(f, "{} on {hook}", self.name)?;
@@ -65,57 +65,57 @@ impl fmt::Display for Neighbour {
 /// What packets meet before our programs, in their order. Packet sockets have no `attachment`: only XDP programs are
 /// before them. The kernel lists TCX programs for those who have `CAP_SYS_ADMIN` only: for others they stay what they
 /// were when they were last `known`.
-pub async fn before(
+pub async fn programs(
     netlink: &Netlink,
     link: &Link,
     attachment: Option<&Attachment>,
-    known: &[Neighbour],
-) -> Vec<Neighbour> {
-    let mut neighbours: Vec<Neighbour> = link.xdp.iter().map(xdp).collect();
-    let Some(attachment) = attachment else { return neighbours };
+    known: &[PrecedingProgram],
+) -> Vec<PrecedingProgram> {
+    let mut preceding: Vec<PrecedingProgram> = link.xdp.iter().map(xdp).collect();
+    let Some(attachment) = attachment else { return preceding };
     for hook in [TcAttachType::Ingress, TcAttachType::Egress] {
         if let Some(programs) = tcx_before(attachment, hook) {
-            neighbours.extend(programs);
+            preceding.extend(programs);
         } else {
-            let is_it = |known: &&Neighbour| known.hook == hook && known.layer == Layer::Tcx;
-            neighbours.extend(known.iter().filter(is_it).cloned());
+            let is_it = |known: &&PrecedingProgram| known.hook == hook && known.layer == Layer::Tcx;
+            preceding.extend(known.iter().filter(is_it).cloned());
         }
         if attachment.mode == Mode::Clsact {
             if let Some(filters) = filters_before(netlink, attachment.link.index, hook).await {
-                neighbours.extend(filters);
+                preceding.extend(filters);
             } else {
                 let is_it =
-                    |known: &&Neighbour| known.hook == hook && matches!(known.layer, Layer::Filter(_));
-                neighbours.extend(known.iter().filter(is_it).cloned());
+                    |known: &&PrecedingProgram| known.hook == hook && matches!(known.layer, Layer::Filter(_));
+                preceding.extend(known.iter().filter(is_it).cloned());
             }
         }
     }
-    neighbours
+    preceding
 }
 
 /// An XDP program may drop or redirect what it likes, and the kernel does not say what it does.
-fn xdp(xdp: &Xdp) -> Neighbour {
+fn xdp(xdp: &Xdp) -> PrecedingProgram {
     let name = match xdp.program_id {
         0 => "an XDP program".to_owned(),
         number => format!("XDP program {number}"),
     };
-    Neighbour { hook: TcAttachType::Ingress, name, layer: Layer::Xdp(xdp.place), ends_chain: false }
+    PrecedingProgram { hook: TcAttachType::Ingress, name, layer: Layer::Xdp(xdp.place), ends_chain: false }
 }
 
 /// `None` if the kernel does not say.
-fn tcx_before(attachment: &Attachment, hook: TcAttachType) -> Option<Vec<Neighbour>> {
+fn tcx_before(attachment: &Attachment, hook: TcAttachType) -> Option<Vec<PrecedingProgram>> {
     let (_, programs) = SchedClassifier::query_tcx(&attachment.link.name, hook).ok()?;
     let ids = attachment.program_ids();
     let is_before = |program: &&ProgramInfo| attachment.mode != Mode::Tcx || !ids.contains(&program.id());
-    let neighbour = |program: &ProgramInfo| {
+    let preceding = |program: &ProgramInfo| {
         let name = program.name_as_str().unwrap_or("a program without a name").to_owned();
-        Neighbour { hook, ends_chain: is_ciliums(&name), name, layer: Layer::Tcx }
+        PrecedingProgram { hook, ends_chain: is_ciliums(&name), name, layer: Layer::Tcx }
     };
-    Some(programs.iter().take_while(is_before).map(neighbour).collect())
+    Some(programs.iter().take_while(is_before).map(preceding).collect())
 }
 
 /// `None` if the kernel does not say.
-async fn filters_before(netlink: &Netlink, index: u32, hook: TcAttachType) -> Option<Vec<Neighbour>> {
+async fn filters_before(netlink: &Netlink, index: u32, hook: TcAttachType) -> Option<Vec<PrecedingProgram>> {
     let index = i32::try_from(index).ok()?;
     let filters = netlink.handle().traffic_filter(index).get();
     let filters = if hook == TcAttachType::Ingress { filters.ingress() } else { filters.egress() };
@@ -124,12 +124,12 @@ async fn filters_before(netlink: &Netlink, index: u32, hook: TcAttachType) -> Op
     let is_before = |filter: &&TcMessage| !is_ours(filter);
     // A filter is listed more than once: its kind and priority come first, without a handle.
     let filters = filters.iter().filter(|filter| u32::from(filter.header.handle) != 0).take_while(is_before);
-    let neighbour = |filter: &TcMessage| {
+    let preceding = |filter: &TcMessage| {
         let name = name(filter);
         let ends_chain = is_ciliums(&name) || ends_all(filter);
-        Neighbour { hook, name, layer: Layer::Filter(priority(filter)), ends_chain }
+        PrecedingProgram { hook, name, layer: Layer::Filter(priority(filter)), ends_chain }
     };
-    Some(filters.map(neighbour).collect())
+    Some(filters.map(preceding).collect())
 }
 
 /// `cil_from_netdev-eth0` and others since Cilium 1.12; before, the object's name was the filter's.
@@ -193,17 +193,17 @@ mod tests {
     }
 
     #[test]
-    fn a_neighbour_in_words() {
-        let neighbour = Neighbour {
+    fn a_preceding_program_in_words() {
+        let program = PrecedingProgram {
             hook: TcAttachType::Ingress,
             name: "cil_from_netdev".to_owned(),
             layer: Layer::Filter(1),
             ends_chain: true,
         };
-        assert_eq!(neighbour.to_string(), "cil_from_netdev on ingress (filter, priority 1)");
-        let neighbour = Neighbour { layer: Layer::Tcx, hook: TcAttachType::Egress, ..neighbour };
-        assert_eq!(neighbour.to_string(), "cil_from_netdev on egress (tcx)");
-        let neighbour = xdp(&Xdp { program_id: 12, place: "generic" });
-        assert_eq!(neighbour.to_string(), "XDP program 12 on ingress (generic)");
+        assert_eq!(program.to_string(), "cil_from_netdev on ingress (filter, priority 1)");
+        let program = PrecedingProgram { layer: Layer::Tcx, hook: TcAttachType::Egress, ..program };
+        assert_eq!(program.to_string(), "cil_from_netdev on egress (tcx)");
+        let program = xdp(&Xdp { program_id: 12, place: "generic" });
+        assert_eq!(program.to_string(), "XDP program 12 on ingress (generic)");
     }
 }
