@@ -124,6 +124,25 @@ impl<'a> Packet for Frame<'a> {
 }
 
 /// The datapath with its flow table and counters.
+///
+/// ```
+/// use sni_probe_datapath::event::kind;
+/// use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
+/// use sni_probe_testkit::captures::Connection;
+/// use sni_probe_testkit::hello::ClientHelloBuilder;
+///
+/// let mut connection = Connection::v4();
+/// connection.open().client(&ClientHelloBuilder::new().build()).gateway_reset();
+///
+/// let mut datapath = Datapath::new([443], 1);
+/// let mut kinds = Vec::new();
+/// for packet in connection.packets() {
+///     let frame = Frame { layer: Layer::Ip, ..Frame::new(&packet.bytes, packet.time_ns) };
+///     datapath.client_to_gateway(&frame, |event| kinds.push(event.header.kind));
+///     datapath.gateway_to_client(&frame, |event| kinds.push(event.header.kind));
+/// }
+/// assert_eq!(kinds, [kind::CLIENT_DATA, kind::GATEWAY_CLOSE]);
+/// ```
 pub struct Datapath {
     table: Table,
     counters: [u64; Counter::ALL.len()],

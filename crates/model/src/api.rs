@@ -23,6 +23,14 @@ pub struct Snapshot {
 }
 
 /// `GET /api/v1/summary`: how things are, in one answer.
+///
+/// ```
+/// use sni_probe_model::api::Summary;
+///
+/// let summary: Summary = serde_json::from_str(include_str!("../samples/summary.json"))?;
+/// assert!(summary.ready && summary.ports.contains(&443));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
     /// Version of the daemon.

@@ -6,6 +6,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sni_probe_core::vocabulary::{AlertSender, Fate, Label, OutcomeClass, SniClass};
 
 /// A word of a closed set, as another program wrote it. A later version may have words that this one does not know.
+///
+/// ```
+/// use sni_probe_model::{SniClass, Word};
+///
+/// let word: Word<SniClass> = "absent".into();
+/// assert_eq!(word, Word::Known(SniClass::Absent));
+/// let word: Word<SniClass> = "of a later version".into();
+/// assert_eq!((word.as_str(), word.known()), ("of a later version", None));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Word<L> {
     /// A value of the set.

@@ -31,6 +31,33 @@ pub struct FrameContents<'a> {
 }
 
 /// Follows the handshakes in a sequence of frames.
+///
+/// ```
+/// use sni_probe_core::TrackerConfig;
+/// use sni_probe_core::observation::Observation;
+/// use sni_probe_pcap::engine::Replay;
+/// use sni_probe_pcap::frame::{FrameBytes, LinkType};
+/// use sni_probe_testkit::captures::Connection;
+/// use sni_probe_testkit::hello::ClientHelloBuilder;
+///
+/// const RAW_IP: LinkType = LinkType(101);
+/// let mut connection = Connection::v4();
+/// connection.open().client(&ClientHelloBuilder::new().server_name("shop.example").build()).gateway_fin();
+///
+/// let mut replay = Replay::new([443], TrackerConfig::default());
+/// for (number, packet) in (1..).zip(connection.packets()) {
+///     let (bytes, time_ns) = (&packet.bytes[..], packet.time_ns);
+///     replay.frame(RAW_IP, &FrameBytes { bytes, wire_len: bytes.len(), number, time_ns });
+/// }
+/// replay.finish();
+/// let observations: Vec<_> = std::iter::from_fn(|| replay.poll_observation()).collect();
+/// let handshakes = observations.iter().filter_map(|observation| match observation {
+///     Observation::Handshake(handshake) => Some(handshake),
+///     _ => None,
+/// });
+/// let names: Vec<_> = handshakes.map(|handshake| handshake.hello.sni.name()).collect();
+/// assert_eq!(names, [Some("shop.example")]);
+/// ```
 pub struct Replay {
     unwrapper: Unwrapper,
     datapath: Datapath,

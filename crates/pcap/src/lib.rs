@@ -90,6 +90,23 @@ impl Interface {
 }
 
 /// Reads a capture, packet by packet.
+///
+/// ```
+/// use std::io::Cursor;
+///
+/// use sni_probe_pcap::{Interface, PacketToWrite, Reader, Writer};
+///
+/// let mut writer = Writer::new(Vec::new(), None)?;
+/// let interface = writer.add_interface(&Interface::new(101, 0, Some("eth0".to_owned())))?;
+/// let bytes = [0x45, 0, 0, 20];
+/// writer.write_packet(&PacketToWrite { interface, time_ns: 1, wire_len: 20, bytes: &bytes, comment: None })?;
+///
+/// let mut reader = Reader::from_stream(Cursor::new(writer.finish()?))?;
+/// while let Some(record) = reader.next_record()? {
+///     assert_eq!((record.number, record.time_ns, record.wire_len, record.bytes), (1, 1, 20, &bytes[..]));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Reader {
     input: Input,
     format: Format,

@@ -406,7 +406,7 @@ pub const GO_TOOLCHAIN: &[ClientProgram] = &[
         version: "",
         library: GO,
         script: "$FILES/fetch http $AT",
-        invoked: "ClientProgram.Get https://IP",
+        invoked: "Client.Get https://IP",
     },
     ClientProgram {
         program: "crypto/tls",

@@ -52,6 +52,31 @@ pub const CLOSED_TIMEOUT: Duration = Duration::from_secs(2);
 /// are no events, too ([`handle_stamp`](Self::handle_stamp)), and never calls `handle_timeout`.
 ///
 /// A call costs the same however many flows there are.
+///
+/// ```
+/// use sni_probe_core::observation::{Observation, Outcome, Sni};
+/// use sni_probe_core::{Tracker, TrackerConfig};
+/// use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
+/// use sni_probe_testkit::captures::Connection;
+/// use sni_probe_testkit::hello::ClientHelloBuilder;
+///
+/// let mut connection = Connection::v4();
+/// connection.open().client(&ClientHelloBuilder::new().build()).gateway_reset();
+///
+/// let (mut datapath, mut tracker) = (Datapath::new([443], 1), Tracker::new(TrackerConfig::default()));
+/// for packet in connection.packets() {
+///     let frame = Frame { layer: Layer::Ip, ..Frame::new(&packet.bytes, packet.time_ns) };
+///     datapath.client_to_gateway(&frame, |event| tracker.handle_event(&event));
+///     datapath.gateway_to_client(&frame, |event| tracker.handle_event(&event));
+/// }
+/// let observations = std::iter::from_fn(|| tracker.poll_observation());
+/// let handshakes = observations.filter_map(|observation| match observation {
+///     Observation::Handshake(handshake) => Some(handshake),
+///     _ => None,
+/// });
+/// let outcomes: Vec<_> = handshakes.map(|handshake| (handshake.hello.sni, handshake.outcome)).collect();
+/// assert_eq!(outcomes, [(Sni::Absent, Outcome::ResetByGateway)]);
+/// ```
 #[derive(Debug)]
 pub struct Tracker {
     config: TrackerConfig,
