@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::build::WORKSPACE_ON_HOST;
 use crate::tools::{cargo, progress, run};
-use crate::{arrows, fuzz, setup};
+use crate::{arrows, fuzz, public_api, setup};
 
 /// Check formatting and lints of all crates; warnings are errors
 #[derive(Debug, Args)]
@@ -30,6 +30,8 @@ pub(crate) fn host(packages: &[&str]) -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"])).context("repair it with: cargo fmt --all")?;
     progress("lint: arrows");
     arrows::check().context("see xtask/src/arrows/mod.rs for the rules")?;
+    progress("lint: public items");
+    public_api::check()?;
     progress("lint: clippy, host");
     run(&mut clippy(packages, &["--all-targets"]))?;
     if packages == WORKSPACE_ON_HOST {

@@ -12,6 +12,7 @@ mod lab;
 mod lint;
 mod manifests;
 mod programs;
+mod public_api;
 mod record_software;
 mod root;
 mod run;
@@ -52,6 +53,7 @@ enum Verb {
     Dist(dist::Arguments),
     Fuzz(fuzz::Arguments),
     Lint(lint::Arguments),
+    PublicApi(public_api::Arguments),
     Manifests(manifests::Arguments),
     Verify(verify::Arguments),
     VmTest(vm_test::Arguments),
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Verb::Dist(arguments) => dist::main(&arguments),
         Verb::Fuzz(arguments) => fuzz::main(&arguments),
         Verb::Lint(arguments) => lint::main(&arguments),
+        Verb::PublicApi(arguments) => public_api::main(&arguments),
         Verb::Manifests(arguments) => manifests::main(&arguments),
         Verb::Verify(arguments) => verify::main(&arguments),
         Verb::VmTest(arguments) => vm_test::main(&arguments),
