@@ -71,6 +71,9 @@ pub enum AttachError {
     /// Another interface took the name while the programs were attached by it.
     #[error("cannot attach to {0}: another interface has taken its name; it is tried again")]
     Renamed(String),
+    /// The interface was deleted, or has another name by now.
+    #[error("cannot attach to {0}: the interface was deleted or renamed meanwhile")]
+    Gone(String),
     /// The kernel lacks a part of traffic control.
     #[error(
         "cannot attach to {interface}: this kernel has no {part}; load its module (`sudo modprobe {module}`), or use \
@@ -149,7 +152,10 @@ pub async fn attach(
         let other = Link { index: index.unwrap_or(link.index), ..link.clone() };
         let _ = remove_filters(&other).await;
         let _ = attachment.detach().await;
-        return Err(AttachError::Renamed(link.name.clone()));
+        return Err(match index {
+            Some(_) => AttachError::Renamed(link.name.clone()),
+            None => AttachError::Gone(link.name.clone()),
+        });
     }
     Ok(attachment)
 }
@@ -418,6 +424,9 @@ fn other(link: &Link, error: &(dyn std::error::Error + 'static)) -> AttachError 
     let errno = errno(error);
     if matches!(errno, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE)) {
         return AttachError::TooManyFiles(link.name.clone());
+    }
+    if errno == Some(rustix::io::Errno::NODEV) {
+        return AttachError::Gone(link.name.clone());
     }
     let reason = errno.map_or_else(|| error.to_string(), |errno| io::Error::from(errno).to_string());
     AttachError::Other { interface: link.name.clone(), reason }

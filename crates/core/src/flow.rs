@@ -14,6 +14,14 @@ pub struct Timestamp(
     pub u64,
 );
 
+/// Where a packet was seen, as a number that the driver chooses: the index of an interface for the daemon, the number of a
+/// frame for a replay (its lower 32 bits). See [`EventHeader::ifindex`], which carries it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Place(
+    /// The number.
+    pub u32,
+);
+
 impl Timestamp {
     /// The time that has passed since `earlier`; zero if `earlier` is later (two CPUs may stamp
     /// events out of order by a little).

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::flow::{FlowKey, Timestamp};
+use crate::flow::{FlowKey, Place, Timestamp};
 use crate::vocabulary::{
     AlertDescription, AlertSender, EvictionReason, Fate, Feature, IncompleteReason, NonTls, OutcomeClass,
     Prelude, SniClass, TlsVersion,
@@ -61,8 +61,8 @@ pub enum Observation {
 pub struct Handshake {
     /// The connection as it is on the wire.
     pub flow: FlowKey,
-    /// Index of the interface that saw the packet of `time`; in a replay the number of that frame.
-    pub ifindex: u32,
+    /// Where the packet of `time` was seen.
+    pub place: Place,
     /// The client and the destination according to a PROXY protocol header, if there was one with addresses.
     pub proxied: Option<Proxied>,
     /// When the hello was whole (its last segment was seen); of an incomplete one, when its first
@@ -86,7 +86,7 @@ impl Handshake {
         let address = |text: &str| text.parse().expect("an address");
         Self {
             flow: FlowKey { client: address("192.0.2.7:51234"), gateway: address("198.51.100.9:443") },
-            ifindex: 2,
+            place: Place(2),
             proxied: None,
             time: Timestamp(627_000),
             hello: Hello {

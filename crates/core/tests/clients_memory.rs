@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use sni_probe_core::clients::{Clients, ClientsConfig};
-use sni_probe_core::flow::{FlowKey, Timestamp};
+use sni_probe_core::flow::{FlowKey, Place, Timestamp};
 use sni_probe_core::observation::{Handshake, Hello, HelloBody, Outcome, Sni};
 use sni_probe_core::vocabulary::TlsVersion;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -60,7 +60,7 @@ fn handshake(number: u32, sni: Sni) -> Handshake {
             client: SocketAddr::new(client, 40_000),
             gateway: SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 443),
         },
-        ifindex: 1,
+        place: Place(1),
         proxied: None,
         time: Timestamp(u64::from(number)),
         hello: Hello { sni, body: Some(body), ..Hello::default() },

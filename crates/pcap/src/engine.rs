@@ -75,7 +75,7 @@ impl Replay {
     }
 
     /// Takes one frame, and says what was in it. Its number tells it in what it leads to
-    /// ([`Handshake::ifindex`](sni_probe_core::observation::Handshake::ifindex), with 32 bits).
+    /// ([`Handshake::place`](sni_probe_core::observation::Handshake::place)).
     ///
     /// Time is that of the frames: what was to come in time and did not, is over when a later frame says so. One wrong stamp
     /// does not count: see [`Tracker::handle_event`].

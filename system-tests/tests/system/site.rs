@@ -18,7 +18,7 @@ pub(crate) const HOOKS: [TcAttachType; 2] = [TcAttachType::Ingress, TcAttachType
 /// Both modes, with the word for `--attach`.
 pub(crate) const MODES: [(Mode, &str); 2] = [(Mode::Tcx, "tcx"), (Mode::Clsact, "clsact")];
 
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 /// The gateway's port in these tests.
 pub(crate) const PORT: u16 = 443;
 

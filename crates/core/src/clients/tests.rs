@@ -6,7 +6,7 @@ use super::{
     ClientKey, ClientLabel, Clients, ClientsConfig, ExpectedSources, MAX_RECENT, Outcomes, Refusals,
     SubnetSizes,
 };
-use crate::flow::{FlowKey, Timestamp};
+use crate::flow::{FlowKey, Place, Timestamp};
 use crate::observation::{Handshake, Hello, HelloBody, Outcome, Proxied, Sni};
 use crate::vocabulary::{AlertDescription, AlertSender, OutcomeClass, SniClass, TlsVersion};
 
@@ -30,7 +30,7 @@ fn handshake(client: &str, sni: Sni, outcome: Outcome) -> Handshake {
             client: SocketAddr::new(client.parse().unwrap(), 40_000),
             gateway: "198.51.100.1:443".parse().unwrap(),
         },
-        ifindex: 1,
+        place: Place(1),
         proxied: None,
         time: at(1),
         hello: Hello { sni, body: Some(body), ..Hello::default() },

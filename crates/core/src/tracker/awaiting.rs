@@ -8,7 +8,7 @@ use super::connection::Side;
 use super::context::{Context, Segment, Sighting};
 use super::ending::{Ending, Endings, Over};
 use super::packed_hello::PackedHello;
-use crate::flow::Timestamp;
+use crate::flow::{Place, Timestamp};
 use crate::observation::{Handshake, Hello, Observation, Outcome, Proxied};
 use crate::record::{self, content_type};
 use crate::server_reply::{self, Message, Reply, ReplyReader};
@@ -44,7 +44,7 @@ pub(super) struct Awaiting {
     /// Of the packet that made the hello complete, or, of an incomplete one, with which it began. (Not a
     /// [`Sighting`], whose padding would be one more word for each waiting hello.)
     time: Timestamp,
-    ifindex: u32,
+    place: Place,
     /// Where in the client's stream the record after the hello is, or after the last one that was seen.
     /// Meaningless if the hello is incomplete.
     next_record: u32,
@@ -84,7 +84,7 @@ impl Awaiting {
         Self {
             hello: PackedHello::pack(hello),
             time: seen.time,
-            ifindex: seen.ifindex,
+            place: seen.place,
             next_record: u32::try_from(next_record).unwrap_or(u32::MAX),
             details,
         }
@@ -269,7 +269,7 @@ impl Awaiting {
         };
         context.observations.push_back(Observation::Handshake(Box::new(Handshake {
             flow: context.key.into(),
-            ifindex: self.ifindex,
+            place: self.place,
             proxied,
             time: context.scale.stamp_of(self.time),
             hello: self.hello.unpack(),

@@ -9,7 +9,7 @@ use sni_probe_datapath::seq::SeqNumber;
 use super::clock::Scale;
 use super::config::TrackerConfig;
 use super::connection::Connection;
-use crate::flow::{Timestamp, WireKey};
+use crate::flow::{Place, Timestamp, WireKey};
 use crate::observation::Observation;
 use crate::server_reply;
 
@@ -44,11 +44,11 @@ impl<'a> Segment<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sighting {
     pub(super) time: Timestamp,
-    pub(super) ifindex: u32,
+    pub(super) place: Place,
 }
 
 impl Sighting {
     pub(super) fn of(header: &EventHeader) -> Self {
-        Self { time: Timestamp(header.time_ns), ifindex: header.ifindex }
+        Self { time: Timestamp(header.time_ns), place: Place(header.ifindex) }
     }
 }

@@ -195,7 +195,7 @@ fn no_sni_then_reset() {
     let seen = scenario.handshake();
     assert_eq!(seen.flow.client, "192.0.2.1:40000".parse().unwrap());
     assert_eq!(seen.flow.gateway, "192.0.2.2:443".parse().unwrap());
-    assert_eq!(seen.ifindex, 3);
+    assert_eq!(seen.place.0, 3);
     assert_eq!(seen.time, Timestamp(1_000));
     assert_eq!(seen.latency, Duration::from_micros(1));
     assert_eq!(seen.outcome, Outcome::ResetByGateway);

@@ -78,7 +78,7 @@ impl FailureCaptures {
     ) {
         match observation {
             Observation::Handshake(handshake) => {
-                self.handshake(handshake, interface_name(handshake.ifindex), clock);
+                self.handshake(handshake, interface_name(handshake.place.0), clock);
             }
             Observation::NonTls { flow, time, .. } => self.forget(flow, *time),
             // Of one that was evicted, another connection may have taken the place; what is left of it expires.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sni_probe_core::flow::{FlowKey, Timestamp};
+use sni_probe_core::flow::{FlowKey, Place, Timestamp};
 use sni_probe_core::observation::{Handshake, Hello, Outcome, Sni};
 use sni_probe_datapath::event::{Event, EventHeader, flags, kind, tcp_flags};
 use sni_probe_telemetry::events::WallClock;
@@ -54,7 +54,7 @@ pub(super) fn reset(port: u16, time_ns: u64) -> Event<'static> {
 pub(super) fn handshake(port: u16) -> Handshake {
     Handshake {
         flow: flow(port),
-        ifindex: 2,
+        place: Place(2),
         proxied: None,
         time: Timestamp(START_NS + u64::from(port) * 1_000_000_000),
         hello: Hello { sni: Sni::Absent, ..Hello::default() },

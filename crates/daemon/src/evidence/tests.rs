@@ -142,7 +142,7 @@ fn replay(file: &Path) -> Vec<Handshake> {
 
 /// What a replay of the evidence of a handshake must say: nobody waits for a timeout there.
 fn replayed(live: &Handshake, again: &Handshake) -> Handshake {
-    let mut expected = Handshake { ifindex: again.ifindex, ..live.clone() };
+    let mut expected = Handshake { place: again.place, ..live.clone() };
     if live.outcome == Outcome::Timeout {
         expected.outcome = Outcome::Unfinished;
         expected.latency = again.latency;

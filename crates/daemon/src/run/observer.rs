@@ -154,7 +154,7 @@ impl Sinks {
         lock(&self.clients).handshake(&handshake, time.now);
         let client = self.names.as_ref().and_then(|names| names.client(handshake.client().ip()));
         let pods = Pods { client: client.map(|name| name.pod), gateway: gateway.map(|gateway| gateway.pod) };
-        let interface = interfaces.get(handshake.ifindex);
+        let interface = interfaces.get(handshake.place.0);
         let place = Provenance::Interface { name: interface, pods: &pods };
         self.events.handshake(place, &handshake, time.clock, time.now);
         self.board.handshake(source, interface, pods, handshake);

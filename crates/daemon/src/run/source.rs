@@ -289,6 +289,11 @@ fn is_about_this_machine(error: &anyhow::Error) -> bool {
     is_load || error.is::<preflight::PreflightError>()
 }
 
+/// Whether an interface was deleted or renamed while it was to be watched.
+pub(super) fn is_gone(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(AttachError::Gone(_)))
+}
+
 /// Whether there are too many open files to watch an interface.
 pub(super) fn is_out_of_files(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(AttachError::TooManyFiles(_)))

@@ -238,7 +238,7 @@ fn publish(
     evidence: &mut Option<PacketSelection>,
 ) -> Result<(), Failure> {
     while let Some(observation) = session.poll_observation() {
-        let is_selected = report.observe(&observation, |number| session.place(number));
+        let is_selected = report.observe(&observation, |place| session.place(place));
         let Some(evidence) = evidence else { continue };
         let flow = match &observation {
             Observation::Handshake(handshake) => &handshake.flow,

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
+use sni_probe_core::flow::Place;
 use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::vocabulary::{Label as _, NonTls};
@@ -112,11 +113,11 @@ impl Report {
     }
 
     /// Takes an observation; says whether it is a handshake that is selected. `place` tells the capture and the
-    /// frame of a number of [`Handshake::ifindex`].
+    /// frame of a [`Handshake::place`].
     pub(super) fn observe<'a>(
         &mut self,
         observation: &Observation,
-        place: impl FnOnce(u32) -> (&'a str, u64),
+        place: impl FnOnce(Place) -> (&'a str, u64),
     ) -> bool {
         match observation {
             Observation::Handshake(handshake) => {
@@ -138,10 +139,10 @@ impl Report {
         false
     }
 
-    fn handshake<'a>(&mut self, handshake: &Handshake, place: impl FnOnce(u32) -> (&'a str, u64)) {
+    fn handshake<'a>(&mut self, handshake: &Handshake, place: impl FnOnce(Place) -> (&'a str, u64)) {
         self.refused_without_sni |=
             handshake.outcome.is_refused() && handshake.hello.sni.class().is_without_sni();
-        let (file, frame) = place(handshake.ifindex);
+        let (file, frame) = place(handshake.place);
         if let Some(format) = self.lines {
             format.line(&mut self.batch, Provenance::Capture { file, frame }, handshake, WallClock::UTC);
         }

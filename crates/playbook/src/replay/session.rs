@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sni_probe_core::flow::Place;
 use sni_probe_core::TrackerConfig;
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::Observation;
@@ -171,7 +172,7 @@ impl Session {
     }
 
     /// The capture's name, and the frame's number in it, of the latest frame with these 32 bits.
-    pub(super) fn place(&self, number: u32) -> (&str, u64) {
+    pub(super) fn place(&self, Place(number): Place) -> (&str, u64) {
         #[expect(clippy::cast_possible_truncation, reason = "the lower bits are what is compared")]
         let behind = u64::from((self.frames as u32).wrapping_sub(number));
         let frame = self.frames.saturating_sub(behind);

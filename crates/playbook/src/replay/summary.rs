@@ -249,7 +249,7 @@ mod tests {
                 client: (std::net::Ipv4Addr::from_bits(client), 50_000).into(),
                 gateway: "192.0.2.1:443".parse().unwrap(),
             },
-            ifindex: 1,
+            place: sni_probe_core::flow::Place(1),
             proxied: None,
             time: Timestamp(0),
             hello: Hello { sni, ..Hello::default() },

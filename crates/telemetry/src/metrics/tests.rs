@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sni_probe_core::clients::ClientsConfig;
-use sni_probe_core::flow::{FlowKey, Timestamp};
+use sni_probe_core::flow::{FlowKey, Place, Timestamp};
 use sni_probe_core::observation::{Hello, Sni};
 use sni_probe_core::vocabulary::EvictionReason;
 
@@ -58,7 +58,7 @@ fn flow() -> FlowKey {
 pub(super) fn handshake(sni: Sni, outcome: Outcome, latency: Duration) -> Observation {
     Observation::Handshake(Box::new(Handshake {
         flow: flow(),
-        ifindex: 2,
+        place: Place(2),
         proxied: None,
         time: Timestamp(0),
         hello: Hello { sni, ..Hello::default() },

@@ -19,7 +19,7 @@ use self::watched::{Cause, Stop, Trouble, Watched, Watching};
 use super::interface_names::InterfaceNames;
 use super::other_hosts;
 use super::selection::Patterns;
-use super::source::{PacketSource, Watch, is_out_of_files};
+use super::source::{PacketSource, Watch, is_gone, is_out_of_files};
 use crate::config::{InterfaceSelector, ProbeConfig};
 use crate::readiness::{Readiness, Status};
 
@@ -254,7 +254,10 @@ impl Interfaces {
                 // Of one interface for all: each that comes would say the same.
                 let is_said = is_out_of_files(&error) && !self.out_of_files.is_news();
                 if watched.complaint.as_ref() != Some(&complaint) {
-                    if !is_said {
+                    if is_gone(&error) {
+                        // The kernel notifies of it next.
+                        tracing::debug!(interface = watched.name, "{complaint}");
+                    } else if !is_said {
                         tracing::warn!(interface = watched.name, "{complaint}");
                     }
                     watched.complaint = Some(complaint);
