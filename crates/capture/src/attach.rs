@@ -451,7 +451,7 @@ mod tests {
         assert!(!text.contains("No such file"), "{text}");
         let error = io::Error::from(rustix::io::Errno::NODEV);
         let text = no_part(&link(), &error, "clsact qdisc", "sch_ingress").to_string();
-        assert_eq!(text, "cannot attach to eth0: No such device (os error 19)");
+        assert_eq!(text, "cannot attach to eth0: the interface was deleted or renamed meanwhile");
     }
 
     #[test]
