@@ -1,5 +1,6 @@
 //! `cargo xtask public-api`: the public items of the libraries, one a line, in a file of each crate.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -97,7 +98,11 @@ fn api_of(name: &str) -> Result<String> {
             json.display()
         )
     })?;
-    Ok(api.items().map(|item| format!("{item}\n")).collect())
+    Ok(api.items().fold(String::new(), |mut text, item| {
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "{item}");
+        text
+    }))
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub(crate) struct FailureCaptures {
 }
 
 impl FailureCaptures {
-    /// FailureCaptures as `config` says; `None` if there is to be none. To be opened before privileges are dropped:
+    /// The captures that `config` asks for; `None` if there is to be none. To be opened before privileges are dropped:
     /// the directory may have to be made.
     ///
     /// # Errors

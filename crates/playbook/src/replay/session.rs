@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sni_probe_core::flow::Place;
 use sni_probe_core::TrackerConfig;
+use sni_probe_core::flow::Place;
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::Observation;
 use sni_probe_core::tracker::Fingerprints;

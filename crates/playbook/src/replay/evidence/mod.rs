@@ -96,7 +96,7 @@ struct Stored {
 }
 
 impl PacketSelection {
-    /// PacketSelection for the file at `path`.
+    /// A selection for the file at `path`.
     ///
     /// # Errors
     /// If the file is one of those that are to be read.
