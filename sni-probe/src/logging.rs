@@ -54,7 +54,7 @@ pub(crate) fn init(options: &LogOptions) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(options.filter.build())
         .with_writer(io::stderr)
-        .with_ansi(sni_probe_terminal::colour(&io::stderr()))
+        .with_ansi(sni_probe_terminal::wants_colour(&io::stderr()))
         // What cannot be written to stderr would be reported on stderr, by a macro that panics.
         .log_internal_errors(false);
     let result = match options.format {

@@ -84,10 +84,21 @@ pub(crate) fn sni_probe(options: &Options) -> Result<Built> {
 /// one would unify other features, and build the dependencies again.
 pub(crate) const WORKSPACE_ON_HOST: [&str; 3] = ["--workspace", "--exclude", bpf_object::PACKAGE];
 
-/// The packages for the host that build without a toolchain for the BPF target: all but sni-probe, which embeds the
-/// programs, and what needs it.
-pub(crate) const WITHOUT_BPF_TOOLCHAIN: [&str; 7] =
-    ["--workspace", "--exclude", bpf_object::PACKAGE, "--exclude", "sni-probe", "--exclude", "system-tests"];
+/// The packages for the host that build without a toolchain for the BPF target: all but sni-probe-capture, which embeds
+/// the programs, and those that need it.
+pub(crate) const WITHOUT_BPF_TOOLCHAIN: [&str; 11] = [
+    "--workspace",
+    "--exclude",
+    bpf_object::PACKAGE,
+    "--exclude",
+    "sni-probe-capture",
+    "--exclude",
+    "sni-probe-daemon",
+    "--exclude",
+    "sni-probe",
+    "--exclude",
+    "system-tests",
+];
 
 /// Runs a cargo command that prints its messages as JSON, and gives the path of the executable it has built that
 /// is `wanted`: only cargo knows it.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!                                ┌─▶ attach (TCX or clsact) ─▶ programs (load; ring of events, counters)
-//! netns ─▶ links (which          │        └─▶ preceding (who is before us?)
+//! netns ─▶ links (which          │        └─▶ preceding (what runs before ours?)
 //!          interfaces?) ─────────┤
 //!                                └─▶ packet_socket (filter, ring) ─▶ datapath in user space
 //! ```

@@ -1,4 +1,5 @@
 //! A daemon as the source: its API by HTTP or HTTPS.
+#![forbid(unsafe_code)]
 
 mod trust;
 

@@ -7,6 +7,7 @@
 //!
 //! Whoever asks for a name gets what is known at that moment and never waits. When the API server is away, what was
 //! known stays.
+#![forbid(unsafe_code)]
 
 mod connection;
 mod contact;

@@ -67,7 +67,7 @@ impl Display for Painted {
 
 /// Whether colours are welcome: on a terminal that knows them, unless `NO_COLOR` (<https://no-color.org>)
 /// is set.
-pub fn is_welcome(stream: &impl IsTerminal) -> bool {
+pub fn wants_colour(stream: &impl IsTerminal) -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     stream.is_terminal() && !unwanted && !dumb

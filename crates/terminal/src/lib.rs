@@ -11,7 +11,7 @@ pub mod report;
 pub mod table;
 pub mod units;
 
-pub use colour::{Colour, Painted, is_welcome as colour};
+pub use colour::{Colour, Painted, wants_colour};
 pub use printable::{is_invisible, printable, printable_within};
 pub use progress::Progress;
 pub use report::report;

@@ -52,7 +52,7 @@ fn show(
     receiver: &Receiver<Message>,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
-    let look = Look { colour: sni_probe_terminal::colour(&io::stdout()), bars: Bars::of_locale() };
+    let look = Look { colour: sni_probe_terminal::wants_colour(&io::stdout()), bars: Bars::of_locale() };
     let mut drawn: Option<Instant> = None;
     let mut has_changed = true;
     while !stop.load(Ordering::Relaxed) {

@@ -11,17 +11,24 @@
 //! - A module imports only from its own layer and the layers below it. This holds where [`table`] has layers.
 //!
 //! A module and its own children are one concept: they may use each other.
+//!
+//! Two more rules hold for packages: every source file belongs to a module, and no package depends on another that
+//! [`table`] forbids it.
 
+mod files;
 mod graph;
 mod source;
 mod table;
 
+use std::collections::{BTreeSet, HashSet};
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, bail};
-use cargo_metadata::{MetadataCommand, Target, TargetKind};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, Target, TargetKind};
 
 use self::graph::Graph;
 use self::source::Modules;
-use self::table::{CRATES, Layers, Root};
+use self::table::{CRATES, FORBIDDEN, Layers, Root};
 use crate::tools::root;
 
 /// Checks the libraries and programs of the workspace.
@@ -43,6 +50,8 @@ pub(crate) fn check() -> Result<()> {
             let modules = Modules::read(target.src_path.as_std_path())?;
             violations.extend(violations_of(&modules, &layers)?);
         }
+        violations.extend(stray_files(package)?);
+        violations.extend(forbidden_dependencies(package, &metadata));
     }
     if violations.is_empty() {
         return Ok(());
@@ -51,6 +60,48 @@ pub(crate) fn check() -> Result<()> {
         eprintln!("{violation}");
     }
     bail!("{} imports run against the arrows", violations.len());
+}
+
+/// A line for each source file that belongs to no crate of the package.
+fn stray_files(package: &Package) -> Result<Vec<String>> {
+    let mut known = BTreeSet::new();
+    for target in &package.targets {
+        known.extend(files::of_crate(target.src_path.as_std_path())?);
+    }
+    let directory = package.manifest_path.parent().context("a manifest in no directory")?;
+    Ok(stray(&known, &files::below(directory.as_std_path())?))
+}
+
+fn stray(known: &BTreeSet<PathBuf>, there: &BTreeSet<PathBuf>) -> Vec<String> {
+    let shown = |file: &PathBuf| file.strip_prefix(root()).unwrap_or(file).display().to_string();
+    there.difference(known).map(|file| format!("{}: no module has this file", shown(file))).collect()
+}
+
+/// A line for each package of [`FORBIDDEN`] that `package` needs, directly or by way of others of the workspace.
+fn forbidden_dependencies(package: &Package, metadata: &Metadata) -> Vec<String> {
+    let mut needed = HashSet::new();
+    let mut packages = vec![(package, DependencyKind::Normal)];
+    while let Some((next, reached_as)) = packages.pop() {
+        // What tests of a dependency need is not needed here.
+        let is_direct = next.id == package.id;
+        for dependency in next.dependencies.iter().filter(|it| is_direct || it.kind == DependencyKind::Normal)
+        {
+            let kind = if reached_as == DependencyKind::Normal { dependency.kind } else { reached_as };
+            if needed.insert((&dependency.name, kind)) {
+                let of_workspace = metadata.packages.iter().filter(|package| package.name == dependency.name);
+                packages.extend(of_workspace.map(|package| (package, kind)));
+            }
+        }
+    }
+    let rules = FORBIDDEN.iter().filter(|rule| rule.concerns(&package.name));
+    let refused = rules.flat_map(|rule| {
+        rule.dependencies.iter().filter(|name| {
+            needed
+                .iter()
+                .any(|(needed, kind)| needed == *name && (rule.in_tests || *kind == DependencyKind::Normal))
+        })
+    });
+    refused.map(|name| format!("{}: must not depend on {name}", package.name)).collect()
 }
 
 fn root_of(target: &Target) -> Option<Root> {

@@ -169,7 +169,7 @@ impl Modules {
 }
 
 /// The file of `mod name;`, and the directory of its own children.
-fn find_file(module: &ItemMod, directory: &Path, parent: &Path) -> Result<(PathBuf, PathBuf)> {
+pub(super) fn find_file(module: &ItemMod, directory: &Path, parent: &Path) -> Result<(PathBuf, PathBuf)> {
     let name = module.ident.unraw().to_string();
     let below = directory.join(&name);
     if let Some(path) = module.attrs.iter().find_map(path_attribute) {

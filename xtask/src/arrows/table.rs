@@ -33,6 +33,56 @@ impl Layers {
     }
 }
 
+/// Packages that others must not depend on, directly or by way of others of the workspace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Forbidden {
+    /// Packages that this rule concerns, or all but these.
+    packages: Packages,
+    pub(super) dependencies: &'static [&'static str],
+    /// Whether tests must not depend on them either.
+    pub(super) in_tests: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Packages {
+    Only(&'static [&'static str]),
+    AllBut(&'static [&'static str]),
+}
+
+impl Forbidden {
+    /// Whether the rule concerns a package.
+    pub(super) fn concerns(&self, package: &str) -> bool {
+        match self.packages {
+            Packages::Only(packages) => packages.contains(&package),
+            Packages::AllBut(packages) => !packages.contains(&package),
+        }
+    }
+}
+
+/// Dependencies that would tear down a wall.
+pub(super) const FORBIDDEN: &[Forbidden] = &[
+    Forbidden {
+        packages: Packages::AllBut(&["system-tests"]),
+        dependencies: &["system-tests"],
+        in_tests: true,
+    },
+    Forbidden {
+        packages: Packages::Only(&[
+            "sni-probe-core",
+            "sni-probe-model",
+            "sni-probe-pcap",
+            "sni-probe-playbook",
+        ]),
+        dependencies: &["aya", "rtnetlink", "axum", "sni-probe-capture", "sni-probe-daemon"],
+        in_tests: false,
+    },
+    Forbidden {
+        packages: Packages::Only(&["sni-probe-datapath", "sni-probe-terminal"]),
+        dependencies: &["sni-probe-core", "tokio"],
+        in_tests: false,
+    },
+];
+
 /// The table. A new crate, or a module with many children, gets an entry of its own.
 pub(super) const CRATES: &[Layers] = &[
     library(

@@ -145,3 +145,16 @@ fn the_path_of_a_module_is_heeded() {
 fn the_workspace_follows_its_arrows() {
     check().unwrap();
 }
+
+#[test]
+fn a_file_that_no_module_has_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir_all(at("inside/src")).unwrap();
+    fs::write(at("lib.rs"), "#[cfg(test)]\nmod tests;\n#[path = \"other.rs\"]\nmod named;\n").unwrap();
+    for name in ["tests.rs", "other.rs", "stray.rs", "inside/Cargo.toml", "inside/src/lib.rs"] {
+        fs::write(at(name), "").unwrap();
+    }
+    let stray = stray(&files::of_crate(&at("lib.rs")).unwrap(), &files::below(directory.path()).unwrap());
+    assert_eq!(stray, [format!("{}: no module has this file", at("stray.rs").display())]);
+}

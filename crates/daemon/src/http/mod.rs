@@ -241,3 +241,6 @@ async fn serve_http(
         tracing::debug!(%peer, %error, "HTTP connection");
     }
 }
+
+#[cfg(test)]
+mod tests;

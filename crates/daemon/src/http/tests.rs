@@ -2,7 +2,6 @@ use std::io::{Read as _, Write as _};
 
 use serde::de::DeserializeOwned;
 use sni_probe_capture::links::{LinkKind, LinkState};
-use system_tests::canned;
 use sni_probe_model::api::{Clients, Handshakes, Summary};
 use sni_probe_testkit::canned;
 
@@ -69,7 +68,7 @@ fn open_to_all() -> Access {
 
 fn state() -> ServerState {
     ServerState {
-        metrics: Arc::new(Metrics::new().unwrap()),
+        metrics: Arc::new(Metrics::for_captures().unwrap()),
         readiness: Arc::new(Readiness::default()),
         api: Arc::new(Canned),
     }

@@ -49,7 +49,7 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let text = if config.json {
         serde_json::to_string_pretty(&report)? + "\n"
     } else {
-        text::render(&report, sni_probe_terminal::colour(&stdout))
+        text::render(&report, sni_probe_terminal::wants_colour(&stdout))
     };
     // Fails if the reader has left (`sni-probe check … | head -1`): the exit code has the answer as well.
     let _ = stdout.lock().write_all(text.as_bytes());

@@ -43,7 +43,7 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     } else if config.markdown {
         show::markdown(&diagnosis)
     } else {
-        show::text(&diagnosis, sni_probe_terminal::colour(&io::stdout()))
+        show::text(&diagnosis, sni_probe_terminal::wants_colour(&io::stdout()))
     };
     match io::stdout().write_all(text.as_bytes()) {
         // Whoever has left knows enough; the exit code is for others.

@@ -181,7 +181,7 @@ fn print(config: &Config, report: &LogsReport) -> anyhow::Result<()> {
     let mut text = if config.json {
         serde_json::to_string_pretty(report).context("cannot write the report as JSON")?
     } else {
-        show::show(report, sni_probe_terminal::colour(&io::stdout()))
+        show::show(report, sni_probe_terminal::wants_colour(&io::stdout()))
     };
     if config.json {
         text.push('\n');

@@ -72,7 +72,7 @@ impl Report {
         let is_terminal = io::IsTerminal::is_terminal(&stdout);
         let format =
             config.format.unwrap_or(if is_terminal { config::Format::Text } else { config::Format::Json });
-        let colour = sni_probe_terminal::colour(&stdout);
+        let colour = sni_probe_terminal::wants_colour(&stdout);
         let (lines, summary) = match format {
             config::Format::Text => (Some(Format::Text { colour }), Some(Summary::default())),
             config::Format::Json => (Some(Format::Json { client_random: config.client_random }), None),

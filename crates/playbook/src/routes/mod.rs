@@ -49,7 +49,7 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let text = if config.json {
         serde_json::to_string_pretty(&report).context("cannot write the report as JSON")? + "\n"
     } else {
-        text::render(&report, sni_probe_terminal::colour(&io::stdout()))
+        text::render(&report, sni_probe_terminal::wants_colour(&io::stdout()))
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
         // A reader that has left (`| head`) wants no more.

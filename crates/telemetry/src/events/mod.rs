@@ -137,7 +137,7 @@ impl EventWriter {
         let mut outputs = Vec::new();
         let json = Format::Json { client_random: config.client_random };
         let format = config.stdout.map(|format| match format {
-            StdoutFormat::Text => Format::Text { colour: sni_probe_terminal::colour(&io::stdout()) },
+            StdoutFormat::Text => Format::Text { colour: sni_probe_terminal::wants_colour(&io::stdout()) },
             StdoutFormat::Json => json,
         });
         if let Some(format) = format {
