@@ -82,7 +82,7 @@ fn api_of(name: &str) -> Result<String> {
     progress(&format!("public items of {name}"));
     let package = format!("sni-probe-{name}");
     let mut command = cargo();
-    // The JSON of rustdoc is not stable: a stable compiler has to be told to write it.
+    // The JSON of rustdoc is not stable: a stable compiler needs this variable to write it.
     command.env("RUSTC_BOOTSTRAP", "1").env("RUSTDOCFLAGS", "-D warnings");
     // With that variable cargo builds dependencies anew, and without it again.
     let target = target_directory().join("public-api");

@@ -159,7 +159,7 @@ impl TlsVersion {
 }
 
 impl OutcomeClass {
-    /// What the outcome means for the client. `sender` is who sent the alert, where the outcome is one and this is known.
+    /// What the outcome means for the client. `sender` is the side that sent the alert, where the outcome is one and this is known.
     pub fn fate(self, sender: Option<AlertSender>) -> Fate {
         match self {
             Self::ServerHello => Fate::Served,

@@ -41,7 +41,7 @@ pub struct ProbeConfig {
     pub priority: Option<u16>,
     /// Which way round to attach; decided for each interface without one.
     pub orientation: Option<Orientation>,
-    /// Tunnels whose contents are read.
+    /// Tunnels to look into.
     pub tunnels: Tunnels,
     /// The interfaces get copies of both directions.
     pub mirror_port: bool,
@@ -76,7 +76,7 @@ pub enum Capture {
 pub enum InterfaceSelector {
     /// The interface of this name.
     Name(String),
-    /// Interfaces whose names match, now or later.
+    /// Interfaces with matching names, now or later.
     Matching(Pattern),
 }
 

@@ -1,4 +1,4 @@
-//! Whether the daemon sees what it was told to watch: `/readyz`, the page and `watch` show it.
+//! Whether the daemon sees what it is to watch: `/readyz`, the page and `watch` show it.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -8,7 +8,7 @@ use sni_probe_capture::links::{LinkKind, LinkState};
 use sni_probe_capture::preceding::PrecedingProgram;
 use sni_probe_model::api::Interface;
 
-/// Whether the daemon sees what it was told to watch.
+/// Whether the daemon sees what it is to watch.
 #[derive(Debug, Default)]
 pub struct Readiness {
     state: Mutex<Watched>,

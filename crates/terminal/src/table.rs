@@ -89,7 +89,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table whose first line has the titles of its columns.
+    /// A table with a first line of column titles.
     pub fn new(columns: impl Into<Vec<Column>>) -> Self {
         Self { columns: columns.into(), has_heads: true, rows: Vec::new(), indent: 0, gap: GAP }
     }

@@ -6,7 +6,7 @@ pub(super) struct Layers {
     /// The package, by its name.
     pub(super) package: &'static str,
     pub(super) root: Root,
-    /// The module whose children these are; empty for the crate's root.
+    /// The module that has these children; empty for the crate's root.
     pub(super) module: &'static str,
     /// From the highest to the lowest: modules with blanks between them. All children are in one.
     pub(super) order: &'static [&'static str],

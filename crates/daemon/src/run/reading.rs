@@ -7,7 +7,7 @@ use sni_probe_datapath::counters::Counter;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// What was lost or passed over since it was last asked.
+/// What was lost or skipped since the last reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loss {
     /// What the datapath counts.

@@ -1,4 +1,4 @@
-//! How often each of many words came, the first of them told apart.
+//! Counts words: the first of them each, the rest together.
 
 use sni_probe_core::tally::Tally;
 use sni_probe_model::REST;

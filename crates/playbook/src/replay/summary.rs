@@ -173,7 +173,7 @@ impl Summary {
         if *self.clients.rest() > 0 {
             writeln!(
                 text,
-                "{:>WIDTH$}  of clients that came when {MAX_CLIENTS} were told apart already (all of them: --format json)",
+                "{:>WIDTH$}  of further clients, after the first {MAX_CLIENTS} (all of them: --format json)",
                 self.clients.rest()
             )?;
         }
@@ -318,6 +318,6 @@ mod tests {
         let counted: u64 = summary.clients.iter().map(|(_, client)| client.hellos).sum();
         assert_eq!(counted + summary.clients.rest(), u64::from(clients) + 1);
         let text = summary.show(false);
-        assert!(text.contains("10  of clients that came when 16384 were told apart already"), "{text}");
+        assert!(text.contains("10  of further clients, after the first 16384"), "{text}");
     }
 }

@@ -180,7 +180,7 @@ pub(super) const EVENTS_LOST: Family = Family {
 
 pub(super) const PACKETS_SKIPPED: Family = Family {
     name: "sni_probe_packets_skipped_total",
-    help: "Packets that could not be read as far as their TCP payload and were passed over, by reason.",
+    help: "Packets that were skipped because their TCP payload could not be read, by reason.",
     labels: &["reason"],
 };
 

@@ -11,7 +11,7 @@ function colour(sni, outcome, sender) {
   return `${WITHOUT_SNI.includes(sni) ? "without" : "with"}-${fate(outcome, sender)}`;
 }
 
-/** A series of alerts as two, by who sent them; any other as it is. */
+/** A series of alerts as two, by sender; any other as it is. */
 function bySender(series) {
   const { outcome, handshakes, refused } = series;
   if (outcome !== "alert" || !refused) return [series];

@@ -30,7 +30,7 @@ pub(crate) fn of_snapshot(source: &str, snapshot: Snapshot) -> WireFacts {
         let alerts = facts.sum(|count| count.outcome.known() == Some(OutcomeClass::Alert));
         if alerts > 0 {
             facts.remarks.push(format!(
-                "this daemon (version {}) does not report who sent {alerts} alerts; save its /metrics to a file and give that \
+                "this daemon (version {}) does not report the senders of {alerts} alerts; save its /metrics to a file and give that \
                  with --metrics",
                 summary.version
             ));
@@ -115,7 +115,7 @@ mod tests {
     fn a_daemon_that_does_not_report_alerts_is_named() {
         let facts = of_snapshot("daemon", snapshot(&serde_json::Value::Null));
         assert_eq!(facts.refused_without_sni(false), 4);
-        assert!(facts.remarks[0].contains("does not report who sent 52 alerts"), "{:?}", facts.remarks);
+        assert!(facts.remarks[0].contains("does not report the senders of 52 alerts"), "{:?}", facts.remarks);
         let only_once = facts.clone().since(&facts);
         assert_eq!((only_once.handshakes(), only_once.clients.len(), only_once.lost_events), (0, 0, 0));
     }

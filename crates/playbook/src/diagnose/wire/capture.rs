@@ -111,7 +111,7 @@ impl CaptureCounts {
         let not_told_apart = of_other_clients + of_other_names;
         if not_told_apart > 0 {
             facts.remarks.push(format!(
-                "{not_told_apart} handshakes of clients or names that came when {MAX_TOLD_APART} were told apart already"
+                "{not_told_apart} handshakes of further clients or names, after the first {MAX_TOLD_APART}"
             ));
         }
         facts
