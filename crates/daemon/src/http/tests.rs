@@ -338,7 +338,7 @@ fn the_page_has_the_same_definitions() {
     };
     let outcomes = |fate| {
         let all = OutcomeClass::ALL.iter().filter(move |it| it.fate(Some(AlertSender::Gateway)) == fate);
-        all.map(|outcome| outcome.to_string()).collect::<Vec<_>>()
+        all.map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(list("SERVED"), outcomes(Fate::Served));
     assert_eq!(list("REFUSED"), outcomes(Fate::Refused));
