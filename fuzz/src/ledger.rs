@@ -75,7 +75,12 @@ impl Sent {
     /// Whether something was sent that can lead to the outcome: none is invented.
     fn explains(&self, outcome: Outcome) -> bool {
         match outcome {
-            Outcome::ServerHello | Outcome::Alert { sender: AlertSender::Gateway, .. } => self.is_answered,
+            Outcome::ServerHello
+            | Outcome::Established
+            | Outcome::ClientCertificateRefused { .. }
+            | Outcome::RefusedAfterServerHello { .. }
+            | Outcome::Alert { sender: AlertSender::Gateway, .. } => self.is_answered,
+            Outcome::RejectedByClient { .. } => self.is_answered && self.segments > 1,
             Outcome::Alert { sender: AlertSender::Client, .. } => self.segments > 1,
             Outcome::ResetByGateway => self.gateway_flags & tcp_flags::RST != 0,
             Outcome::ResetByClient => self.client_flags & tcp_flags::RST != 0,

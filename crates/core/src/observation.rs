@@ -72,8 +72,33 @@ pub struct Handshake {
     pub hello: Hello,
     /// What became of it.
     pub outcome: Outcome,
-    /// From `time` to the outcome.
+    /// From `time` to the ServerHello; without one, to the outcome.
     pub latency: Duration,
+    /// What the gateway's answer says besides the outcome.
+    pub answer: AnswerDetails,
+}
+
+/// What a gateway's answer says besides the outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnswerDetails {
+    /// What the ServerHello chose; `None` without a ServerHello that could be read.
+    pub negotiated: Option<Negotiated>,
+    /// `legacy_record_version` of the record with the gateway's alert in answer to the hello: 0x0303 with most gateways,
+    /// 0x0301 with some.
+    pub alert_record_version: Option<u16>,
+    /// Whether the gateway answered the hello in plain HTTP.
+    pub is_plain_http: bool,
+}
+
+/// What a ServerHello chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The protocol version.
+    pub version: TlsVersion,
+    /// The cipher suite (IANA's TLS Cipher Suites registry).
+    pub cipher_suite: u16,
+    /// The group of the key exchange, of TLS 1.3 only (IANA's TLS Supported Groups registry).
+    pub group: Option<u16>,
 }
 
 impl Handshake {
@@ -110,6 +135,7 @@ impl Handshake {
             },
             outcome: Outcome::ResetByGateway,
             latency: Duration::from_nanos(45_800),
+            answer: AnswerDetails::default(),
         }
     }
 
@@ -218,8 +244,26 @@ impl Sni {
 /// What became of a hello. Exactly one for each, by construction: the tracker gives a hello away by value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The gateway answered with a ServerHello (that is no HelloRetryRequest).
+    /// The gateway answered with a ServerHello (not a HelloRetryRequest), and the end of the handshake cannot be told.
     ServerHello,
+    /// The client sent its Finished after the ServerHello, and the gateway's next record was not an alert.
+    Established,
+    /// The client sent an alert after the ServerHello: it rejects the gateway's certificate, or another part of the
+    /// answer.
+    RejectedByClient {
+        /// What the alert says; `None` if it was encrypted.
+        alert: Option<AlertDescription>,
+    },
+    /// The gateway answered the client's certificate, or an empty list of certificates, with an alert.
+    ClientCertificateRefused {
+        /// What the alert says; `None` if it was encrypted.
+        alert: Option<AlertDescription>,
+    },
+    /// The gateway ended the handshake after a ServerHello, without a record that could hold a certificate.
+    RefusedAfterServerHello {
+        /// What the alert says; `None` if it was encrypted, or if there was none.
+        alert: Option<AlertDescription>,
+    },
     /// A TLS alert came in answer to the hello.
     Alert {
         /// What it says.
@@ -246,11 +290,23 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The alert and who sent it, if that is the outcome.
+    /// The alert and who sent it, if [`Outcome::Alert`] is the outcome.
     pub fn alert(self) -> Option<(AlertDescription, AlertSender)> {
         match self {
             Self::Alert { description, sender } => Some((description, sender)),
             _ => None,
+        }
+    }
+
+    /// The alert that ended the handshake, before or after a ServerHello, and who sent it. `None` if there was none that
+    /// could be read.
+    pub fn last_alert(self) -> Option<(AlertDescription, AlertSender)> {
+        match self {
+            Self::RejectedByClient { alert } => Some((alert?, AlertSender::Client)),
+            Self::ClientCertificateRefused { alert } | Self::RefusedAfterServerHello { alert } => {
+                Some((alert?, AlertSender::Gateway))
+            }
+            other => other.alert(),
         }
     }
 
@@ -279,6 +335,10 @@ impl Outcome {
     pub fn class(self) -> OutcomeClass {
         match self {
             Self::ServerHello => OutcomeClass::ServerHello,
+            Self::Established => OutcomeClass::Established,
+            Self::RejectedByClient { .. } => OutcomeClass::RejectedByClient,
+            Self::ClientCertificateRefused { .. } => OutcomeClass::ClientCertificateRefused,
+            Self::RefusedAfterServerHello { .. } => OutcomeClass::RefusedAfterServerHello,
             Self::Alert { .. } => OutcomeClass::Alert,
             Self::ResetByGateway => OutcomeClass::ResetByGateway,
             Self::ResetByClient => OutcomeClass::ResetByClient,

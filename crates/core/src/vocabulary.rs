@@ -106,8 +106,16 @@ label! {
 label! {
     /// What became of a hello, without detail: the `outcome` label.
     pub enum OutcomeClass {
-        /// The gateway answered with a ServerHello.
+        /// The gateway answered with a ServerHello, and the end of the handshake cannot be told.
         ServerHello => "server_hello",
+        /// The client sent its Finished, and the gateway went on after it.
+        Established => "established",
+        /// The client rejected the gateway's certificate or another part of its answer.
+        RejectedByClient => "rejected_by_client",
+        /// The gateway did not accept the client's certificate, or asked for one and got none.
+        ClientCertificateRefused => "client_certificate_refused",
+        /// The gateway refused the handshake after a ServerHello, without a certificate.
+        RefusedAfterServerHello => "refused_after_server_hello",
         /// The gateway answered with a TLS alert.
         Alert => "alert",
         /// The gateway sent RST.
@@ -162,23 +170,40 @@ impl OutcomeClass {
     /// What the outcome means for the client. `sender` is the side that sent the alert, where the outcome is one and this is known.
     pub fn fate(self, sender: Option<AlertSender>) -> Fate {
         match self {
-            Self::ServerHello => Fate::Served,
-            Self::ResetByGateway | Self::ClosedByGateway => Fate::Refused,
+            Self::ServerHello | Self::Established | Self::RejectedByClient => Fate::Served,
+            Self::ResetByGateway | Self::ClosedByGateway | Self::RefusedAfterServerHello => Fate::Refused,
             Self::Alert => match sender {
                 Some(AlertSender::Gateway) => Fate::Refused,
                 Some(AlertSender::Client) => Fate::Failed,
                 None => Fate::Unknown,
             },
-            Self::ResetByClient | Self::ClosedByClient | Self::GatewayClosedFirst | Self::Timeout => {
-                Fate::Failed
-            }
+            // A refusal, but for another reason than the name.
+            Self::ClientCertificateRefused
+            | Self::ResetByClient
+            | Self::ClosedByClient
+            | Self::GatewayClosedFirst
+            | Self::Timeout => Fate::Failed,
             Self::Evicted | Self::Unfinished => Fate::Unknown,
         }
     }
 
-    /// Whether the handshake failed. An alert of either side is a failure.
+    /// Whether the handshake failed. An alert of either side is a failure, and so is a certificate that the client rejects:
+    /// the gateway served that client, which got no connection all the same.
     pub fn is_failure(self) -> bool {
-        matches!(self.fate(Some(AlertSender::Gateway)), Fate::Refused | Fate::Failed)
+        self == Self::RejectedByClient
+            || matches!(self.fate(Some(AlertSender::Gateway)), Fate::Refused | Fate::Failed)
+    }
+
+    /// Whether the gateway answered with a ServerHello. Up to version 0.1.0 the outcome `server_hello` stood for all of them.
+    pub fn is_answered(self) -> bool {
+        matches!(
+            self,
+            Self::ServerHello
+                | Self::Established
+                | Self::RejectedByClient
+                | Self::ClientCertificateRefused
+                | Self::RefusedAfterServerHello
+        )
     }
 }
 

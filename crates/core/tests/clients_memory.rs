@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sni_probe_core::clients::{Clients, ClientsConfig};
 use sni_probe_core::flow::{FlowKey, Place, Timestamp};
-use sni_probe_core::observation::{Handshake, Hello, HelloBody, Outcome, Sni};
+use sni_probe_core::observation::{AnswerDetails, Handshake, Hello, HelloBody, Outcome, Sni};
 use sni_probe_core::vocabulary::TlsVersion;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -66,5 +66,6 @@ fn handshake(number: u32, sni: Sni) -> Handshake {
         hello: Hello { sni, body: Some(body), ..Hello::default() },
         outcome: Outcome::ResetByGateway,
         latency: Duration::from_micros(45),
+        answer: AnswerDetails::default(),
     }
 }

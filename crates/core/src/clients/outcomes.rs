@@ -161,6 +161,7 @@ mod tests {
         let alerts = (AlertDescription::ALL.len() * SniClass::ALL.len()) as u64;
         assert_eq!(refusals.alerts().map(|(_, count)| count).sum::<u64>(), alerts);
         let expected = [
+            (OutcomeClass::RefusedAfterServerHello, 0),
             (OutcomeClass::Alert, alerts),
             (OutcomeClass::ResetByGateway, 1),
             (OutcomeClass::ClosedByGateway, 0),

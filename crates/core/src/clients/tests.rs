@@ -7,7 +7,7 @@ use super::{
     SubnetSizes,
 };
 use crate::flow::{FlowKey, Place, Timestamp};
-use crate::observation::{Handshake, Hello, HelloBody, Outcome, Proxied, Sni};
+use crate::observation::{AnswerDetails, Handshake, Hello, HelloBody, Outcome, Proxied, Sni};
 use crate::vocabulary::{AlertDescription, AlertSender, OutcomeClass, SniClass, TlsVersion};
 
 fn at(seconds: u64) -> Timestamp {
@@ -36,6 +36,7 @@ fn handshake(client: &str, sni: Sni, outcome: Outcome) -> Handshake {
         hello: Hello { sni, body: Some(body), ..Hello::default() },
         outcome,
         latency: Duration::from_micros(45),
+        answer: AnswerDetails::default(),
     }
 }
 
@@ -88,8 +89,8 @@ fn a_name_is_told_if_the_gateway_refused_it() {
     let names: Vec<_> = clients.names().collect();
     let counts = |refusals: &Refusals| refusals.iter().map(|(_, count)| count).collect::<Vec<_>>();
     assert_eq!(names.len(), 1);
-    assert_eq!((names[0].0, counts(names[0].1)), ("a.example", vec![1, 1, 0]));
-    assert_eq!(counts(clients.other_names()), [0, 0, 1]);
+    assert_eq!((names[0].0, counts(names[0].1)), ("a.example", vec![0, 1, 1, 0]));
+    assert_eq!(counts(clients.other_names()), [0, 0, 0, 1]);
     assert!(clients.top().next().is_none());
     assert_eq!(clients.distinct(), 0);
 }

@@ -9,7 +9,7 @@ use super::context::{Context, Segment, Sighting};
 use super::ending::{Ending, Endings, Over};
 use super::packed_hello::PackedHello;
 use crate::flow::{Place, Timestamp};
-use crate::observation::{Handshake, Hello, Observation, Outcome, Proxied};
+use crate::observation::{AnswerDetails, Handshake, Hello, Observation, Outcome, Proxied};
 use crate::record::{self, content_type};
 use crate::server_reply::{self, Message, Reply, ReplyReader};
 use crate::vocabulary::{AlertDescription, AlertSender, EvictionReason, Feature, Prelude};
@@ -275,6 +275,7 @@ impl Awaiting {
             hello: self.hello.unpack(),
             outcome,
             latency: at.since(self.time),
+            answer: AnswerDetails::default(),
         })));
     }
 

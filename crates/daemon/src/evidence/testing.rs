@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sni_probe_core::flow::{FlowKey, Place, Timestamp};
-use sni_probe_core::observation::{Handshake, Hello, Outcome, Sni};
+use sni_probe_core::observation::{AnswerDetails, Handshake, Hello, Outcome, Sni};
 use sni_probe_datapath::event::{Event, EventHeader, flags, kind, tcp_flags};
 use sni_probe_telemetry::events::WallClock;
 
@@ -60,6 +60,7 @@ pub(super) fn handshake(port: u16) -> Handshake {
         hello: Hello { sni: Sni::Absent, ..Hello::default() },
         outcome: Outcome::ResetByGateway,
         latency: Duration::from_micros(45),
+        answer: AnswerDetails::default(),
     }
 }
 

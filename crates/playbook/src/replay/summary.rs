@@ -238,7 +238,7 @@ impl Display for Span {
 #[cfg(test)]
 mod tests {
     use sni_probe_core::FlowKey;
-    use sni_probe_core::observation::{Hello, HelloBody};
+    use sni_probe_core::observation::{AnswerDetails, Hello, HelloBody};
     use sni_probe_core::vocabulary::TlsVersion;
 
     use super::*;
@@ -255,6 +255,7 @@ mod tests {
             hello: Hello { sni, ..Hello::default() },
             outcome: Outcome::ResetByGateway,
             latency: std::time::Duration::ZERO,
+            answer: AnswerDetails::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sni_probe_core::clients::ClientsConfig;
 use sni_probe_core::flow::{FlowKey, Place, Timestamp};
-use sni_probe_core::observation::{Hello, Sni};
+use sni_probe_core::observation::{AnswerDetails, Hello, Sni};
 use sni_probe_core::vocabulary::EvictionReason;
 
 use super::*;
@@ -64,6 +64,7 @@ pub(super) fn handshake(sni: Sni, outcome: Outcome, latency: Duration) -> Observ
         hello: Hello { sni, ..Hello::default() },
         outcome,
         latency,
+        answer: AnswerDetails::default(),
     }))
 }
 
