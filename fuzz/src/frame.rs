@@ -165,6 +165,10 @@ impl Flows for Table {
         Tunnels::NONE
     }
 
+    fn follows_up(&self) -> bool {
+        true
+    }
+
     fn bucket(&self, hash: FlowHash) -> Option<impl Bucket> {
         (hash.bucket(1) == 0).then_some(&self.bucket)
     }

@@ -318,7 +318,7 @@ pub(super) struct Tc {
 impl Tc {
     fn open(config: &ProbeConfig) -> anyhow::Result<Self> {
         preflight::tc()?;
-        let mut programs = Programs::load(&config.ports, config.tunnels)?;
+        let mut programs = Programs::load(&config.ports, config.tunnels, true)?;
         let ring = readable(programs.take_events()?)?;
         let mut counters = programs.take_counters()?;
         // What cannot be read now cannot be later, and then nobody would know what was lost.
