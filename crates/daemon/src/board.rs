@@ -10,7 +10,6 @@ use sni_probe_core::clients::{ClientKey, ClientLabel, ClientRecord, Clients, Out
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::last_hour::{LastHour, MINUTES, rest_of_minute};
 use sni_probe_core::observation::Handshake;
-use sni_probe_core::software;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass, TlsVersion};
 use sni_probe_kubernetes::Names;
 use sni_probe_model::Word;
@@ -348,15 +347,13 @@ fn client(key: ClientKey, record: &ClientRecord, clock: WallClock, now: Timestam
         client: key.to_string(),
         name: None,
         handshakes: record.outcomes.total(),
-        refused: record.refused,
+        refused: record.outcomes.total_refused(),
         outcomes: counts(&record.outcomes),
         first_seen: clock.utc(record.first_seen),
         last_seen: clock.utc(record.last_seen),
         last_refused: record.last_refused.map(|time| clock.utc(time)),
         gateway: record.recent.back().map_or_else(String::new, |last| last.gateway.to_string()),
-        likely: offer
-            .and_then(|offer| software::likely(offer.ja4.as_deref(), offer.ja3.as_deref()))
-            .map(str::to_owned),
+        likely: record.likely().map(str::to_owned),
         ja4: offer.and_then(|offer| offer.ja4.clone()),
         ja3: offer.and_then(|offer| offer.ja3.clone()),
         tls_version: offer.map_or(TlsVersion::Unknown, |offer| offer.version).as_str().to_owned(),

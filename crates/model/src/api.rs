@@ -145,6 +145,13 @@ pub struct AlertCount {
     pub alerts: u64,
 }
 
+impl AlertCount {
+    /// What the alerts mean for the client.
+    pub fn fate(&self) -> Fate {
+        OutcomeClass::Alert.fate(self.sender.known())
+    }
+}
+
 /// A number of handshakes by offered version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionCount {

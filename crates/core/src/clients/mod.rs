@@ -146,7 +146,7 @@ impl Clients {
         }
         let key = self.config.label.key(address);
         match key.and_then(|key| self.top.add(&key, now)) {
-            Some(record) => record.note(handshake, now),
+            Some(record) => record.count(handshake, now),
             None => self.other.count(sni, outcome),
         }
     }

@@ -68,7 +68,7 @@ fn each_handshake_without_sni_adds_to_one_client_and_one_fingerprint() {
     assert_eq!(fingerprints, [("t13i0102h2_aaaaaaaaaaaa_bbbbbbbbbbbb", 3)]);
     assert_eq!((clients.distinct(), clients.distinct_refused()), (2, 1));
     let (_, record) = clients.top().next().unwrap();
-    assert_eq!(record.refused, 1);
+    assert_eq!(record.outcomes.total_refused(), 1);
     assert_eq!(of(&record.outcomes, SniClass::Absent, OutcomeClass::ResetByGateway), 1);
     assert_eq!(record.offer.as_ref().unwrap().alpn, [b"h2"]);
 }
