@@ -85,7 +85,7 @@ impl Origin {
     pub fn relation(self, header: &EventHeader) -> Relation {
         let is_isn_known = header.flags & flags::ISN_KNOWN != 0;
         match header.kind {
-            kind::CLIENT_DATA | kind::CLIENT_CLOSE if is_isn_known => {
+            kind::CLIENT_DATA | kind::CLIENT_FOLLOW_UP | kind::CLIENT_CLOSE if is_isn_known => {
                 let is_first = header.kind == kind::CLIENT_DATA && header.flags & flags::FIRST != 0;
                 if SeqNumber(header.isn).plus(1) == self.start {
                     Relation::Own
@@ -100,7 +100,7 @@ impl Origin {
                 let is_near = SeqNumber(header.seq).is_within(self.start.minus(1), CLIENT_WINDOW + 2);
                 if is_near { Relation::Own } else { Relation::Later }
             }
-            kind::CLIENT_CLOSE => Relation::Own,
+            kind::CLIENT_FOLLOW_UP | kind::CLIENT_CLOSE => Relation::Own,
             _ if is_isn_known && self.is_certain && SeqNumber(header.isn).plus(1) != self.start => {
                 Relation::Foreign
             }

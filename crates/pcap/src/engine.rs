@@ -69,7 +69,9 @@ impl Replay {
     pub fn new(ports: impl IntoIterator<Item = u16>, config: TrackerConfig) -> Self {
         Self {
             unwrapper: Unwrapper::new(),
-            datapath: Datapath::new(ports, SEED).with_handshake_timeout(config.handshake_timeout),
+            datapath: Datapath::new(ports, SEED)
+                .with_handshake_timeout(config.handshake_timeout)
+                .with_follow_up(config.follow_up),
             tracker: Tracker::new(config),
         }
     }

@@ -25,6 +25,9 @@ pub struct TrackerConfig {
     /// [`prelude`](crate::prelude)). Such a connection becomes an
     /// [`Observation::NonTls`](crate::observation::Observation::NonTls) only when it has ended without one, or its time is over.
     pub preludes: bool,
+    /// Whether a handshake is followed beyond its ServerHello, to its end. The datapath must do so, too
+    /// ([`follows_up`](sni_probe_datapath::datapath::Flows::follows_up)).
+    pub follow_up: bool,
     /// Of which hellos JA3 and JA4 are made.
     pub fingerprints: Fingerprints,
 }
@@ -57,6 +60,7 @@ impl Default for TrackerConfig {
             handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
             max_flows: DEFAULT_MAX_FLOWS,
             preludes: false,
+            follow_up: false,
             fingerprints: Fingerprints::All,
         }
     }

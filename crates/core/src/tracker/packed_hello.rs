@@ -97,6 +97,11 @@ impl PackedHello {
         self.features.insert(feature);
     }
 
+    /// Whether the hello has a property.
+    pub(super) fn has(&self, feature: Feature) -> bool {
+        self.features.contains(feature)
+    }
+
     /// What the client said before the hello.
     pub(super) fn prelude(&self) -> Option<Prelude> {
         self.prelude

@@ -61,7 +61,8 @@ impl Packets {
             filter: Filter::new(&config.ports, tunnels)?,
             datapath: Datapath::new(config.ports.iter().copied(), seed)
                 .with_tunnels(tunnels)
-                .with_handshake_timeout(config.handshake_timeout),
+                .with_handshake_timeout(config.handshake_timeout)
+                .with_follow_up(true),
             are_mirror_ports: config.mirror_port,
             clock: WallClock::new(Reading::now()),
             sockets: Vec::new(),

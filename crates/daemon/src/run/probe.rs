@@ -98,6 +98,7 @@ impl Probe {
         ));
         let observer = Observer {
             tracker: Tracker::new(TrackerConfig {
+                follow_up: true,
                 handshake_timeout: config.handshake_timeout,
                 fingerprints,
                 ..Default::default()

@@ -16,10 +16,16 @@ use crate::wire::{Packet, Unreadable};
 /// Payload from which on a segment of the gateway's flight cannot be an alert: such segments are not passed on.
 const MAX_ALERT_SEGMENT: usize = 256;
 
+/// Bytes of a record with a change of cipher specs. A client may send it alone before its reply (GnuTLS and Java do).
+const CHANGE_CIPHER_SPEC: usize = 6;
+
 /// The entry after payload of the client on a connection with a ServerHello. `event_flags` gets
 /// [`LAST`](flags::LAST) if nothing more will be passed on.
 #[inline(always)]
-pub(super) fn client_data(entry: Entry, hash: FlowHash, event_flags: &mut u8) -> Entry {
+pub(super) fn client_data(entry: Entry, hash: FlowHash, payload_len: usize, event_flags: &mut u8) -> Entry {
+    if payload_len == CHANGE_CIPHER_SPEC {
+        return entry;
+    }
     if entry.stage() == stage::ANSWERED {
         return entry.with_pieces(stage::REPLIED, 0);
     }

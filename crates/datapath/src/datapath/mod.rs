@@ -203,7 +203,7 @@ fn step<P: Packet, F: Flows, S: Sink, B: Bucket>(
                 go_on(packet, flows, before, segment, &mut flags)
             };
             let entry = if !is_syn && before.is_answered() && has_data(segment) {
-                follow_up::client_data(entry, hash, &mut flags)
+                follow_up::client_data(entry, hash, segment.payload_len, &mut flags)
             } else {
                 entry
             };

@@ -56,8 +56,13 @@ impl Session {
 
     /// Of gateways on these ports; none: on every port.
     pub(super) fn on_ports(ports: &[u16], handshake_timeout: Duration, fingerprints: Fingerprints) -> Self {
-        let config =
-            TrackerConfig { handshake_timeout, preludes: true, fingerprints, ..TrackerConfig::default() };
+        let config = TrackerConfig {
+            handshake_timeout,
+            preludes: true,
+            follow_up: true,
+            fingerprints,
+            ..TrackerConfig::default()
+        };
         let every_port = || (1..=u16::MAX).collect();
         let ports = if ports.is_empty() { every_port() } else { ports.to_vec() };
         Self {
@@ -253,6 +258,7 @@ fn describe(counter: Counter) -> &'static str {
         Counter::HandshakeEvicted => "handshakes evicted from the flow table",
         Counter::OpenEvicted => "connections evicted from the flow table before the client spoke",
         Counter::MidStreamEvicted => "connections seen in mid stream and evicted from the flow table",
+        Counter::AnsweredEvicted => "answered handshakes evicted from the flow table",
         Counter::SkippedOtherHost => "frames for other hosts",
     }
 }

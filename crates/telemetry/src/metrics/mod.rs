@@ -241,6 +241,7 @@ impl Metrics {
             Counter::HandshakeEvicted => self.flow_evictions.get(FlowEviction::SlotDisplaced),
             Counter::OpenEvicted => self.flow_evictions.get(FlowEviction::OpenSlotDisplaced),
             Counter::MidStreamEvicted => self.flow_evictions.get(FlowEviction::MidStream),
+            Counter::AnsweredEvicted => self.flow_evictions.get(FlowEviction::Answered),
             Counter::SkippedOtherHost => skipped(SkipReason::OtherHost),
         };
         series.inc_by(n);

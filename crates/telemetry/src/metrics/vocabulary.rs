@@ -121,6 +121,8 @@ label! {
         OpenSlotDisplaced => "open_slot_displaced",
         /// See [`Counter::MidStreamEvicted`](sni_probe_datapath::counters::Counter::MidStreamEvicted).
         MidStream => "mid_stream",
+        /// See [`Counter::AnsweredEvicted`](sni_probe_datapath::counters::Counter::AnsweredEvicted).
+        Answered => "answered",
     }
 }
 
