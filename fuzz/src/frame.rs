@@ -113,8 +113,8 @@ impl Default for Path {
     fn default() -> Self {
         Self {
             table: Table::default(),
-            other: (!cfg!(fuzzing)).then(|| Datapath::new(PORTS, SEED)),
-            ledger: Ledger::new(TrackerConfig { max_flows: 4, ..TrackerConfig::default() }),
+            other: (!cfg!(fuzzing)).then(|| Datapath::new(PORTS, SEED).with_follow_up(true)),
+            ledger: Ledger::new(TrackerConfig { max_flows: 4, follow_up: true, ..TrackerConfig::default() }),
         }
     }
 }

@@ -112,6 +112,13 @@ pub struct EventHeader {
     pub padding: u8,
 }
 
+impl EventHeader {
+    /// Whether the client sent the packet.
+    pub const fn is_from_client(&self) -> bool {
+        matches!(self.kind, kind::CLIENT_DATA | kind::CLIENT_FOLLOW_UP | kind::CLIENT_CLOSE)
+    }
+}
+
 const _: () = {
     use core::mem::{align_of, offset_of, size_of};
     assert!(size_of::<EventHeader>() == 72);

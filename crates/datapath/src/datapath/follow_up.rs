@@ -19,15 +19,20 @@ const MAX_ALERT_SEGMENT: usize = 256;
 /// Bytes of a record with a change of cipher specs. A client may send it alone before its reply (GnuTLS and Java do).
 const CHANGE_CIPHER_SPEC: usize = 6;
 
+/// The largest number of [`Entry::pieces`].
+const MAX_PIECES: u8 = 7;
+
 /// The entry after payload of the client on a connection with a ServerHello. `event_flags` gets
 /// [`LAST`](flags::LAST) if nothing more will be passed on.
 #[inline(always)]
 pub(super) fn client_data(entry: Entry, hash: FlowHash, payload_len: usize, event_flags: &mut u8) -> Entry {
-    if payload_len == CHANGE_CIPHER_SPEC {
-        return entry;
-    }
     if entry.stage() == stage::ANSWERED {
-        return entry.with_pieces(stage::REPLIED, 0);
+        let is_before_reply = payload_len == CHANGE_CIPHER_SPEC && entry.pieces() < MAX_PIECES;
+        return if is_before_reply {
+            entry.with_pieces(stage::ANSWERED, entry.pieces() + 1)
+        } else {
+            entry.with_pieces(stage::REPLIED, 0)
+        };
     }
     // After the gateway's reaction, or at the bound.
     if entry.pieces() >= MAX_REPLY_PIECES {
