@@ -89,10 +89,19 @@ struct Reply {
     finished_end: Option<SeqNumber>,
     /// Something came after the Finished that is longer than an alert.
     has_data: bool,
-    /// Something came after the Finished that is as long as an alert: most likely `close_notify`.
-    is_closing: bool,
-    has_fin: bool,
     has_begun: bool,
+    closing: Closing,
+}
+
+/// How far the client has closed the connection after its Finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Closing {
+    #[default]
+    Open,
+    /// A record came that is as long as an alert: most likely `close_notify`.
+    Alert,
+    /// FIN.
+    Fin,
 }
 
 impl Completion {
@@ -182,8 +191,7 @@ impl Completion {
                 return None;
             }
             // An alert in answer to the client's own close, or for another reason than a certificate.
-            let is_refusal =
-                self.reply.certificate_end.is_some() && !self.reply.is_closing && !self.reply.has_fin;
+            let is_refusal = self.reply.certificate_end.is_some() && self.reply.closing == Closing::Open;
             return Some(if is_refusal {
                 Outcome::ClientCertificateRefused { alert: plain_alert(record) }
             } else {
@@ -278,7 +286,7 @@ impl Completion {
         } else {
             record.content_type == content_type::ALERT
         };
-        if is_alert && !self.reply.is_closing { self.closing() } else { self.goes_on() }
+        if is_alert && self.reply.closing == Closing::Open { self.closing() } else { self.goes_on() }
     }
 
     /// The client sends data after its Finished.
@@ -290,7 +298,7 @@ impl Completion {
     /// The client closes the connection after its Finished. One that has sent a certificate had accepted the gateway's; any
     /// data before the end may be in records that were unseen.
     fn closing(&mut self) -> Option<Outcome> {
-        self.reply.is_closing = true;
+        self.reply.closing = Closing::Alert;
         let has_accepted = self.reply.certificate_end.is_some();
         (self.has_reacted && has_accepted).then_some(Outcome::Established)
     }
@@ -302,18 +310,17 @@ impl Completion {
             End::Gateway { flight_len } => self.gateway_end(flight_len),
             // A half-close after a request.
             End::ClientFin { .. } if reply.has_data && !has_reacted => {
-                self.reply.has_fin = true;
+                self.reply.closing = Closing::Fin;
                 return None;
             }
             // Node.js and Java's HttpClient say no more where they reject a certificate.
             End::ClientFin { flight_len } if self.is_unfinished_after_certificate(flight_len) => {
                 Outcome::RejectedByClient { alert: None }
             }
-            // Clients that check the certificate after the handshake (Node.js with TLS 1.2, wget, curl for the name) end it
+            // A client that checks the certificate after the handshake (Node.js with TLS 1.2, wget, curl for the name) ends it
             // as a health check does.
-            End::ClientFin { .. } | End::ClientReset => Outcome::ServerHello,
-            End::Unseen if has_reacted && !reply.is_closing => Outcome::Established,
-            End::Unseen => Outcome::ServerHello,
+            End::Unseen if has_reacted && reply.closing != Closing::Alert => Outcome::Established,
+            End::ClientFin { .. } | End::ClientReset | End::Unseen => Outcome::ServerHello,
         };
         Some(outcome)
     }
@@ -326,9 +333,9 @@ impl Completion {
 
     fn gateway_end(&self, flight_len: u32) -> Outcome {
         let Flight { has_certificate, is_resumed, may_end_in_alert, protected } = self.flight;
-        let Reply { has_begun, certificate_end, is_closing, has_fin, .. } = self.reply;
+        let Reply { has_begun, certificate_end, closing, .. } = self.reply;
         if has_begun {
-            let is_open = !is_closing && !has_fin;
+            let is_open = closing == Closing::Open;
             return match (self.has_reacted, certificate_end) {
                 (true, _) if is_open => Outcome::Established,
                 // Node.js refuses without an alert.

@@ -5,7 +5,7 @@ use crate::reader::Reader;
 use crate::record;
 use crate::vocabulary::TlsVersion;
 
-/// Extensions of a ServerHello (IANA's TLS ExtensionType Values registry).
+/// Extensions of a ServerHello (IANA's registry "TLS `ExtensionType` Values").
 mod extension {
     pub(super) const PRE_SHARED_KEY: u16 = 41;
     pub(super) const SUPPORTED_VERSIONS: u16 = 43;

@@ -70,7 +70,7 @@ impl OwnedEvent {
     }
 
     /// The same as the datapath passes it on after a ServerHello, with fewer bytes.
-    pub(crate) fn as_follow_up(mut self, is_last: bool) -> Self {
+    pub(crate) fn into_follow_up(mut self, is_last: bool) -> Self {
         self.header.kind = match self.header.kind {
             kind::CLIENT_DATA => kind::CLIENT_FOLLOW_UP,
             kind::GATEWAY_DATA => kind::GATEWAY_FOLLOW_UP,

@@ -95,7 +95,8 @@ pub(super) const CRATES: &[Layers] = &[
         "",
         &[
             "tracker",
-            "opening prelude server_reply",
+            "opening prelude server_reply completion",
+            "record_walk server_hello",
             "client_hello sslv2 record proxy_header",
             "clients",
             "software",
@@ -112,6 +113,7 @@ pub(super) const CRATES: &[Layers] = &[
             "collecting",
             "first_bytes",
             "awaiting",
+            "answered",
             "context ending flow_table packed_hello",
             "connection",
             "clock config",

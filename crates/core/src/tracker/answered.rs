@@ -42,7 +42,7 @@ pub(super) struct Answered {
     time: Timestamp,
     place: Place,
     proxied: Option<Proxied>,
-    answered_at: Timestamp,
+    at: Timestamp,
     negotiated: Option<Negotiated>,
     completion: Completion,
     client: RecordWalk,
@@ -98,7 +98,7 @@ impl Answered {
             time,
             place,
             proxied,
-            answered_at: Timestamp(header.time_ns),
+            at: Timestamp(header.time_ns),
             negotiated: server_hello.map(|hello| hello.negotiated),
             client,
             gateway,
@@ -260,7 +260,7 @@ impl Answered {
     }
 
     fn conclude(self: Box<Self>, outcome: Outcome, context: &mut Context<'_>) -> Progress {
-        let Self { hello, time, place, proxied, answered_at, negotiated, greeting, .. } = *self;
+        let Self { hello, time, place, proxied, at, negotiated, greeting, .. } = *self;
         context.observations.push_back(Observation::Handshake(Box::new(Handshake {
             flow: context.key.into(),
             place,
@@ -268,7 +268,7 @@ impl Answered {
             time: context.scale.stamp_of(time),
             hello: hello.unpack(),
             outcome,
-            latency: answered_at.since(time),
+            latency: at.since(time),
             answer: AnswerDetails { negotiated, ..AnswerDetails::default() },
         })));
         Progress::Done((greeting == Greeting::Pieces).then_some(Over::Ignored))

@@ -192,12 +192,7 @@ impl Awaiting {
     }
 
     /// The gateway has sent a ServerHello, of which the event has the last bytes that decide.
-    fn answered(
-        self: Box<Self>,
-        event: &Event<'_>,
-        greeting: Greeting,
-        context: &mut Context<'_>,
-    ) -> Option<Decided> {
+    fn answered(self, event: &Event<'_>, greeting: Greeting, context: &mut Context<'_>) -> Option<Decided> {
         let at = Timestamp(event.header.time_ns);
         let server_hello = match greeting {
             Greeting::Whole => server_hello::parse(event.data),
@@ -214,7 +209,7 @@ impl Awaiting {
         let start = context.connection.origin().start;
         let next_record = (!self.hello.is_incomplete()).then(|| start.plus(self.next_record));
         let proxied = self.details.as_ref().and_then(|details| details.proxied);
-        let Self { hello, time, place, .. } = *self;
+        let Self { hello, time, place, .. } = self;
         let before = Unanswered { hello, time, place, proxied, next_record };
         Decided::after(Answered::begin(before, event, greeting, server_hello, context))
     }

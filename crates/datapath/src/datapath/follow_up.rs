@@ -16,7 +16,7 @@ use crate::wire::{Packet, Unreadable};
 /// Payload from which on a segment of the gateway's flight cannot be an alert: such segments are not passed on.
 const MAX_ALERT_SEGMENT: usize = 256;
 
-/// Bytes of a record with a change of cipher specs. A client may send it alone before its reply (GnuTLS and Java do).
+/// Bytes of a record with a change of cipher specs. A client may send it alone before its reply (`GnuTLS` and Java do).
 const CHANGE_CIPHER_SPEC: usize = 6;
 
 /// The largest number of [`Entry::pieces`].

@@ -33,7 +33,7 @@ fn any_event() -> impl Strategy<Value = OwnedEvent> {
             };
             let mut event = event;
             if time % 3 == 0 {
-                event = event.as_follow_up(time % 2 == 0);
+                event = event.into_follow_up(time % 2 == 0);
             }
             // Most packets close nothing.
             if flags < 4 {
