@@ -71,14 +71,16 @@ impl Outcomes {
 pub struct Refusals {
     counts: [u64; OutcomeClass::ALL.len()],
     alerts: Counts<AlertDescription>,
+    with_ech: u64,
 }
 
 impl Refusals {
-    /// Counts one. An outcome other than a refusal is ignored.
-    pub fn count(&mut self, outcome: Outcome) {
+    /// Counts one, with or without Encrypted Client Hello. An outcome other than a refusal is ignored.
+    pub fn count(&mut self, outcome: Outcome, has_ech: bool) {
         if !outcome.is_refused() {
             return;
         }
+        self.with_ech += u64::from(has_ech);
         self.counts[outcome.class() as usize] += 1;
         if let Some((description, _)) = outcome.alert() {
             self.alerts.count(description);
@@ -94,6 +96,11 @@ impl Refusals {
     /// How many in all.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
+    }
+
+    /// How many of them had Encrypted Client Hello, so that the name may be the outer one.
+    pub fn with_ech(&self) -> u64 {
+        self.with_ech
     }
 
     /// The alerts of the gateway that came: together the count of [`OutcomeClass::Alert`].
@@ -137,13 +144,15 @@ mod tests {
             for &sender in AlertSender::ALL {
                 for &sni in SniClass::ALL {
                     outcomes.count(sni, Outcome::Alert { description, sender });
-                    refusals.count(Outcome::Alert { description, sender });
+                    refusals.count(Outcome::Alert { description, sender }, false);
                 }
             }
         }
         outcomes.count(SniClass::Absent, Outcome::ServerHello);
-        refusals.count(Outcome::ServerHello);
-        refusals.count(Outcome::ResetByGateway);
+        refusals.count(Outcome::ServerHello, true);
+        assert_eq!(refusals.with_ech(), 0);
+        refusals.count(Outcome::ResetByGateway, true);
+        assert_eq!(refusals.with_ech(), 1);
 
         // As many as there can be, however many come: those of clients are not told apart.
         let descriptions = AlertDescription::ALL.len();

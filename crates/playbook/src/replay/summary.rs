@@ -8,10 +8,9 @@ use sni_probe_core::observation::{Handshake, Outcome, Sni};
 use sni_probe_core::software;
 use sni_probe_core::tally::Tally;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
-use sni_probe_model::Fate;
 use sni_probe_telemetry::events::WallClock;
-use sni_probe_telemetry::events::text::{fate_colour, result, sni_colour};
-use sni_probe_terminal::{Cell, Column, Painted, Table, printable};
+use sni_probe_telemetry::events::text::{outcome_colour, result, sni_colour};
+use sni_probe_terminal::{Cell, Colour, Column, Painted, Table, printable};
 
 /// Clients without SNI that are told apart, each with what it says of the name and its fingerprint. Stops
 /// a capture of a scan with forged addresses from filling the memory; further ones are counted together.
@@ -124,7 +123,7 @@ impl Summary {
             let of_outcomes = outcomes.iter().map(|&&outcome| {
                 let count = counts[outcome as usize];
                 let is_red = colour && self.refused[sni as usize][outcome as usize] > 0;
-                Cell::painted(count.to_string(), is_red.then(|| fate_colour(Fate::Refused)))
+                Cell::painted(count.to_string(), is_red.then_some(Colour::Red))
             });
             table.row([sni.into(), hellos.into()].into_iter().chain(of_outcomes));
         }
@@ -199,7 +198,7 @@ impl Display for Outcomes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, &(outcome, count)) in self.outcomes.iter().enumerate() {
             let separator = if index == 0 { "" } else { ", " };
-            let colour = self.colour.then(|| fate_colour(outcome.fate()));
+            let colour = self.colour.then(|| outcome_colour(outcome));
             let text = format!("{} {count}", result(outcome));
             write!(f, "{separator}{}", Painted::new(text, colour))?;
         }
