@@ -11,6 +11,7 @@
 
 use std::cell::Cell;
 
+use sni_probe_core::vocabulary::Follow;
 use sni_probe_core::{Timestamp, TrackerConfig};
 use sni_probe_datapath::counters::Counter;
 use sni_probe_datapath::datapath::{Flows, Sink, client_to_gateway, gateway_to_client};
@@ -114,7 +115,11 @@ impl Default for Path {
         Self {
             table: Table::default(),
             other: (!cfg!(fuzzing)).then(|| Datapath::new(PORTS, SEED).with_follow_up(true)),
-            ledger: Ledger::new(TrackerConfig { max_flows: 4, follow_up: true, ..TrackerConfig::default() }),
+            ledger: Ledger::new(TrackerConfig {
+                max_flows: 4,
+                follow: Follow::Handshake,
+                ..TrackerConfig::default()
+            }),
         }
     }
 }

@@ -10,7 +10,7 @@
 
 use sni_probe_core::observation::{Features, Hello};
 use sni_probe_core::tracker::Fingerprints;
-use sni_probe_core::vocabulary::{IncompleteReason, NonTls};
+use sni_probe_core::vocabulary::{Follow, IncompleteReason, NonTls};
 use sni_probe_core::{Observation, TrackerConfig};
 use sni_probe_datapath::event::{ANSWER_COPY, Event, EventHeader, flags, kind, tcp_flags};
 
@@ -71,7 +71,7 @@ pub fn tracker(bytes: &[u8]) {
     let config = TrackerConfig {
         max_flows: usize::from(settings >> setting::MAX_FLOWS_SHIFT & 3) + 1,
         preludes: settings & setting::PRELUDES != 0,
-        follow_up: settings & setting::FOLLOW_UP != 0,
+        follow: if settings & setting::FOLLOW_UP == 0 { Follow::Hello } else { Follow::Handshake },
         fingerprints: match settings & (setting::FEW_FINGERPRINTS | setting::NO_FINGERPRINTS) {
             0 => Fingerprints::All,
             setting::FEW_FINGERPRINTS => Fingerprints::WithoutSni,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::flow::{FlowKey, Place, Timestamp};
 use crate::vocabulary::{
-    AlertDescription, AlertSender, EvictionReason, Fate, Feature, IncompleteReason, NonTls, OutcomeClass,
-    Prelude, SniClass, TlsVersion,
+    AlertDescription, AlertSender, EvictionReason, Fate, Feature, IncompleteReason, NamedGroup, NonTls,
+    OutcomeClass, Prelude, SniClass, TlsVersion,
 };
 
 /// Something worth telling. For each hello there is one [`Observation::ClientHello`] and, later,
@@ -99,6 +99,13 @@ pub struct Negotiated {
     pub cipher_suite: u16,
     /// The group of the key exchange, of TLS 1.3 only (IANA's TLS Supported Groups registry).
     pub group: Option<u16>,
+}
+
+impl Negotiated {
+    /// The group as a label.
+    pub fn named_group(self) -> NamedGroup {
+        NamedGroup::from_code(self.group)
+    }
 }
 
 impl Handshake {

@@ -6,7 +6,7 @@
 //! `aN` a plaintext alert with this description. `F` is a FIN and `R` a RST.
 
 use sni_probe_core::observation::{Handshake, Observation, Outcome};
-use sni_probe_core::vocabulary::{AlertDescription, TlsVersion};
+use sni_probe_core::vocabulary::{AlertDescription, Follow, TlsVersion};
 use sni_probe_core::{Tracker, TrackerConfig};
 use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
 use sni_probe_testkit::answers;
@@ -69,9 +69,9 @@ fn connection(conversation: &str) -> Connection {
 }
 
 /// The handshakes of a connection, and how many events there were.
-fn handshakes(connection: &Connection, follow_up: bool) -> (Vec<Handshake>, usize) {
-    let mut datapath = Datapath::new([443], 1).with_follow_up(follow_up);
-    let mut tracker = Tracker::new(TrackerConfig { follow_up, ..TrackerConfig::default() });
+fn handshakes(connection: &Connection, follow: Follow) -> (Vec<Handshake>, usize) {
+    let mut datapath = Datapath::new([443], 1).with_follow_up(follow == Follow::Handshake);
+    let mut tracker = Tracker::new(TrackerConfig { follow, ..TrackerConfig::default() });
     let mut events = 0;
     for packet in connection.packets() {
         let frame = Frame { layer: Layer::Ip, ..Frame::new(&packet.bytes, packet.time_ns) };
@@ -92,7 +92,7 @@ fn handshakes(connection: &Connection, follow_up: bool) -> (Vec<Handshake>, usiz
 }
 
 fn outcome(conversation: &str) -> Outcome {
-    let (handshakes, _) = handshakes(&connection(conversation), true);
+    let (handshakes, _) = handshakes(&connection(conversation), Follow::Handshake);
     assert_eq!(handshakes.len(), 1, "{conversation}");
     handshakes[0].outcome
 }
@@ -102,7 +102,7 @@ fn assert_outcomes(outcome_of_all: Outcome, conversations: &[&str]) {
     for conversation in conversations {
         assert_eq!(outcome(conversation), outcome_of_all, "{conversation}");
         // The older meaning: the same connection, followed up to its answer.
-        let (old, _) = handshakes(&connection(conversation), false);
+        let (old, _) = handshakes(&connection(conversation), Follow::Hello);
         assert_eq!(old[0].outcome, Outcome::ServerHello, "{conversation}");
         assert!(outcome_of_all.class().is_answered());
     }
@@ -234,17 +234,17 @@ fn what_cannot_be_told() {
 #[test]
 fn a_handshake_costs_few_events() {
     let usual = "C:CH G:SH,CCS,ap608 C:CCS,ap53 G:ap250 G:ap250 C:ap107";
-    let (_, events) = handshakes(&connection(usual), true);
+    let (_, events) = handshakes(&connection(usual), Follow::Handshake);
     assert_eq!(events, 5);
     // Whatever comes after it.
     let rest = " G:ap900 C:ap100 G:ap16000 G:ap16000 C:ap19 C:F G:F";
-    assert_eq!(handshakes(&connection(&[usual, rest].concat()), true).1, 5);
+    assert_eq!(handshakes(&connection(&[usual, rest].concat()), Follow::Handshake).1, 5);
     for (conversation, most) in [
         ("C:CH G:SH,CCS,ap608 C:CCS,ap53 G:ap250 G:ap90 G:ap60 G:ap60 G:ap60 G:ap60", 5),
         ("C:CH G:SH,CCS,ap608 C:CCS,ap53 C:ap1 C:ap1 C:ap1 C:ap1 C:ap1 C:ap1 C:ap1 C:ap1 C:ap1", 9),
         ("C:CH G:SH G:ap23 G:ap23 G:ap23 G:ap23 G:ap23 G:ap23 G:ap23 C:ap53 C:ap107 G:ap90 G:ap90", 9),
     ] {
-        let (_, events) = handshakes(&connection(conversation), true);
+        let (_, events) = handshakes(&connection(conversation), Follow::Handshake);
         assert_eq!(events, most, "{conversation}");
     }
 }
@@ -266,7 +266,7 @@ fn segments_of_any_size() {
             } else {
                 connection.client_fin().gateway_fin();
             }
-            let (handshakes, _) = handshakes(&connection, true);
+            let (handshakes, _) = handshakes(&connection, Follow::Handshake);
             let outcome = handshakes[0].outcome;
             assert!(
                 // What an alert in pieces says may be unseen.
@@ -279,7 +279,8 @@ fn segments_of_any_size() {
 
 #[test]
 fn the_answer_says_what_was_chosen() {
-    let (handshakes, _) = handshakes(&connection("C:CH G:SH,CCS,ap608 C:CCS,ap53,ap88 G:ap250 C:ap19"), true);
+    let (handshakes, _) =
+        handshakes(&connection("C:CH G:SH,CCS,ap608 C:CCS,ap53,ap88 G:ap250 C:ap19"), Follow::Handshake);
     let negotiated = handshakes[0].answer.negotiated.expect("a ServerHello");
     assert_eq!(negotiated.version, TlsVersion::Tls13);
     assert_eq!((negotiated.cipher_suite, negotiated.group), (0x1301, Some(0x001d)));

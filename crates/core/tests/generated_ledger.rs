@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::env;
 
 use sni_probe_core::flow::Timestamp;
-use sni_probe_core::vocabulary::OutcomeClass;
+use sni_probe_core::vocabulary::{Follow, OutcomeClass};
 use sni_probe_core::{Observation, Tracker, TrackerConfig};
 use sni_probe_datapath::counters::Counter;
 use sni_probe_datapath::event::Event;
@@ -338,7 +338,7 @@ fn every_generated_handshake_is_observed_once_with_its_outcome() {
     let mut random = Random(7);
     let mut probe = Probe {
         datapath: Datapath::new([GATEWAY_PORT], 42).with_follow_up(true),
-        tracker: Tracker::new(TrackerConfig { follow_up: true, ..TrackerConfig::default() }),
+        tracker: Tracker::new(TrackerConfig { follow: Follow::Handshake, ..TrackerConfig::default() }),
         time_ns: 0,
         expected: HashMap::new(),
         wrong: Vec::new(),

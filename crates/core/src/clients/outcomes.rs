@@ -72,13 +72,17 @@ impl Outcomes {
 
 /// Handshakes with SNI that the gateway refused, by how: alert, reset or close.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refusals(Counts<Outcome>);
+pub struct Refusals {
+    outcomes: Counts<Outcome>,
+    with_ech: u64,
+}
 
 impl Refusals {
-    /// Counts one. An outcome other than a refusal is ignored.
-    pub fn count(&mut self, outcome: Outcome) {
+    /// Counts one, with or without Encrypted Client Hello. An outcome other than a refusal is ignored.
+    pub fn count(&mut self, outcome: Outcome, has_ech: bool) {
         if outcome.is_refused() {
-            self.0.add(outcome, 1);
+            self.outcomes.add(outcome, 1);
+            self.with_ech += u64::from(has_ech);
         }
     }
 
@@ -86,17 +90,22 @@ impl Refusals {
     pub fn iter(&self) -> impl Iterator<Item = (OutcomeClass, u64)> {
         let all = OutcomeClass::ALL.iter().copied();
         let refusals = all.filter(|outcome| outcome.fate(Some(AlertSender::Gateway)) == Fate::Refused);
-        refusals.map(|class| (class, self.0.sum(|outcome| outcome.class() == class)))
+        refusals.map(|class| (class, self.outcomes.sum(|outcome| outcome.class() == class)))
     }
 
     /// How many in all.
     pub fn total(&self) -> u64 {
-        self.0.sum(|_| true)
+        self.outcomes.sum(|_| true)
+    }
+
+    /// How many of them had Encrypted Client Hello, so that the name may be the outer one.
+    pub fn with_ech(&self) -> u64 {
+        self.with_ech
     }
 
     /// The alerts of the gateway that came: together the count of [`OutcomeClass::Alert`].
     pub fn alerts(&self) -> impl Iterator<Item = (AlertDescription, u64)> {
-        self.0.iter().filter_map(|(outcome, count)| Some((outcome.alert()?.0, count)))
+        self.outcomes.iter().filter_map(|(outcome, count)| Some((outcome.alert()?.0, count)))
     }
 }
 
@@ -140,13 +149,15 @@ mod tests {
             for &sender in AlertSender::ALL {
                 for &sni in SniClass::ALL {
                     outcomes.count(sni, Outcome::Alert { description, sender });
-                    refusals.count(Outcome::Alert { description, sender });
+                    refusals.count(Outcome::Alert { description, sender }, false);
                 }
             }
         }
         outcomes.count(SniClass::Absent, Outcome::ServerHello);
-        refusals.count(Outcome::ServerHello);
-        refusals.count(Outcome::ResetByGateway);
+        refusals.count(Outcome::ServerHello, true);
+        assert_eq!(refusals.with_ech(), 0);
+        refusals.count(Outcome::ResetByGateway, true);
+        assert_eq!(refusals.with_ech(), 1);
 
         // As many as there can be, however many come: those of clients are not told apart.
         let descriptions = AlertDescription::ALL.len();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::outcomes::Outcomes;
 use crate::flow::Timestamp;
 use crate::last_hour::LastHour;
-use crate::observation::{Handshake, HelloBody, Outcome};
+use crate::observation::{Handshake, HelloBody, Negotiated, Outcome};
 use crate::software;
 use crate::vocabulary::{SniClass, TlsVersion};
 
@@ -64,7 +64,9 @@ pub struct Recent {
     pub sni: SniClass,
     /// What became of it.
     pub outcome: Outcome,
-    /// From hello to outcome.
+    /// What the ServerHello chose.
+    pub negotiated: Option<Negotiated>,
+    /// As [`Handshake::latency`].
     pub latency: Duration,
     /// The gateway.
     pub gateway: SocketAddr,
@@ -93,6 +95,7 @@ impl ClientRecord {
             time: handshake.time,
             sni,
             outcome: handshake.outcome,
+            negotiated: handshake.answer.negotiated,
             latency: handshake.latency,
             gateway: handshake.flow.gateway,
         });

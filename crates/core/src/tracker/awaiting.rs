@@ -14,7 +14,7 @@ use crate::observation::{AnswerDetails, Handshake, Hello, Observation, Outcome, 
 use crate::record::{self, content_type};
 use crate::server_hello;
 use crate::server_reply::{self, Message, Reply, ReplyReader};
-use crate::vocabulary::{AlertDescription, AlertSender, EvictionReason, Feature, Prelude};
+use crate::vocabulary::{AlertDescription, AlertSender, EvictionReason, Feature, Follow, Prelude};
 
 /// What a flow is doing once its first bytes have decided.
 #[derive(Debug)]
@@ -200,7 +200,11 @@ impl Awaiting {
         };
         let has_ended = self.details.as_ref().is_some_and(|details| details.endings.client_fin().is_some());
         let is_sslv2 = event.data.first().is_some_and(|first| first & 0x80 != 0);
-        if !context.config.follow_up || context.connection.outcome().is_some() || has_ended || is_sslv2 {
+        if context.config.follow == Follow::Hello
+            || context.connection.outcome().is_some()
+            || has_ended
+            || is_sslv2
+        {
             let negotiated = server_hello.map(|hello| hello.negotiated);
             let answer = AnswerDetails { negotiated, ..AnswerDetails::default() };
             self.conclude_with(Outcome::ServerHello, answer, at, context);

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use sni_probe_core::observation::Outcome;
-use sni_probe_core::observation::{Handshake, Observation};
+use sni_probe_core::observation::{Handshake, Observation, Outcome};
+use sni_probe_core::vocabulary::Follow;
 use sni_probe_core::{Timestamp, Tracker, TrackerConfig};
 use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
 
@@ -33,7 +33,7 @@ impl Tap {
     pub(crate) fn new(world: u64, datapath: Rc<RefCell<Datapath>>) -> Self {
         Self {
             datapath,
-            tracker: Tracker::new(TrackerConfig { follow_up: true, ..TrackerConfig::default() }),
+            tracker: Tracker::new(TrackerConfig { follow: Follow::Handshake, ..TrackerConfig::default() }),
             world,
             time_ns: (1 + world) * WORLD_NS,
             hellos: 0,

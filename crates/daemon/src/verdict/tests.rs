@@ -1,6 +1,17 @@
+use sni_probe_core::observation::Outcome;
+
 use super::*;
 
-const NONE: Fates = Fates { all: 0, served: 0, refused: 0, reset: 0, closed: 0, alerted: 0 };
+const NONE: Fates = Fates {
+    all: 0,
+    served: 0,
+    refused: 0,
+    reset: 0,
+    closed: 0,
+    alerted: 0,
+    certificate_refused: 0,
+    rejected: 0,
+};
 
 fn served(all: u64) -> Fates {
     Fates { all, served: all, ..NONE }
@@ -213,4 +224,45 @@ fn verbs() {
 #[test]
 fn commas() {
     assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+}
+
+#[test]
+fn certificates_are_said_apart_and_are_no_refusal() {
+    let refused = |all| Fates { all, certificate_refused: all, ..NONE };
+    let rejected = |all| Fates { all, served: all, rejected: all, ..NONE };
+    expect(
+        HourCounts { named: served(5), without_sni: rejected(2), ..nothing() },
+        GatewayState::Accepting,
+        "2 handshakes of the last hour had no SNI; the gateway refused none. In 2 handshakes the client rejected the \
+         certificate.",
+    );
+    expect(
+        HourCounts { named: served(5), without_sni: refused(2), ..nothing() },
+        GatewayState::Failing,
+        "2 handshakes of the last hour had no SNI; the gateway served none. In 2 handshakes the gateway did not get a \
+         client certificate that it accepts.",
+    );
+    expect(
+        HourCounts { named: refused(1), ..nothing() },
+        GatewayState::Failing,
+        "The gateway did not serve the only handshake with SNI in the last hour. In 1 handshake the gateway did not get \
+         a client certificate that it accepts.",
+    );
+}
+
+#[test]
+fn each_answered_outcome_counts_by_its_fate() {
+    let mut hour = HourCounts::default();
+    for outcome in [
+        Outcome::ServerHello,
+        Outcome::Established,
+        Outcome::RejectedByClient { alert: None },
+        Outcome::ClientCertificateRefused { alert: None },
+        Outcome::RefusedAfterServerHello { alert: None },
+    ] {
+        hour.note(&Handshake { outcome, ..Handshake::example() }, false);
+    }
+    let expected = Fates { all: 5, served: 3, refused: 1, certificate_refused: 1, rejected: 1, ..NONE };
+    assert_eq!(hour.without_sni, expected);
+    assert_eq!(hour.without_sni.verb(), "refused");
 }

@@ -8,10 +8,9 @@ use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::{Handshake, Sni};
 use sni_probe_core::tally::Tally;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
-use sni_probe_model::Fate;
 use sni_probe_telemetry::events::WallClock;
-use sni_probe_telemetry::events::text::{fate_colour, result, sni_colour};
-use sni_probe_terminal::{Cell, Column, Painted, Table, printable};
+use sni_probe_telemetry::events::text::{outcome_colour, result, sni_colour};
+use sni_probe_terminal::{Cell, Colour, Column, Painted, Table, printable};
 
 /// Clients without SNI that are told apart, each with what it says of the name and its fingerprint. Stops
 /// a capture of a scan with forged addresses from filling the memory; further ones are counted together.
@@ -101,7 +100,7 @@ impl Summary {
             let of_outcomes = outcomes.iter().map(|&&outcome| {
                 let count = counts[outcome as usize];
                 let is_red = colour && self.refused[sni as usize][outcome as usize] > 0;
-                Cell::painted(count.to_string(), is_red.then(|| fate_colour(Fate::Refused)))
+                Cell::painted(count.to_string(), is_red.then_some(Colour::Red))
             });
             table.row([sni.into(), hellos.into()].into_iter().chain(of_outcomes));
         }
@@ -169,7 +168,7 @@ fn said(sni: &Sni) -> String {
 fn outcome_list(outcomes: &Outcomes, colour: bool) -> String {
     let counts = outcomes.occurred().map(|(_, outcome, count)| {
         let text = format!("{} {count}", result(outcome));
-        Painted::new(text, colour.then(|| fate_colour(outcome.fate()))).to_string()
+        Painted::new(text, colour.then(|| outcome_colour(outcome))).to_string()
     });
     counts.collect::<Vec<_>>().join(", ")
 }

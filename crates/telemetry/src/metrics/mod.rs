@@ -8,6 +8,7 @@ mod by_gateway;
 mod collector;
 mod families;
 mod kubernetes;
+mod negotiated;
 mod table;
 mod top;
 mod vocabulary;
@@ -36,6 +37,7 @@ use sni_probe_pcap::frame;
 use self::by_gateway::ByGateway;
 use self::families::Family;
 use self::kubernetes::KubernetesCollector;
+use self::negotiated::VersionAndGroup;
 use self::table::{Key, Table};
 use self::top::TopCollector;
 pub use self::vocabulary::{
@@ -53,6 +55,7 @@ pub struct Metrics {
     incomplete_client_hellos: Table<IncompleteReason, IntCounter>,
     handshakes: ByGateway<(ClientSource, SniClass, OutcomeClass)>,
     handshake_outcome: Table<(SniClass, OutcomeClass), Histogram>,
+    negotiated: Table<VersionAndGroup, IntCounter>,
     alerts: Table<(SniClass, AlertDescription, AlertSender), IntCounter>,
     non_tls_connections: Table<NonTls, IntCounter>,
     unclassified_flows: Table<IncompleteReason, IntCounter>,
@@ -138,6 +141,7 @@ impl Metrics {
             handshakes: ByGateway::new(families::HANDSHAKES, &registry, with_gateways)?,
             handshake_outcome: families::HANDSHAKE_OUTCOME
                 .histogram_table(&registry, families::OUTCOME_BUCKETS)?,
+            negotiated: families::NEGOTIATED.counter_table(&registry)?,
             alerts: families::ALERTS.counter_table(&registry)?,
             non_tls_connections: families::NON_TLS_CONNECTIONS.counter_table(&registry)?,
             unclassified_flows: families::UNCLASSIFIED_FLOWS.counter_table(&registry)?,
@@ -217,6 +221,9 @@ impl Metrics {
         // The one feature that the answer shows: it was not known when the hello was counted.
         if handshake.hello.features.contains(Feature::HelloRetry) {
             self.client_hello_features.get(Feature::HelloRetry).inc();
+        }
+        if let Some(negotiated) = handshake.answer.negotiated {
+            self.negotiated.get(VersionAndGroup::of(negotiated)).inc();
         }
         if let Outcome::Alert { description, sender } = handshake.outcome {
             self.alerts.get((sni, description, sender)).inc();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sni_probe_core::clients::ClientsConfig;
 use sni_probe_core::flow::{FlowKey, Place, Timestamp};
-use sni_probe_core::observation::{AnswerDetails, Hello, Sni};
-use sni_probe_core::vocabulary::EvictionReason;
+use sni_probe_core::observation::{AnswerDetails, Hello, Negotiated, Sni};
+use sni_probe_core::vocabulary::{EvictionReason, NamedGroup};
 
 use super::*;
 
@@ -79,9 +79,11 @@ fn closed_label_sets_exist_from_the_start_with_zero() {
         // Of alerts there are only those that came: they have their description.
         ("sni_probe_client_handshakes_total", 2 * 3 * (OutcomeClass::ALL.len() - 1)),
         ("sni_probe_fingerprint_handshakes_total", 3 * (OutcomeClass::ALL.len() - 1)),
-        ("sni_probe_server_name_handshakes_total", 2),
+        ("sni_probe_server_name_handshakes_total", 3),
         ("sni_probe_event_lines_dropped_total", 4),
         ("sni_probe_handshake_outcome_seconds_count", SniClass::ALL.len() * OutcomeClass::ALL.len()),
+        // Only TLS 1.3 has groups.
+        ("sni_probe_negotiated_total", NamedGroup::ALL.len() + TlsVersion::ALL.len() - 1),
         (
             "sni_probe_alerts_total",
             SniClass::ALL.len() * AlertDescription::ALL.len() * AlertSender::ALL.len(),
@@ -177,6 +179,29 @@ fn an_alert_counts_with_description_and_sender() {
 }
 
 #[test]
+fn what_the_gateway_chose_counts_with_the_handshake() {
+    let metrics = metrics();
+    let answered = |version, group| {
+        let Observation::Handshake(mut handshake) =
+            handshake(Sni::Absent, Outcome::Established, Duration::ZERO)
+        else {
+            panic!()
+        };
+        handshake.answer.negotiated = Some(Negotiated { version, cipher_suite: 0x1301, group });
+        let change =
+            added(&metrics, |metrics| metrics.observe(&Observation::Handshake(handshake), Parties::UNKNOWN));
+        assert_eq!(change.len(), 2 + 1);
+        change.into_keys().find(|series| series.starts_with("sni_probe_negotiated_total")).unwrap()
+    };
+    let series = |labels: &str| format!("sni_probe_negotiated_total{{{labels}}}");
+    assert_eq!(
+        answered(TlsVersion::Tls13, Some(0x11ec)),
+        series(r#"group="x25519mlkem768",tls_version="1.3""#)
+    );
+    assert_eq!(answered(TlsVersion::Tls12, None), series(r#"group="none",tls_version="1.2""#));
+}
+
+#[test]
 fn a_retry_counts_with_the_handshake() {
     let metrics = metrics();
     let Observation::Handshake(mut handshake) = handshake(Sni::Absent, Outcome::ServerHello, Duration::ZERO)
@@ -197,8 +222,13 @@ fn every_handshake_counts_in_the_series_of_its_labels() {
     let names =
         [Sni::Present(String::new()), Sni::Absent, Sni::Empty, Sni::Invalid(String::new()), Sni::Unknown];
     let description = AlertDescription::DecodeError;
+    let alert = Some(description);
     let outcomes = [
         Outcome::ServerHello,
+        Outcome::Established,
+        Outcome::RejectedByClient { alert },
+        Outcome::ClientCertificateRefused { alert },
+        Outcome::RefusedAfterServerHello { alert },
         Outcome::Alert { description, sender: AlertSender::Client },
         Outcome::ResetByGateway,
         Outcome::ResetByClient,

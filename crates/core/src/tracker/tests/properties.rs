@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testing::PRELUDES;
+use crate::vocabulary::{Follow, Label as _};
 
 /// Any event of one of a few connections, with bytes that often look like the start of something.
 fn any_event() -> impl Strategy<Value = OwnedEvent> {
@@ -63,10 +64,10 @@ proptest! {
     fn each_hello_has_one_outcome(
         events in prop::collection::vec(any_event(), 0..80),
         preludes in any::<bool>(),
-        follow_up in any::<bool>(),
+        follow in prop::sample::select(Follow::ALL),
         is_finished in any::<bool>(),
     ) {
-        let config = TrackerConfig { max_flows: 3, preludes, follow_up, ..TrackerConfig::default() };
+        let config = TrackerConfig { max_flows: 3, preludes, follow, ..TrackerConfig::default() };
         let mut tracker = Tracker::new(config);
         let (mut hellos, mut handshakes) = (0, 0);
         let mut count = |seen: Vec<Observation>| {
