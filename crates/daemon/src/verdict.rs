@@ -16,6 +16,8 @@ pub(super) struct HourCounts {
     pub(super) known: Fates,
     /// With an incomplete ClientHello: neither with nor without SNI.
     pub(super) incomplete: Fates,
+    /// Those of all in which the client rejected the gateway's certificate.
+    pub(super) rejected: u64,
     /// Events that did not reach the daemon.
     pub(super) lost_events: u64,
 }
@@ -32,8 +34,6 @@ pub(super) struct Fates {
     pub(super) alerted: u64,
     /// Not served, because the gateway refused the client's certificate, or got none.
     pub(super) certificate_refused: u64,
-    /// Served, and the client rejected the gateway's certificate.
-    pub(super) rejected: u64,
 }
 
 /// What else the verdict needs to know.
@@ -50,6 +50,7 @@ pub(super) struct Context<'a> {
 impl HourCounts {
     /// Adds a handshake.
     pub(super) fn note(&mut self, handshake: &Handshake, is_known: bool) {
+        self.rejected += u64::from(handshake.outcome.class() == OutcomeClass::RejectedByClient);
         let sni = handshake.hello.sni.class();
         let fates = match sni {
             _ if sni.is_without_sni() && is_known => &mut self.known,
@@ -62,7 +63,8 @@ impl HourCounts {
 
     /// Adds what `other` has.
     pub(super) fn add(&mut self, other: &Self) {
-        let Self { named, without_sni, known, incomplete, lost_events } = other;
+        let Self { named, without_sni, known, incomplete, rejected, lost_events } = other;
+        self.rejected += rejected;
         self.named.add(named);
         self.without_sni.add(without_sni);
         self.known.add(known);
@@ -70,13 +72,13 @@ impl HourCounts {
         self.lost_events += lost_events;
     }
 
-    /// Of all handshakes.
-    fn sum(&self, of: fn(&Fates) -> u64) -> u64 {
-        [&self.named, &self.without_sni, &self.known, &self.incomplete].into_iter().map(of).sum()
+    fn all(&self) -> u64 {
+        self.sum(|fates| fates.all)
     }
 
-    fn all(&self) -> u64 {
-        self.named.all + self.without_sni.all + self.known.all + self.incomplete.all
+    /// The sum over all handshakes.
+    fn sum(&self, of: fn(&Fates) -> u64) -> u64 {
+        [&self.named, &self.without_sni, &self.known, &self.incomplete].into_iter().map(of).sum()
     }
 
     /// The state, as if no event had been lost.
@@ -109,7 +111,6 @@ impl Fates {
         self.all += 1;
         self.served += u64::from(outcome.fate() == Fate::Served);
         self.certificate_refused += u64::from(outcome.class() == OutcomeClass::ClientCertificateRefused);
-        self.rejected += u64::from(outcome.class() == OutcomeClass::RejectedByClient);
         if !outcome.is_refused() {
             return;
         }
@@ -123,7 +124,7 @@ impl Fates {
     }
 
     fn add(&mut self, other: &Self) {
-        let Self { all, served, refused, reset, closed, alerted, certificate_refused, rejected } = other;
+        let Self { all, served, refused, reset, closed, alerted, certificate_refused } = other;
         self.all += all;
         self.served += served;
         self.refused += refused;
@@ -131,7 +132,6 @@ impl Fates {
         self.closed += closed;
         self.alerted += alerted;
         self.certificate_refused += certificate_refused;
-        self.rejected += rejected;
     }
 
     /// What the gateway did not do, where it served none: a gateway that refuses a client's certificate has answered.
@@ -180,7 +180,7 @@ pub(super) fn verdict(hour: &HourCounts, context: Context<'_>) -> (GatewayState,
     }
     let state = hour.state();
     let mut sentences = vec![main_sentence(hour, state, context.refused_clients)];
-    let HourCounts { named, without_sni, known, incomplete, lost_events } = hour;
+    let HourCounts { named, without_sni, known, incomplete, rejected, lost_events } = hour;
     // What the first sentence is about.
     let is_of_known = named.all == 0 && without_sni.all == 0 && known.all > 0;
     let is_of_incomplete = incomplete.all == hour.all();
@@ -203,9 +203,9 @@ pub(super) fn verdict(hour: &HourCounts, context: Context<'_>) -> (GatewayState,
         let refused = counted(certificate_refused, "handshake");
         sentences.push(format!("In {refused} the gateway did not get a client certificate that it accepts."));
     }
-    let rejected = hour.sum(|fates| fates.rejected);
-    if rejected > 0 {
-        sentences.push(format!("In {} the client rejected the certificate.", counted(rejected, "handshake")));
+    if *rejected > 0 {
+        sentences
+            .push(format!("In {} the client rejected the certificate.", counted(*rejected, "handshake")));
     }
     if incomplete.all > 0 && !is_of_incomplete {
         let refused = match incomplete.refused {

@@ -332,7 +332,7 @@ impl LastHandshake {
         self.outcome.fate(self.alert_sender.as_ref().and_then(Word::known))
     }
 
-    /// What the gateway chose: "TLS 1.3, TLS_AES_128_GCM_SHA256, x25519"; `None` if this is unknown.
+    /// What the gateway chose: `TLS 1.3, TLS_AES_128_GCM_SHA256, x25519`; `None` if this is unknown.
     pub fn negotiated(&self) -> Option<String> {
         let version = self.negotiated_version.as_deref().map(|version| {
             let known = Word::<TlsVersion>::from(version).known().and_then(TlsVersion::name);

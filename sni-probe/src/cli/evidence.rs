@@ -15,6 +15,7 @@ const BYTES: RangeInclusive<u64> = 64 << 10..=1 << 40;
 /// Evidence.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Evidence")]
+#[expect(clippy::doc_markdown, reason = "the text of --help")]
 pub(crate) struct EvidenceOptions {
     /// Directory in which to keep the packets of the last handshakes that failed, as pcapng files
     ///
