@@ -17,6 +17,7 @@ pub mod clients;
 mod digits;
 pub mod distinct;
 pub mod flow;
+pub mod holding;
 pub mod ja3;
 pub mod ja4;
 pub mod last_hour;

@@ -99,7 +99,7 @@ pub(super) const CRATES: &[Layers] = &[
             "client_hello sslv2 record proxy_header",
             "clients software",
             "observation server_name parsed ja3 ja4",
-            "last_hour top distinct tally",
+            "last_hour top distinct tally holding",
             "assembler flow reader digits lists vocabulary",
         ],
     ),
