@@ -19,6 +19,7 @@ mod completion;
 mod digits;
 pub mod distinct;
 pub mod flow;
+pub mod holding;
 pub mod ja3;
 pub mod ja4;
 pub mod last_hour;

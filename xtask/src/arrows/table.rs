@@ -101,7 +101,7 @@ pub(super) const CRATES: &[Layers] = &[
             "clients",
             "software",
             "observation server_name parsed ja3 ja4",
-            "last_hour top distinct tally",
+            "last_hour top distinct tally holding",
             "assembler flow reader digits lists vocabulary",
         ],
     ),
