@@ -41,7 +41,7 @@ pub(super) const HANDSHAKES: Family = Family {
 
 pub(super) const HANDSHAKE_OUTCOME: Family = Family {
     name: "sni_probe_handshake_outcome_seconds",
-    help: "Time from the last segment of a ClientHello to the ServerHello; without a ServerHello, to the outcome.",
+    help: "Time from the last segment of a ClientHello to the ServerHello (outcome server_hello); without a ServerHello, to the outcome.",
     labels: &["sni", "outcome"],
 };
 

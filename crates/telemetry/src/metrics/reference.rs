@@ -13,8 +13,9 @@ use sni_probe_core::observation::{Observation, Outcome, Sni};
 use sni_probe_core::vocabulary::{AlertDescription, AlertSender, Label as _};
 use sni_probe_kubernetes::Names;
 
-use super::Metrics;
 use super::tests::handshake;
+use super::vocabulary::WaitEnd;
+use super::{Metrics, families};
 
 const COMMAND: &str = "SNI_PROBE_BLESS=1 cargo test -p sni-probe metrics_reference";
 
@@ -229,6 +230,10 @@ const VALUES: &[(&str, &str, Meanings)] = &[
                 "mid_stream",
                 "a connection whose SYN was not seen lost its entry, or got none: its outcome is missed",
             ),
+            (
+                "answered",
+                "a handshake after its ServerHello lost its entry: its outcome is `server_hello`, whatever its end was",
+            ),
         ],
     ),
     (
@@ -338,6 +343,10 @@ const VALUES: &[(&str, &str, Meanings)] = &[
         &[
             ("open", "the client has not spoken yet"),
             ("handshake", "the client has spoken, the gateway's answer is awaited"),
+            (
+                "answered",
+                "the gateway has answered with a ServerHello, and the end of the handshake is awaited",
+            ),
             ("done", "the handshake is over"),
         ],
     ),
@@ -466,12 +475,21 @@ fn section(text: &mut String, family: &MetricFamily) {
         }
         let meanings = meanings(family.name(), label);
         let documented: BTreeSet<&str> = meanings.iter().map(|(value, _)| *value).collect();
-        if OF_A_PART.contains(&family.name()) {
+        if family.name() == families::HANDSHAKE_OUTCOME.name && label == "outcome" {
+            let waits: BTreeSet<&str> = WaitEnd::ALL.iter().map(|wait| wait.as_str()).collect();
+            assert_eq!(waits, values);
+        } else if OF_A_PART.contains(&family.name()) {
             assert!(documented.is_superset(&values), "the documented values of {label} of {}", family.name());
         } else {
             assert_eq!(documented, values, "the documented values of {label} of {}", family.name());
         }
         for (value, meaning) in meanings.iter().filter(|(value, _)| values.contains(value)) {
+            let is_any_answer = family.name() == families::HANDSHAKE_OUTCOME.name && *value == "server_hello";
+            let meaning = if is_any_answer {
+                "the gateway answered with a ServerHello, whatever came after it"
+            } else {
+                meaning
+            };
             writeln!(text, "| `{label}` | `{value}` | {meaning} |").unwrap();
         }
     }
