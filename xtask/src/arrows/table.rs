@@ -119,7 +119,18 @@ pub(super) const CRATES: &[Layers] = &[
             "clock config",
         ],
     ),
-    library("sni-probe-model", "", &["api", "word", "rest"]),
+    library("sni-probe-model", "", &["api", "facts", "word", "rest"]),
+    library(
+        "sni-probe-model",
+        "facts",
+        &[
+            "recent",
+            "derive properties",
+            "separation text",
+            "predicate gateway",
+            "report profile sender shape",
+        ],
+    ),
     library(
         "sni-probe-pcap",
         "",

@@ -21,6 +21,7 @@ fn handshake(client: &str, sni: Sni, outcome: Outcome) -> Handshake {
         offered_versions: vec![0x0304, 0x0303],
         version: TlsVersion::Tls13,
         alpn: vec![b"h2".to_vec()],
+        name_as_sent: None,
         ja3: None,
         ja4: Some("t13i0102h2_aaaaaaaaaaaa_bbbbbbbbbbbb".to_owned()),
         random: Vec::new(),

@@ -252,6 +252,7 @@ mod tests {
                 offered_versions: Vec::new(),
                 version: TlsVersion::Tls13,
                 alpn: Vec::new(),
+                name_as_sent: None,
                 ja3: None,
                 ja4: Some(ja4.to_owned()),
                 random: Vec::new(),
