@@ -195,7 +195,10 @@ impl<'lab> Envoy<'lab> {
 }
 
 /// Where Envoy is: the variable, or where `cargo xtask setup` puts it.
-fn binary() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it is in neither place.
+pub(crate) fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(ENVOY_VARIABLE) {
         return Ok(path.into());
     }
@@ -262,30 +265,33 @@ fn listener_filter(name: &str, message: &str) -> Value {
 }
 
 fn chain(name: &str, certificate: &Certificate, access_log: &Path) -> Value {
-    json!({
-        "name": name,
-        "transport_socket": {
-            "name": "envoy.transport_sockets.tls",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-                "common_tls_context": {
-                    "tls_params": {
-                        "tls_minimum_protocol_version": "TLSv1_2",
-                        "cipher_suites": CIPHER_SUITES,
-                    },
-                    "tls_certificates": [{
-                        "certificate_chain": { "filename": certificate.certificate },
-                        "private_key": { "filename": certificate.key },
-                    }],
-                },
+    let mut chain = http_chain(&json!({
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {
+            "tls_params": {
+                "tls_minimum_protocol_version": "TLSv1_2",
+                "cipher_suites": CIPHER_SUITES,
             },
+            "tls_certificates": [{
+                "certificate_chain": { "filename": certificate.certificate },
+                "private_key": { "filename": certificate.key },
+            }],
         },
+    }));
+    chain["name"] = json!(name);
+    chain["filters"][0]["typed_config"]["access_log"] = json!([log(access_log)]);
+    chain
+}
+
+/// A filter chain that answers every request by `hello`, with this `DownstreamTlsContext`.
+pub(crate) fn http_chain(context: &Value) -> Value {
+    json!({
+        "transport_socket": { "name": "envoy.transport_sockets.tls", "typed_config": context },
         "filters": [{
             "name": "envoy.filters.network.http_connection_manager",
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
                 "stat_prefix": "gateway",
-                "access_log": [log(access_log)],
                 "http_filters": [{
                     "name": "envoy.filters.http.router",
                     "typed_config": {

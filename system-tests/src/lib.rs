@@ -26,6 +26,7 @@ pub mod haproxy;
 pub mod interrupt;
 pub mod ledger;
 pub mod manifests;
+pub mod matrix;
 pub mod metrics;
 pub mod netns;
 pub mod nginx;

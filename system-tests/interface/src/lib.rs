@@ -17,6 +17,8 @@ pub const PROBE_VARIABLE: &str = "SNI_PROBE_BIN";
 pub const ENVOY_VARIABLE: &str = "SNI_PROBE_ENVOY";
 /// The variable that says where the Python with `grafana-foundation-sdk` is.
 pub const GRAFANA_PYTHON_VARIABLE: &str = "SNI_PROBE_GRAFANA_PYTHON";
+/// The variable that says where the Debian releases with gateways and clients are.
+pub const GATEWAYS_VARIABLE: &str = "SNI_PROBE_GATEWAYS";
 /// The variable that says how many handshakes the ledger has.
 pub const HANDSHAKES_VARIABLE: &str = "SNI_PROBE_LEDGER_HANDSHAKES";
 /// The variable that names a file for the packets that the ledger's daemon watches.

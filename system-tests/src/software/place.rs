@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::netns::Lab;
+use crate::netns::{Lab, Namespace};
 use crate::process::{Finished, run};
 
 /// How long a client may take; it is ended with its children then. Some are daemons, which their script ends.
@@ -19,11 +19,21 @@ const VERSION_SECONDS: &str = "240";
 /// More than both: `timeout` ends a script with its children, and this would end `timeout`.
 const TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Enters a root. The mounts are those of the namespace that `ip netns exec` has made, and go with it.
+/// Enters a root; `/` is the machine's. The lab's files are on `/mnt` in it, and its names in `/etc/hosts`. The mounts are
+/// those of the namespace that `ip netns exec` has made, and go with it.
 const ENTER: &str = r#"
-mount -t proc proc "$1/proc" && mount --bind /dev "$1/dev" && mount --bind "$FILES" "$1/mnt" || exit 125
-exec chroot "$1" env -i PATH="$PATHS" HOME=/tmp LANG=C.UTF-8 FILES=/mnt HOST="$HOST" PORT="$PORT" AT="$AT" \
-    timeout -k 1 "$SECONDS_LEFT" sh -c "$2"
+root=$1 script=$2
+shift 2
+if [ "$root" = / ]; then
+    export FILES
+    set -- env "$@"
+else
+    mount -t proc proc "$root/proc" && mount --bind /dev "$root/dev" || exit 125
+    set -- env -i HOME=/tmp LANG=C.UTF-8 FILES=/mnt "$@"
+fi
+mount --bind "$FILES" "$root/mnt" || exit 125
+[ ! -e "$FILES/hosts" ] || mount --bind "$FILES/hosts" "$root/etc/hosts" || exit 125
+exec chroot "$root" "$@" sh -c "$script"
 "#;
 /// Where the programs of a Debian release are.
 const DEBIAN_PATH: &str = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -85,22 +95,38 @@ impl Place {
 
     fn command(&self, lab: &Lab, script: &str, gateway: SocketAddr, seconds: &str) -> Result<Command> {
         write_sources(lab)?;
-        let mut command;
-        if let Some(root) = &self.root {
-            command = lab.client.command("sh");
-            command.args(["-c", ENTER, "sh"]).arg(root).arg(script);
-            command.env("PATHS", self.path(DEBIAN_PATH.into())).env("SECONDS_LEFT", seconds);
-        } else {
-            command = lab.client.command("timeout");
-            command.args(["-k", "1", seconds, "sh", "-c", script]);
-            command.env("PATH", self.path(std::env::var_os("PATH").unwrap_or_else(|| DEBIAN_PATH.into())));
+        let (host, port) = (gateway.ip().to_string(), gateway.port().to_string());
+        let variables = [("AT", &*gateway.to_string()), ("HOST", &*host), ("PORT", &*port)];
+        Ok(self.command_in(&lab.client, lab, script, &variables, Some(seconds)))
+    }
+
+    /// Returns a command that runs the script of `sh` in a namespace of the lab. The lab's directory is `$FILES`, and on
+    /// `/mnt` as well. After `seconds` the script is ended with its children; without them, the process that the script
+    /// replaces itself by is the command's.
+    pub fn command_in(
+        &self,
+        namespace: &Namespace,
+        lab: &Lab,
+        script: &str,
+        variables: &[(&str, &str)],
+        seconds: Option<&str>,
+    ) -> Command {
+        let mut command = namespace.command("sh");
+        command.args(["-c", ENTER, "sh"]).arg(self.root.as_deref().unwrap_or(Path::new("/"))).arg(script);
+        let mut path = OsString::from("PATH=");
+        path.push(self.path(match self.root {
+            Some(_) => DEBIAN_PATH.into(),
+            None => std::env::var_os("PATH").unwrap_or_else(|| DEBIAN_PATH.into()),
+        }));
+        command.arg(path).args(variables.iter().map(|(name, value)| format!("{name}={value}")));
+        if let Some(seconds) = seconds {
+            command.args(["timeout", "-k", "1", seconds]);
         }
         for proxy in PROXIES {
             command.env_remove(proxy);
         }
-        command.env("FILES", lab.directory()).env("AT", gateway.to_string());
-        command.env("HOST", gateway.ip().to_string()).env("PORT", gateway.port().to_string());
-        Ok(command)
+        command.env("FILES", lab.directory());
+        command
     }
 
     fn path(&self, rest: OsString) -> OsString {

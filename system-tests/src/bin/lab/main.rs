@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod gateways;
 mod manifests;
 
 use std::env;
@@ -24,6 +25,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Demo(demo::Arguments),
+    Gateways(gateways::Arguments),
     Manifests(manifests::Arguments),
     BenchReplay(bench::replay::Arguments),
     BenchSystem(bench::system::Arguments),
@@ -33,6 +35,7 @@ enum Verb {
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Demo(arguments) => demo::main(&arguments),
+        Verb::Gateways(arguments) => gateways::main(&arguments),
         Verb::Manifests(arguments) => manifests::main(&arguments),
         Verb::BenchReplay(arguments) => bench::replay::main(&arguments),
         Verb::BenchSystem(arguments) => bench::system::main(&arguments),

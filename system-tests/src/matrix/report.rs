@@ -1,0 +1,282 @@
+//! What sni-probe says of each combination, beside what the client says.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::clients::Report;
+use super::wire::{Connection, Side};
+use super::{Combination, Situation};
+use crate::probe::Event;
+
+const ESTABLISHED: &str = "established";
+const UNDECIDED: &str = "server_hello";
+
+/// A combination that was run.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// Who met whom.
+    pub combination: Combination,
+    /// The gateway's version.
+    pub gateway_version: String,
+    /// The client's version.
+    pub client_version: String,
+    /// What the client said.
+    pub report: Report,
+    /// The outcome that this means. `None`: the lab is at fault, not the daemon.
+    pub expected: Option<&'static str>,
+    /// What each daemon said of each connection.
+    pub judgements: Vec<(&'static str, Judgement)>,
+    /// The connections, as they were on the wire.
+    pub connections: Vec<Connection>,
+}
+
+/// What a daemon said of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    /// What the client said.
+    Right,
+    /// That it was answered. The reason is why no more can be said.
+    Undecided(&'static str),
+    /// Something else.
+    Misjudged(String),
+}
+
+/// What a combination comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Result {
+    /// Both daemons are right about all connections.
+    Right,
+    /// Some are undecided, none is wrong.
+    Undecided,
+    /// A daemon is wrong.
+    Misjudged,
+    /// The client said something that its situation does not explain.
+    Invalid,
+}
+
+/// Returns the outcome that a client's report means in its situation. `None`: the situation does not explain the report.
+pub fn expected(combination: &Combination, report: &Report) -> Option<&'static str> {
+    use Situation::{CertificateMissing, CertificateWrong, Distrusted, Expired, WrongName};
+    let by_http = combination.gateway.refuses_by_http;
+    match (combination.situation, report) {
+        (Distrusted | WrongName | Expired, Report::RejectedCertificate(_)) => Some("rejected_by_client"),
+        (CertificateMissing | CertificateWrong, Report::Failed(_)) if !by_http => {
+            Some("client_certificate_refused")
+        }
+        (CertificateMissing | CertificateWrong, Report::Served) if by_http => Some(ESTABLISHED),
+        (Distrusted | WrongName | Expired | CertificateMissing | CertificateWrong, _) => None,
+        (_, Report::Served) => Some(ESTABLISHED),
+        (_, _) => None,
+    }
+}
+
+impl Judgement {
+    /// Compares an event with what the client said.
+    pub fn new(
+        expected: Option<&'static str>,
+        event: Option<&Event>,
+        connection: &Connection,
+        situation: Situation,
+    ) -> Self {
+        match event.map(|event| event.outcome.as_str()) {
+            Some(outcome) if Some(outcome) == expected => Self::Right,
+            Some(UNDECIDED) => Self::Undecided(reason(connection, situation)),
+            Some(outcome) => Self::Misjudged(outcome.to_owned()),
+            None => Self::Misjudged("no event".to_owned()),
+        }
+    }
+}
+
+/// Returns why the wire does not decide a connection.
+fn reason(connection: &Connection, situation: Situation) -> &'static str {
+    let mut of_client = connection.records(Side::Client).filter(|record| record.kind != 20);
+    let after_hello: Vec<_> = of_client.by_ref().skip(1).collect();
+    let has_finished = after_hello.iter().any(|record| record.kind == 22 || record.length >= 53);
+    let has_plain_alert = after_hello.iter().any(|record| record.alert.is_some());
+    if situation == Situation::EarlyData {
+        "early data: records of the client come before its Finished"
+    } else if has_finished && !has_plain_alert {
+        "the client completed the handshake and closed without data, as a health check does"
+    } else {
+        "not explained"
+    }
+}
+
+impl Trial {
+    /// What it comes to.
+    pub fn result(&self) -> Result {
+        if self.expected.is_none() || self.judgements.is_empty() {
+            return Result::Invalid;
+        }
+        let each = self.judgements.iter().map(|(_, judgement)| match judgement {
+            Judgement::Right => Result::Right,
+            Judgement::Undecided(_) => Result::Undecided,
+            Judgement::Misjudged(_) => Result::Misjudged,
+        });
+        each.max().unwrap_or(Result::Invalid)
+    }
+
+    /// Whether a session was to be resumed, and the gateway made a new one.
+    pub fn is_not_resumed(&self) -> bool {
+        self.combination.situation.times() > 1 && !self.connections.iter().all(Connection::is_resumed)
+    }
+
+    fn said(&self) -> String {
+        match &self.report {
+            Report::Served => "served".to_owned(),
+            Report::RejectedCertificate(line) | Report::Failed(line) => line.chars().take(160).collect(),
+        }
+    }
+
+    fn wire(&self) -> String {
+        let wires: Vec<String> = self.connections.iter().map(ToString::to_string).collect();
+        wires.join(" | ")
+    }
+
+    fn outcomes(&self) -> String {
+        let each = self.judgements.iter().map(|(capture, judgement)| match judgement {
+            Judgement::Right => format!("{capture}: {}", self.expected.unwrap_or("?")),
+            Judgement::Undecided(_) => format!("{capture}: {UNDECIDED}"),
+            Judgement::Misjudged(outcome) => format!("{capture}: {outcome}"),
+        });
+        each.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// How many combinations came to what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Right.
+    pub right: usize,
+    /// Undecided.
+    pub undecided: usize,
+    /// Undecided, though the client was served.
+    pub undecided_served: usize,
+    /// Misjudged.
+    pub misjudged: usize,
+    /// Invalid.
+    pub invalid: usize,
+}
+
+impl Counts {
+    /// Counts trials.
+    pub fn of<'a>(trials: impl IntoIterator<Item = &'a Trial>) -> Self {
+        let mut counts = Self::default();
+        for trial in trials {
+            match trial.result() {
+                Result::Right => counts.right += 1,
+                Result::Undecided => {
+                    counts.undecided += 1;
+                    counts.undecided_served += usize::from(trial.expected == Some(ESTABLISHED));
+                }
+                Result::Misjudged => counts.misjudged += 1,
+                Result::Invalid => counts.invalid += 1,
+            }
+        }
+        counts
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_success(&self) -> bool {
+        self.misjudged == 0 && self.invalid == 0
+    }
+}
+
+/// The report for people: a table of pairs, then what is not right.
+pub fn render(trials: &[Trial]) -> String {
+    let mut text = String::new();
+    let mut pairs: BTreeMap<String, BTreeMap<String, Vec<&Trial>>> = BTreeMap::new();
+    for trial in trials {
+        let client = format!("{} {}", trial.combination.client.name, trial.client_version);
+        let gateway = format!("{} {}", trial.combination.gateway.name, trial.gateway_version);
+        let of_client = pairs.entry(client.trim().to_owned()).or_default();
+        of_client.entry(gateway.trim().to_owned()).or_default().push(trial);
+    }
+    let gateways: Vec<String> = {
+        let mut all: Vec<String> = pairs.values().flat_map(BTreeMap::keys).cloned().collect();
+        all.sort();
+        all.dedup();
+        all
+    };
+    writeln!(text, "Right / undecided / misjudged, by client and gateway:\n").expect("a string");
+    writeln!(text, "| client | {} |", gateways.join(" | ")).expect("a string");
+    writeln!(text, "|---|{}", "---|".repeat(gateways.len())).expect("a string");
+    for (client, of_client) in &pairs {
+        let cell = |gateway: &String| {
+            let Some(trials) = of_client.get(gateway) else { return "-".to_owned() };
+            let counts = Counts::of(trials.iter().copied());
+            format!("{} / {} / {}", counts.right, counts.undecided, counts.misjudged + counts.invalid)
+        };
+        let cells: Vec<String> = gateways.iter().map(cell).collect();
+        writeln!(text, "| {client} | {} |", cells.join(" | ")).expect("a string");
+    }
+    let titles = [
+        (Result::Misjudged, "Misjudged"),
+        (Result::Invalid, "The client did not say what its situation explains"),
+        (Result::Undecided, "Undecided"),
+    ];
+    for (result, title) in titles {
+        let of_result: Vec<&Trial> = trials.iter().filter(|trial| trial.result() == result).collect();
+        if of_result.is_empty() {
+            continue;
+        }
+        writeln!(text, "\n{title}: {}", of_result.len()).expect("a string");
+        for trial in of_result {
+            describe(&mut text, trial);
+        }
+    }
+    let not_resumed: Vec<&Trial> = trials.iter().filter(|trial| trial.is_not_resumed()).collect();
+    if !not_resumed.is_empty() {
+        writeln!(text, "\nThe gateway made a new session instead: {}", not_resumed.len()).expect("a string");
+        for trial in not_resumed {
+            writeln!(text, "- {}", trial.combination.name()).expect("a string");
+        }
+    }
+    let counts = Counts::of(trials);
+    let sum = trials.len();
+    writeln!(
+        text,
+        "\n{sum} combinations: {} right, {} undecided ({} of them served), {} misjudged, {} invalid",
+        counts.right, counts.undecided, counts.undecided_served, counts.misjudged, counts.invalid
+    )
+    .expect("a string");
+    text
+}
+
+fn describe(text: &mut String, trial: &Trial) {
+    writeln!(text, "- {}", trial.combination.name()).expect("a string");
+    writeln!(text, "    client: {}", trial.said()).expect("a string");
+    writeln!(text, "    sni-probe: {}", trial.outcomes()).expect("a string");
+    let reasons = trial.judgements.iter().filter_map(|(_, judgement)| match judgement {
+        Judgement::Undecided(reason) => Some(*reason),
+        _ => None,
+    });
+    if let Some(reason) = reasons.into_iter().next() {
+        writeln!(text, "    reason: {reason}").expect("a string");
+    }
+    writeln!(text, "    wire: {}", trial.wire()).expect("a string");
+}
+
+/// A line for each combination, with columns separated by tabs.
+pub fn table(trials: &[Trial]) -> String {
+    let mut text = String::from("gateway\tclient\tversion\tsituation\tclient_said\tresult\toutcomes\twire\n");
+    for trial in trials {
+        let Combination { client, gateway, version, situation } = &trial.combination;
+        writeln!(
+            text,
+            "{} {}\t{} {}\t{}\t{}\t{}\t{:?}\t{}\t{}",
+            gateway.name,
+            trial.gateway_version,
+            client.name,
+            trial.client_version,
+            version.dotted(),
+            situation.word(),
+            trial.said().replace('\t', " "),
+            trial.result(),
+            trial.outcomes(),
+            trial.wire(),
+        )
+        .expect("a string");
+    }
+    text
+}
