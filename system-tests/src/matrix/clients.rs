@@ -69,7 +69,8 @@ impl Client {
             return Report::RejectedCertificate(line);
         }
         let said = line(&["alert", "error", "Error", "xception"]);
-        let last = || output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing").trim().to_owned();
+        let last =
+            || output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing").trim().to_owned();
         Report::Failed(format!("exit code {code}: {}", said.unwrap_or_else(last)))
     }
 }
@@ -202,7 +203,12 @@ pub const JAVA: Client = Client {
         "java -XX:TieredStopAtLevel=1 -Xshare:auto -cp /mnt/java-$RELEASE \
          Get url https://$NAME:$PORT/ /mnt \"$CERTIFICATE\" $TIMES",
     ),
-    rejects: &["ValidatorException", "CertPathValidatorException", "CertificateException", "CertificateExpired"],
+    rejects: &[
+        "ValidatorException",
+        "CertPathValidatorException",
+        "CertificateException",
+        "CertificateExpired",
+    ],
     resumes: true,
     sends_early_data: false,
     ..OPENSSL

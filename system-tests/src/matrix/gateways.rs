@@ -172,7 +172,8 @@ fn envoy(listeners: &[Listener]) -> Setup {
         });
         if listener.asks {
             context["require_client_certificate"] = json!(true);
-            context["common_tls_context"]["validation_context"] = json!({ "trusted_ca": { "filename": "/mnt/ca.crt" } });
+            context["common_tls_context"]["validation_context"] =
+                json!({ "trusted_ca": { "filename": "/mnt/ca.crt" } });
         }
         json!({
             "name": format!("port-{}", listener.port),
@@ -231,8 +232,9 @@ fn haproxy(listeners: &[Listener]) -> Setup {
   http-request return status 200 content-type text/plain string hello\n"
         )
     });
-    let text =
-        format!("defaults\n  mode http\n  timeout client 15s\n  timeout connect 5s\n  timeout server 15s\n{frontends}");
+    let text = format!(
+        "defaults\n  mode http\n  timeout client 15s\n  timeout connect 5s\n  timeout server 15s\n{frontends}"
+    );
     Setup {
         files: vec![("haproxy.cfg", text)],
         // In the foreground, one process.

@@ -85,7 +85,8 @@ impl Places {
     pub fn find() -> Result<Self> {
         let directory = std::env::var_os(GATEWAYS_VARIABLE).map(PathBuf::from);
         let below = |release: Release| -> Result<Option<Place>> {
-            let root = directory.as_ref().map(|directory| directory.join(format!("debian-{}", release.word())));
+            let root =
+                directory.as_ref().map(|directory| directory.join(format!("debian-{}", release.word())));
             root.filter(|root| root.is_dir()).map(|root| Place::below(&root, None)).transpose()
         };
         Ok(Self {
@@ -256,7 +257,8 @@ pub fn newer() -> Vec<Combination> {
     use clients::{CURL_OPENSSL, GNUTLS, GO, JAVA, JAVA_HTTP_CLIENT, NODE, OPENSSL, PYTHON_SSL, WGET_GNUTLS};
     let clients = [JAVA_HTTP_CLIENT, PYTHON_SSL, WGET_GNUTLS];
     let sid = |gateway: Gateway| gateways::of(Release::Sid, gateway);
-    let gateways = GATEWAYS.map(|gateway| if gateway.release == Release::Machine { gateway } else { sid(gateway) });
+    let gateways =
+        GATEWAYS.map(|gateway| if gateway.release == Release::Machine { gateway } else { sid(gateway) });
     let newer = [CURL_OPENSSL, GNUTLS, GO, JAVA, NODE, OPENSSL, WGET_GNUTLS];
     let mut combinations = product(&clients, &GATEWAYS);
     combinations.extend(product(&newer.map(|client| clients::of(Release::Sid, client)), &gateways));
@@ -264,14 +266,8 @@ pub fn newer() -> Vec<Combination> {
 }
 
 /// The gateways of Debian 12, and Envoy.
-const GATEWAYS: [Gateway; 6] = [
-    gateways::ENVOY,
-    gateways::NGINX,
-    gateways::HAPROXY,
-    gateways::CADDY,
-    gateways::JAVA,
-    gateways::OPENSSL,
-];
+const GATEWAYS: [Gateway; 6] =
+    [gateways::ENVOY, gateways::NGINX, gateways::HAPROXY, gateways::CADDY, gateways::JAVA, gateways::OPENSSL];
 
 /// Combinations of programs that setup installs on the machine: each situation with each client and with each gateway,
 /// not each with each.
@@ -317,7 +313,8 @@ pub fn run_all(combinations: &[Combination], progress: impl Fn(&str)) -> Result<
             None => batches.push((combination.gateway, vec![*combination])),
         }
     }
-    let ports: Vec<u16> = batches.iter().zip(0..).flat_map(|(_, number)| listeners(number)).map(|l| l.port).collect();
+    let ports: Vec<u16> =
+        batches.iter().zip(0..).flat_map(|(_, number)| listeners(number)).map(|l| l.port).collect();
     let daemons = start_daemons(&lab, &ports)?;
     let mut versions = Versions::default();
     let mut trials = Vec::new();
@@ -372,7 +369,8 @@ impl Versions {
             return Ok(version.clone());
         }
         let place = places.get(release);
-        let place = place.with_context(|| format!("Debian {} is not there; run: cargo xtask gateways", release.word()))?;
+        let place = place
+            .with_context(|| format!("Debian {} is not there; run: cargo xtask gateways", release.word()))?;
         let version = if script.is_empty() {
             String::new()
         } else {
@@ -410,7 +408,8 @@ fn listeners(number: u16) -> Vec<Listener> {
         (Leaf::Distrusted, false),
         (Leaf::Gateway, true),
     ];
-    let each = Version::ALL.into_iter().flat_map(|version| certificates.map(|(leaf, asks)| (version, leaf, asks)));
+    let each =
+        Version::ALL.into_iter().flat_map(|version| certificates.map(|(leaf, asks)| (version, leaf, asks)));
     let first = FIRST_GATEWAY_PORT + number * PORTS_PER_GATEWAY;
     each.zip(first..).map(|((version, leaf, asks), port)| Listener { port, version, leaf, asks }).collect()
 }

@@ -78,11 +78,12 @@ impl Connection {
     /// Whether the gateway resumed a session.
     pub fn is_resumed(&self) -> bool {
         let mut hellos = self.records(Side::Gateway).filter(|record| record.is_server_hello());
-        let has_certificate = self.records(Side::Gateway).any(|record| record.messages.contains(&CERTIFICATE));
+        let has_certificate =
+            self.records(Side::Gateway).any(|record| record.messages.contains(&CERTIFICATE));
         // Of TLS 1.3, the certificate is encrypted, and the ServerHello says it.
-        hellos.next().is_some_and(|hello| {
-            hello.is_resumed || (!has_certificate && self.of_gateway_is_plain())
-        })
+        hellos
+            .next()
+            .is_some_and(|hello| hello.is_resumed || (!has_certificate && self.of_gateway_is_plain()))
     }
 
     /// Whether the gateway's change of keys came before anything of TLS 1.3 (which has no encrypted handshake records).
@@ -217,7 +218,8 @@ impl fmt::Display for Connection {
         for (index, segment) in self.segments.iter().enumerate() {
             let side = if segment.side == Side::Client { "C" } else { "G" };
             let records = segment.records.iter().map(ToString::to_string);
-            let flags = [(segment.fin, "FIN"), (segment.rst, "RST")].into_iter().filter(|(is_set, _)| *is_set);
+            let flags =
+                [(segment.fin, "FIN"), (segment.rst, "RST")].into_iter().filter(|(is_set, _)| *is_set);
             let words: Vec<String> = records.chain(flags.map(|(_, flag)| flag.to_owned())).collect();
             write!(f, "{}{side}[{}]", if index == 0 { "" } else { " " }, words.join(", "))?;
         }
@@ -264,7 +266,11 @@ impl Direction {
 pub fn read(path: &Path, is_gateway: impl Fn(u16) -> bool) -> Result<BTreeMap<u16, Connection>> {
     let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     // Little-endian, microseconds: what tcpdump writes on this machine.
-    ensure!(bytes.get(..4) == Some(&[0xd4, 0xc3, 0xb2, 0xa1]), "{} is not what tcpdump writes", path.display());
+    ensure!(
+        bytes.get(..4) == Some(&[0xd4, 0xc3, 0xb2, 0xa1]),
+        "{} is not what tcpdump writes",
+        path.display()
+    );
     let mut rest = bytes.get(24..).unwrap_or_default();
     let mut connections: BTreeMap<u16, Connection> = BTreeMap::new();
     let mut directions: BTreeMap<(u16, bool), Direction> = BTreeMap::new();
@@ -285,7 +291,8 @@ pub fn read(path: &Path, is_gateway: impl Fn(u16) -> bool) -> Result<BTreeMap<u1
             connections.entry(port).or_insert_with(|| Connection { number, ..Connection::default() });
         let direction = directions.entry((port, side == Side::Client)).or_default();
         if tcp.syn() {
-            *direction = Direction { next: Some(tcp.sequence_number().wrapping_add(1)), ..Direction::default() };
+            *direction =
+                Direction { next: Some(tcp.sequence_number().wrapping_add(1)), ..Direction::default() };
             continue;
         }
         let records = direction.take(tcp.sequence_number(), tcp.payload());
