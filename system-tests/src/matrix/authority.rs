@@ -71,11 +71,16 @@ pub fn create(directory: &Path) -> Result<()> {
         let file = |extension: &str| format!("{authority}.{extension}");
         let subject = format!("/CN=lab {authority}");
         let words = ["req", "-x509", "-nodes", "-days", "30", "-newkey", "ec", "-pkeyopt"];
-        let more = ["ec_paramgen_curve:P-256", "-subj", &subject, "-keyout", &file("key"), "-out", &file("crt")];
+        let more =
+            ["ec_paramgen_curve:P-256", "-subj", &subject, "-keyout", &file("key"), "-out", &file("crt")];
         openssl(directory, &[&words[..], &more].concat())?;
         // `openssl ca` can make a certificate that has ended, which `openssl x509` of 3.0 cannot.
-        let mut text = String::from("[ca]\ndefault_ca = lab\n[lab]\nnew_certs_dir = .\ndefault_md = sha256\n");
-        writeln!(text, "database = {authority}.txt\nunique_subject = no\ncopy_extensions = copy\npolicy = any")?;
+        let mut text =
+            String::from("[ca]\ndefault_ca = lab\n[lab]\nnew_certs_dir = .\ndefault_md = sha256\n");
+        writeln!(
+            text,
+            "database = {authority}.txt\nunique_subject = no\ncopy_extensions = copy\npolicy = any"
+        )?;
         writeln!(text, "rand_serial = yes\n[any]\ncommonName = supplied")?;
         fs::write(directory.join(file("cnf")), text)?;
         fs::write(directory.join(file("txt")), "")?;
@@ -93,7 +98,8 @@ fn create_leaf(directory: &Path, leaf: Leaf) -> Result<()> {
     openssl(directory, &[&words[..], &more, &["-keyout", &key, "-out", &request]].concat())?;
     let authority = |extension: &str| format!("{}.{extension}", leaf.authority());
     let (configuration, issuer, issuer_key) = (authority("cnf"), authority("crt"), authority("key"));
-    let words = ["ca", "-batch", "-notext", "-config", &configuration, "-cert", &issuer, "-keyfile", &issuer_key];
+    let words =
+        ["ca", "-batch", "-notext", "-config", &configuration, "-cert", &issuer, "-keyfile", &issuer_key];
     let validity: &[&str] = if leaf == Leaf::Expired {
         &["-startdate", "20200101000000Z", "-enddate", "20210101000000Z"]
     } else {

@@ -115,7 +115,7 @@ pub const NGINX: Gateway = Gateway {
 /// HAProxy with `verify required`.
 pub const HAPROXY: Gateway = Gateway {
     name: "HAProxy",
-    version: "haproxy -v | head -n 1 | cut -d' ' -f3",
+    version: "haproxy -v | head -n 1 | cut -d' ' -f3 | cut -d- -f1",
     setup: haproxy,
     refuses_by_http: false,
     ..NGINX
@@ -172,7 +172,8 @@ fn envoy(listeners: &[Listener]) -> Setup {
         });
         if listener.asks {
             context["require_client_certificate"] = json!(true);
-            context["common_tls_context"]["validation_context"] = json!({ "trusted_ca": { "filename": "/mnt/ca.crt" } });
+            context["common_tls_context"]["validation_context"] =
+                json!({ "trusted_ca": { "filename": "/mnt/ca.crt" } });
         }
         json!({
             "name": format!("port-{}", listener.port),
@@ -231,8 +232,9 @@ fn haproxy(listeners: &[Listener]) -> Setup {
   http-request return status 200 content-type text/plain string hello\n"
         )
     });
-    let text =
-        format!("defaults\n  mode http\n  timeout client 15s\n  timeout connect 5s\n  timeout server 15s\n{frontends}");
+    let text = format!(
+        "defaults\n  mode http\n  timeout client 15s\n  timeout connect 5s\n  timeout server 15s\n{frontends}"
+    );
     Setup {
         files: vec![("haproxy.cfg", text)],
         // In the foreground, one process.

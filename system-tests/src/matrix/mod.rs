@@ -9,6 +9,7 @@
 pub mod authority;
 pub mod clients;
 pub mod gateways;
+pub mod refusals;
 pub mod report;
 mod rustls_client;
 pub mod wire;
@@ -85,7 +86,8 @@ impl Places {
     pub fn find() -> Result<Self> {
         let directory = std::env::var_os(GATEWAYS_VARIABLE).map(PathBuf::from);
         let below = |release: Release| -> Result<Option<Place>> {
-            let root = directory.as_ref().map(|directory| directory.join(format!("debian-{}", release.word())));
+            let root =
+                directory.as_ref().map(|directory| directory.join(format!("debian-{}", release.word())));
             root.filter(|root| root.is_dir()).map(|root| Place::below(&root, None)).transpose()
         };
         Ok(Self {
@@ -256,7 +258,8 @@ pub fn newer() -> Vec<Combination> {
     use clients::{CURL_OPENSSL, GNUTLS, GO, JAVA, JAVA_HTTP_CLIENT, NODE, OPENSSL, PYTHON_SSL, WGET_GNUTLS};
     let clients = [JAVA_HTTP_CLIENT, PYTHON_SSL, WGET_GNUTLS];
     let sid = |gateway: Gateway| gateways::of(Release::Sid, gateway);
-    let gateways = GATEWAYS.map(|gateway| if gateway.release == Release::Machine { gateway } else { sid(gateway) });
+    let gateways =
+        GATEWAYS.map(|gateway| if gateway.release == Release::Machine { gateway } else { sid(gateway) });
     let newer = [CURL_OPENSSL, GNUTLS, GO, JAVA, NODE, OPENSSL, WGET_GNUTLS];
     let mut combinations = product(&clients, &GATEWAYS);
     combinations.extend(product(&newer.map(|client| clients::of(Release::Sid, client)), &gateways));
@@ -264,14 +267,8 @@ pub fn newer() -> Vec<Combination> {
 }
 
 /// The gateways of Debian 12, and Envoy.
-const GATEWAYS: [Gateway; 6] = [
-    gateways::ENVOY,
-    gateways::NGINX,
-    gateways::HAPROXY,
-    gateways::CADDY,
-    gateways::JAVA,
-    gateways::OPENSSL,
-];
+const GATEWAYS: [Gateway; 6] =
+    [gateways::ENVOY, gateways::NGINX, gateways::HAPROXY, gateways::CADDY, gateways::JAVA, gateways::OPENSSL];
 
 /// Combinations of programs that setup installs on the machine: each situation with each client and with each gateway,
 /// not each with each.
@@ -317,7 +314,8 @@ pub fn run_all(combinations: &[Combination], progress: impl Fn(&str)) -> Result<
             None => batches.push((combination.gateway, vec![*combination])),
         }
     }
-    let ports: Vec<u16> = batches.iter().zip(0..).flat_map(|(_, number)| listeners(number)).map(|l| l.port).collect();
+    let ports: Vec<u16> =
+        batches.iter().zip(0..).flat_map(|(_, number)| listeners(number)).map(|l| l.port).collect();
     let daemons = start_daemons(&lab, &ports)?;
     let mut versions = Versions::default();
     let mut trials = Vec::new();
@@ -372,7 +370,8 @@ impl Versions {
             return Ok(version.clone());
         }
         let place = places.get(release);
-        let place = place.with_context(|| format!("Debian {} is not there; run: cargo xtask gateways", release.word()))?;
+        let place = place
+            .with_context(|| format!("Debian {} is not there; run: cargo xtask gateways", release.word()))?;
         let version = if script.is_empty() {
             String::new()
         } else {
@@ -395,6 +394,9 @@ fn write_files(directory: &Path) -> Result<()> {
         ("get.js", include_str!("programs/get.js")),
         ("Get.java", include_str!("programs/Get.java")),
         ("Serve.java", include_str!("programs/Serve.java")),
+        ("refuse.erl", include_str!("programs/refuse.erl")),
+        ("refuse.go", include_str!("programs/refuse.go")),
+        ("refuse.js", include_str!("programs/refuse.js")),
     ] {
         fs::write(directory.join(name), text).with_context(|| format!("writing {name}"))?;
     }
@@ -410,7 +412,8 @@ fn listeners(number: u16) -> Vec<Listener> {
         (Leaf::Distrusted, false),
         (Leaf::Gateway, true),
     ];
-    let each = Version::ALL.into_iter().flat_map(|version| certificates.map(|(leaf, asks)| (version, leaf, asks)));
+    let each =
+        Version::ALL.into_iter().flat_map(|version| certificates.map(|(leaf, asks)| (version, leaf, asks)));
     let first = FIRST_GATEWAY_PORT + number * PORTS_PER_GATEWAY;
     each.zip(first..).map(|((version, leaf, asks), port)| Listener { port, version, leaf, asks }).collect()
 }
@@ -450,6 +453,13 @@ fn start_tcpdump(lab: &Lab, file: &Path) -> Result<Service> {
     Ok(service)
 }
 
+/// Gives the next client the ports of a combination.
+fn set_client_ports(lab: &Lab, first: u16) -> Result<()> {
+    let range = format!("{first} {}", first + (PORTS_PER_COMBINATION - 1));
+    let set = || fs::write("/proc/sys/net/ipv4/ip_local_port_range", &range);
+    lab.client.run_in_thread(set)?.context("the range of the client's ports")
+}
+
 fn run_client(
     lab: &Lab,
     places: &Places,
@@ -458,9 +468,7 @@ fn run_client(
     port: u16,
     ports: &RangeInclusive<u16>,
 ) -> Result<Report> {
-    let range = format!("{} {}", ports.start(), ports.end());
-    let set = || fs::write("/proc/sys/net/ipv4/ip_local_port_range", &range);
-    lab.client.run_in_thread(set)?.context("the range of the client's ports")?;
+    set_client_ports(lab, *ports.start())?;
     let client = &combination.client;
     let certificate = combination.situation.client_leaf().map(Leaf::stem);
     let times = combination.situation.times();
@@ -497,19 +505,14 @@ fn run_client(
 }
 
 /// Waits until both daemons have an event of each hello in the packets, and gives the connections.
-fn settle(
-    daemons: &[(&'static str, Probe<'_>)],
-    packets: &Path,
-    ports: &[u16],
-) -> Result<BTreeMap<u16, Connection>> {
-    let mut connections = BTreeMap::new();
+fn settle(daemons: &[(&'static str, Probe<'_>)], packets: &Path, ports: &[u16]) -> Result<Vec<Connection>> {
+    let mut connections = Vec::new();
     let result = wait_until("an event of each hello", EVENT_DEADLINE, || {
         connections = wire::read(packets, |port| ports.contains(&port))?;
-        connections.retain(|_, connection| connection.has_hello());
+        connections.retain(Connection::has_hello);
         for (_, daemon) in daemons {
             let events = daemon.events()?;
-            let has_event = |port: &u16| events.iter().any(|event| client_port(event) == Some(*port));
-            if !connections.keys().all(has_event) {
+            if !connections.iter().all(|connection| event_of(&events, connection).is_some()) {
                 return Ok(None);
             }
         }
@@ -522,8 +525,13 @@ fn settle(
     Ok(connections)
 }
 
-fn client_port(event: &Event) -> Option<u16> {
-    event.client.parse::<SocketAddr>().ok().map(|address| address.port())
+/// The event of a connection: that of its port, and of several the one that is as many before it.
+fn event_of<'a>(events: &'a [Event], connection: &Connection) -> Option<&'a Event> {
+    let port = |event: &Event| event.client.parse::<SocketAddr>().ok().map(|address| address.port());
+    let mut of_port: Vec<&Event> =
+        events.iter().filter(|event| port(event) == Some(connection.port)).collect();
+    of_port.sort_by(|one, two| one.time.cmp(&two.time));
+    of_port.get(connection.repetition).copied()
 }
 
 fn judge(
@@ -532,11 +540,10 @@ fn judge(
     (gateway_version, client_version): (String, String),
     ports: &RangeInclusive<u16>,
     report: Report,
-    connections: &BTreeMap<u16, Connection>,
+    connections: &[Connection],
 ) -> Result<Trial> {
-    let mut of_trial: Vec<(u16, &Connection)> =
-        connections.range(ports.clone()).map(|(port, connection)| (*port, connection)).collect();
-    of_trial.sort_by_key(|(_, connection)| connection.number);
+    let mut of_trial: Vec<Connection> =
+        connections.iter().filter(|connection| ports.contains(&connection.port)).cloned().collect();
     // What went before is not the combination's.
     if combination.situation.times() > 1 && of_trial.len() > 1 {
         of_trial.drain(..of_trial.len() - 1);
@@ -545,10 +552,9 @@ fn judge(
     let mut judgements = Vec::new();
     for (capture, daemon) in daemons {
         let events = daemon.events()?;
-        for (port, connection) in &of_trial {
-            let event = events.iter().find(|event| client_port(event) == Some(*port));
-            let judgement = Judgement::new(expected, event, connection, combination.situation);
-            judgements.push((*capture, judgement));
+        for connection in &of_trial {
+            let event = event_of(&events, connection);
+            judgements.push((*capture, Judgement::new(expected, event, connection, combination.situation)));
         }
     }
     Ok(Trial {
@@ -558,6 +564,6 @@ fn judge(
         report,
         expected,
         judgements,
-        connections: of_trial.into_iter().map(|(_, connection)| connection.clone()).collect(),
+        connections: of_trial,
     })
 }
