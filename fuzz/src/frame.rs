@@ -11,6 +11,7 @@
 
 use std::cell::Cell;
 
+use sni_probe_core::vocabulary::Follow;
 use sni_probe_core::{Timestamp, TrackerConfig};
 use sni_probe_datapath::counters::Counter;
 use sni_probe_datapath::datapath::{Flows, Sink, client_to_gateway, gateway_to_client};
@@ -113,8 +114,12 @@ impl Default for Path {
     fn default() -> Self {
         Self {
             table: Table::default(),
-            other: (!cfg!(fuzzing)).then(|| Datapath::new(PORTS, SEED)),
-            ledger: Ledger::new(TrackerConfig { max_flows: 4, ..TrackerConfig::default() }),
+            other: (!cfg!(fuzzing)).then(|| Datapath::new(PORTS, SEED).with_follow_up(true)),
+            ledger: Ledger::new(TrackerConfig {
+                max_flows: 4,
+                follow: Follow::Handshake,
+                ..TrackerConfig::default()
+            }),
         }
     }
 }
@@ -163,6 +168,10 @@ impl Flows for Table {
 
     fn tunnels(&self) -> Tunnels {
         Tunnels::NONE
+    }
+
+    fn follows_up(&self) -> bool {
+        true
     }
 
     fn bucket(&self, hash: FlowHash) -> Option<impl Bucket> {

@@ -10,7 +10,7 @@
 
 use sni_probe_core::observation::{Features, Hello};
 use sni_probe_core::tracker::Fingerprints;
-use sni_probe_core::vocabulary::{IncompleteReason, NonTls};
+use sni_probe_core::vocabulary::{Follow, IncompleteReason, NonTls};
 use sni_probe_core::{Observation, TrackerConfig};
 use sni_probe_datapath::event::{ANSWER_COPY, Event, EventHeader, flags, kind, tcp_flags};
 
@@ -31,6 +31,8 @@ mod setting {
     pub(super) const FEW_FINGERPRINTS: u8 = 0x10;
     /// None.
     pub(super) const NO_FINGERPRINTS: u8 = 0x20;
+    /// Handshakes are followed beyond the ServerHello.
+    pub(super) const FOLLOW_UP: u8 = 0x40;
 }
 
 /// Bits of a step's first byte; its lowest three are what it is.
@@ -69,6 +71,7 @@ pub fn tracker(bytes: &[u8]) {
     let config = TrackerConfig {
         max_flows: usize::from(settings >> setting::MAX_FLOWS_SHIFT & 3) + 1,
         preludes: settings & setting::PRELUDES != 0,
+        follow: if settings & setting::FOLLOW_UP == 0 { Follow::Hello } else { Follow::Handshake },
         fingerprints: match settings & (setting::FEW_FINGERPRINTS | setting::NO_FINGERPRINTS) {
             0 => Fingerprints::All,
             setting::FEW_FINGERPRINTS => Fingerprints::WithoutSni,

@@ -43,6 +43,10 @@ static HASH_SEED: u64 = 0;
 #[unsafe(no_mangle)]
 static TUNNELS: u32 = Tunnels::NONE.bits();
 
+/// Whether handshakes are followed beyond the ServerHello; written by the loader.
+#[unsafe(no_mangle)]
+static FOLLOW_UP: u32 = 0;
+
 /// Events for user space.
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
@@ -104,6 +108,12 @@ impl Flows for Maps {
     fn tunnels(&self) -> Tunnels {
         // SAFETY: as in `seed`.
         Tunnels::from_bits(unsafe { (&raw const TUNNELS).read_volatile() })
+    }
+
+    #[inline(always)]
+    fn follows_up(&self) -> bool {
+        // SAFETY: as in `seed`.
+        unsafe { (&raw const FOLLOW_UP).read_volatile() != 0 }
     }
 
     #[inline(always)]

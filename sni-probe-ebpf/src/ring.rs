@@ -10,13 +10,14 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::programs::TcContext;
 use sni_probe_datapath::counters::Counter;
 use sni_probe_datapath::datapath::Sink;
-use sni_probe_datapath::event::{CLIENT_WINDOW, EventHeader, RING_BYTES};
+use sni_probe_datapath::event::{CLIENT_WINDOW, EventHeader, FOLLOW_UP_COPY, REACTION_COPY, RING_BYTES};
 
 use crate::{EVENTS, count, forget, opaque};
 
-/// Sizes of the copied part of a record, for the kernel wants them constant: a close, an answer, hellos of
-/// usual lengths (517 bytes with padding, 1.8 KB with a post-quantum key share), the whole window.
-const CLASSES: [usize; 6] = [8, 256, 576, 1024, 2048, CLIENT_WINDOW as usize];
+/// Sizes of the copied part of a record, for the kernel wants them constant: a close, a segment after the ServerHello, an
+/// answer, hellos of usual lengths (517 bytes with padding, 1.8 KB with a post-quantum key share), the whole window.
+const CLASSES: [usize; 7] =
+    [REACTION_COPY as usize, FOLLOW_UP_COPY as usize, 256, 576, 1024, 2048, CLIENT_WINDOW as usize];
 
 /// Bytes of a record before the copied part.
 const HEADER: usize = size_of::<EventHeader>();
@@ -37,7 +38,7 @@ impl Sink for Ring<'_> {
     #[inline(always)]
     fn emit(&mut self, header: &EventHeader, payload_offset: usize) {
         let len = header.data_len as usize;
-        let mut size = CLASSES[5];
+        let mut size = CLASSES[6];
         if len <= CLASSES[0] {
             size = CLASSES[0];
         } else if len <= CLASSES[1] {
@@ -48,6 +49,8 @@ impl Sink for Ring<'_> {
             size = CLASSES[3];
         } else if len <= CLASSES[4] {
             size = CLASSES[4];
+        } else if len <= CLASSES[5] {
+            size = CLASSES[5];
         }
         // SAFETY: a ring buffer's map; the verifier follows each size.
         let record =

@@ -1,4 +1,5 @@
 use sni_probe_core::tracker::DEFAULT_HANDSHAKE_TIMEOUT;
+use sni_probe_core::vocabulary::Follow;
 use sni_probe_daemon::InterfaceSelector;
 
 use super::probe::{Attach, Orientation};
@@ -27,6 +28,7 @@ fn defaults() {
     assert_eq!(options.web.listen, "0.0.0.0:9917".parse().unwrap());
     assert_eq!(options.events.events, events::Events::Off);
     assert_eq!(options.probe.handshake_timeout, DEFAULT_HANDSHAKE_TIMEOUT);
+    assert_eq!(options.probe.follow, Follow::Handshake);
 }
 
 #[test]
@@ -51,6 +53,8 @@ fn every_flag() {
         "json",
         "--handshake-timeout",
         "1m 30s",
+        "--follow",
+        "hello",
         "--log-format",
         "json",
         "--log-level",
@@ -68,6 +72,7 @@ fn every_flag() {
     assert_eq!(options.web.listen, "[::1]:80".parse().unwrap());
     assert_eq!(options.events.events, events::Events::Json);
     assert_eq!(options.probe.handshake_timeout, Duration::from_secs(90));
+    assert_eq!(options.probe.follow, Follow::Hello);
 }
 
 #[test]
@@ -79,6 +84,7 @@ fn bad_values_are_told_in_one_line_with_what_is_right() {
         (["--port", "0"], ["'0'", "1..=65535"]),
         (["--port", "70000"], ["'70000'", "1..=65535"]),
         (["--listen", "9917"], ["'9917'", "0.0.0.0:9917"]),
+        (["--follow", "all"], ["'all'", "hello, handshake"]),
         (["--handshake-timeout", "0s"], ["'0s'", "1s to 10m"]),
         (["--handshake-timeout", "11m"], ["'11m'", "1s to 10m"]),
         (["--handshake-timeout", "30"], ["'30'", "such as 30s"]),

@@ -77,6 +77,7 @@ fn environment_variables_are_read() {
         ("SNI_PROBE_LISTEN", "x"),
         ("SNI_PROBE_EVENTS", "x"),
         ("SNI_PROBE_HANDSHAKE_TIMEOUT", "x"),
+        ("SNI_PROBE_FOLLOW", "x"),
         ("SNI_PROBE_LOG_FORMAT", "x"),
         ("SNI_PROBE_LOG_LEVEL", "x"),
     ] {

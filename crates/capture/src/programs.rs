@@ -97,18 +97,26 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Loads both programs, for gateways on `ports`, that look into `tunnels`.
-    pub fn load(ports: &[u16], tunnels: Tunnels) -> Result<Self, LoadError> {
-        Self::from_object(OBJECT, ports, tunnels)
+    /// Loads both programs, for gateways on `ports`, that look into `tunnels`. With `follow_up` they follow handshakes beyond
+    /// the ServerHello.
+    pub fn load(ports: &[u16], tunnels: Tunnels, follow_up: bool) -> Result<Self, LoadError> {
+        Self::from_object(OBJECT, ports, tunnels, follow_up)
     }
 
     /// Loads the programs of another object: of another version, to compare the two.
-    pub fn from_object(object: &[u8], ports: &[u16], tunnels: Tunnels) -> Result<Self, LoadError> {
+    pub fn from_object(
+        object: &[u8],
+        ports: &[u16],
+        tunnels: Tunnels,
+        follow_up: bool,
+    ) -> Result<Self, LoadError> {
         let seed = super::seed::random().map_err(LoadError::Random)?;
         preflight::detect_features();
         let mut ebpf = EbpfLoader::new()
             .override_global("HASH_SEED", &seed, true)
             .override_global("TUNNELS", &tunnels.bits(), true)
+            // An object of an earlier version has none.
+            .override_global("FOLLOW_UP", &u32::from(follow_up), false)
             .load(object)
             .map_err(LoadError::from_object)?;
         set_ports(&mut ebpf, ports)?;

@@ -11,7 +11,7 @@ use crate::observation::{Features, HelloBody, Sni};
 use crate::parsed::Rejected;
 use crate::reader::{Reader, u16_values};
 use crate::record::MESSAGE_HEADER_LEN;
-use crate::server_name;
+use crate::server_name::{self, ServerName};
 use crate::vocabulary::{Feature, TlsVersion};
 
 /// The handshake type of a ClientHello (RFC 8446, section 4).
@@ -38,6 +38,8 @@ mod extension {
 pub struct ClientHello {
     /// What it says of the server's name.
     pub sni: Sni,
+    /// The host name as the client sent it; `None` if that is the name in `sni`.
+    pub name_as_sent: Option<String>,
     /// The properties that its content shows (not those of its transport).
     pub features: Features,
     /// The highest version that it offers.
@@ -65,7 +67,7 @@ pub enum Offers {
 impl ClientHello {
     /// What is told of it. The fingerprints, which cost most of all that is told, are made here if they are wanted.
     pub fn into_body(self, with_fingerprints: bool) -> HelloBody {
-        let Self { version, random, offers, .. } = self;
+        let Self { version, random, offers, name_as_sent, .. } = self;
         match offers {
             Offers::Tls(lists) => HelloBody {
                 sslv2: false,
@@ -76,6 +78,7 @@ impl ClientHello {
                 random,
                 offered_versions: lists.versions,
                 alpn: lists.alpn,
+                name_as_sent,
             },
             Offers::Sslv2 { version: code, ciphers } => HelloBody {
                 sslv2: true,
@@ -86,6 +89,7 @@ impl ClientHello {
                 random,
                 offered_versions: Vec::new(),
                 alpn: Vec::new(),
+                name_as_sent,
             },
         }
     }
@@ -119,7 +123,7 @@ pub fn parse(message: &[u8]) -> Result<ClientHello, Rejected> {
         extensions: Vec::with_capacity(24),
         ..Lists::default()
     };
-    let mut sni = None;
+    let mut server_name = None;
     let mut features = Features::default();
     let mut extensions = Reader::new(fixed.ext.unwrap_or_default());
     while !extensions.is_empty() {
@@ -128,8 +132,8 @@ pub fn parse(message: &[u8]) -> Result<ClientHello, Rejected> {
         lists.extensions.push(kind);
         match kind {
             // A second one is forbidden (RFC 8446, section 4.2). Gateways answer it with an alert or read one of the two.
-            extension::SERVER_NAME if sni.is_some() => return Err(Rejected::Hello),
-            extension::SERVER_NAME => sni = Some(server_name::parse(body)),
+            extension::SERVER_NAME if server_name.is_some() => return Err(Rejected::Hello),
+            extension::SERVER_NAME => server_name = Some(server_name::parse(body)),
             extension::EARLY_DATA => features.insert(Feature::EarlyData),
             // An empty ticket only says that the client would like one (RFC 5077, section 3.2).
             extension::SESSION_TICKET if body.is_empty() => {}
@@ -148,8 +152,10 @@ pub fn parse(message: &[u8]) -> Result<ClientHello, Rejected> {
     {
         features.insert(Feature::Resumption);
     }
+    let ServerName { sni, as_sent } = server_name.unwrap_or(ServerName { sni: Sni::Absent, as_sent: None });
     Ok(ClientHello {
-        sni: sni.unwrap_or(Sni::Absent),
+        sni,
+        name_as_sent: as_sent,
         features,
         version,
         random: fixed.random.to_vec(),

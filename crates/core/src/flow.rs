@@ -85,7 +85,7 @@ impl Origin {
     pub fn relation(self, header: &EventHeader) -> Relation {
         let is_isn_known = header.flags & flags::ISN_KNOWN != 0;
         match header.kind {
-            kind::CLIENT_DATA | kind::CLIENT_CLOSE if is_isn_known => {
+            kind::CLIENT_DATA | kind::CLIENT_FOLLOW_UP | kind::CLIENT_CLOSE if is_isn_known => {
                 let is_first = header.kind == kind::CLIENT_DATA && header.flags & flags::FIRST != 0;
                 if SeqNumber(header.isn).plus(1) == self.start {
                     Relation::Own
@@ -100,7 +100,7 @@ impl Origin {
                 let is_near = SeqNumber(header.seq).is_within(self.start.minus(1), CLIENT_WINDOW + 2);
                 if is_near { Relation::Own } else { Relation::Later }
             }
-            kind::CLIENT_CLOSE => Relation::Own,
+            kind::CLIENT_FOLLOW_UP | kind::CLIENT_CLOSE => Relation::Own,
             _ if is_isn_known && self.is_certain && SeqNumber(header.isn).plus(1) != self.start => {
                 Relation::Foreign
             }
@@ -109,7 +109,7 @@ impl Origin {
     }
 }
 
-/// A [`FlowKey`] in the 36 bytes of the wire instead of 64: what the flow table keeps.
+/// A [`FlowKey`] in the 36 bytes of the wire instead of 64, for tables of many connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WireKey {
     client_addr: [u8; 16],
@@ -144,6 +144,16 @@ impl From<WireKey> for FlowKey {
             client: SocketAddr::new(ip(key.client_addr), key.client_port),
             gateway: SocketAddr::new(ip(key.gateway_addr), key.gateway_port),
         }
+    }
+}
+
+impl From<FlowKey> for WireKey {
+    fn from(FlowKey { client, gateway }: FlowKey) -> Self {
+        let [client_addr, gateway_addr] = [client, gateway].map(|end| match end.ip() {
+            IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+            IpAddr::V6(address) => address.octets(),
+        });
+        Self { client_addr, gateway_addr, client_port: client.port(), gateway_port: gateway.port() }
     }
 }
 

@@ -3,7 +3,8 @@
 //! ```text
 //! Event ─▶ flow ─▶ assembler ─▶ opening: proxy_header ─▶ record ─▶ client_hello ─┐
 //!                      │                              └▶ sslv2 ─────────────────┼─▶ tracker ─▶ Observation
-//!                      └──────────────▶ server_reply ───────────────────────────┘
+//!                      ├──────────────▶ server_reply ───────────────────────────┤
+//!                      └─▶ record_walk ─▶ completion ───────────────────────────┘
 //! ```
 //!
 //! No clock, no socket, no async runtime, no metrics: time is an argument ([`Timestamp`]), and what
@@ -14,9 +15,11 @@
 pub mod assembler;
 pub mod client_hello;
 pub mod clients;
+mod completion;
 mod digits;
 pub mod distinct;
 pub mod flow;
+pub mod holding;
 pub mod ja3;
 pub mod ja4;
 pub mod last_hour;
@@ -28,6 +31,8 @@ pub mod prelude;
 pub mod proxy_header;
 mod reader;
 pub mod record;
+mod record_walk;
+pub mod server_hello;
 pub mod server_name;
 pub mod server_reply;
 pub mod software;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::flow::{FlowKey, Place, Timestamp};
 use crate::vocabulary::{
-    AlertDescription, AlertSender, EvictionReason, Fate, Feature, IncompleteReason, NonTls, OutcomeClass,
-    Prelude, SniClass, TlsVersion,
+    AlertDescription, AlertSender, EvictionReason, Fate, Feature, IncompleteReason, NamedGroup, NonTls,
+    OutcomeClass, Prelude, SniClass, TlsVersion,
 };
 
 /// Something worth telling. For each hello there is one [`Observation::ClientHello`] and, later,
@@ -101,6 +101,13 @@ pub struct Negotiated {
     pub group: Option<u16>,
 }
 
+impl Negotiated {
+    /// The group as a label.
+    pub fn named_group(self) -> NamedGroup {
+        NamedGroup::from_code(self.group)
+    }
+}
+
 impl Handshake {
     /// An example, for documentation and tests: a client without SNI that the gateway reset.
     #[expect(clippy::missing_panics_doc, reason = "the addresses are addresses")]
@@ -122,6 +129,7 @@ impl Handshake {
                     offered_versions: vec![0x0304, 0x0303],
                     version: TlsVersion::Tls13,
                     alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+                    name_as_sent: None,
                     ja3: Some("375c6162a492dfbf2795909110ce8424".to_owned()),
                     ja4: Some("t13i3012h2_1d37bd780c83_8537cf56674e".to_owned()),
                     random: vec![0; 32],
@@ -131,6 +139,7 @@ impl Handshake {
                 segments: 2,
                 records: 1,
                 prelude: None,
+                is_proxy_local: false,
                 features,
             },
             outcome: Outcome::ResetByGateway,
@@ -177,6 +186,8 @@ pub struct Hello {
     pub records: u32,
     /// What the client said before it; `None` if the hello came first.
     pub prelude: Option<Prelude>,
+    /// Whether a PROXY v2 header with the command LOCAL came before it: the proxy's own connection, such as a health check.
+    pub is_proxy_local: bool,
     /// Properties worth counting.
     pub features: Features,
 }
@@ -194,6 +205,9 @@ pub struct HelloBody {
     pub version: TlsVersion,
     /// ALPN protocol names in order, as bytes.
     pub alpn: Vec<Vec<u8>>,
+    /// The host name as the client sent it, a trailing dot included; `None` if the client sent it in lower case, or sent
+    /// no host name.
+    pub name_as_sent: Option<String>,
     /// JA3 fingerprint: 32 lower-case hexadecimal digits (MD5). Of an SSLv2 hello too, where it is
     /// made of version and cipher codes. `None` if nobody asked for it
     /// ([`TrackerConfig::fingerprints`](crate::TrackerConfig::fingerprints)).

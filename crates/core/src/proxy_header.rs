@@ -26,6 +26,8 @@ pub struct ProxyHeader {
     pub len: usize,
     /// Its version.
     pub version: Version,
+    /// Whether the command is LOCAL: the proxy speaks for itself, such as for a health check. Version 2 only.
+    pub is_local: bool,
     /// The addresses in it; `None` if it says that there are none worth telling (`UNKNOWN`, `LOCAL`,
     /// `UNSPEC`, UNIX sockets).
     pub addresses: Option<Proxied>,
@@ -69,7 +71,10 @@ fn parse_v1(stream: &[u8]) -> Parsed<ProxyHeader> {
         return Parsed::NeedMore { at_least: (stream.len() + 1).max(V1_SIGNATURE.len()) };
     };
     match v1_addresses(&head[..line_len]) {
-        Ok(addresses) => Parsed::Complete(ProxyHeader { len: line_len + 2, version: Version::V1, addresses }),
+        Ok(addresses) => {
+            let header = ProxyHeader { len: line_len + 2, version: Version::V1, is_local: false, addresses };
+            Parsed::Complete(header)
+        }
         Err(rejected) => Parsed::Rejected(rejected),
     }
 }
@@ -129,7 +134,7 @@ fn parse_v2(stream: &[u8], limit: usize) -> Parsed<ProxyHeader> {
     }
     let Some(rest) = rest.get(..rest_len) else { return Parsed::NeedMore { at_least: len } };
     let addresses = if local { None } else { v2_addresses(family, Reader::new(rest)) };
-    Parsed::Complete(ProxyHeader { len, version: Version::V2, addresses })
+    Parsed::Complete(ProxyHeader { len, version: Version::V2, is_local: local, addresses })
 }
 
 /// Length of the address block of a family (high nibble of the byte; the low one is the transport).
@@ -178,7 +183,8 @@ mod tests {
 
     #[track_caller]
     fn assert_complete(header: &[u8], version: Version, addresses: Option<Proxied>) {
-        let expected = Parsed::Complete(ProxyHeader { len: header.len(), version, addresses });
+        let is_local = version == Version::V2 && header[V2_SIGNATURE.len()] == 0x20;
+        let expected = Parsed::Complete(ProxyHeader { len: header.len(), version, is_local, addresses });
         assert_eq!(parse(header, LIMIT), expected);
         assert_eq!(parse(&[header, b"\x16\x03\x01"].concat(), LIMIT), expected);
         for len in 0..header.len() {

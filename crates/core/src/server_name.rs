@@ -17,18 +17,34 @@ pub const MAX_SHOWN_BYTES: usize = 255;
 /// `host_name`, the one `NameType`.
 const HOST_NAME: u8 = 0;
 
+/// The content of a `server_name` extension.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerName {
+    /// The name in lower case.
+    pub sni: Sni,
+    /// The host name as the client sent it; `None` if that is the name in lower case.
+    pub as_sent: Option<String>,
+}
+
 /// Reads the body of a `server_name` extension.
 ///
 /// Whatever the body is, the extension is there: malformed bytes are [`Sni::Invalid`], never absent. So are two host
 /// names, which RFC 6066 forbids: OpenSSL and BoringSSL answer them with `decode_error`.
-pub fn parse(body: &[u8]) -> Sni {
+pub fn parse(body: &[u8]) -> ServerName {
+    let without_case = |sni| ServerName { sni, as_sent: None };
     if body.is_empty() {
-        return Sni::Empty;
+        return without_case(Sni::Empty);
     }
     match host_names(body).as_deref() {
-        Some([] | [b""]) => Sni::Empty,
-        Some([name]) => classify(name),
-        Some(_) | None => Sni::Invalid(escape(body)),
+        Some([] | [b""]) => without_case(Sni::Empty),
+        Some([name]) => {
+            let sni = classify(name);
+            // A host name is ASCII.
+            let has_upper_case = matches!(sni, Sni::Present(_)) && name.iter().any(u8::is_ascii_uppercase);
+            let as_sent = has_upper_case.then(|| String::from_utf8_lossy(name).into_owned());
+            ServerName { sni, as_sent }
+        }
+        Some(_) | None => without_case(Sni::Invalid(escape(body))),
     }
 }
 
@@ -96,6 +112,10 @@ fn escape(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    fn sni(body: &[u8]) -> Sni {
+        parse(body).sni
+    }
+
     fn present(name: &str) -> Sni {
         Sni::Present(name.to_owned())
     }
@@ -138,20 +158,20 @@ mod tests {
 
     #[test]
     fn extension_without_a_name_is_empty() {
-        assert_eq!(parse(b""), Sni::Empty);
-        assert_eq!(parse(&[0, 0]), Sni::Empty);
-        assert_eq!(parse(&[0, 3, 0, 0, 0]), Sni::Empty);
-        assert_eq!(parse(&[0, 4, 1, 0, 1, b'x']), Sni::Empty, "another name type");
+        assert_eq!(sni(b""), Sni::Empty);
+        assert_eq!(sni(&[0, 0]), Sni::Empty);
+        assert_eq!(sni(&[0, 3, 0, 0, 0]), Sni::Empty);
+        assert_eq!(sni(&[0, 4, 1, 0, 1, b'x']), Sni::Empty, "another name type");
     }
 
     #[test]
     fn the_one_host_name_counts() {
-        assert_eq!(parse(&[0, 8, 7, 0, 1, b'x', 0, 0, 1, b'a']), present("a"));
+        assert_eq!(sni(&[0, 8, 7, 0, 1, b'x', 0, 0, 1, b'a']), present("a"));
         for body in [&[0, 8, 0, 0, 1, b'a', 0, 0, 1, b'b'][..], &[0, 8, 0, 0, 1, b'a', 0, 0, 1, b'a']] {
-            assert_eq!(parse(body), Sni::Invalid(escape(body)), "{body:?}");
+            assert_eq!(sni(body), Sni::Invalid(escape(body)), "{body:?}");
         }
         let with_an_empty_one = [0, 7, 0, 0, 0, 0, 0, 1, b'b'];
-        assert_eq!(parse(&with_an_empty_one), Sni::Invalid(escape(&with_an_empty_one)));
+        assert_eq!(sni(&with_an_empty_one), Sni::Invalid(escape(&with_an_empty_one)));
     }
 
     #[test]
@@ -164,7 +184,7 @@ mod tests {
             &[0, 4, 0, 0, 1, b'a', b'b'],
             &[0, 3, 0, 0, 1, b'a'],
         ] {
-            assert_eq!(parse(body), Sni::Invalid(escape(body)), "{body:?}");
+            assert_eq!(sni(body), Sni::Invalid(escape(body)), "{body:?}");
         }
     }
 }

@@ -180,6 +180,11 @@ impl ReplyReader {
         Self { skips_others: true, ..Self::default() }
     }
 
+    /// Whether the stream begins like an answer of HTTP/1 (RFC 9112, section 4).
+    pub fn is_plain_http(&self) -> bool {
+        self.bytes.bytes_at(0).starts_with(b"HTTP/")
+    }
+
     /// Whether a HelloRetryRequest came.
     pub fn retried(&self) -> bool {
         self.retried

@@ -111,6 +111,7 @@ fn parse_message(message: &[u8]) -> Option<ClientHello> {
     }
     Some(ClientHello {
         sni: Sni::Absent,
+        name_as_sent: None,
         features,
         version: TlsVersion::from_code(version),
         random: challenge.to_vec(),

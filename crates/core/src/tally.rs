@@ -75,6 +75,11 @@ impl<K: Eq + Hash, V, R> Tally<K, V, R> {
         &self.rest
     }
 
+    /// As [`rest`](Self::rest), to be changed.
+    pub fn rest_mut(&mut self) -> &mut R {
+        &mut self.rest
+    }
+
     /// How many keys are kept.
     pub fn len(&self) -> usize {
         self.kept.len()
@@ -116,8 +121,9 @@ mod tests {
         assert_eq!((tally.len(), tally.get(&0), tally.get(&100)), (100, Some(&2), None));
         let sum: u64 = tally.iter().map(|(_, count)| count).sum();
         assert_eq!((sum, *tally.rest()), (101, 100));
+        *tally.rest_mut() += 1;
         let (kept, rest) = tally.into_parts();
-        assert_eq!((kept.len(), rest), (100, 100));
+        assert_eq!((kept.len(), rest), (100, 101));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use sni_probe_datapath::event::{ANSWER_COPY, Event, EventHeader, flags, kind, tcp_flags};
+use sni_probe_datapath::event::{ANSWER_COPY, Event, EventHeader, FOLLOW_UP_COPY, flags, kind, tcp_flags};
 use sni_probe_testkit::hello::{ClientHelloBuilder, TLS_1_0, sslv2_of};
 
 use crate::vocabulary::Prelude;
@@ -67,6 +67,21 @@ pub(crate) struct OwnedEvent {
 impl OwnedEvent {
     pub(crate) fn borrow(&self) -> Event<'_> {
         Event { header: self.header, data: &self.data }
+    }
+
+    /// The same as the datapath passes it on after a ServerHello, with fewer bytes.
+    pub(crate) fn into_follow_up(mut self, is_last: bool) -> Self {
+        self.header.kind = match self.header.kind {
+            kind::CLIENT_DATA => kind::CLIENT_FOLLOW_UP,
+            kind::GATEWAY_DATA => kind::GATEWAY_FOLLOW_UP,
+            other => other,
+        };
+        self.data.truncate(FOLLOW_UP_COPY as usize);
+        self.header.data_len = u32::try_from(self.data.len()).unwrap();
+        if is_last {
+            self.header.flags |= flags::LAST;
+        }
+        self
     }
 
     pub(crate) fn with_flags(mut self, tcp_flags: u8) -> Self {

@@ -413,3 +413,78 @@ alerts! {
     120 NoApplicationProtocol => "no_application_protocol",
     121 EchRequired => "ech_required",
 }
+
+macro_rules! groups {
+    ($($code:literal $variant:ident => $text:literal,)+) => {
+        label! {
+            /// The group of a TLS 1.3 key exchange (IANA's TLS Supported Groups registry).
+            pub enum NamedGroup {
+                $(#[doc = concat!("Code ", stringify!($code), ".")] $variant => $text,)+
+                /// Any other code.
+                Other => "other",
+                /// No group: TLS 1.2 and older, or a ServerHello without a key share.
+                None => "none",
+            }
+        }
+
+        impl NamedGroup {
+            /// The group with this code on the wire; `None` is a ServerHello without a key share.
+            pub fn from_code(code: Option<u16>) -> Self {
+                match code {
+                    $(Some($code) => Self::$variant,)+
+                    Some(_) => Self::Other,
+                    None => Self::None,
+                }
+            }
+        }
+    };
+}
+
+groups! {
+    0x001d X25519 => "x25519",
+    0x0017 Secp256r1 => "secp256r1",
+    0x0018 Secp384r1 => "secp384r1",
+    0x0019 Secp521r1 => "secp521r1",
+    0x001e X448 => "x448",
+    0x11ec X25519Mlkem768 => "x25519mlkem768",
+    0x11eb Secp256r1Mlkem768 => "secp256r1mlkem768",
+    0x11ed Secp384r1Mlkem1024 => "secp384r1mlkem1024",
+    0x6399 X25519Kyber768Draft00 => "x25519kyber768draft00",
+    0x0100 Ffdhe2048 => "ffdhe2048",
+    0x0101 Ffdhe3072 => "ffdhe3072",
+    0x0102 Ffdhe4096 => "ffdhe4096",
+    0x0103 Ffdhe6144 => "ffdhe6144",
+    0x0104 Ffdhe8192 => "ffdhe8192",
+}
+
+label! {
+    /// How far a handshake is followed.
+    pub enum Follow {
+        /// Up to the gateway's first answer to the ClientHello.
+        Hello => "hello",
+        /// Up to its end: an established connection, a rejected certificate, or a refused client certificate.
+        Handshake => "handshake",
+    }
+}
+
+/// The name of a cipher suite in IANA's TLS Cipher Suites registry, such as `TLS_AES_128_GCM_SHA256`.
+pub fn cipher_suite_name(code: u16) -> Option<&'static str> {
+    tls_parser::TlsCipherSuite::from_id(code).map(|suite| suite.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_and_cipher_suites_have_the_names_of_the_registry() {
+        let group = |code| NamedGroup::from_code(code).as_str();
+        assert_eq!(group(Some(0x11ec)), "x25519mlkem768");
+        assert_eq!(group(Some(0x0017)), "secp256r1");
+        assert_eq!(group(Some(0x2a2a)), "other");
+        assert_eq!(group(None), "none");
+        assert_eq!(cipher_suite_name(0x1301), Some("TLS_AES_128_GCM_SHA256"));
+        assert_eq!(cipher_suite_name(0xc02f), Some("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"));
+        assert_eq!(cipher_suite_name(0x2a2a), None);
+    }
+}

@@ -51,6 +51,7 @@ fn handshake(number: u32, sni: Sni) -> Handshake {
         offered_versions: vec![0x0304; offers],
         version: TlsVersion::Tls13,
         alpn: vec![vec![b'x'; 255]; offers],
+        name_as_sent: None,
         ja3: Some(format!("{number:032x}")),
         ja4: Some(format!("t13i0102h2_{number:012x}_{number:012x}")),
         random: vec![0; 32],

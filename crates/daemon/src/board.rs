@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp as Utc;
 use serde_json::Value;
-use sni_probe_core::clients::{ClientKey, ClientLabel, ClientRecord, Clients, Outcomes};
+use sni_probe_core::clients::{ClientKey, ClientLabel, ClientRecord, Clients, Outcomes, Recent};
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::last_hour::{LastHour, MINUTES, rest_of_minute};
 use sni_probe_core::observation::Handshake;
-use sni_probe_core::software;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass, TlsVersion};
 use sni_probe_kubernetes::Names;
 use sni_probe_model::Word;
@@ -253,7 +252,11 @@ impl Api for Board {
             .sort_by(|a, b| (b.refused, b.handshakes, &a.client).cmp(&(a.refused, a.handshakes, &b.client)));
         let mut refused_names: Vec<NameCount> = books
             .names()
-            .map(|(name, refusals)| NameCount { server_name: name.to_owned(), refused: refusals.total() })
+            .map(|(name, refusals)| NameCount {
+                server_name: name.to_owned(),
+                refused: refusals.total(),
+                with_ech: refusals.with_ech(),
+            })
             .collect();
         refused_names
             .sort_by(|a, b| b.refused.cmp(&a.refused).then_with(|| a.server_name.cmp(&b.server_name)));
@@ -348,15 +351,13 @@ fn client(key: ClientKey, record: &ClientRecord, clock: WallClock, now: Timestam
         client: key.to_string(),
         name: None,
         handshakes: record.outcomes.total(),
-        refused: record.refused,
+        refused: record.outcomes.total_refused(),
         outcomes: counts(&record.outcomes),
         first_seen: clock.utc(record.first_seen),
         last_seen: clock.utc(record.last_seen),
         last_refused: record.last_refused.map(|time| clock.utc(time)),
         gateway: record.recent.back().map_or_else(String::new, |last| last.gateway.to_string()),
-        likely: offer
-            .and_then(|offer| software::likely(offer.ja4.as_deref(), offer.ja3.as_deref()))
-            .map(str::to_owned),
+        likely: record.likely().map(str::to_owned),
         ja4: offer.and_then(|offer| offer.ja4.clone()),
         ja3: offer.and_then(|offer| offer.ja3.clone()),
         tls_version: offer.map_or(TlsVersion::Unknown, |offer| offer.version).as_str().to_owned(),
@@ -366,20 +367,23 @@ fn client(key: ClientKey, record: &ClientRecord, clock: WallClock, now: Timestam
         alpn: offer
             .map_or_else(Vec::new, |offer| offer.alpn.iter().map(|name| json::escaped(name)).collect()),
         per_minute,
-        last_handshakes: record
-            .recent
-            .iter()
-            .rev()
-            .map(|recent| LastHandshake {
-                time: clock.utc(recent.time),
-                sni: Word::Known(recent.sni),
-                outcome: Word::Known(recent.outcome.class()),
-                alert_sender: recent.outcome.alert().map(|(_, sender)| Word::Known(sender)),
-                alert: recent.outcome.alert().map(|(description, _)| description.as_str().to_owned()),
-                latency_us: u64::try_from(recent.latency.as_micros()).unwrap_or(u64::MAX),
-                gateway: recent.gateway.to_string(),
-            })
-            .collect(),
+        last_handshakes: record.recent.iter().rev().map(|recent| last_handshake(recent, clock)).collect(),
+    }
+}
+
+fn last_handshake(recent: &Recent, clock: WallClock) -> LastHandshake {
+    let alert = recent.outcome.last_alert();
+    LastHandshake {
+        time: clock.utc(recent.time),
+        sni: Word::Known(recent.sni),
+        outcome: Word::Known(recent.outcome.class()),
+        alert_sender: alert.map(|(_, sender)| Word::Known(sender)),
+        alert: alert.map(|(description, _)| description.as_str().to_owned()),
+        negotiated_version: recent.negotiated.and_then(json::negotiated_version).map(str::to_owned),
+        cipher_suite: recent.negotiated.map(json::cipher_suite),
+        group: recent.negotiated.and_then(json::group),
+        latency_us: u64::try_from(recent.latency.as_micros()).unwrap_or(u64::MAX),
+        gateway: recent.gateway.to_string(),
     }
 }
 

@@ -8,6 +8,7 @@ use glob::Pattern;
 use sni_probe_capture::attach::Mode;
 use sni_probe_capture::links::Orientation;
 use sni_probe_core::clients::ClientsConfig;
+use sni_probe_core::vocabulary::Follow;
 use sni_probe_datapath::tunnel::Tunnels;
 use sni_probe_telemetry::events::EventsConfig;
 
@@ -51,6 +52,8 @@ pub struct ProbeConfig {
     pub kernel_stats: bool,
     /// Time limit of a complete ClientHello, and again of the gateway's answer.
     pub handshake_timeout: Duration,
+    /// How far handshakes are followed.
+    pub follow: Follow,
     /// How clients are counted and named.
     pub clients: ClientsConfig,
     /// Names of pods from an API server, if wanted.

@@ -18,7 +18,7 @@ mod verdict;
 
 use std::fmt;
 
-use anyhow::Context as _;
+use sni_probe_kubernetes::runtime;
 use sni_probe_model::api::{Clients, Handshakes, Summary};
 
 pub use self::board::Board;
@@ -41,12 +41,4 @@ pub trait Api: fmt::Debug + Send + Sync {
 /// If it cannot run: nothing is attached then.
 pub fn run(config: Config) -> anyhow::Result<()> {
     runtime()?.block_on(run::run(config))
-}
-
-/// A runtime on the calling thread: handshakes are few beside packets, and packets stay in the kernel.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the async runtime; see the limits on open files and processes")
 }

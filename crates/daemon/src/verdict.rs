@@ -16,6 +16,8 @@ pub(super) struct HourCounts {
     pub(super) known: Fates,
     /// With an incomplete ClientHello: neither with nor without SNI.
     pub(super) incomplete: Fates,
+    /// Those of all in which the client rejected the gateway's certificate.
+    pub(super) rejected: u64,
     /// Events that did not reach the daemon.
     pub(super) lost_events: u64,
 }
@@ -30,6 +32,8 @@ pub(super) struct Fates {
     pub(super) reset: u64,
     pub(super) closed: u64,
     pub(super) alerted: u64,
+    /// Not served, because the gateway refused the client's certificate, or got none.
+    pub(super) certificate_refused: u64,
 }
 
 /// What else the verdict needs to know.
@@ -46,6 +50,7 @@ pub(super) struct Context<'a> {
 impl HourCounts {
     /// Adds a handshake.
     pub(super) fn note(&mut self, handshake: &Handshake, is_known: bool) {
+        self.rejected += u64::from(handshake.outcome.class() == OutcomeClass::RejectedByClient);
         let sni = handshake.hello.sni.class();
         let fates = match sni {
             _ if sni.is_without_sni() && is_known => &mut self.known,
@@ -58,7 +63,8 @@ impl HourCounts {
 
     /// Adds what `other` has.
     pub(super) fn add(&mut self, other: &Self) {
-        let Self { named, without_sni, known, incomplete, lost_events } = other;
+        let Self { named, without_sni, known, incomplete, rejected, lost_events } = other;
+        self.rejected += rejected;
         self.named.add(named);
         self.without_sni.add(without_sni);
         self.known.add(known);
@@ -67,7 +73,12 @@ impl HourCounts {
     }
 
     fn all(&self) -> u64 {
-        self.named.all + self.without_sni.all + self.known.all + self.incomplete.all
+        self.sum(|fates| fates.all)
+    }
+
+    /// The sum over all handshakes.
+    fn sum(&self, of: fn(&Fates) -> u64) -> u64 {
+        [&self.named, &self.without_sni, &self.known, &self.incomplete].into_iter().map(of).sum()
     }
 
     /// The state, as if no event had been lost.
@@ -99,6 +110,7 @@ impl Fates {
         let outcome = handshake.outcome;
         self.all += 1;
         self.served += u64::from(outcome.fate() == Fate::Served);
+        self.certificate_refused += u64::from(outcome.class() == OutcomeClass::ClientCertificateRefused);
         if !outcome.is_refused() {
             return;
         }
@@ -112,13 +124,19 @@ impl Fates {
     }
 
     fn add(&mut self, other: &Self) {
-        let Self { all, served, refused, reset, closed, alerted } = other;
+        let Self { all, served, refused, reset, closed, alerted, certificate_refused } = other;
         self.all += all;
         self.served += served;
         self.refused += refused;
         self.reset += reset;
         self.closed += closed;
         self.alerted += alerted;
+        self.certificate_refused += certificate_refused;
+    }
+
+    /// What the gateway did not do, where it served none: a gateway that refuses a client's certificate has answered.
+    fn answered_or_served(&self) -> &'static str {
+        if self.certificate_refused > 0 { "served" } else { "answered" }
     }
 
     /// What the gateway did to the clients that it refused.
@@ -136,14 +154,18 @@ impl Fates {
 
     /// What the gateway did, where it served none: "The gateway refused all 50 handshakes with SNI".
     fn none_served(&self, which: &str) -> String {
-        let Self { all, refused, .. } = *self;
+        let Self { all, refused, certificate_refused, .. } = *self;
+        let answered = self.answered_or_served();
         match (all, refused) {
+            (1, 0) if certificate_refused > 0 => {
+                format!("The gateway did not serve the only handshake {which}")
+            }
             (1, 0) => format!("The gateway did not answer the only handshake {which}"),
             (1, _) => format!("The gateway refused the only handshake {which}"),
-            (_, 0) => format!("The gateway answered none of the {} handshakes {which}", thousands(all)),
+            (_, 0) => format!("The gateway {answered} none of the {} handshakes {which}", thousands(all)),
             _ if refused == all => format!("The gateway refused all {} handshakes {which}", thousands(all)),
             _ => format!(
-                "The gateway refused {} of the {} handshakes {which} and answered no other",
+                "The gateway refused {} of the {} handshakes {which} and {answered} no other",
                 thousands(refused),
                 thousands(all)
             ),
@@ -158,7 +180,7 @@ pub(super) fn verdict(hour: &HourCounts, context: Context<'_>) -> (GatewayState,
     }
     let state = hour.state();
     let mut sentences = vec![main_sentence(hour, state, context.refused_clients)];
-    let HourCounts { named, without_sni, known, incomplete, lost_events } = hour;
+    let HourCounts { named, without_sni, known, incomplete, rejected, lost_events } = hour;
     // What the first sentence is about.
     let is_of_known = named.all == 0 && without_sni.all == 0 && known.all > 0;
     let is_of_incomplete = incomplete.all == hour.all();
@@ -173,7 +195,17 @@ pub(super) fn verdict(hour: &HourCounts, context: Context<'_>) -> (GatewayState,
             counted(known.refused, "handshake")
         ));
     } else if is_of_known && known.served == 0 {
-        sentences.push("The gateway answered none of them.".to_owned());
+        sentences.push(format!("The gateway {} none of them.", known.answered_or_served()));
+    }
+    let certificate_refused = hour.sum(|fates| fates.certificate_refused);
+    if certificate_refused > 0 {
+        // A refusal for another reason than the name.
+        let refused = counted(certificate_refused, "handshake");
+        sentences.push(format!("In {refused} the gateway did not get a client certificate that it accepts."));
+    }
+    if *rejected > 0 {
+        sentences
+            .push(format!("In {} the client rejected the certificate.", counted(*rejected, "handshake")));
     }
     if incomplete.all > 0 && !is_of_incomplete {
         let refused = match incomplete.refused {
@@ -224,7 +256,7 @@ fn main_sentence(hour: &HourCounts, state: GatewayState, refused_clients: u64) -
             )
         }
         GatewayState::Failing if without_sni.all > 0 && without_sni.served == 0 => {
-            let failing = format!("{}; the gateway answered none.", had_none());
+            let failing = format!("{}; the gateway {} none.", had_none(), without_sni.answered_or_served());
             if named.all > 0 && named.served == 0 {
                 format!("{failing} {}.", named.none_served("with SNI"))
             } else {

@@ -32,11 +32,13 @@ pub enum Counter {
     SkippedOtherHost = 10,
     /// An IPv6 packet with an IPv4-mapped address.
     SkippedMappedAddress = 11,
+    /// A handshake after its ServerHello lost its flow table entry to another flow: the end of the handshake will be missed.
+    AnsweredEvicted = 12,
 }
 
 impl Counter {
     /// Every counter, in the order of its index.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::SkippedFragment,
         Self::SkippedExtensionHeaders,
         Self::SkippedVlanTags,
@@ -49,6 +51,7 @@ impl Counter {
         Self::MidStreamEvicted,
         Self::SkippedOtherHost,
         Self::SkippedMappedAddress,
+        Self::AnsweredEvicted,
     ];
 
     /// Index into the array of counters.

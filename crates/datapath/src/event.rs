@@ -11,6 +11,13 @@ pub const CLIENT_WINDOW: u32 = 16 * 1024;
 /// HelloRetryRequest) ends at byte 43, and a HelloRetryRequest with a cookie of usual length fits.
 pub const ANSWER_COPY: u32 = 256;
 
+/// Bytes copied of a segment after the ServerHello, at most. They hold the headers of the records that decide: behind a change of
+/// cipher specs (6 bytes) and an empty Certificate of TLS 1.3 (30 bytes) the header of a Finished still fits.
+pub const FOLLOW_UP_COPY: u32 = 64;
+
+/// Bytes copied of the gateway's segments after the client has replied to the ServerHello: a plaintext alert has 7.
+pub const REACTION_COPY: u32 = 8;
+
 /// Size of the ring buffer between kernel and user space: 100,000 hellos of usual length in a second
 /// fill two thirds of it between two polls of the reader, 50 ms apart.
 pub const RING_BYTES: u32 = 4 * 1024 * 1024;
@@ -26,6 +33,10 @@ pub mod kind {
     pub const CLIENT_CLOSE: u8 = 3;
     /// FIN or RST of the gateway, without payload.
     pub const GATEWAY_CLOSE: u8 = 4;
+    /// The beginning of a payload segment of the client after the ServerHello. May carry FIN or RST as well.
+    pub const CLIENT_FOLLOW_UP: u8 = 5;
+    /// The beginning of a payload segment of the gateway after the one with the ServerHello. May carry FIN or RST as well.
+    pub const GATEWAY_FOLLOW_UP: u8 = 6;
 }
 
 /// Bits of [`EventHeader::tcp_flags`], as on the wire (RFC 9293, section 3.1).
@@ -57,6 +68,8 @@ pub mod flags {
     pub const UNFOLLOWED: u8 = 0x10;
     /// The capture has fewer bytes of the payload than were to be copied. The kernel's programs never set it.
     pub const TRUNCATED: u8 = 0x20;
+    /// With `CLIENT_FOLLOW_UP` and `GATEWAY_FOLLOW_UP`: the last event of the connection.
+    pub const LAST: u8 = 0x40;
 }
 
 /// One event, in host byte order. The copied bytes follow it directly in the ring buffer.
@@ -97,6 +110,13 @@ pub struct EventHeader {
     pub flags: u8,
     /// Zero.
     pub padding: u8,
+}
+
+impl EventHeader {
+    /// Whether the client sent the packet.
+    pub const fn is_from_client(&self) -> bool {
+        matches!(self.kind, kind::CLIENT_DATA | kind::CLIENT_FOLLOW_UP | kind::CLIENT_CLOSE)
+    }
 }
 
 const _: () = {

@@ -156,6 +156,7 @@ impl Datapath {
             ports: Box::new(ports::bitmap(ports)),
             seed,
             tunnels: Tunnels::NONE,
+            follows_up: false,
             buckets: vec![bucket; BUCKETS as usize].into_boxed_slice(),
             epoch_length: DEFAULT_EPOCH_LENGTH,
             other_hosts: BTreeSet::new(),
@@ -174,6 +175,13 @@ impl Datapath {
     #[must_use]
     pub fn with_handshake_timeout(mut self, timeout: Duration) -> Self {
         self.table.epoch_length = epoch_length(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
+        self
+    }
+
+    /// The same, that follows handshakes beyond the ServerHello: see [`Flows::follows_up`].
+    #[must_use]
+    pub fn with_follow_up(mut self, follows_up: bool) -> Self {
+        self.table.follows_up = follows_up;
         self
     }
 
@@ -218,6 +226,7 @@ struct Table {
     ports: Box<PortBitmap>,
     seed: u64,
     tunnels: Tunnels,
+    follows_up: bool,
     buckets: Box<[[Cell<Entry>; WAYS]]>,
     /// Nanoseconds.
     epoch_length: u64,
@@ -242,6 +251,10 @@ impl Flows for Table {
 
     fn tunnels(&self) -> Tunnels {
         self.tunnels
+    }
+
+    fn follows_up(&self) -> bool {
+        self.follows_up
     }
 
     fn bucket(&self, hash: FlowHash) -> Option<impl Bucket> {

@@ -25,6 +25,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
+use anyhow::Context as _;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 pub use self::connection::Credentials;
@@ -130,6 +132,16 @@ enum SyncState {
     Starting,
     Synced,
     Failing(Failure),
+}
+
+/// Builds the async runtime of the daemon and of requests to an API server. It runs on the calling thread: requests and
+/// handshakes are few, and packets stay in the kernel.
+///
+/// # Errors
+/// If the limits on open files do not let it start.
+pub fn runtime() -> anyhow::Result<Runtime> {
+    let built = Builder::new_current_thread().enable_all().build();
+    built.context("cannot start the async runtime; see the limits on open files and processes")
 }
 
 impl Names {

@@ -19,7 +19,7 @@ use super::connection::{Credentials, WATCH_DURATION};
 use super::contact::{Contact, Failure};
 use super::directory::{Directory, Listing};
 use super::pod::Pod;
-use super::{Shared, SyncState};
+use super::{Shared, SyncState, runtime};
 
 /// For the list with which a watch begins.
 const LIST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -48,10 +48,10 @@ impl Watch {
         thread::Builder::new()
             .name("kubernetes".to_owned())
             .spawn(move || {
-                let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                let runtime = match runtime() {
                     Ok(runtime) => runtime,
                     Err(error) => {
-                        let _ = started.send(Err(error.into()));
+                        let _ = started.send(Err(error));
                         return;
                     }
                 };

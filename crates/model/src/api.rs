@@ -145,6 +145,13 @@ pub struct AlertCount {
     pub alerts: u64,
 }
 
+impl AlertCount {
+    /// What the alerts mean for the client.
+    pub fn fate(&self) -> Fate {
+        OutcomeClass::Alert.fate(self.sender.known())
+    }
+}
+
 /// A number of handshakes by offered version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionCount {
@@ -161,6 +168,9 @@ pub struct NameCount {
     pub server_name: String,
     /// How many handshakes with this name the gateway refused.
     pub refused: u64,
+    /// How many of these handshakes had Encrypted Client Hello: their name may be the outer one.
+    #[serde(default)]
+    pub with_ech: u64,
 }
 
 /// Handshakes over time.
@@ -294,13 +304,23 @@ pub struct LastHandshake {
     pub sni: Word<SniClass>,
     /// As in [`Count`].
     pub outcome: Word<OutcomeClass>,
-    /// Description of the alert, if that is the outcome.
+    /// Description of the alert that ended the handshake.
     #[serde(default)]
     pub alert: Option<String>,
     /// Who sent the alert.
     #[serde(default)]
     pub alert_sender: Option<Word<AlertSender>>,
-    /// From hello to outcome, in microseconds.
+    /// The TLS version that the gateway chose, such as `1.3`; `None` without a ServerHello, and from a daemon of version
+    /// 0.1.0.
+    #[serde(default)]
+    pub negotiated_version: Option<String>,
+    /// The cipher suite that the gateway chose: its name, or its code.
+    #[serde(default)]
+    pub cipher_suite: Option<String>,
+    /// The group that the gateway chose, of TLS 1.3 only: its name, or its code.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// From the ClientHello to the ServerHello; without one, to the outcome. In microseconds.
     pub latency_us: u64,
     /// The gateway's address and port.
     pub gateway: String,
@@ -310,6 +330,17 @@ impl LastHandshake {
     /// What became of the client.
     pub fn fate(&self) -> Fate {
         self.outcome.fate(self.alert_sender.as_ref().and_then(Word::known))
+    }
+
+    /// What the gateway chose: `TLS 1.3, TLS_AES_128_GCM_SHA256, x25519`; `None` if this is unknown.
+    pub fn negotiated(&self) -> Option<String> {
+        let version = self.negotiated_version.as_deref().map(|version| {
+            let known = Word::<TlsVersion>::from(version).known().and_then(TlsVersion::name);
+            known.map_or_else(|| version.to_owned(), str::to_owned)
+        });
+        let parts = [version, self.cipher_suite.clone(), self.group.clone()];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
     }
 }
 

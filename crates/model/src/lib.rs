@@ -8,6 +8,7 @@
 //! - *Refused*, *served* and neither: [`Fate`], decided by [`Outcome::fate`].
 //! - *Without SNI*: [`SniClass::is_without_sni`]. An incomplete ClientHello is neither with nor without SNI.
 //! - [`Word`]: a word from outside as the value it means.
+//! - [`facts`]: what separates refused handshakes from served ones.
 //! - [`api`]: the answers of `/api/v1/`.
 //!
 //! ```
@@ -22,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod facts;
 mod rest;
 mod word;
 

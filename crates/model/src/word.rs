@@ -58,6 +58,11 @@ impl Word<OutcomeClass> {
     pub fn fate(&self, sender: Option<AlertSender>) -> Fate {
         self.known().map_or(Fate::Unknown, |outcome| outcome.fate(sender))
     }
+
+    /// Whether the handshake failed: [`OutcomeClass::is_failure`].
+    pub fn is_failure(&self) -> bool {
+        self.known().is_some_and(OutcomeClass::is_failure)
+    }
 }
 
 impl<L: Label> From<&str> for Word<L> {
@@ -108,12 +113,16 @@ mod tests {
             let all = OutcomeClass::ALL.iter().copied();
             all.filter(move |outcome| outcome.fate(sender) == Fate::Refused).collect::<Vec<_>>()
         };
+        let after = OutcomeClass::RefusedAfterServerHello;
         let resets = [OutcomeClass::ResetByGateway, OutcomeClass::ClosedByGateway];
-        assert_eq!(refused(Some(AlertSender::Client)), resets);
-        assert_eq!(refused(None), resets);
-        assert_eq!(refused(Some(AlertSender::Gateway)), [&[OutcomeClass::Alert], &resets[..]].concat());
+        let without_alert = [&[after], &resets[..]].concat();
+        assert_eq!(refused(Some(AlertSender::Client)), without_alert);
+        assert_eq!(refused(None), without_alert);
+        let with_alert = [&[after, OutcomeClass::Alert], &resets[..]].concat();
+        assert_eq!(refused(Some(AlertSender::Gateway)), with_alert);
         let served = OutcomeClass::ALL.iter().filter(|outcome| outcome.fate(None) == Fate::Served);
-        assert_eq!(served.collect::<Vec<_>>(), [&OutcomeClass::ServerHello]);
+        let expected = [OutcomeClass::ServerHello, OutcomeClass::Established, OutcomeClass::RejectedByClient];
+        assert!(served.eq(&expected));
     }
 
     #[test]

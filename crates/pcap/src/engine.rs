@@ -11,6 +11,7 @@
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::Observation;
 use sni_probe_core::tracker::{Tracker, TrackerConfig};
+use sni_probe_core::vocabulary::Follow;
 use sni_probe_datapath::counters::Counter;
 use sni_probe_datapath::event::{Event, EventHeader};
 use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
@@ -69,7 +70,9 @@ impl Replay {
     pub fn new(ports: impl IntoIterator<Item = u16>, config: TrackerConfig) -> Self {
         Self {
             unwrapper: Unwrapper::new(),
-            datapath: Datapath::new(ports, SEED).with_handshake_timeout(config.handshake_timeout),
+            datapath: Datapath::new(ports, SEED)
+                .with_handshake_timeout(config.handshake_timeout)
+                .with_follow_up(config.follow == Follow::Handshake),
             tracker: Tracker::new(config),
         }
     }

@@ -16,15 +16,5 @@ pub mod logs;
 pub mod replay;
 pub mod routes;
 
-use anyhow::Context as _;
-
 /// The exit code of a verb that could not do all that it was asked.
 const COULD_NOT_RUN: u8 = 2;
-
-/// A runtime for a few requests, on the calling thread.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the async runtime; see the limits on open files and processes")
-}

@@ -37,7 +37,7 @@ pub(crate) struct EventOptions {
     ///
     /// Of words for the sni (missing, present, absent, empty, invalid, unknown) and for the outcome (failed, alert,
     /// reset_by_gateway, ...) one of each kind must fit, where some are given. Several are separated by commas. "failed"
-    /// is every outcome but server_hello, evicted and unfinished.
+    /// is every outcome but server_hello, established, evicted and unfinished.
     #[arg(
         long,
         env = "SNI_PROBE_EVENTS_FILTER",

@@ -15,11 +15,12 @@ const BYTES: RangeInclusive<u64> = 64 << 10..=1 << 40;
 /// Evidence.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Evidence")]
+#[expect(clippy::doc_markdown, reason = "the text of --help")]
 pub(crate) struct EvidenceOptions {
     /// Directory in which to keep the packets of the last handshakes that failed, as pcapng files
     ///
-    /// A file for each handshake with another outcome than a ServerHello, rebuilt from what was copied of it. Made if there
-    /// is none. What is there of an earlier run counts; other files are not touched.
+    /// A file for each handshake with another outcome than server_hello and established, rebuilt from what was copied of it.
+    /// Made if there is none. What is there of an earlier run counts; other files are not touched.
     #[arg(long, env = "SNI_PROBE_EVIDENCE", value_name = "DIR")]
     pub(crate) evidence: Option<PathBuf>,
 

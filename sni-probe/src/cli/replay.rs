@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
-use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
+use sni_probe_core::vocabulary::{Follow, Label, OutcomeClass, SniClass};
 use sni_probe_playbook::replay;
 
 use super::parse_handshake_timeout;
@@ -21,6 +21,7 @@ use super::parse_handshake_timeout;
 /// VLANs, tunnels and IP fragments.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = EPILOGUE)]
+#[expect(clippy::doc_markdown, reason = "the text of --help")]
 pub(crate) struct ReplayOptions {
     /// Capture to read; - for standard input
     #[arg(required = true, value_name = "FILE")]
@@ -62,8 +63,8 @@ pub(crate) struct ReplayOptions {
 
     /// Exit with 1 if the gateway refused a client without SNI
     ///
-    /// Refused: by RST, FIN or an alert of the gateway. Without SNI: absent, empty or invalid. Only handshakes that the
-    /// filters select count.
+    /// Refused: by RST, FIN or an alert of the gateway, before or after its ServerHello. A refused client certificate does not
+    /// count. Without SNI: absent, empty or invalid. Only handshakes that the filters select count.
     #[arg(long)]
     pub(crate) fail_on_reset: bool,
 
@@ -72,6 +73,19 @@ pub(crate) struct ReplayOptions {
     /// In the time of the capture. After this time its outcome is "timeout".
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_handshake_timeout)]
     pub(crate) handshake_timeout: Duration,
+
+    /// How far to follow a handshake: hello or handshake
+    ///
+    /// "hello" stops at the gateway's first answer, as version 0.1.0 did: an answered handshake then has the outcome
+    /// "server_hello". "handshake" goes on to the end of the handshake.
+    #[arg(
+        long,
+        env = "SNI_PROBE_FOLLOW",
+        value_name = "WHAT",
+        default_value_t = Follow::Handshake,
+        value_parser = label_parser::<Follow>()
+    )]
+    pub(crate) follow: Follow,
 }
 
 const EPILOGUE: &str = "\
@@ -126,12 +140,13 @@ impl ReplayOptions {
             write: self.write,
             fail_on_reset: self.fail_on_reset,
             handshake_timeout: self.handshake_timeout,
+            follow: self.follow,
         }
     }
 }
 
 /// Takes the words of a closed set, and says which those are.
-fn label_parser<L: Label + Send + Sync>() -> impl clap::builder::TypedValueParser<Value = L> {
+pub(super) fn label_parser<L: Label + Send + Sync>() -> impl clap::builder::TypedValueParser<Value = L> {
     let words = L::ALL.iter().map(|label| label.as_str());
     PossibleValuesParser::new(words).map(|word| {
         let known = L::ALL.iter().copied().find(|label| label.as_str() == word);

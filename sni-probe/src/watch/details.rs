@@ -7,7 +7,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
-use sni_probe_model::api::Client;
+use sni_probe_model::api::{Client, LastHandshake};
 use sni_probe_terminal::printable;
 use sni_probe_terminal::units::{latency, rate};
 
@@ -67,15 +67,14 @@ fn lines(client: &Client, shown: &Shown, look: Look) -> Vec<Line<'static>> {
     add("Versions", versions(client));
     let alpn: Vec<String> = client.alpn.iter().map(|name| printable(name)).collect();
     add("ALPN", if alpn.is_empty() { "-".to_owned() } else { alpn.join(", ") });
+    add("Negotiated", or_none(client.last_handshakes.iter().find_map(LastHandshake::negotiated).as_ref()));
     add("JA4", or_none(client.ja4.as_ref()));
     add("JA3", or_none(client.ja3.as_ref()));
     lines.push(Line::default());
     lines.push(Line::styled(format!("{:<8} {:<24} {:>10}", "SNI", "OUTCOME", "HANDSHAKES"), HEADING));
     for count in &client.outcomes {
-        let outcome = Span::styled(
-            format!("{:<24} ", printable(count.outcome.as_str())),
-            look.fate(words::fate(count)),
-        );
+        let outcome =
+            Span::styled(format!("{:<24} ", words::class(&count.outcome)), look.fate(words::fate(count)));
         let sni = Span::raw(format!("{:<8} ", printable(count.sni.as_str())));
         lines.push(Line::from(vec![sni, outcome, Span::raw(format!("{:>10}", count.handshakes))]));
     }
@@ -89,7 +88,7 @@ fn lines(client: &Client, shown: &Shown, look: Look) -> Vec<Line<'static>> {
         let after = latency(Duration::from_micros(handshake.latency_us));
         lines.push(Line::from(vec![
             Span::raw(format!("{time} {:<8} ", printable(handshake.sni.as_str()))),
-            Span::styled(outcome, look.fate(handshake.fate())),
+            Span::styled(outcome, look.fate(words::fate_of(handshake))),
             Span::raw(format!("{after:>10} {}", printable(&handshake.gateway))),
         ]));
     }

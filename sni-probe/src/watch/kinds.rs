@@ -18,6 +18,9 @@ use super::words;
 /// busy.
 const MAX_KINDS: usize = 512;
 
+/// Columns of an outcome: "client rejected the certificate" has 31.
+const MAX_OUTCOME_WIDTH: u16 = 31;
+
 /// The handshakes of one kind.
 pub(super) struct KindRow<'a> {
     pub(super) sni: &'a Word<SniClass>,
@@ -68,11 +71,13 @@ pub(super) fn rows(shown: &Shown) -> Vec<KindRow<'_>> {
 
 /// Draws them, or as many as fit and what the others come to.
 pub(super) fn draw(frame: &mut Frame<'_>, rows: &[KindRow<'_>], look: Look, area: Rect) {
-    const COLUMNS: [u16; 4] = [8, 18, 9, 12];
     if area.height == 0 {
         return;
     }
-    let fixed: u16 = COLUMNS.iter().map(|width| width + 1).sum();
+    let outcome_width = rows.iter().map(|row| words::class(row.outcome).len()).max().unwrap_or(0);
+    let outcome_width = u16::try_from(outcome_width).unwrap_or(u16::MAX).clamp(18, MAX_OUTCOME_WIDTH);
+    let columns: [u16; 4] = [8, outcome_width, 9, 12];
+    let fixed: u16 = columns.iter().map(|width| width + 1).sum();
     let trend_width = usize::from(area.width.saturating_sub(fixed).min(60));
     let room = usize::from(area.height) - 1;
     // The last line is then for those that do not fit.
@@ -84,7 +89,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, rows: &[KindRow<'_>], look: Look, area
         .map(|row| {
             Row::new([
                 Line::from(printable(row.sni.as_str())),
-                Line::styled(printable(row.outcome.as_str()), look.fate(row.fate)),
+                Line::styled(words::class(row.outcome), look.fate(row.fate)),
                 Line::from(rate(row.rate)).right_aligned(),
                 Line::from(row.total.to_string()).right_aligned(),
                 Line::from(words::trend(row.history, trend_width, look.bars)),
@@ -108,6 +113,6 @@ pub(super) fn draw(frame: &mut Frame<'_>, rows: &[KindRow<'_>], look: Look, area
         Line::from("TOTAL").right_aligned(),
         Line::from("LAST HOUR"),
     ]);
-    let widths = COLUMNS.map(Constraint::Length).into_iter().chain([Constraint::Min(0)]);
+    let widths = columns.map(Constraint::Length).into_iter().chain([Constraint::Min(0)]);
     frame.render_widget(Table::new(lines, widths).header(header.style(HEADING)), area);
 }

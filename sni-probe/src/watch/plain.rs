@@ -99,7 +99,7 @@ fn block(shown: &Shown) -> String {
         let speed = format!("{}/s", rate(kind.rate));
         table.row([
             printable(kind.sni.as_str()).into(),
-            printable(kind.outcome.as_str()).into(),
+            words::class(kind.outcome).into(),
             speed.into(),
             kind.total.into(),
         ]);

@@ -147,7 +147,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut ScreenState, look: Look, a
             Column::Trend => Line::from(words::trend(&client.per_minute, usize::from(width), look.bars)),
             Column::Outcome => {
                 let last = client.last_handshakes.first();
-                let style = last.map_or_else(Default::default, |last| look.fate(last.fate()));
+                let style = last.map_or_else(Default::default, |last| look.fate(words::fate_of(last)));
                 Line::styled(shorten(column.text(client, shown), usize::from(width)), style)
             }
             column if column.is_number() => Line::from(column.text(client, shown)).right_aligned(),

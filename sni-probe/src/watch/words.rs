@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use sni_probe_core::vocabulary::TlsVersion;
-use sni_probe_model::Fate;
 use sni_probe_model::api::{Client, Count, LastHandshake};
+use sni_probe_model::{Fate, OutcomeClass, Word};
 use sni_probe_terminal::units::duration;
 use sni_probe_terminal::{printable, printable_within};
 
@@ -27,15 +27,37 @@ pub(super) fn short_age(then: Timestamp, now: Timestamp) -> String {
 
 /// What became of a handshake.
 pub(super) fn outcome(handshake: &LastHandshake) -> String {
+    let outcome = class(&handshake.outcome);
     match &handshake.alert {
-        Some(alert) => format!("{} {}", printable(handshake.outcome.as_str()), printable(alert)),
-        None => printable(handshake.outcome.as_str()),
+        Some(alert) => format!("{outcome} {}", printable(alert)),
+        None => outcome,
     }
 }
 
-/// What became of the handshakes of a count: refused, if the gateway refused one of them.
+/// An outcome without detail. Those after a ServerHello are in words: their names do not say enough.
+pub(super) fn class(outcome: &Word<OutcomeClass>) -> String {
+    let words = match outcome.known() {
+        Some(OutcomeClass::RejectedByClient) => "client rejected the certificate",
+        Some(OutcomeClass::ClientCertificateRefused) => "client certificate refused",
+        Some(OutcomeClass::RefusedAfterServerHello) => "refused after the ServerHello",
+        _ => outcome.as_str(),
+    };
+    printable(words)
+}
+
+/// How the handshakes of a count are painted: as refused, if the gateway refused one of them.
 pub(super) fn fate(count: &Count) -> Fate {
-    if count.refused() > 0 { Fate::Refused } else { count.outcome.fate(None) }
+    if count.refused() > 0 { Fate::Refused } else { painted(&count.outcome, count.outcome.fate(None)) }
+}
+
+/// How a handshake is painted.
+pub(super) fn fate_of(handshake: &LastHandshake) -> Fate {
+    painted(&handshake.outcome, handshake.fate())
+}
+
+/// A client that rejects the certificate was served, and has no connection: it is not painted as served.
+fn painted(outcome: &Word<OutcomeClass>, fate: Fate) -> Fate {
+    if fate == Fate::Served && outcome.is_failure() { Fate::Failed } else { fate }
 }
 
 /// The software behind a client: what it likely is, else its fingerprint.
@@ -119,6 +141,28 @@ mod tests {
             names,
             ["TLS 1.3", "TLS 1.2", "TLS 1.0", "GREASE", "TLS 1.3 draft 28", "0x9999", "x\\x1b"]
         );
+    }
+
+    #[test]
+    fn outcomes_after_a_server_hello() {
+        let count = |outcome: &str| Count {
+            source: None,
+            sni: "absent".into(),
+            outcome: outcome.into(),
+            handshakes: 1,
+            refused: None,
+        };
+        for (outcome, text, expected) in [
+            ("server_hello", "server_hello", Fate::Served),
+            ("established", "established", Fate::Served),
+            ("rejected_by_client", "client rejected the certificate", Fate::Failed),
+            ("client_certificate_refused", "client certificate refused", Fate::Failed),
+            ("refused_after_server_hello", "refused after the ServerHello", Fate::Refused),
+            ("reset_by_gateway", "reset_by_gateway", Fate::Refused),
+            ("of\u{1b}later", "of\\x1blater", Fate::Unknown),
+        ] {
+            assert_eq!((class(&outcome.into()).as_str(), fate(&count(outcome))), (text, expected));
+        }
     }
 
     #[test]

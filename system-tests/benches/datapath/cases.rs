@@ -109,6 +109,14 @@ pub(crate) fn cases(family: Family) -> Vec<Case> {
     spoken.push(client(Flags::Push, 1, &hello));
     let mut established = spoken.clone();
     established.push(gateway(Flags::Push, 1, &server_hello([7; 32])));
+    let answered = established.clone();
+    // The client's change of cipher specs and Finished, a ticket, and a request: what ends an observation.
+    let hello_len = u32::try_from(hello.len()).expect("a short hello");
+    let finished = record(23, 53);
+    let finished = [&[20, 3, 3, 0, 1, 1][..], &finished].concat();
+    established.push(client(Flags::Push, 1 + hello_len, &finished));
+    established.push(gateway(Flags::Push, 2_000, &record(23, 234)));
+    established.push(client(Flags::Push, 1 + hello_len + 64, &record(23, 300)));
     let retry = gateway(Flags::Push, 1, &server_hello(HELLO_RETRY_RANDOM));
 
     let other = self::client(family, OTHER_PORT, Flags::Ack, 4_000, &data);
@@ -133,9 +141,23 @@ pub(crate) fn cases(family: Family) -> Vec<Case> {
             ..many("hello_1789", &opened, client(Flags::Push, 1, &post_quantum))
         },
         Case { repeat: ANSWERS, calls: 100, ..many("answer", &spoken, retry) },
+        // The second of them would be another kind of segment.
+        Case {
+            repeat: 1,
+            calls: 300,
+            ..many("finished", &answered, client(Flags::Push, 1 + hello_len, &finished))
+        },
         // The second of them would not be looked at.
         Case { repeat: 1, calls: 300, ..many("rst", &spoken, gateway(Flags::Rst, 1, &[])) },
     ]
+}
+
+/// A record of this type with so many bytes.
+fn record(content_type: u8, len: u16) -> Vec<u8> {
+    let [high, low] = len.to_be_bytes();
+    let mut record = vec![content_type, 3, 3, high, low];
+    record.resize(5 + usize::from(len), 0);
+    record
 }
 
 #[derive(Clone, Copy)]

@@ -61,8 +61,9 @@ impl Loaded {
 
 impl Kernel {
     pub(crate) fn load(other: Option<&[u8]>) -> Self {
-        let ours = || Loaded::new(Programs::load(&[GATEWAY_PORT], Tunnels::NONE));
-        let load = |object: &[u8]| Loaded::new(Programs::from_object(object, &[GATEWAY_PORT], Tunnels::NONE));
+        let ours = || Loaded::new(Programs::load(&[GATEWAY_PORT], Tunnels::NONE, true));
+        let load =
+            |object: &[u8]| Loaded::new(Programs::from_object(object, &[GATEWAY_PORT], Tunnels::NONE, true));
         let first = Pair { ours: ours(), other: other.map(load) };
         let (other, ours) = (other.map(load), ours());
         let mut empty = Ebpf::load(&constant_classifier(EMPTY, NO_VERDICT)).expect("an object");

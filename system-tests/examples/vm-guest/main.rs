@@ -109,7 +109,7 @@ fn load_modules(guest: Guest) -> Result<()> {
 
 /// Instructions of the programs, as this kernel's verifier took them from one who may do everything.
 fn programs() -> Result<Value> {
-    let mut programs = Programs::load(&[PORT], Tunnels::NONE)?;
+    let mut programs = Programs::load(&[PORT], Tunnels::NONE, true)?;
     let counts = [CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT].map(|name| -> Result<Value> {
         let info = programs.program(name)?.info()?;
         Ok(json!({

@@ -94,7 +94,8 @@ fn an_alert_comes_with_the_client_and_resolves_when_the_gateway_has_a_wildcard()
     for _ in 0..5 {
         assert!(clients::curl(&lab, Target::https(GATEWAY_V4, Some(SERVER_NAME)), &[]).unwrap().success());
     }
-    prometheus.wait_for("sum(sni_probe_handshakes_total{outcome=\"server_hello\"})", 5.0).unwrap();
+    let served = r#"sum(sni_probe_handshakes_total{outcome=~"server_hello|established|rejected_by_client"})"#;
+    prometheus.wait_for(served, 5.0).unwrap();
     assert_eq!(alertmanager.notifications().unwrap(), []);
 
     let mut refused = 0;

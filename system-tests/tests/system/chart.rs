@@ -74,6 +74,7 @@ capture: tc
 attach: tcx
 keepPrivileges: true
 handshakeTimeout: 20s
+follow: hello
 clientLabel: hash
 clientHashKey: {existingSecret: sni-probe-hash}
 topClients: 50

@@ -287,7 +287,7 @@ fn a_client_that_distrusts_the_certificate_has_got_its_server_hello() {
         let target = Target::https(GATEWAY_V4, Some(SERVER_NAME));
         let hello = Hello::present(SERVER_NAME, "server_hello");
         let mut hellos = Vec::new();
-        // Its alert comes after the ServerHello; with TLS 1.2 it could be read, and still is no outcome.
+        // Its alert comes after the ServerHello; with TLS 1.2 it can be read.
         for (version, option, port) in [("1.3", "-tls1_3", 20_001), ("1.2", "-tls1_2", 20_002)] {
             let options = [option, "-verify_return_error"];
             let (client, lengths, finished) = openssl(scene.lab, target, port, &options);

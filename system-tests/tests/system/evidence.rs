@@ -37,7 +37,7 @@ fn file_name(event: &Event) -> String {
 }
 
 fn is_failure(event: &Event) -> bool {
-    !["server_hello", "evicted", "unfinished"].contains(&event.outcome.as_str())
+    !["server_hello", "established", "evicted", "unfinished"].contains(&event.outcome.as_str())
 }
 
 fn wait_for_files(probe: &Probe<'_>, count: usize) {

@@ -56,7 +56,7 @@ impl Kernel {
     }
 
     fn load_with(ports: &[u16], tunnels: Tunnels) -> Self {
-        let mut programs = Programs::load(ports, tunnels).expect("the programs load");
+        let mut programs = Programs::load(ports, tunnels, true).expect("the programs load");
         // Most test packets are for another MAC address than that of the kernel's interface for them.
         programs.count_other_hosts(LOOPBACK, true).expect("room for an interface");
         let ring = programs.take_events().expect("the ring");
@@ -320,8 +320,11 @@ fn kernel_and_user_space_agree_on_what_tunnels_carry() {
 
 fn assert_agreement(tunnels: Tunnels, count_other_hosts: bool) {
     let mut kernel = Kernel::load_with(&[443, GATEWAY_PORT], tunnels);
-    let mut user =
-        User { datapath: Datapath::new([443, GATEWAY_PORT], kernel.programs.seed()).with_tunnels(tunnels) };
+    let mut user = User {
+        datapath: Datapath::new([443, GATEWAY_PORT], kernel.programs.seed())
+            .with_tunnels(tunnels)
+            .with_follow_up(true),
+    };
     kernel.programs.count_other_hosts(LOOPBACK, count_other_hosts).expect("a known interface");
     user.datapath.count_other_hosts(LOOPBACK, count_other_hosts);
     // Both keep their slots from case to case: a shared history of many connections.

@@ -27,6 +27,8 @@ use system_tests::{
     wait_until,
 };
 
+use crate::expected::answered;
+
 const TIMEOUT: Duration = Duration::from_secs(20);
 const PORT: u16 = 443;
 /// The middle's port towards the gateway, which sni-probe watches, and the gateway's end of it.
@@ -304,11 +306,7 @@ impl<'a> Frame<'a> {
 /// The hellos were seen, so the probe was in the way of these packets.
 fn assert_counted(probe: &Probe<'_>) {
     let hellos = |metrics: &Metrics| metrics.count("sni_probe_client_hellos_total", &[]);
-    let outcomes = |metrics: &Metrics| {
-        ["present", "absent"].map(|sni| {
-            metrics.count("sni_probe_handshakes_total", &[("sni", sni), ("outcome", "server_hello")])
-        })
-    };
+    let outcomes = |metrics: &Metrics| ["present", "absent"].map(|sni| answered(metrics, &[("sni", sni)]));
     let all = PRESENT + ABSENT;
     let are_seen =
         |metrics: &Metrics| outcomes(metrics).iter().sum::<u64>() >= all && hellos(metrics) >= all + TAGGED;

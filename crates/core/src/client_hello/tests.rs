@@ -35,6 +35,16 @@ fn names() {
 }
 
 #[test]
+fn names_as_sent() {
+    let as_sent =
+        |name: &str| parsed(&ClientHelloBuilder::new().server_name(name)).into_body(false).name_as_sent;
+    assert_eq!(as_sent("Api.Example.com.").as_deref(), Some("Api.Example.com."));
+    for name in ["api.example.com.", "", "NOT:a.name"] {
+        assert_eq!(as_sent(name), None, "{name}");
+    }
+}
+
+#[test]
 fn two_name_extensions_are_malformed() {
     for (first, second) in [("a.example", "b.example"), ("a.example", "a.example"), ("", "a.example")] {
         let second = server_name_list(second.as_bytes());

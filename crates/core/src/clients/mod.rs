@@ -25,6 +25,7 @@ use crate::flow::Timestamp;
 use crate::last_hour::LastHour;
 use crate::observation::{Handshake, Sni};
 use crate::top::Top;
+use crate::vocabulary::Feature;
 
 /// Clients, fingerprints and names each in the top, unless configured otherwise.
 pub const DEFAULT_TOP: usize = 100;
@@ -122,7 +123,7 @@ impl Clients {
             && handshake.outcome.is_refused()
         {
             let refusals = self.names.add(name.as_str(), now).unwrap_or(&mut self.other_names);
-            refusals.count(handshake.outcome);
+            refusals.count(handshake.outcome, handshake.hello.features.contains(Feature::Ech));
         }
     }
 
@@ -146,7 +147,7 @@ impl Clients {
         }
         let key = self.config.label.key(address);
         match key.and_then(|key| self.top.add(&key, now)) {
-            Some(record) => record.note(handshake, now),
+            Some(record) => record.count(handshake, now),
             None => self.other.count(sni, outcome),
         }
     }

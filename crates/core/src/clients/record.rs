@@ -1,4 +1,4 @@
-//! What is kept of a client without SNI.
+//! The record of a client without SNI.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::outcomes::Outcomes;
 use crate::flow::Timestamp;
 use crate::last_hour::LastHour;
-use crate::observation::{Handshake, HelloBody, Outcome};
+use crate::observation::{Handshake, HelloBody, Negotiated, Outcome};
+use crate::software;
 use crate::vocabulary::{SniClass, TlsVersion};
 
 /// Handshakes of a client that are kept.
@@ -20,13 +21,11 @@ pub const MAX_OFFERS: usize = 16;
 /// Bytes of an ALPN name that are kept.
 pub const MAX_ALPN_BYTES: usize = 32;
 
-/// A client without SNI, or several of one label, since it is among the top.
+/// Counts the handshakes of a client without SNI, or of several clients under one label, and keeps the last ones.
 #[derive(Clone, Debug, Default)]
 pub struct ClientRecord {
     /// Its handshakes.
     pub outcomes: Outcomes,
-    /// Those of them that the gateway refused.
-    pub refused: u64,
     /// When the first hello was whole.
     pub first_seen: Timestamp,
     /// When the last one was.
@@ -65,14 +64,17 @@ pub struct Recent {
     pub sni: SniClass,
     /// What became of it.
     pub outcome: Outcome,
-    /// From hello to outcome.
+    /// What the ServerHello chose.
+    pub negotiated: Option<Negotiated>,
+    /// As [`Handshake::latency`].
     pub latency: Duration,
     /// The gateway.
     pub gateway: SocketAddr,
 }
 
 impl ClientRecord {
-    pub(super) fn note(&mut self, handshake: &Handshake, now: Timestamp) {
+    /// Counts a handshake without SNI whose outcome became known at `now`.
+    pub fn count(&mut self, handshake: &Handshake, now: Timestamp) {
         let sni = handshake.hello.sni.class();
         self.outcomes.count(sni, handshake.outcome);
         if self.recent.is_empty() {
@@ -81,7 +83,6 @@ impl ClientRecord {
         self.first_seen = self.first_seen.min(handshake.time);
         self.last_seen = self.last_seen.max(handshake.time);
         if handshake.outcome.is_refused() {
-            self.refused += 1;
             self.last_refused = self.last_refused.max(Some(handshake.time));
         }
         if let Some(body) = &handshake.hello.body {
@@ -94,13 +95,20 @@ impl ClientRecord {
             time: handshake.time,
             sni,
             outcome: handshake.outcome,
+            negotiated: handshake.answer.negotiated,
             latency: handshake.latency,
             gateway: handshake.flow.gateway,
         });
         *self.per_minute.at(now) += 1;
     }
 
-    /// A client says the same each time: then nothing is copied.
+    /// The software that the last hello is likely of: [`software::likely`].
+    pub fn likely(&self) -> Option<&'static str> {
+        let offer = self.offer.as_ref()?;
+        software::likely(offer.ja4.as_deref(), offer.ja3.as_deref())
+    }
+
+    /// Copies what a hello offers. A client offers the same each time: then nothing is copied.
     fn note_offer(&mut self, body: &HelloBody) {
         if self.offer.as_ref().is_none_or(|offer| offer.ja4.is_none() || offer.ja4 != body.ja4) {
             self.offer = Some(Offer::of(body));

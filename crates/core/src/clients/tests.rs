@@ -21,6 +21,7 @@ fn handshake(client: &str, sni: Sni, outcome: Outcome) -> Handshake {
         offered_versions: vec![0x0304, 0x0303],
         version: TlsVersion::Tls13,
         alpn: vec![b"h2".to_vec()],
+        name_as_sent: None,
         ja3: None,
         ja4: Some("t13i0102h2_aaaaaaaaaaaa_bbbbbbbbbbbb".to_owned()),
         random: Vec::new(),
@@ -68,7 +69,7 @@ fn each_handshake_without_sni_adds_to_one_client_and_one_fingerprint() {
     assert_eq!(fingerprints, [("t13i0102h2_aaaaaaaaaaaa_bbbbbbbbbbbb", 3)]);
     assert_eq!((clients.distinct(), clients.distinct_refused()), (2, 1));
     let (_, record) = clients.top().next().unwrap();
-    assert_eq!(record.refused, 1);
+    assert_eq!(record.outcomes.total_refused(), 1);
     assert_eq!(of(&record.outcomes, SniClass::Absent, OutcomeClass::ResetByGateway), 1);
     assert_eq!(record.offer.as_ref().unwrap().alpn, [b"h2"]);
 }

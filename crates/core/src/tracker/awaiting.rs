@@ -4,6 +4,7 @@ use sni_probe_datapath::answer::Answer;
 use sni_probe_datapath::event::{Event, EventHeader};
 use sni_probe_datapath::seq::SeqNumber;
 
+use super::answered::{Answered, Greeting, Progress, Unanswered};
 use super::connection::Side;
 use super::context::{Context, Segment, Sighting};
 use super::ending::{Ending, Endings, Over};
@@ -11,19 +12,30 @@ use super::packed_hello::PackedHello;
 use crate::flow::{Place, Timestamp};
 use crate::observation::{AnswerDetails, Handshake, Hello, Observation, Outcome, Proxied};
 use crate::record::{self, content_type};
+use crate::server_hello;
 use crate::server_reply::{self, Message, Reply, ReplyReader};
-use crate::vocabulary::{AlertDescription, AlertSender, EvictionReason, Feature, Prelude};
+use crate::vocabulary::{AlertDescription, AlertSender, EvictionReason, Feature, Follow, Prelude};
 
 /// What a flow is doing once its first bytes have decided.
 #[derive(Debug)]
 pub(super) enum Decided {
     /// There is a hello, complete or given up, and no outcome.
     Awaiting(Box<Awaiting>),
+    /// There is a ServerHello, and the handshake is followed on.
+    Answered(Box<Answered>),
     /// The hello has its outcome, or there is none.
     Over(Over),
 }
 
 impl Decided {
+    /// What a step of an answered handshake makes of the flow; `None` if the flow is gone.
+    pub(super) fn after(progress: Progress) -> Option<Self> {
+        match progress {
+            Progress::Open(answered) => Some(Self::Answered(answered)),
+            Progress::Done(over) => over.map(Self::Over),
+        }
+    }
+
     /// Adds what was seen of the connection's end before the hello was there.
     pub(super) fn with(self, endings: Endings) -> Self {
         match self {
@@ -31,7 +43,7 @@ impl Decided {
                 awaiting.add(endings);
                 Self::Awaiting(awaiting)
             }
-            over @ Self::Over(_) => over,
+            other => other,
         }
     }
 }
@@ -152,7 +164,13 @@ impl Awaiting {
             if let Some(details) = &mut self.details {
                 details.reply = None;
             }
-            self.conclude(outcome_of(server_reply::message(event.data)), now, context);
+            if answer == Answer::ServerHello {
+                return self.answered(event, Greeting::Whole, context);
+            }
+            let alert_record_version =
+                event.data.get(1..3).map(|code| u16::from_be_bytes([code[0], code[1]]));
+            let answer = AnswerDetails { alert_record_version, ..AnswerDetails::default() };
+            self.conclude_with(alert_of(server_reply::message(event.data)), answer, now, context);
             return None;
         }
         if answer == Answer::HelloRetryRequest {
@@ -160,7 +178,10 @@ impl Awaiting {
         }
         let reply = follows.map_or(Reply::Pending, |start| self.follow(event, start));
         let outcome = match reply {
-            Reply::ServerHello => Outcome::ServerHello,
+            Reply::ServerHello => {
+                self.details_mut().reply = None;
+                return self.answered(event, Greeting::Pieces, context);
+            }
             Reply::Alert(description) => Outcome::Alert { description, sender: AlertSender::Gateway },
             Reply::Pending => return Some(self.after_answer(&event.header, context)),
         };
@@ -168,6 +189,33 @@ impl Awaiting {
         self.conclude(outcome, now, context);
         // The answer came in pieces, and more packets will come.
         Some(Decided::Over(Over::Ignored))
+    }
+
+    /// The gateway has sent a ServerHello, of which the event has the last bytes that decide.
+    fn answered(self, event: &Event<'_>, greeting: Greeting, context: &mut Context<'_>) -> Option<Decided> {
+        let at = Timestamp(event.header.time_ns);
+        let server_hello = match greeting {
+            Greeting::Whole => server_hello::parse(event.data),
+            Greeting::Pieces => None,
+        };
+        let has_ended = self.details.as_ref().is_some_and(|details| details.endings.client_fin().is_some());
+        let is_sslv2 = event.data.first().is_some_and(|first| first & 0x80 != 0);
+        if context.config.follow == Follow::Hello
+            || context.connection.outcome().is_some()
+            || has_ended
+            || is_sslv2
+        {
+            let negotiated = server_hello.map(|hello| hello.negotiated);
+            let answer = AnswerDetails { negotiated, ..AnswerDetails::default() };
+            self.conclude_with(Outcome::ServerHello, answer, at, context);
+            return (greeting == Greeting::Pieces).then_some(Decided::Over(Over::Ignored));
+        }
+        let start = context.connection.origin().start;
+        let next_record = (!self.hello.is_incomplete()).then(|| start.plus(self.next_record));
+        let proxied = self.details.as_ref().and_then(|details| details.proxied);
+        let Self { hello, time, place, .. } = self;
+        let before = Unanswered { hello, time, place, proxied, next_record };
+        Decided::after(Answered::begin(before, event, greeting, server_hello, context))
     }
 
     /// Reads a segment of an answer that comes in several. `start` is where the first one would begin.
@@ -259,7 +307,19 @@ impl Awaiting {
     /// The hello leaves, with its outcome. A warning alert after which nothing more came is that; but where the
     /// gateway had hung up before the hello, nothing can be an answer to it.
     pub(super) fn conclude(self, outcome: Outcome, at: Timestamp, context: &mut Context<'_>) {
+        self.conclude_with(outcome, AnswerDetails::default(), at, context);
+    }
+
+    fn conclude_with(
+        self,
+        outcome: Outcome,
+        answer: AnswerDetails,
+        at: Timestamp,
+        context: &mut Context<'_>,
+    ) {
         let proxied = self.details.as_ref().and_then(|details| details.proxied);
+        let reply = self.details.as_ref().and_then(|details| details.reply.as_ref());
+        let is_plain_http = reply.is_some_and(|reply| reply.reader.is_plain_http());
         let (outcome, at) = match (context.connection.outcome(), self.warning()) {
             (Some(outcome), _) => (outcome, at),
             (None, Some((description, at))) if outcome != Outcome::Evicted => {
@@ -275,7 +335,7 @@ impl Awaiting {
             hello: self.hello.unpack(),
             outcome,
             latency: at.since(self.time),
-            answer: AnswerDetails::default(),
+            answer: AnswerDetails { is_plain_http, ..answer },
         })));
     }
 
@@ -287,12 +347,13 @@ impl Awaiting {
     }
 }
 
-/// What a segment that decides by itself says.
-fn outcome_of(message: Message) -> Outcome {
-    match message {
-        Message::Alert { description, .. } => Outcome::Alert { description, sender: AlertSender::Gateway },
-        _ => Outcome::ServerHello,
-    }
+/// The outcome of a segment that decides by itself and is not a ServerHello.
+fn alert_of(message: Message) -> Outcome {
+    let description = match message {
+        Message::Alert { description, .. } => description,
+        _ => AlertDescription::Unassigned,
+    };
+    Outcome::Alert { description, sender: AlertSender::Gateway }
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ impl Collecting {
         match self.give_up(IncompleteReason::NotSeen, context).with(endings) {
             Decided::Awaiting(awaiting) => awaiting.gateway_data(segment, context).map(Step::Break),
             Decided::Over(_) if is_conclusive => None,
-            over @ Decided::Over(_) => Some(Step::Break(over)),
+            decided => Some(Step::Break(decided)),
         }
     }
 

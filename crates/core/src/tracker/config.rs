@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::vocabulary::SniClass;
+use crate::vocabulary::{Follow, SniClass};
 
 /// How long a hello may take to be complete, and then to get its outcome, unless configured
 /// otherwise. Envoy closes a client that is silent for 15 s; what the tracker must see is that end.
@@ -25,6 +25,9 @@ pub struct TrackerConfig {
     /// [`prelude`](crate::prelude)). Such a connection becomes an
     /// [`Observation::NonTls`](crate::observation::Observation::NonTls) only when it has ended without one, or its time is over.
     pub preludes: bool,
+    /// How far a handshake is followed. The datapath must follow it as far
+    /// ([`follows_up`](sni_probe_datapath::datapath::Flows::follows_up)).
+    pub follow: Follow,
     /// Of which hellos JA3 and JA4 are made.
     pub fingerprints: Fingerprints,
 }
@@ -57,6 +60,7 @@ impl Default for TrackerConfig {
             handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
             max_flows: DEFAULT_MAX_FLOWS,
             preludes: false,
+            follow: Follow::Hello,
             fingerprints: Fingerprints::All,
         }
     }

@@ -166,6 +166,11 @@ impl Connection {
         self.answers >= MAX_ANSWERS
     }
 
+    /// From now on not all segments of the gateway are passed on.
+    pub(super) fn stop_listening(&mut self) {
+        self.answers = MAX_ANSWERS;
+    }
+
     /// The end of what the gateway has sent; `None` if a segment at `seq` is not near it. Where nothing is known, it begins
     /// there.
     pub(super) fn gateway_end_near(&self, seq: SeqNumber) -> Option<SeqNumber> {
@@ -216,7 +221,7 @@ impl Connection {
         }
         let known = usize::from(self.known);
         // A FIN without data says nothing of what comes before it.
-        let is_stream = |sent: &Sent| header.kind == kind::GATEWAY_DATA || seq.offset_from(sent.end) <= 0;
+        let is_stream = |sent: &Sent| header.kind != kind::GATEWAY_CLOSE || seq.offset_from(sent.end) <= 0;
         if let Some(sent) = self.gateway[..known].iter_mut().find(|sent| sent.has_near(seq))
             && is_stream(sent)
         {

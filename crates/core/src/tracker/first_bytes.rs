@@ -70,6 +70,7 @@ impl Pieces {
                     segments: segments(whole.span),
                     records: whole.records,
                     prelude: before.prelude,
+                    is_proxy_local: false,
                     features,
                 };
                 add_transport_features(&mut hello, before.proxy);
@@ -148,6 +149,7 @@ pub(super) struct Before {
 }
 
 fn add_transport_features(hello: &mut Hello, proxy: Option<ProxyHeader>) {
+    hello.is_proxy_local = proxy.is_some_and(|header| header.is_local);
     let features: &mut Features = &mut hello.features;
     match proxy.map(|header| header.version) {
         Some(Version::V1) => features.insert(Feature::ProxyV1),

@@ -18,6 +18,8 @@ pub(super) enum Stage {
     Collecting,
     /// The hello waits for its outcome.
     Awaiting,
+    /// There is a ServerHello, and the handshake goes on.
+    Answered,
     /// Nothing more is to be learned of it.
     Ignored,
     /// The same, after the connection's end.
@@ -25,7 +27,8 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    pub(super) const ALL: [Self; 4] = [Self::Collecting, Self::Awaiting, Self::Ignored, Self::Closed];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Collecting, Self::Awaiting, Self::Answered, Self::Ignored, Self::Closed];
 }
 
 /// Names a flow as long as it is in the table.

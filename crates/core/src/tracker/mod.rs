@@ -1,5 +1,6 @@
 //! The handshake tracker: events of packets in, observations of handshakes out.
 
+mod answered;
 mod awaiting;
 mod clock;
 mod collecting;
@@ -205,7 +206,7 @@ impl Tracker {
 
     fn time_to_live(&self, stage: Stage) -> Duration {
         match stage {
-            Stage::Collecting | Stage::Awaiting => self.config.handshake_timeout,
+            Stage::Collecting | Stage::Awaiting | Stage::Answered => self.config.handshake_timeout,
             Stage::Ignored => IGNORED_TIMEOUT,
             Stage::Closed => CLOSED_TIMEOUT,
         }
@@ -264,8 +265,8 @@ impl Tracker {
 
     fn event(&mut self, event: &Event<'_>) {
         match event.header.kind {
-            kind::CLIENT_DATA | kind::CLIENT_CLOSE => self.client_event(event),
-            kind::GATEWAY_DATA | kind::GATEWAY_CLOSE => self.gateway_event(event),
+            kind::CLIENT_DATA | kind::CLIENT_FOLLOW_UP | kind::CLIENT_CLOSE => self.client_event(event),
+            kind::GATEWAY_DATA | kind::GATEWAY_FOLLOW_UP | kind::GATEWAY_CLOSE => self.gateway_event(event),
             // Of a later version of the datapath.
             _ => {}
         }
@@ -278,11 +279,13 @@ impl Tracker {
         let key = WireKey::of(header);
         let now = Timestamp(header.time_ns);
         let is_reset = header.tcp_flags & tcp_flags::RST != 0;
-        let is_data = header.kind == kind::CLIENT_DATA && !is_reset;
+        let is_data = header.kind != kind::CLIENT_CLOSE && !is_reset;
         // Data in the middle of a connection that is not its first follows what was lost, or is of the connection before.
         // (Two connections may have one entry in the datapath, if their initial numbers are the same: only one has a first.)
         let is_first = header.flags & (flags::FIRST | flags::ISN_KNOWN) != flags::ISN_KNOWN;
-        let may_open = is_data && (is_first || header.seq == header.isn.wrapping_add(1));
+        let may_open = is_data
+            && header.kind == kind::CLIENT_DATA
+            && (is_first || header.seq == header.isn.wrapping_add(1));
         let mut known = self.flows.find(&key);
         if let Some(id) = known {
             match self.flows.get_mut(id).map(|flow| flow.relation(header)) {
@@ -306,14 +309,17 @@ impl Tracker {
             let Some(flow) = self.flows.get_mut(id) else { return };
             flow.connection.client_packet(header);
             if is_data {
-                self.step(id, |state, context| {
-                    Some(state.client_data(event, context).heed_marks(now, context))
+                let is_followed = self.step(id, |state, context| {
+                    Some(state.client_data(event, context)?.heed_marks(now, context))
                 });
+                if !is_followed {
+                    return;
+                }
             }
         }
         if header.flags & flags::CLIENT_CLOSED != 0 {
             self.step(id, |state, context| {
-                Some(state.client_fin(None, now, context).heed_marks(now, context))
+                Some(state.client_fin(None, now, context)?.heed_marks(now, context))
             });
         }
         self.close(id, header, Side::Client, true);
@@ -328,7 +334,7 @@ impl Tracker {
         }
         let segment = Segment::new(event, &flow.connection);
         flow.connection.gateway_packet(header);
-        if header.kind == kind::GATEWAY_DATA && header.tcp_flags & tcp_flags::RST == 0 {
+        if header.kind != kind::GATEWAY_CLOSE && header.tcp_flags & tcp_flags::RST == 0 {
             let now = Timestamp(header.time_ns);
             let is_followed = self.step(id, |state, context| {
                 let state = state.gateway_data(&segment, context)?;
@@ -349,7 +355,10 @@ impl Tracker {
         let Some(flow) = self.flows.get_mut(id) else { return };
         if header.tcp_flags & tcp_flags::RST != 0 {
             match flow.connection.reset(by, header) {
-                Standing::Exact => self.end(id, Ending::Reset(by), at),
+                Standing::Exact => {
+                    self.step(id, |state, _| Some(state.reset(by, SeqNumber(header.seq))));
+                    self.end(id, Ending::Reset(by), at);
+                }
                 Standing::InWindow => {
                     let seq = SeqNumber(header.seq);
                     self.step(id, |state, _| Some(state.doubtful_reset(by, seq, at)));
@@ -361,8 +370,8 @@ impl Tracker {
         {
             self.step(id, |state, context| {
                 let state = match by {
-                    Side::Client => state.client_fin(Some(fin), at, context).heed_marks(at, context),
-                    Side::Gateway => state.gateway_fin(fin, is_next, at, context),
+                    Side::Client => state.client_fin(Some(fin), at, context)?.heed_marks(at, context),
+                    Side::Gateway => state.gateway_fin(fin, is_next, at, context)?,
                 };
                 Some(state.closed_by_both(context))
             });
@@ -379,9 +388,13 @@ impl Tracker {
         {
             return None;
         }
-        // What costs least goes first: a flow that is only remembered, else the oldest.
+        // What costs least goes first: a flow that is only remembered, one with an answer, else the oldest.
         while self.flows.len() >= self.config.max_flows
-            && self.evict(self.oldest_remembered().or_else(|| self.oldest_followed()))
+            && self.evict(
+                self.oldest_remembered()
+                    .or_else(|| self.flows.oldest(Stage::Answered))
+                    .or_else(|| self.oldest_followed()),
+            )
         {}
         let mut connection = Connection::of(header);
         let Self { config, observations, .. } = self;
@@ -408,7 +421,7 @@ impl Tracker {
 
     /// The oldest of the flows that have no outcome.
     fn oldest_followed(&self) -> Option<(FlowId, Timestamp)> {
-        self.oldest_of([Stage::Collecting, Stage::Awaiting])
+        self.oldest_of([Stage::Collecting, Stage::Awaiting, Stage::Answered])
     }
 
     /// The oldest of those that have one.
@@ -416,7 +429,7 @@ impl Tracker {
         self.flows.oldest(Stage::Closed).or_else(|| self.flows.oldest(Stage::Ignored))
     }
 
-    fn oldest_of(&self, stages: [Stage; 2]) -> Option<(FlowId, Timestamp)> {
+    fn oldest_of(&self, stages: [Stage; 3]) -> Option<(FlowId, Timestamp)> {
         let oldest = stages.map(|stage| self.flows.oldest(stage));
         oldest.into_iter().flatten().min_by_key(|&(_, since)| since)
     }

@@ -9,7 +9,7 @@ use crate::vocabulary::{Feature, IncompleteReason, Prelude, SniClass, TlsVersion
 /// A [`Hello`] that costs some 200 bytes instead of 600. Holds the same.
 #[derive(Debug)]
 pub(super) struct PackedHello {
-    /// The name behind its 16-bit length; then, of a hello with a body, versions, random, JA3
+    /// The name as the client sent it after its 16-bit length, which has [`LOCAL`] as well; then, of a hello with a body, versions, random, JA3
     /// in binary, JA4 and ALPN names behind their 8-bit lengths.
     fields: Box<[u8]>,
     length: u32,
@@ -24,14 +24,20 @@ pub(super) struct PackedHello {
     incomplete: Option<IncompleteReason>,
 }
 
+/// The bit beside the name's length that stands for [`Hello::is_proxy_local`]: a field of its own would cost 8 bytes.
+const LOCAL: u16 = 1 << 15;
+
 impl PackedHello {
     pub(super) fn pack(hello: &Hello) -> Self {
-        let name = hello.sni.name().unwrap_or_default().as_bytes();
+        let as_sent = hello.body.as_ref().and_then(|body| body.name_as_sent.as_deref());
+        let name = as_sent.or_else(|| hello.sni.name()).unwrap_or_default().as_bytes();
         let body_len = hello.body.as_ref().map_or(0, packed_len);
         // Exactly: to shrink an allocation would leave a hole behind it.
         let mut fields = Vec::with_capacity(size_of::<u16>() + name.len() + body_len);
         // No name is longer than the stream that it came from, of 16 KiB.
-        fields.extend_from_slice(&u16::try_from(name.len()).unwrap_or(u16::MAX).to_be_bytes());
+        let name_len = u16::try_from(name.len()).unwrap_or(!LOCAL);
+        let local = if hello.is_proxy_local { LOCAL } else { 0 };
+        fields.extend_from_slice(&(name_len | local).to_be_bytes());
         fields.extend_from_slice(name);
         if let Some(body) = &hello.body {
             let versions: Vec<u8> =
@@ -62,8 +68,13 @@ impl PackedHello {
 
     pub(super) fn unpack(self) -> Hello {
         let mut fields = Reader::new(&self.fields);
-        let name = text(fields.vec16().unwrap_or_default());
+        let head = fields.u16().unwrap_or_default();
+        let name = text(fields.take(usize::from(head & !LOCAL)).unwrap_or_default());
+        let mut name_as_sent = None;
         let sni = match self.sni {
+            SniClass::Present if name.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+                Sni::Present(name_as_sent.insert(name).to_ascii_lowercase())
+            }
             SniClass::Present => Sni::Present(name),
             SniClass::Invalid => Sni::Invalid(name),
             SniClass::Absent => Sni::Absent,
@@ -79,6 +90,7 @@ impl PackedHello {
             ja3: fingerprint(next(&mut fields), hex),
             ja4: fingerprint(next(&mut fields), text),
             alpn: std::iter::from_fn(|| fields.vec8()).map(<[u8]>::to_vec).collect(),
+            name_as_sent,
         });
         Hello {
             sni,
@@ -88,6 +100,7 @@ impl PackedHello {
             segments: u32::from(self.segments),
             records: u32::from(self.records),
             prelude: self.prelude,
+            is_proxy_local: head & LOCAL != 0,
             features: self.features,
         }
     }
@@ -95,6 +108,11 @@ impl PackedHello {
     /// Adds a property that its answer shows.
     pub(super) fn insert(&mut self, feature: Feature) {
         self.features.insert(feature);
+    }
+
+    /// Whether the hello has a property.
+    pub(super) fn has(&self, feature: Feature) -> bool {
+        self.features.contains(feature)
     }
 
     /// What the client said before the hello.

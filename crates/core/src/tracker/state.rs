@@ -2,17 +2,19 @@
 //!
 //! ```text
 //! first bytes ──▶ Collecting ──▶ Awaiting ──▶ (outcome) ──▶ gone, or Ignored or Closed for late packets
+//!                     │              └─▶ Answered ─▶ (outcome) ─▶ gone, or Ignored
 //!                     └──────▶ Ignored (not TLS; where preludes are followed, only at its end)
 //! ```
 //!
 //! Every step takes the state by value and gives the next one. A hello leaves an [`Awaiting`] only by
-//! [`Awaiting::conclude`], which consumes it: one outcome each, by construction.
+//! [`Awaiting::conclude`], or an [`Answered`] by its own; both consume it: one outcome each, by construction.
 
 use std::ops::ControlFlow;
 
 use sni_probe_datapath::event::Event;
 use sni_probe_datapath::seq::SeqNumber;
 
+use super::answered::{Answered, Progress};
 use super::awaiting::{Awaiting, Decided};
 use super::collecting::{Collecting, Step};
 use super::connection::Side;
@@ -30,6 +32,8 @@ pub(super) enum FlowState {
     Collecting(Box<Collecting>),
     /// There is a hello, complete or given up, and no outcome.
     Awaiting(Box<Awaiting>),
+    /// There is a ServerHello, and no outcome.
+    Answered(Box<Answered>),
     /// Nothing more is to be learned; it stays so that its later packets do not look like a new flow.
     Over(Over),
 }
@@ -38,6 +42,7 @@ impl From<Decided> for FlowState {
     fn from(decided: Decided) -> Self {
         match decided {
             Decided::Awaiting(awaiting) => Self::Awaiting(awaiting),
+            Decided::Answered(answered) => Self::Answered(answered),
             Decided::Over(over) => Self::Over(over),
         }
     }
@@ -68,12 +73,18 @@ impl FlowState {
         Box::new(Collecting::new(seen)).client_data(event, context).into()
     }
 
-    pub(super) fn client_data(self, event: &Event<'_>, context: &mut Context<'_>) -> Self {
+    /// A segment of the client's; `None` as in [`gateway_data`](Self::gateway_data).
+    pub(super) fn client_data(self, event: &Event<'_>, context: &mut Context<'_>) -> Option<Self> {
         match self {
-            Self::Collecting(collecting) => collecting.client_data(event, context).into(),
-            Self::Awaiting(awaiting) => awaiting.client_data(event, context).into(),
-            Self::Over(over) => Self::Over(over),
+            Self::Collecting(collecting) => Some(collecting.client_data(event, context).into()),
+            Self::Awaiting(awaiting) => Some(awaiting.client_data(event, context).into()),
+            Self::Answered(answered) => Self::after(answered.client_data(event, context)),
+            Self::Over(over) => Some(Self::Over(over)),
         }
+    }
+
+    fn after(progress: Progress) -> Option<Self> {
+        Decided::after(progress).map(Self::from)
     }
 
     /// A segment of the gateway's; `None` if the datapath passes on nothing more of the connection.
@@ -81,19 +92,26 @@ impl FlowState {
         match self {
             Self::Collecting(collecting) => collecting.gateway_data(segment, context).map(Self::from),
             Self::Awaiting(awaiting) => awaiting.gateway_data(segment, context).map(Self::from),
+            Self::Answered(answered) => Self::after(answered.gateway_data(segment.event, context)),
             Self::Over(over) => (!segment.answer.is_conclusive()).then_some(Self::Over(over)),
         }
     }
 
     /// A FIN of the client; `seq` if its packet was seen.
-    pub(super) fn client_fin(self, seq: Option<SeqNumber>, at: Timestamp, context: &mut Context<'_>) -> Self {
+    pub(super) fn client_fin(
+        self,
+        seq: Option<SeqNumber>,
+        at: Timestamp,
+        context: &mut Context<'_>,
+    ) -> Option<Self> {
         match self {
-            Self::Collecting(collecting) => collecting.client_fin(seq, at, context).into(),
+            Self::Collecting(collecting) => Some(collecting.client_fin(seq, at, context).into()),
             Self::Awaiting(mut awaiting) => {
                 awaiting.client_fin(seq, at);
-                Self::Awaiting(awaiting)
+                Some(Self::Awaiting(awaiting))
             }
-            Self::Over(over) => Self::Over(over),
+            Self::Answered(answered) => Self::after(answered.client_fin(seq, context)),
+            Self::Over(over) => Some(Self::Over(over)),
         }
     }
 
@@ -104,12 +122,21 @@ impl FlowState {
         is_next: bool,
         at: Timestamp,
         context: &mut Context<'_>,
-    ) -> Self {
+    ) -> Option<Self> {
         match self {
-            Self::Collecting(collecting) => collecting.gateway_fin(seq, is_next, at, context).into(),
-            Self::Awaiting(awaiting) => awaiting.gateway_fin(seq, at, context).into(),
-            Self::Over(over) => Self::Over(over),
+            Self::Collecting(collecting) => Some(collecting.gateway_fin(seq, is_next, at, context).into()),
+            Self::Awaiting(awaiting) => Some(awaiting.gateway_fin(seq, at, context).into()),
+            Self::Answered(answered) => Self::after(answered.gateway_fin(seq, context)),
+            Self::Over(over) => Some(Self::Over(over)),
         }
+    }
+
+    /// A RST that its receiver obeys, before [`end`](Self::end).
+    pub(super) fn reset(mut self, by: Side, seq: SeqNumber) -> Self {
+        if let Self::Answered(answered) = &mut self {
+            answered.reset(by, seq);
+        }
+        self
     }
 
     /// A RST that its receiver may have obeyed.
@@ -117,7 +144,7 @@ impl FlowState {
         match &mut self {
             Self::Collecting(collecting) => collecting.doubtful_reset(by, seq, at),
             Self::Awaiting(awaiting) => awaiting.doubtful_reset(by, seq, at),
-            Self::Over(_) => {}
+            Self::Answered(_) | Self::Over(_) => {}
         }
         self
     }
@@ -127,6 +154,7 @@ impl FlowState {
         let over = match self {
             Self::Collecting(collecting) => collecting.end(ending, at, context),
             Self::Awaiting(awaiting) => awaiting.end(ending, at, context),
+            Self::Answered(answered) => answered.end(ending, context)?,
             // It was remembered for long enough.
             Self::Over(_) if ending == Ending::Timeout => return None,
             Self::Over(_) if matches!(ending, Ending::Reset(_)) => Over::Closed,
@@ -161,6 +189,7 @@ impl FlowState {
         match self {
             Self::Collecting(_) => Stage::Collecting,
             Self::Awaiting(_) => Stage::Awaiting,
+            Self::Answered(_) => Stage::Answered,
             Self::Over(Over::Ignored) => Stage::Ignored,
             Self::Over(Over::Closed) => Stage::Closed,
         }
@@ -176,6 +205,7 @@ impl FlowState {
         match self {
             Self::Collecting(collecting) => collecting.heap_bytes(),
             Self::Awaiting(awaiting) => awaiting.heap_bytes(),
+            Self::Answered(answered) => answered.heap_bytes(),
             Self::Over(_) => 0,
         }
     }

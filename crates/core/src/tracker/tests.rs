@@ -2,7 +2,7 @@
 
 use sni_probe_testkit::answers::{alert, hello_retry_request, server_hello};
 use sni_probe_testkit::hello::ClientHelloBuilder;
-use sni_probe_testkit::proxy::{V1 as PROXY_V1, v2_with_tlv as proxy_v2};
+use sni_probe_testkit::proxy::{V1 as PROXY_V1, v2_of, v2_with_tlv as proxy_v2};
 use sni_probe_testkit::wire::{handshake, record};
 
 use super::awaiting::Awaiting;

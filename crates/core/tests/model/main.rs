@@ -24,7 +24,7 @@ const WORLDS: u64 = 10_000;
 #[test]
 fn every_handshake_has_the_outcome_that_the_model_says() {
     let mut seen = Counts::default();
-    let datapath = Rc::new(RefCell::new(Datapath::new([wire::GATEWAY_PORT], 1)));
+    let datapath = Rc::new(RefCell::new(Datapath::new([wire::GATEWAY_PORT], 1).with_follow_up(true)));
     for seed in 0..WORLDS {
         let mut world = World::new(seed, &datapath);
         world.run();

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use sni_probe_core::observation::{Handshake, Observation};
+use sni_probe_core::observation::{Handshake, Observation, Outcome};
+use sni_probe_core::vocabulary::Follow;
 use sni_probe_core::{Timestamp, Tracker, TrackerConfig};
 use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
 
@@ -32,7 +33,7 @@ impl Tap {
     pub(crate) fn new(world: u64, datapath: Rc<RefCell<Datapath>>) -> Self {
         Self {
             datapath,
-            tracker: Tracker::new(TrackerConfig::default()),
+            tracker: Tracker::new(TrackerConfig { follow: Follow::Handshake, ..TrackerConfig::default() }),
             world,
             time_ns: (1 + world) * WORLD_NS,
             hellos: 0,
@@ -66,7 +67,11 @@ impl Tap {
         while let Some(observation) = self.tracker.poll_observation() {
             match observation {
                 Observation::ClientHello { .. } => self.hellos += 1,
-                Observation::Handshake(handshake) => {
+                Observation::Handshake(mut handshake) => {
+                    // The model ends with the ServerHello.
+                    if handshake.outcome.class().is_answered() {
+                        handshake.outcome = Outcome::ServerHello;
+                    }
                     let name = handshake.hello.sni.name().unwrap_or("-").to_owned();
                     self.trace.push(format!("    {name} {:?}", handshake.outcome));
                     self.handshakes.push(*handshake);

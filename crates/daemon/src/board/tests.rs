@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use sni_probe_capture::links::{LinkKind, LinkState};
 use sni_probe_core::clients::{ClientsConfig, SubnetSizes};
-use sni_probe_core::observation::{Outcome, Proxied, Sni};
+use sni_probe_core::observation::{Negotiated, Outcome, Proxied, Sni};
 use sni_probe_core::vocabulary::{AlertDescription, AlertSender};
+use sni_probe_model::Fate;
 use sni_probe_model::api::GatewayState;
 
 use super::*;
@@ -234,6 +235,29 @@ fn an_alert_of_the_client_is_no_refusal() {
     let refused: Vec<_> = clients.clients.iter().map(|client| client.outcomes[0].refused()).collect();
     assert_eq!(refused, [2, 0]);
     assert_eq!(summary.tls_versions[0].handshakes, 3);
+}
+
+#[test]
+fn the_last_handshakes_of_a_client_say_what_the_gateway_chose_and_how_it_ended() {
+    let daemon = Daemon::new(ClientsConfig::default());
+    let mut handshake = Handshake::example();
+    handshake.time = seconds(daemon.now);
+    handshake.outcome = Outcome::RejectedByClient { alert: Some(AlertDescription::UnknownCa) };
+    handshake.answer.negotiated =
+        Some(Negotiated { version: TlsVersion::Tls13, cipher_suite: 0x1301, group: Some(0x11ec) });
+    daemon.take(handshake);
+    daemon.see("192.0.2.7", Sni::Absent, Outcome::ClientCertificateRefused { alert: None });
+    daemon.see("192.0.2.7", Sni::Absent, Outcome::RefusedAfterServerHello { alert: None });
+    let clients = daemon.board.clients();
+    let [client] = &clients.clients[..] else { panic!("{clients:?}") };
+    assert_eq!((client.handshakes, client.refused), (3, 1));
+    let [refused, certificate, rejected] = &client.last_handshakes[..] else { panic!("{client:?}") };
+    assert_eq!(rejected.negotiated().as_deref(), Some("TLS 1.3, TLS_AES_128_GCM_SHA256, x25519mlkem768"));
+    assert_eq!(rejected.alert.as_deref(), Some("unknown_ca"));
+    assert_eq!(rejected.alert_sender, Some(AlertSender::Client.as_str().into()));
+    assert_eq!(refused.negotiated(), None);
+    let fates = [refused, certificate, rejected].map(LastHandshake::fate);
+    assert_eq!(fates, [Fate::Refused, Fate::Failed, Fate::Served]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use sni_probe_pcap::{Interface, PacketToWrite, Writer};
 use sni_probe_telemetry::events::{Format, Pods, Provenance, WallClock};
 
 use super::file_name::FileName;
-use super::holding::Held;
+use super::holding::{HeldFlow, is_complete};
 use super::packet::{LINK_TYPE, Packet, Rebuilt};
 
 /// On the file, so that nobody takes it for what was on the wire.
@@ -35,13 +35,13 @@ pub(super) struct Case {
     summary: String,
     clock: WallClock,
     packets: Vec<Packet>,
-    is_whole: bool,
+    is_complete: bool,
     /// See [`Case::size`].
     bytes: usize,
 }
 
 impl Case {
-    pub(super) fn new(handshake: &Handshake, interface: &str, clock: WallClock, held: Held) -> Self {
+    pub(super) fn new(handshake: &Handshake, interface: &str, clock: WallClock, held: HeldFlow) -> Self {
         let mut line = Vec::new();
         Format::Text { colour: false }.line(
             &mut line,
@@ -54,7 +54,7 @@ impl Case {
             interface: interface.to_owned(),
             summary: String::from_utf8_lossy(&line).trim_end().to_owned(),
             clock,
-            is_whole: held.is_whole(),
+            is_complete: is_complete(&held),
             bytes: held.bytes(),
             packets: held.packets,
         }
@@ -70,7 +70,7 @@ impl Case {
     /// # Errors
     /// None that can be: the writer has all it takes.
     pub(super) fn to_pcapng(&self) -> io::Result<Vec<u8>> {
-        let missing = if self.is_whole { "" } else { NOTE_ON_MISSING_PACKETS };
+        let missing = if self.is_complete { "" } else { NOTE_ON_MISSING_PACKETS };
         let mut writer = Writer::new(Vec::new(), Some(&format!("{NOTE}{missing}\n{}", self.summary)))?;
         let interface = writer.add_interface(&Interface::new(LINK_TYPE, 0, Some(self.interface.clone())))?;
         let mut write = |packet: &Rebuilt, time_ns, comment| {

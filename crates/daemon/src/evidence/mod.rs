@@ -29,13 +29,13 @@ use sni_probe_telemetry::metrics::{EvidenceLoss, Metrics};
 
 use self::case::Case;
 use self::directory::{Directory, Limits};
-use self::holding::Holding;
+use self::holding::{HeldEvents, is_complete};
 use self::keeper::Keeper;
 use crate::config::EvidenceConfig;
 
 /// Holds the packets of the handshakes under way, and keeps those of the ones that fail.
 pub(crate) struct FailureCaptures {
-    holding: Holding,
+    held: HeldEvents,
     keeper: Keeper,
     metrics: Arc<Metrics>,
 }
@@ -54,14 +54,14 @@ impl FailureCaptures {
         let Some(path) = &config.directory else { return Ok(None) };
         let limits = Limits { handshakes: config.handshakes, bytes: config.bytes };
         let keeper = Keeper::start(Directory::open(path, limits)?, Arc::clone(metrics))?;
-        let holding = Holding::new(handshake_timeout);
-        Ok(Some(Self { holding, keeper, metrics: Arc::clone(metrics) }))
+        let held = HeldEvents::new(handshake_timeout);
+        Ok(Some(Self { held, keeper, metrics: Arc::clone(metrics) }))
     }
 
     /// Takes an event, `now` by the daemon's clock. It must come here before it comes to the tracker, whose observations say
     /// what becomes of it.
     pub(crate) fn event(&mut self, event: &Event<'_>, now: Timestamp) {
-        let given_up = self.holding.event(event, now);
+        let given_up = self.held.event(event, now);
         if given_up > 0 {
             self.metrics.evidence_lost(EvidenceLoss::BufferFull, given_up);
         }
@@ -97,18 +97,18 @@ impl FailureCaptures {
     }
 
     fn handshake(&mut self, handshake: &Handshake, interface: &str, clock: WallClock) {
-        let Some(held) = self.holding.settle(&handshake.flow, handshake.time) else { return };
+        let Some(held) = self.held.settle(&handshake.flow, handshake.time) else { return };
         if !handshake.outcome.class().is_failure() {
             return;
         }
-        if !held.is_whole() {
+        if !is_complete(&held) {
             self.metrics.evidence_lost(EvidenceLoss::FlowTruncated, 1);
         }
         self.keeper.take(Case::new(handshake, interface, clock, held));
     }
 
     fn forget(&mut self, flow: &FlowKey, time: Timestamp) {
-        drop(self.holding.settle(flow, time));
+        drop(self.held.settle(flow, time));
     }
 }
 

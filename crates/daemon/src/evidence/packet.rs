@@ -82,7 +82,7 @@ impl Packet {
 
     pub(super) fn rebuild(&self) -> Rebuilt {
         let Self { header, data } = self;
-        let of_client = matches!(header.kind, kind::CLIENT_DATA | kind::CLIENT_CLOSE);
+        let of_client = header.is_from_client();
         let client = (header.client_addr, header.client_port);
         let gateway = (header.gateway_addr, header.gateway_port);
         let (source, destination) = if of_client { (client, gateway) } else { (gateway, client) };

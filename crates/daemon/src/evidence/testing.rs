@@ -8,7 +8,7 @@ use sni_probe_datapath::event::{Event, EventHeader, flags, kind, tcp_flags};
 use sni_probe_telemetry::events::WallClock;
 
 use super::case::Case;
-use super::holding::Holding;
+use super::holding::HeldEvents;
 
 /// 2026-03-05 14:03:22 UTC.
 pub(super) const START_NS: u64 = 1_772_719_402_000_000_000;
@@ -66,9 +66,9 @@ pub(super) fn handshake(port: u16) -> Handshake {
 
 /// The same with a packet.
 pub(super) fn case(port: u16) -> Case {
-    let mut holding = Holding::new(Duration::from_secs(30));
+    let mut held = HeldEvents::new(Duration::from_secs(30));
     let handshake = handshake(port);
-    holding.event(&client_data(port, handshake.time.0, 0, &[0x16; 500]), handshake.time);
-    let held = holding.settle(&handshake.flow, handshake.time).unwrap();
-    Case::new(&handshake, "eth0", WallClock::UTC, held)
+    held.event(&client_data(port, handshake.time.0, 0, &[0x16; 500]), handshake.time);
+    let connection = held.settle(&handshake.flow, handshake.time).unwrap();
+    Case::new(&handshake, "eth0", WallClock::UTC, connection)
 }

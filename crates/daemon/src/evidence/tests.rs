@@ -181,9 +181,10 @@ fn a_replay_of_the_evidence_says_the_same() {
         outcomes.extend(compare(&scenario.name, &bench.stop()));
     }
     for class in OutcomeClass::ALL {
-        let is_kept =
-            !matches!(class, OutcomeClass::ServerHello | OutcomeClass::Evicted | OutcomeClass::Unfinished);
-        assert_eq!(outcomes.contains(class), is_kept, "{class}");
+        let is_kept = outcomes.contains(class);
+        assert!(!is_kept || class.is_failure(), "{class}");
+        // The scenarios do not say how an answered handshake ends.
+        assert!(is_kept || class.is_answered() || !class.is_failure(), "{class}");
     }
 }
 

@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, anyhow};
 use sni_probe_capture::privileges;
+use sni_probe_kubernetes::runtime;
 use sni_probe_telemetry::events::EventsConfig;
 use tokio::sync::oneshot;
 
@@ -79,7 +80,7 @@ fn run(
     opened: &mpsc::Sender<Arc<Board>>,
     stopped: oneshot::Receiver<()>,
 ) -> anyhow::Result<()> {
-    crate::runtime()?.block_on(async {
+    runtime()?.block_on(async {
         let probe = Probe::open(config, &EventsConfig::off(), &EvidenceConfig::off()).await?;
         // If nobody waits any more, the sender of `stopped` is gone as well.
         let _ = opened.send(Arc::clone(probe.board()));

@@ -1,5 +1,6 @@
 //! Packet sockets as a source of events: one for each interface, and the datapath in user space.
 
+use sni_probe_core::vocabulary::Follow;
 use std::task::{Context, Poll};
 
 use anyhow::Context as _;
@@ -61,7 +62,8 @@ impl Packets {
             filter: Filter::new(&config.ports, tunnels)?,
             datapath: Datapath::new(config.ports.iter().copied(), seed)
                 .with_tunnels(tunnels)
-                .with_handshake_timeout(config.handshake_timeout),
+                .with_handshake_timeout(config.handshake_timeout)
+                .with_follow_up(config.follow == Follow::Handshake),
             are_mirror_ports: config.mirror_port,
             clock: WallClock::new(Reading::now()),
             sockets: Vec::new(),

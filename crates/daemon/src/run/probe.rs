@@ -97,11 +97,7 @@ impl Probe {
             names.clone(),
         ));
         let observer = Observer {
-            tracker: Tracker::new(TrackerConfig {
-                handshake_timeout: config.handshake_timeout,
-                fingerprints,
-                ..Default::default()
-            }),
+            tracker: Tracker::new(tracker_config(config, fingerprints)),
             sinks: Sinks { metrics, clients, board, events, evidence, names },
             complaint: None,
         };
@@ -227,6 +223,12 @@ async fn follow(
         }
     }
     Ok(())
+}
+
+/// How the tracker is to work: the one place at which [`ProbeConfig::follow`] reaches it.
+fn tracker_config(config: &ProbeConfig, fingerprints: Fingerprints) -> TrackerConfig {
+    let ProbeConfig { handshake_timeout, follow, .. } = *config;
+    TrackerConfig { handshake_timeout, follow, fingerprints, ..TrackerConfig::default() }
 }
 
 /// Gives up every capability that is not needed any more.

@@ -14,7 +14,7 @@ const STRIDE: u32 = 40_503;
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     buckets: usize,
-    uses: [usize; 3],
+    uses: [usize; 4],
 }
 
 /// The sample.
@@ -26,7 +26,7 @@ pub(super) struct Sample {
     oldest: usize,
 }
 
-const USES: [SlotUse; 3] = [SlotUse::Open, SlotUse::Handshake, SlotUse::Done];
+const USES: [SlotUse; 4] = [SlotUse::Open, SlotUse::Handshake, SlotUse::Answered, SlotUse::Done];
 
 impl Sample {
     /// Looks at some more buckets, in place of those that were looked at first.
@@ -38,9 +38,10 @@ impl Sample {
                 for entry in entries {
                     match entry.stage() {
                         stage::FREE => {}
-                        stage::DONE => count.uses[2] += 1,
-                        _ if entry.is_over(epoch) => count.uses[2] += 1,
+                        stage::DONE => count.uses[3] += 1,
+                        _ if entry.is_over(epoch) => count.uses[3] += 1,
                         stage::OPEN => count.uses[0] += 1,
+                        _ if entry.is_answered() => count.uses[2] += 1,
                         _ => count.uses[1] += 1,
                     }
                 }
@@ -58,7 +59,10 @@ impl Sample {
             let used: usize = self.counts.iter().map(|count| count.uses[index]).sum();
             (used * BUCKETS as usize).checked_div(buckets).unwrap_or_default()
         };
-        metrics.set_slots(BUCKETS as usize * WAYS, (0..3).map(|index| (USES[index], estimate(index))));
+        metrics.set_slots(
+            BUCKETS as usize * WAYS,
+            USES.into_iter().enumerate().map(|(index, slot_use)| (slot_use, estimate(index))),
+        );
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where events come from: the programs in the kernel, or packet sockets and the same datapath in user space.
 
+use sni_probe_core::vocabulary::Follow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -318,7 +319,7 @@ pub(super) struct Tc {
 impl Tc {
     fn open(config: &ProbeConfig) -> anyhow::Result<Self> {
         preflight::tc()?;
-        let mut programs = Programs::load(&config.ports, config.tunnels)?;
+        let mut programs = Programs::load(&config.ports, config.tunnels, config.follow == Follow::Handshake)?;
         let ring = readable(programs.take_events()?)?;
         let mut counters = programs.take_counters()?;
         // What cannot be read now cannot be later, and then nobody would know what was lost.

@@ -1,6 +1,9 @@
+use sni_probe_core::observation::Outcome;
+
 use super::*;
 
-const NONE: Fates = Fates { all: 0, served: 0, refused: 0, reset: 0, closed: 0, alerted: 0 };
+const NONE: Fates =
+    Fates { all: 0, served: 0, refused: 0, reset: 0, closed: 0, alerted: 0, certificate_refused: 0 };
 
 fn served(all: u64) -> Fates {
     Fates { all, served: all, ..NONE }
@@ -182,14 +185,23 @@ fn lost_events_are_reported_and_make_a_good_state_unclear() {
 /// No sentence has more than 20 words, whatever the numbers.
 #[test]
 fn sentences_are_short() {
-    let fates =
-        [NONE, served(1), served(1_000), reset(1), reset(1_000), unanswered(7), Fates { all: 9, ..reset(2) }];
+    let fates = [
+        NONE,
+        served(1),
+        served(1_000),
+        reset(1),
+        reset(1_000),
+        unanswered(7),
+        Fates { all: 9, ..reset(2) },
+        Fates { all: 2_000, certificate_refused: 1_000, ..NONE },
+    ];
     let mut count = 0;
     for named in fates {
         for without_sni in fates {
             for known in fates {
                 for incomplete in fates {
-                    let hour = HourCounts { named, without_sni, known, incomplete, lost_events: count % 3 };
+                    let (rejected, lost_events) = (count % 2, count % 3);
+                    let hour = HourCounts { named, without_sni, known, incomplete, rejected, lost_events };
                     let (_, text) =
                         verdict(&hour, Context { refused_known: Some("10.0.0.1"), ..Context::default() });
                     count += 1;
@@ -213,4 +225,44 @@ fn verbs() {
 #[test]
 fn commas() {
     assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+}
+
+#[test]
+fn certificates_are_said_apart_and_are_no_refusal() {
+    let refused = |all| Fates { all, certificate_refused: all, ..NONE };
+    expect(
+        HourCounts { named: served(5), without_sni: served(2), rejected: 2, ..nothing() },
+        GatewayState::Accepting,
+        "2 handshakes of the last hour had no SNI; the gateway refused none. In 2 handshakes the client rejected the \
+         certificate.",
+    );
+    expect(
+        HourCounts { named: served(5), without_sni: refused(2), ..nothing() },
+        GatewayState::Failing,
+        "2 handshakes of the last hour had no SNI; the gateway served none. In 2 handshakes the gateway did not get a \
+         client certificate that it accepts.",
+    );
+    expect(
+        HourCounts { named: refused(1), ..nothing() },
+        GatewayState::Failing,
+        "The gateway did not serve the only handshake with SNI in the last hour. In 1 handshake the gateway did not get \
+         a client certificate that it accepts.",
+    );
+}
+
+#[test]
+fn each_answered_outcome_counts_by_its_fate() {
+    let mut hour = HourCounts::default();
+    for outcome in [
+        Outcome::ServerHello,
+        Outcome::Established,
+        Outcome::RejectedByClient { alert: None },
+        Outcome::ClientCertificateRefused { alert: None },
+        Outcome::RefusedAfterServerHello { alert: None },
+    ] {
+        hour.note(&Handshake { outcome, ..Handshake::example() }, false);
+    }
+    let expected = Fates { all: 5, served: 3, refused: 1, certificate_refused: 1, ..NONE };
+    assert_eq!((hour.without_sni, hour.rejected), (expected, 1));
+    assert_eq!(hour.without_sni.verb(), "refused");
 }

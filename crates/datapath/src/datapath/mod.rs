@@ -4,6 +4,7 @@
 //! packet ─▶ gateway port? ─▶ SYN: open an entry of the flow table
 //!                        ├─▶ nothing to say (pure ACK): done
 //!                        └─▶ entry ─▶ handshake under way? ─▶ copy ─▶ Event
+//!                               ├─▶ ServerHello seen? ─▶ copy the beginning ─▶ Event
 //!                               └─▶ none, but starts like a ClientHello: open an entry, copy ─▶ Event
 //! ```
 //!
@@ -13,14 +14,16 @@
 
 mod draft;
 mod flow;
+mod follow_up;
 mod opening;
 
 use self::draft::Draft;
 use self::flow::{Flow, OneSide, Sender};
 use self::opening::starts_like_a_client;
 use crate::answer;
+use crate::answer::Answer;
 use crate::counters::Counter;
-use crate::event::{ANSWER_COPY, CLIENT_WINDOW, EventHeader, flags, kind, tcp_flags};
+use crate::event::{ANSWER_COPY, CLIENT_WINDOW, EventHeader, FOLLOW_UP_COPY, flags, kind, tcp_flags};
 use crate::flow_table::{
     self, Bucket, Entry, FlowHash, Found, Held, MAX_ANSWERS, Owners, Range, WAYS, closed, stage,
 };
@@ -37,6 +40,8 @@ pub trait Flows {
     fn seed(&self) -> u64;
     /// Which tunnels are looked into.
     fn tunnels(&self) -> Tunnels;
+    /// Whether handshakes are followed beyond the ServerHello, to their end.
+    fn follows_up(&self) -> bool;
     /// The bucket of a flow. `None` only where the table is smaller than it says.
     fn bucket(&self, hash: FlowHash) -> Option<impl Bucket>;
     /// The epoch in which the packet comes, for the age of entries: see [`epoch_length`](flow_table::epoch_length).
@@ -135,13 +140,21 @@ fn from_client<P: Packet, F: Flows, S: Sink>(
     }
     // A RST carries no data, whatever it carries (RFC 9293, section 3.10.7.4); nor do bytes beyond the window count.
     let is_reset = segment.flags & tcp_flags::RST != 0;
-    let room = if is_reset { 0 } else { CLIENT_WINDOW.saturating_sub(stream_offset(seq, entry.isn())) };
+    let is_answered = before.is_answered() && !is_syn;
+    let room = if is_reset {
+        0
+    } else if is_answered {
+        FOLLOW_UP_COPY
+    } else {
+        CLIENT_WINDOW.saturating_sub(stream_offset(seq, entry.isn()))
+    };
     let data_len = (segment.payload_len as u32).min(room);
     if data_len == 0 && (!entry.has_spoken() || !closes(&segment)) {
         return Ok(None);
     }
-    let kind = if data_len == 0 { kind::CLIENT_CLOSE } else { kind::CLIENT_DATA };
-    let flags = flags | isn_flags(entry);
+    let data_kind = if is_answered { kind::CLIENT_FOLLOW_UP } else { kind::CLIENT_DATA };
+    let kind = if data_len == 0 { kind::CLIENT_CLOSE } else { data_kind };
+    let flags = flags | isn_flags(if is_answered { before } else { entry });
     Ok(Some(Draft { segment, sender: Sender::Client, kind, seq, isn: entry.isn(), flags, data_len }))
 }
 
@@ -189,6 +202,11 @@ fn step<P: Packet, F: Flows, S: Sink, B: Bucket>(
             } else {
                 go_on(packet, flows, before, segment, &mut flags)
             };
+            let entry = if !is_syn && before.is_answered() && has_data(segment) {
+                follow_up::client_data(entry, hash, segment.payload_len, &mut flags)
+            } else {
+                entry
+            };
             Ok(Some(Step { before, held: Held { entry, ..held }, flags }))
         }
         Found::Nothing => {
@@ -234,11 +252,11 @@ fn step<P: Packet, F: Flows, S: Sink, B: Bucket>(
     }
 }
 
-/// The entry after a SYN of a connection that is followed: opened again, unless the client has spoken and nothing has
-/// ended.
+/// The entry after a SYN of a connection that is followed: opened again, unless the client has spoken, without a ServerHello,
+/// and nothing has ended.
 #[inline(always)]
 fn again(entry: Entry, epoch: u8, payload_len: usize, flags: &mut u8) -> Entry {
-    if entry.has_spoken() && !entry.is_over(epoch) {
+    if entry.has_spoken() && !entry.is_answered() && !entry.is_over(epoch) {
         entry.with_stage(stage::REOPENED)
     } else if payload_len == 0 {
         entry.opened(epoch)
@@ -313,16 +331,23 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
     let before = held.entry;
     let mut entry = before;
     let mut data_len = 0;
+    let mut event_flags = isn_flags(before);
     if before.has_spoken() {
         if is_reset {
             entry = entry.with_closed(closed::RESET);
         } else if is_fin {
             entry = entry.with_closed(closed::GATEWAY);
         }
-        if segment.payload_len != 0 && !is_reset && entry.answers() < MAX_ANSWERS {
+        if before.is_answered() {
+            if has_data(&segment) {
+                (entry, data_len) = follow_up::gateway_data(packet, &segment, entry, hash, &mut event_flags)?;
+            }
+        } else if has_data(&segment) && entry.answers() < MAX_ANSWERS {
             data_len = (segment.payload_len as u32).min(ANSWER_COPY);
             let answer = answer::read(packet, segment.payload_offset, segment.payload_len)?;
-            entry = if answer.is_conclusive() {
+            entry = if answer == Answer::ServerHello && flows.follows_up() {
+                entry.answered()
+            } else if answer.is_conclusive() {
                 before.done(hash)
             } else {
                 entry.with_answer(packet.interface())
@@ -339,8 +364,9 @@ fn from_gateway<P: Packet, F: Flows>(packet: &P, flows: &F) -> Result<Option<Dra
     if !before.has_spoken() || (data_len == 0 && !closes(&segment)) {
         return Ok(None);
     }
-    let kind = if data_len == 0 { kind::GATEWAY_CLOSE } else { kind::GATEWAY_DATA };
-    let (seq, isn, flags) = (SeqNumber(segment.seq), before.isn(), isn_flags(before));
+    let data_kind = if before.is_answered() { kind::GATEWAY_FOLLOW_UP } else { kind::GATEWAY_DATA };
+    let kind = if data_len == 0 { kind::GATEWAY_CLOSE } else { data_kind };
+    let (seq, isn, flags) = (SeqNumber(segment.seq), before.isn(), event_flags);
     Ok(Some(Draft { segment, sender: Sender::Gateway, kind, seq, isn, flags, data_len }))
 }
 
@@ -384,7 +410,13 @@ fn forget_headers<P: Packet>(packet: &P, segment: &mut Segment, number: usize) -
 
 #[inline(always)]
 const fn isn_flags(entry: Entry) -> u8 {
-    if entry.stage() == stage::MID_STREAM { 0 } else { flags::ISN_KNOWN }
+    if entry.is_opened() { flags::ISN_KNOWN } else { 0 }
+}
+
+/// Whether the segment has payload that counts: that of a RST is text.
+#[inline(always)]
+fn has_data(segment: &Segment) -> bool {
+    segment.payload_len != 0 && segment.flags & tcp_flags::RST == 0
 }
 
 #[inline(always)]

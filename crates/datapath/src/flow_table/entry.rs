@@ -5,6 +5,22 @@ use crate::seq::SeqNumber;
 /// Inconclusive segments of an answer that are passed on; then only FIN and RST are.
 pub const MAX_ANSWERS: u8 = 15;
 
+/// Segments of the gateway between the ServerHello and the client's reply that are passed on: those that may hold an
+/// alert. A gateway that refuses sends at most three (a change of cipher specs, extensions, the alert).
+pub const MAX_FLIGHT_PIECES: u8 = 4;
+
+/// Segments of the client's reply to the ServerHello that are passed on, after the first. A reply with a chain of
+/// certificates takes three.
+pub const MAX_REPLY_PIECES: u8 = 5;
+
+/// Values of [`Entry::pieces`] in stage `REPLIED` beyond [`MAX_REPLY_PIECES`].
+pub mod pieces {
+    /// The gateway has sent a record after the client's reply.
+    pub const REACTED: u8 = 6;
+    /// The gateway has sent two segments after the client's reply.
+    pub const REACTED_TWICE: u8 = 7;
+}
+
 /// Epochs after which an entry is too old: the time that a handshake may take, and what is left of the epoch in which it
 /// began. See [`epoch_length`].
 pub const MAX_AGE: u8 = 3;
@@ -17,18 +33,22 @@ const EPOCHS: u8 = 32;
 pub mod stage {
     /// No flow.
     pub const FREE: u8 = 0;
-    /// A conclusive answer was seen: packets of this flow are of no interest.
+    /// All that decides was seen: packets of this flow are of no interest.
     pub const DONE: u8 = 1;
+    /// A ServerHello was seen, and no payload of the client after it.
+    pub const ANSWERED: u8 = 2;
+    /// The client has sent payload after the ServerHello.
+    pub const REPLIED: u8 = 3;
     /// As `HANDSHAKE`, but the SYN was not seen: the sequence number before the client's first
     /// payload that was seen stands for the initial one.
-    pub const MID_STREAM: u8 = 2;
+    pub const MID_STREAM: u8 = 4;
     /// SYN seen; the client has not sent any payload.
-    pub const OPEN: u8 = 3;
+    pub const OPEN: u8 = 5;
     /// The client has spoken; the gateway's answer, if any, is not conclusive yet.
-    pub const HANDSHAKE: u8 = 4;
+    pub const HANDSHAKE: u8 = 6;
     /// As `HANDSHAKE`, and the same SYN came again: a delayed copy, or a new connection of a device that begins with the
     /// same sequence number each time. The core decides by the acknowledgement number of the client's next payload.
-    pub const REOPENED: u8 = 5;
+    pub const REOPENED: u8 = 7;
 }
 
 /// Bits of [`Entry::closed`].
@@ -60,6 +80,8 @@ impl Entry {
     const CLOSED: u32 = 35;
     const EPOCH: u32 = 38;
     const ANSWERS: u32 = 43;
+    /// After a ServerHello, in place of the highest bit of the answers: the SYN was not seen.
+    const UNOPENED: u32 = 46;
     const INTERFACE: u32 = 47;
     pub(super) const SHARED: u32 = 50;
     pub(super) const TAG: u32 = 51;
@@ -75,7 +97,7 @@ impl Entry {
         )
     }
 
-    /// The entry after a conclusive answer. Above the ISN it has more of the hash, so that packets of another flow do not
+    /// The entry after all that decides. Above the ISN it has more of the hash, so that packets of another flow do not
     /// match it.
     #[inline(always)]
     #[must_use]
@@ -139,6 +161,42 @@ impl Entry {
     #[inline(always)]
     pub const fn answers(self) -> u8 {
         (self.0 >> Self::ANSWERS) as u8 & 15
+    }
+
+    /// The entry after a ServerHello, of a handshake that is followed to its end.
+    #[inline(always)]
+    #[must_use]
+    pub const fn answered(self) -> Self {
+        let is_unopened = (self.stage() == stage::MID_STREAM) as u64;
+        let cleared = self.0 & !(15 << Self::ANSWERS) | is_unopened << Self::UNOPENED;
+        Self(cleared).with_stage(stage::ANSWERED)
+    }
+
+    /// Whether a ServerHello was seen and the handshake is followed on.
+    #[inline(always)]
+    pub const fn is_answered(self) -> bool {
+        self.stage() & 6 == stage::ANSWERED
+    }
+
+    /// After a ServerHello: in stage `ANSWERED` the segments of the gateway that were passed on, in stage `REPLIED` the
+    /// segments of the client after its first, or one of [`pieces`].
+    #[inline(always)]
+    pub const fn pieces(self) -> u8 {
+        (self.0 >> Self::ANSWERS) as u8 & 7
+    }
+
+    /// The same with another number of [`Entry::pieces`], in this stage.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_pieces(self, stage: u8, pieces: u8) -> Self {
+        Self(self.0 & !(7 << Self::ANSWERS) | (pieces as u64) << Self::ANSWERS).with_stage(stage)
+    }
+
+    /// Whether the client's SYN was seen, so that [`Entry::isn`] is its initial sequence number. Meaningless in stages
+    /// `FREE` and `DONE`.
+    #[inline(always)]
+    pub const fn is_opened(self) -> bool {
+        if self.is_answered() { self.0 & 1 << Self::UNOPENED == 0 } else { self.stage() != stage::MID_STREAM }
     }
 
     /// Whether nothing came after the SYN.

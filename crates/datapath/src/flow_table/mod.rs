@@ -15,15 +15,16 @@
 //!
 //! **Life cycle.** A SYN opens an entry. The same SYN opens it again once the connection is over ([`Entry::is_over`]):
 //! after a reset, a close, or a conclusive answer. Nothing is allocated, locked or swept. A new flow takes the entry
-//! that costs least: a free one, one in stage `DONE`, one that is over or too old, one that a single packet
-//! in mid stream opened, one without payload of the client; a handshake under way comes last. Each loss is counted.
+//! that costs least: a free one, one in stage `DONE`, one that is over or too old, one with a ServerHello, one that a single packet
+//! in mid stream opened, one without payload of the client; a handshake without an answer comes last. Each loss is counted.
 
 mod entry;
 
 use core::cell::Cell;
 
 pub use self::entry::{
-    DEFAULT_EPOCH_LENGTH, Entry, FlowHash, MAX_AGE, MAX_ANSWERS, closed, epoch_length, stage,
+    DEFAULT_EPOCH_LENGTH, Entry, FlowHash, MAX_AGE, MAX_ANSWERS, MAX_FLIGHT_PIECES, MAX_REPLY_PIECES, closed,
+    epoch_length, pieces, stage,
 };
 use crate::counters::Counter;
 use crate::seq::SeqNumber;
@@ -313,6 +314,7 @@ fn evict<B: Bucket>(bucket: B, hash: FlowHash, new: Entry, epoch: u8) -> Option<
     }
     let loses = match cost {
         stage::FREE | stage::DONE => None,
+        stage::ANSWERED | stage::REPLIED => Some(Counter::AnsweredEvicted),
         stage::MID_STREAM => Some(Counter::MidStreamEvicted),
         stage::OPEN => Some(Counter::OpenEvicted),
         _ => Some(Counter::HandshakeEvicted),

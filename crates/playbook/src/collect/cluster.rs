@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
-use sni_probe_kubernetes::{Credentials, Failure};
+use sni_probe_kubernetes::{Credentials, Failure, runtime};
 use sni_probe_terminal::printable_within;
 
 use super::limits::CLUSTER_TIMEOUT;
@@ -31,8 +31,7 @@ pub(super) fn apigee_routes(kubeconfig: Option<&Path>, namespace: &str) -> anyho
         })?;
         Ok((source, text))
     };
-    let runtime = crate::runtime()?;
-    runtime.block_on(async { tokio::time::timeout(CLUSTER_TIMEOUT, ask).await }).unwrap_or_else(|_| {
+    runtime()?.block_on(async { tokio::time::timeout(CLUSTER_TIMEOUT, ask).await }).unwrap_or_else(|_| {
         Err(anyhow!("--kube: the API server did not answer within {} s", CLUSTER_TIMEOUT.as_secs()))
     })
 }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use sni_probe_model::api::AlertCount;
 use sni_probe_model::{AlertSender, Word};
 
 use super::judge::is_routed;
 use super::model::{Answer, Cause, Confidence, Diagnosis, Inputs};
-use super::wire::{Alert, ClientFacts, Count, Refusals, WireFacts};
+use super::wire::{ClientFacts, Count, RefusalCount, WireFacts};
 use super::{diagnose, show};
 use crate::check::report::{Attempt, AttemptKind, AttemptOutcome, Certificate, CheckReport, CheckVerdict};
 use crate::logs::report::{Counted, Joined, LogsReport};
@@ -34,7 +35,7 @@ fn wire(counts: &[(&str, &str, u64)]) -> WireFacts {
 /// 7 clients without SNI are reset, 5 with the name are served.
 fn resets(client: &str) -> WireFacts {
     let mut wire = wire(&[("absent", "reset_by_gateway", 7), ("present", "server_hello", 5)]);
-    let refusals = Refusals { handshakes: 7, refused: 7 };
+    let refusals = RefusalCount { handshakes: 7, refused: 7 };
     if super::wire::is_load_balancer(client) {
         wire.expected = refusals;
     }
@@ -43,9 +44,9 @@ fn resets(client: &str) -> WireFacts {
     wire
 }
 
-fn alert(sni: &str, description: &str) -> Alert {
+fn alert(sni: &str, description: &str) -> AlertCount {
     let sender = Word::Known(AlertSender::Gateway);
-    Alert { sni: sni.into(), description: description.into(), sender, count: 3 }
+    AlertCount { sni: sni.into(), description: description.into(), sender, alerts: 3 }
 }
 
 fn route(name: &str, host: &str, enabled: Option<bool>, additional: &[&str]) -> Route {

@@ -286,7 +286,7 @@ fn mismatch(inputs: &Inputs) -> Step {
                 printable(alert.description.as_str()),
                 printable(alert.sender.as_str()),
                 printable(alert.sni.as_str()),
-                alert.count
+                alert.alerts
             ));
         }
         let versions = wire.tls_versions.iter().take(SHOWN);

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use sni_probe_core::clients::GCP_LB;
-use sni_probe_model::{AlertDescription, AlertSender, Fate, OutcomeClass, SniClass, Word};
+use sni_probe_model::api::AlertCount;
+use sni_probe_model::{AlertDescription, Fate, OutcomeClass, SniClass, Word};
 
 pub(super) use self::api::of_snapshot;
 pub(super) use self::capture::of_capture;
@@ -27,17 +28,17 @@ pub(super) struct WireFacts {
     /// Handshakes by what they say of the name and what became of them.
     pub counts: Vec<Count>,
     /// Alerts in answer to a hello, of either side.
-    pub alerts: Vec<Alert>,
+    pub alerts: Vec<AlertCount>,
     /// Clients without SNI, the ones refused most first.
     pub clients: Vec<ClientFacts>,
     /// Handshakes without SNI of all clients that are not in `clients`.
-    pub other_clients: Refusals,
+    pub other_clients: RefusalCount,
     /// Names that were refused, most often first.
     pub refused_names: Vec<(String, u64)>,
     /// Hellos by the highest TLS version that they offer.
     pub tls_versions: Vec<(String, u64)>,
     /// Handshakes without SNI of load balancers and of known clients, and how many of them were refused.
-    pub expected: Refusals,
+    pub expected: RefusalCount,
     /// Events that did not reach the daemon.
     pub lost_events: u64,
     /// What is incomplete about these facts, in words.
@@ -52,43 +53,27 @@ pub(super) struct Count {
     pub handshakes: u64,
 }
 
-/// Alerts of one kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Alert {
-    pub sni: Word<SniClass>,
-    pub description: Word<AlertDescription>,
-    pub sender: Word<AlertSender>,
-    pub count: u64,
-}
-
-impl Alert {
-    /// What the alert means for the client.
-    pub(super) fn fate(&self) -> Fate {
-        OutcomeClass::Alert.fate(self.sender.known())
-    }
-}
-
-/// A client without SNI.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A client without SNI: what every source of facts knows of it, a scrape included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ClientFacts {
     /// Its address, or what stands for it (`--client-label`).
     pub label: String,
     /// The software that its hello is likely of.
     pub likely: Option<String>,
     /// Handshakes without SNI, and those refused.
-    pub refusals: Refusals,
+    pub refusals: RefusalCount,
 }
 
 /// Handshakes, and how many of them the gateway refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Refusals {
+pub(super) struct RefusalCount {
     /// In all.
     pub handshakes: u64,
     /// Those that were reset, closed or answered with an alert.
     pub refused: u64,
 }
 
-impl Refusals {
+impl RefusalCount {
     fn add(&mut self, other: Self) {
         self.handshakes += other.handshakes;
         self.refused += other.refused;
@@ -188,9 +173,9 @@ impl WireFacts {
             let same = before.alerts.iter().find(|it| {
                 (&it.sni, &it.description, &it.sender) == (&alert.sni, &alert.description, &alert.sender)
             });
-            alert.count = less(alert.count, same.map(|it| it.count));
+            alert.alerts = less(alert.alerts, same.map(|it| it.alerts));
         }
-        let clients: HashMap<&str, Refusals> =
+        let clients: HashMap<&str, RefusalCount> =
             before.clients.iter().map(|client| (client.label.as_str(), client.refusals)).collect();
         for client in &mut self.clients {
             let same = clients.get(client.label.as_str()).copied();
@@ -207,7 +192,7 @@ impl WireFacts {
             now.sort_by_key(|(_, count)| Reverse(*count));
         }
         self.counts.retain(|count| count.handshakes > 0);
-        self.alerts.retain(|alert| alert.count > 0);
+        self.alerts.retain(|alert| alert.alerts > 0);
         self.clients.retain(|client| client.refusals.handshakes > 0);
         self.clients.sort_by_key(|client| Reverse(client.refusals.refused));
         self.other_clients = self.other_clients.since(before.other_clients);
@@ -216,10 +201,18 @@ impl WireFacts {
         self
     }
 
+    /// Takes in a client. The handshakes of a load balancer are expected as well.
+    fn add_client(&mut self, client: ClientFacts) {
+        if is_load_balancer(&client.label) {
+            self.expected.add(client.refusals);
+        }
+        self.clients.push(client);
+    }
+
     fn refused(
         &self,
         is_wanted: impl Fn(&Word<SniClass>) -> bool,
-        is_alert_wanted: impl Fn(&Alert) -> bool,
+        is_alert_wanted: impl Fn(&AlertCount) -> bool,
     ) -> u64 {
         let ended = self.sum(|count| is_wanted(&count.sni) && count.outcome.fate(None) == Fate::Refused);
         ended
@@ -232,8 +225,8 @@ impl WireFacts {
         self.counts.iter().filter(|count| is_wanted(count)).map(|count| count.handshakes).sum()
     }
 
-    fn alerts(&self, is_wanted: impl Fn(&Alert) -> bool) -> u64 {
-        self.alerts.iter().filter(|alert| is_wanted(alert)).map(|alert| alert.count).sum()
+    fn alerts(&self, is_wanted: impl Fn(&AlertCount) -> bool) -> u64 {
+        self.alerts.iter().filter(|alert| is_wanted(alert)).map(|alert| alert.alerts).sum()
     }
 }
 
@@ -246,7 +239,7 @@ fn is_served(count: &Count) -> bool {
     count.outcome.fate(None) == Fate::Served
 }
 
-fn is_mismatch(alert: &Alert, failure_counts: bool) -> bool {
+fn is_mismatch(alert: &AlertCount, failure_counts: bool) -> bool {
     alert.description.known().is_some_and(|description| {
         MISMATCHES.contains(&description)
             && (failure_counts || description != AlertDescription::HandshakeFailure)

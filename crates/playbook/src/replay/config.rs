@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use sni_probe_core::vocabulary::{OutcomeClass, SniClass};
+use sni_probe_core::vocabulary::{Follow, OutcomeClass, SniClass};
 
 /// Which captures to replay, and what to print of them.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Config {
     pub fail_on_reset: bool,
     /// Time limit of a complete ClientHello, and again of the gateway's answer.
     pub handshake_timeout: Duration,
+    /// How far handshakes are followed.
+    pub follow: Follow,
 }
 
 impl Config {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::tracker::Fingerprints;
+use sni_probe_core::vocabulary::Follow;
 use sni_probe_pcap::Reader;
 use sni_probe_terminal::Progress;
 
@@ -35,7 +36,7 @@ pub fn handshakes(file: &Path, mut take: impl FnMut(&Handshake)) -> anyhow::Resu
     let name = file.display().to_string();
     let mut reader = Reader::open(file).with_context(|| name.clone())?;
     let progress = Progress::new(&name, reader.length());
-    let mut session = Session::on_ports(&[], HANDSHAKE_TIMEOUT, Fingerprints::WithoutSni);
+    let mut session = Session::on_ports(&[], HANDSHAKE_TIMEOUT, Follow::Handshake, Fingerprints::WithoutSni);
     session.next_file(&name);
     let cut = loop {
         match reader.next_record() {

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, anyhow};
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
-use sni_probe_core::flow::FlowKey;
+use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::Observation;
 use sni_probe_pcap::Reader;
 use sni_probe_pcap::engine::FrameContents;
@@ -174,11 +174,10 @@ impl Replay {
             end_capture(session, report, evidence)?;
         }
         let number = session.frames() + 1;
-        let now = session.time().map_or(record.time_ns, |time| time.0);
+        let now = session.time().unwrap_or(Timestamp(record.time_ns));
         let FrameContents { unwrapped, event } = session.frame(&record);
         if let Some(evidence) = evidence {
-            let flow = event.as_ref().map(FlowKey::of);
-            evidence.take(number, now, &record, &unwrapped, flow).map_err(Failure::Output)?;
+            evidence.take(number, now, &record, &unwrapped, event.as_ref()).map_err(Failure::Output)?;
         }
         publish(session, report, evidence)?;
         Ok(true)

@@ -224,3 +224,45 @@ impl Report {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sni_probe_core::observation::Outcome;
+    use sni_probe_core::vocabulary::{AlertDescription, AlertSender, Follow};
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_gateway_refused_for_want_of_sni_makes_fail_on_reset_fail() {
+        let alert = Some(AlertDescription::CertificateRequired);
+        for (outcome, is_refused) in [
+            (Outcome::ServerHello, false),
+            (Outcome::Established, false),
+            (Outcome::RejectedByClient { alert }, false),
+            (Outcome::ClientCertificateRefused { alert }, false),
+            (Outcome::RefusedAfterServerHello { alert: None }, true),
+            (Outcome::ResetByGateway, true),
+            (Outcome::Alert { description: AlertDescription::UnknownCa, sender: AlertSender::Client }, false),
+        ] {
+            let mut report = Report::new(&Config {
+                files: Vec::new(),
+                ports: Vec::new(),
+                format: Some(config::Format::Summary),
+                client_random: false,
+                sni: Vec::new(),
+                outcome: Vec::new(),
+                client: Vec::new(),
+                write: None,
+                fail_on_reset: true,
+                handshake_timeout: Duration::from_secs(30),
+                follow: Follow::Handshake,
+            })
+            .unwrap();
+            let handshake = Handshake { outcome, ..Handshake::example() };
+            report.handshake(&handshake, |_| ("a.pcap", 1));
+            assert_eq!(report.refused_without_sni(), is_refused, "{outcome:?}");
+        }
+    }
+}

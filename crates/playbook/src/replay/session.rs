@@ -7,7 +7,7 @@ use sni_probe_core::flow::Place;
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::Observation;
 use sni_probe_core::tracker::Fingerprints;
-use sni_probe_core::vocabulary::{EvictionReason, IncompleteReason, Label};
+use sni_probe_core::vocabulary::{EvictionReason, Follow, IncompleteReason, Label};
 use sni_probe_datapath::counters::Counter;
 use sni_probe_pcap::Record;
 use sni_probe_pcap::engine::{FrameContents, Replay};
@@ -49,15 +49,24 @@ struct Capture {
     before: u64,
 }
 
+/// How the tracker is to work: the one place at which [`Config::follow`] reaches it.
+fn tracker_config(handshake_timeout: Duration, follow: Follow, fingerprints: Fingerprints) -> TrackerConfig {
+    TrackerConfig { handshake_timeout, preludes: true, follow, fingerprints, ..TrackerConfig::default() }
+}
+
 impl Session {
     pub(super) fn new(config: &Config, fingerprints: Fingerprints) -> Self {
-        Self::on_ports(&config.ports, config.handshake_timeout, fingerprints)
+        Self::on_ports(&config.ports, config.handshake_timeout, config.follow, fingerprints)
     }
 
     /// Of gateways on these ports; none: on every port.
-    pub(super) fn on_ports(ports: &[u16], handshake_timeout: Duration, fingerprints: Fingerprints) -> Self {
-        let config =
-            TrackerConfig { handshake_timeout, preludes: true, fingerprints, ..TrackerConfig::default() };
+    pub(super) fn on_ports(
+        ports: &[u16],
+        handshake_timeout: Duration,
+        follow: Follow,
+        fingerprints: Fingerprints,
+    ) -> Self {
+        let config = tracker_config(handshake_timeout, follow, fingerprints);
         let every_port = || (1..=u16::MAX).collect();
         let ports = if ports.is_empty() { every_port() } else { ports.to_vec() };
         Self {
@@ -253,6 +262,7 @@ fn describe(counter: Counter) -> &'static str {
         Counter::HandshakeEvicted => "handshakes evicted from the flow table",
         Counter::OpenEvicted => "connections evicted from the flow table before the client spoke",
         Counter::MidStreamEvicted => "connections seen in mid stream and evicted from the flow table",
+        Counter::AnsweredEvicted => "answered handshakes evicted from the flow table",
         Counter::SkippedOtherHost => "frames for other hosts",
     }
 }

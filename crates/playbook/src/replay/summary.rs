@@ -3,15 +3,14 @@
 use std::fmt::{self, Display, Write as _};
 use std::net::IpAddr;
 
+use sni_probe_core::clients::{ClientRecord, Outcomes};
 use sni_probe_core::flow::Timestamp;
-use sni_probe_core::observation::{Handshake, Outcome, Sni};
-use sni_probe_core::software;
+use sni_probe_core::observation::{Handshake, Sni};
 use sni_probe_core::tally::Tally;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
-use sni_probe_model::Fate;
 use sni_probe_telemetry::events::WallClock;
-use sni_probe_telemetry::events::text::{fate_colour, result, sni_colour};
-use sni_probe_terminal::{Cell, Column, Painted, Table, printable};
+use sni_probe_telemetry::events::text::{outcome_colour, result, sni_colour};
+use sni_probe_terminal::{Cell, Colour, Column, Painted, Table, printable};
 
 /// Clients without SNI that are told apart, each with what it says of the name and its fingerprint. Stops
 /// a capture of a scan with forged addresses from filling the memory; further ones are counted together.
@@ -28,8 +27,8 @@ pub(super) struct Summary {
     counts: [[u64; OutcomeClass::ALL.len()]; SniClass::ALL.len()],
     /// How many of them the gateway refused.
     refused: [[u64; OutcomeClass::ALL.len()]; SniClass::ALL.len()],
-    /// Clients without SNI, and the hellos of those for which there was no room.
-    clients: Tally<ClientKey, SummaryClient, u64>,
+    /// Clients without SNI, each with the place of its first hello, and the hellos of those for which there was no room.
+    clients: Tally<SummaryKey, (ClientRecord, String), u64>,
 }
 
 impl Default for Summary {
@@ -38,22 +37,12 @@ impl Default for Summary {
     }
 }
 
+/// Distinguishes the lines of clients without SNI.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct ClientKey {
+struct SummaryKey {
     address: IpAddr,
     sni: Sni,
     ja4: Option<String>,
-}
-
-#[derive(Clone, Debug)]
-struct SummaryClient {
-    hellos: u64,
-    outcomes: Vec<(Outcome, u64)>,
-    /// What the fingerprint is likely of.
-    likely: Option<&'static str>,
-    /// Where its first hello is.
-    first: String,
-    last: Timestamp,
 }
 
 impl Summary {
@@ -66,27 +55,14 @@ impl Summary {
         if !sni.is_without_sni() {
             return;
         }
-        let key = ClientKey {
+        let key = SummaryKey {
             address: handshake.client().ip(),
             sni: handshake.hello.sni.clone(),
             ja4: handshake.hello.body.as_ref().and_then(|body| body.ja4.clone()),
         };
-        let new = || SummaryClient {
-            hellos: 0,
-            outcomes: Vec::new(),
-            likely: software::likely_sender(&handshake.hello),
-            first: place(),
-            last: handshake.time,
-        };
-        let client = match self.clients.entry(&key, || Some(new())) {
-            Ok(client) => client,
-            Err(others) => return *others += 1,
-        };
-        client.hellos += 1;
-        client.last = client.last.max(handshake.time);
-        match client.outcomes.iter_mut().find(|(outcome, _)| *outcome == handshake.outcome) {
-            Some((_, count)) => *count += 1,
-            None => client.outcomes.push((handshake.outcome, 1)),
+        match self.clients.entry(&key, || Some((ClientRecord::default(), place()))) {
+            Ok((record, _)) => record.count(handshake, handshake.time),
+            Err(others) => *others += 1,
         }
     }
 
@@ -124,7 +100,7 @@ impl Summary {
             let of_outcomes = outcomes.iter().map(|&&outcome| {
                 let count = counts[outcome as usize];
                 let is_red = colour && self.refused[sni as usize][outcome as usize] > 0;
-                Cell::painted(count.to_string(), is_red.then(|| fate_colour(Fate::Refused)))
+                Cell::painted(count.to_string(), is_red.then_some(Colour::Red))
             });
             table.row([sni.into(), hellos.into()].into_iter().chain(of_outcomes));
         }
@@ -138,8 +114,8 @@ impl Summary {
         if clients.is_empty() {
             return Ok(());
         }
-        clients.sort_by(|(one_key, one), (other_key, other)| {
-            let by_number = other.hellos.cmp(&one.hellos);
+        clients.sort_by(|(one_key, (one, _)), (other_key, (other, _))| {
+            let by_number = other.outcomes.total().cmp(&one.outcomes.total());
             by_number.then_with(|| (one_key.address, &one_key.ja4).cmp(&(other_key.address, &other_key.ja4)))
         });
         writeln!(text, "\nClients without SNI, by number of hellos:")?;
@@ -153,21 +129,20 @@ impl Summary {
             Column::left("first"),
             Column::left("what became of them"),
         ]);
-        for (key, client) in &clients {
-            let outcomes = Outcomes { outcomes: &client.outcomes, colour };
+        for (key, (record, first)) in &clients {
             table.row([
-                client.hellos.into(),
+                record.outcomes.total().into(),
                 key.address.into(),
                 Cell::painted(said(&key.sni), colour.then(|| sni_colour(&key.sni)).flatten()),
                 key.ja4.as_deref().map_or_else(|| "-".to_owned(), printable).into(),
-                client.likely.unwrap_or("-").into(),
-                client.first.as_str().into(),
-                outcomes.into(),
+                record.likely().unwrap_or("-").into(),
+                first.as_str().into(),
+                outcome_list(&record.outcomes, colour).into(),
             ]);
         }
         write!(text, "{table}")?;
         if !more.is_empty() {
-            let hellos: u64 = more.iter().map(|(_, client)| client.hellos).sum();
+            let hellos: u64 = more.iter().map(|(_, (record, _))| record.outcomes.total()).sum();
             writeln!(text, "{hellos:>WIDTH$}  of {} more (all of them: --format json)", more.len())?;
         }
         if *self.clients.rest() > 0 {
@@ -190,21 +165,12 @@ fn said(sni: &Sni) -> String {
 }
 
 /// `reset_by_gateway 9, alert unrecognized_name 1`.
-struct Outcomes<'a> {
-    outcomes: &'a [(Outcome, u64)],
-    colour: bool,
-}
-
-impl Display for Outcomes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, &(outcome, count)) in self.outcomes.iter().enumerate() {
-            let separator = if index == 0 { "" } else { ", " };
-            let colour = self.colour.then(|| fate_colour(outcome.fate()));
-            let text = format!("{} {count}", result(outcome));
-            write!(f, "{separator}{}", Painted::new(text, colour))?;
-        }
-        Ok(())
-    }
+fn outcome_list(outcomes: &Outcomes, colour: bool) -> String {
+    let counts = outcomes.occurred().map(|(_, outcome, count)| {
+        let text = format!("{} {count}", result(outcome));
+        Painted::new(text, colour.then(|| outcome_colour(outcome))).to_string()
+    });
+    counts.collect::<Vec<_>>().join(", ")
 }
 
 /// The span of time that the captures cover.
@@ -238,7 +204,8 @@ impl Display for Span {
 #[cfg(test)]
 mod tests {
     use sni_probe_core::FlowKey;
-    use sni_probe_core::observation::{AnswerDetails, Hello, HelloBody};
+    use sni_probe_core::observation::{AnswerDetails, Hello, HelloBody, Outcome};
+    use sni_probe_core::software;
     use sni_probe_core::vocabulary::TlsVersion;
 
     use super::*;
@@ -285,6 +252,7 @@ mod tests {
                 offered_versions: Vec::new(),
                 version: TlsVersion::Tls13,
                 alpn: Vec::new(),
+                name_as_sent: None,
                 ja3: None,
                 ja4: Some(ja4.to_owned()),
                 random: Vec::new(),
@@ -316,7 +284,7 @@ mod tests {
         summary.add(&handshake(0, Sni::Absent), String::new);
         assert_eq!(summary.clients.len(), MAX_CLIENTS);
         assert_eq!(*summary.clients.rest(), 10);
-        let counted: u64 = summary.clients.iter().map(|(_, client)| client.hellos).sum();
+        let counted: u64 = summary.clients.iter().map(|(_, (record, _))| record.outcomes.total()).sum();
         assert_eq!(counted + summary.clients.rest(), u64::from(clients) + 1);
         let text = summary.show(false);
         assert!(text.contains("10  of further clients, after the first 16384"), "{text}");

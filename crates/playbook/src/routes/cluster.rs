@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use serde::Deserialize as _;
-use sni_probe_kubernetes::{Credentials, Failure};
+use sni_probe_kubernetes::{Credentials, Failure, runtime};
 
 use super::config::Config;
 use super::objects::{MAX_ROUTES, Object, Objects};
@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// If there is no configuration or no answer, they may not be read, or there are none: in one line, with what to do.
 pub(super) fn list(config: &Config, objects: &mut Objects) -> anyhow::Result<String> {
     let before = objects.entries.len();
-    let server = crate::runtime()?.block_on(async {
+    let server = runtime()?.block_on(async {
         let list = list_pages(config, objects);
         tokio::time::timeout(TIMEOUT, list).await.unwrap_or_else(|_| {
             bail!(

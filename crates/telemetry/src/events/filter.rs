@@ -91,6 +91,14 @@ mod tests {
         assert!(passes("failed", Sni::Absent, Outcome::Timeout));
         assert!(!passes("failed", Sni::Absent, Outcome::ServerHello));
         assert!(!passes("failed", Sni::Absent, Outcome::Unfinished));
+        assert!(!passes("failed", named(), Outcome::Established));
+        for outcome in [
+            Outcome::RejectedByClient { alert: None },
+            Outcome::ClientCertificateRefused { alert: None },
+            Outcome::RefusedAfterServerHello { alert: None },
+        ] {
+            assert!(passes("failed", named(), outcome));
+        }
     }
 
     #[test]

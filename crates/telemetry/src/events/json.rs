@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
-use sni_probe_core::observation::Handshake;
+use sni_probe_core::observation::{Handshake, Negotiated};
 use sni_probe_core::software;
-use sni_probe_core::vocabulary::{Feature, Label, TlsVersion};
+use sni_probe_core::vocabulary::{Feature, Label, NamedGroup, TlsVersion, cipher_suite_name};
 
 use super::{Provenance, WallClock};
 
@@ -42,6 +42,21 @@ pub fn value(source: Provenance<'_>, handshake: &Handshake, clock: WallClock) ->
 /// A protocol version as events spell it.
 pub fn version(version: u16) -> String {
     Version(version).to_string()
+}
+
+/// The version that the gateway chose, as events spell it.
+pub fn negotiated_version(negotiated: Negotiated) -> Option<&'static str> {
+    Some(negotiated.version).filter(|version| *version != TlsVersion::Unknown).map(Label::as_str)
+}
+
+/// The cipher suite that the gateway chose, as events spell it: its name, or its code.
+pub fn cipher_suite(negotiated: Negotiated) -> String {
+    CipherSuite(negotiated.cipher_suite).to_string()
+}
+
+/// The group that the gateway chose, as events spell it: its name, or its code.
+pub fn group(negotiated: Negotiated) -> Option<String> {
+    negotiated.group.map(|code| Group(code).to_string())
 }
 
 /// Bytes that are mostly text, such as an ALPN name, as events spell them.
@@ -87,6 +102,9 @@ struct Event<'a> {
     outcome: &'static str,
     alert: Option<&'static str>,
     alert_sender: Option<&'static str>,
+    negotiated_version: Option<&'static str>,
+    cipher_suite: Option<AsText<CipherSuite>>,
+    group: Option<AsText<Group>>,
     latency_us: u128,
 }
 
@@ -94,7 +112,8 @@ impl<'a> Event<'a> {
     fn new(source: Provenance<'a>, handshake: &'a Handshake, clock: WallClock) -> Self {
         let hello = &handshake.hello;
         let body = hello.body.as_ref();
-        let alert = handshake.outcome.alert();
+        let alert = handshake.outcome.last_alert();
+        let negotiated = handshake.answer.negotiated;
         let (interface, capture, frame, pods) = match source {
             Provenance::Interface { name, pods } => (Some(name), None, None, Some(pods)),
             Provenance::Capture { file, frame } => (None, Some(file), Some(frame), None),
@@ -133,6 +152,9 @@ impl<'a> Event<'a> {
             outcome: handshake.outcome.class().as_str(),
             alert: alert.map(|(description, _)| description.as_str()),
             alert_sender: alert.map(|(_, sender)| sender.as_str()),
+            negotiated_version: negotiated.and_then(negotiated_version),
+            cipher_suite: negotiated.map(|negotiated| AsText(CipherSuite(negotiated.cipher_suite))),
+            group: negotiated.and_then(|negotiated| negotiated.group).map(|code| AsText(Group(code))),
             latency_us: handshake.latency.as_micros(),
         }
     }
@@ -169,6 +191,32 @@ struct Version(u16);
 impl Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#06x}", self.0)
+    }
+}
+
+/// A cipher suite by its name in IANA's registry, or else by its code.
+#[derive(Debug)]
+struct CipherSuite(u16);
+
+impl Display for CipherSuite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match cipher_suite_name(self.0) {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{:#06x}", self.0),
+        }
+    }
+}
+
+/// A group by its name, or else by its code.
+#[derive(Debug)]
+struct Group(u16);
+
+impl Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match NamedGroup::from_code(Some(self.0)) {
+            NamedGroup::Other => write!(f, "{:#06x}", self.0),
+            group => write!(f, "{group}"),
+        }
     }
 }
 

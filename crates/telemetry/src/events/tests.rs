@@ -2,9 +2,11 @@ use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Instant;
 
-use sni_probe_core::observation::{Hello, Outcome, Proxied, Sni};
+use sni_probe_core::observation::{Hello, Negotiated, Outcome, Proxied, Sni};
 use sni_probe_core::software;
-use sni_probe_core::vocabulary::{AlertDescription, AlertSender, IncompleteReason, Prelude};
+use sni_probe_core::vocabulary::{
+    AlertDescription, AlertSender, Feature, IncompleteReason, Prelude, TlsVersion,
+};
 
 use super::*;
 
@@ -123,6 +125,9 @@ fn json_has_the_same_keys_whatever_happened() {
         "outcome",
         "alert",
         "alert_sender",
+        "negotiated_version",
+        "cipher_suite",
+        "group",
         "latency_us",
     ];
     for handshake in [Handshake::example(), incomplete()] {
@@ -167,7 +172,18 @@ fn json_of_an_incomplete_hello_has_nulls() {
     assert_eq!(value["tls_version"], "unknown");
     assert_eq!(value["incomplete"], "timeout");
     assert_eq!(value["offered_versions"], serde_json::json!([]));
-    for key in ["server_name", "legacy_version", "ja3", "ja4", "likely", "alert", "alert_sender"] {
+    for key in [
+        "server_name",
+        "legacy_version",
+        "ja3",
+        "ja4",
+        "likely",
+        "alert",
+        "alert_sender",
+        "negotiated_version",
+        "cipher_suite",
+        "group",
+    ] {
         assert!(value[key].is_null(), "{key}");
     }
 }
@@ -200,6 +216,58 @@ fn json_of_an_alert_over_ipv6_behind_a_proxy() {
     assert_eq!(value["outcome"], "alert");
     assert_eq!(value["alert"], "unknown_ca");
     assert_eq!(value["alert_sender"], "client");
+}
+
+#[test]
+fn json_has_what_the_gateway_chose_by_name_or_by_code() {
+    let chosen = |version, cipher_suite, group| {
+        let mut handshake = Handshake { outcome: Outcome::Established, ..Handshake::example() };
+        handshake.answer.negotiated = Some(Negotiated { version, cipher_suite, group });
+        let value = value(&handshake);
+        assert_eq!(value["outcome"], "established");
+        ["negotiated_version", "cipher_suite", "group"].map(|key| value[key].clone())
+    };
+    assert_eq!(
+        chosen(TlsVersion::Tls13, 0x1301, Some(0x001d)),
+        ["1.3".into(), "TLS_AES_128_GCM_SHA256".into(), serde_json::Value::from("x25519")]
+    );
+    assert_eq!(
+        chosen(TlsVersion::Unknown, 0xfafa, Some(0x2a2a)),
+        [serde_json::Value::Null, "0xfafa".into(), "0x2a2a".into()]
+    );
+    assert_eq!(chosen(TlsVersion::Tls12, 0xc02f, None)[2], serde_json::Value::Null);
+}
+
+#[test]
+fn an_alert_after_the_server_hello_is_there_with_its_sender() {
+    let alert = Some(AlertDescription::UnknownCa);
+    for (outcome, sender, line, colour) in [
+        (Outcome::RejectedByClient { alert }, "client", "rejected_by_client unknown_ca", 33),
+        (Outcome::ClientCertificateRefused { alert }, "gateway", "client_certificate_refused unknown_ca", 33),
+        (Outcome::RefusedAfterServerHello { alert }, "gateway", "refused_after_server_hello unknown_ca", 31),
+    ] {
+        let handshake = Handshake { outcome, ..Handshake::example() };
+        let value = value(&handshake);
+        assert_eq!((&value["alert"], &value["alert_sender"]), (&"unknown_ca".into(), &sender.into()));
+        assert!(text(&handshake, false).contains(line));
+        assert!(
+            text(&handshake, true).contains(&format!("\u{1b}[{colour}m{line}")),
+            "{}",
+            text(&handshake, true)
+        );
+    }
+    let encrypted = Handshake { outcome: Outcome::RejectedByClient { alert: None }, ..Handshake::example() };
+    assert!(value(&encrypted)["alert"].is_null() && value(&encrypted)["alert_sender"].is_null());
+}
+
+#[test]
+fn a_name_beside_encrypted_client_hello_is_marked() {
+    let mut handshake = Handshake::example();
+    handshake.hello.features.insert(Feature::Ech);
+    assert!(!text(&handshake, false).contains("ECH"), "there is no name");
+    handshake.hello.sni = Sni::Present("outer.example".to_owned());
+    assert!(text(&handshake, false).contains("  ECH: outer name or GREASE"));
+    assert!(value(&handshake)["features"].as_array().unwrap().contains(&"ech".into()));
 }
 
 #[test]

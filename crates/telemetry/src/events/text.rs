@@ -10,7 +10,7 @@ use std::io::Write as _;
 
 use sni_probe_core::observation::{Handshake, Hello, Outcome, Sni};
 use sni_probe_core::software;
-use sni_probe_core::vocabulary::{AlertSender, IncompleteReason};
+use sni_probe_core::vocabulary::{AlertSender, Feature, IncompleteReason};
 use sni_probe_model::Fate;
 use sni_probe_terminal::units::latency;
 use sni_probe_terminal::{Colour, Painted, printable};
@@ -34,7 +34,7 @@ pub(super) fn write(
         colour: colour.then(|| sni_colour(&hello.sni)).flatten(),
     };
     let result =
-        Painted { text: result(*outcome), width: 16, colour: colour.then(|| fate_colour(outcome.fate())) };
+        Painted { text: result(*outcome), width: 16, colour: colour.then(|| outcome_colour(*outcome)) };
     // Writing to a `Vec` cannot fail.
     if let Provenance::Capture { frame, .. } = source {
         let _ = write!(batch, "{frame:>8}  ");
@@ -53,6 +53,10 @@ pub(super) fn write(
     }
     if let Some(software) = software::likely_sender(hello) {
         let _ = write!(batch, "  likely {software}");
+    }
+    // The client's own name is then encrypted, unless the extension is GREASE.
+    if hello.features.contains(Feature::Ech) && matches!(hello.sni, Sni::Present(_)) {
+        let _ = write!(batch, "  ECH: outer name or GREASE");
     }
     if handshake.proxied.is_some() {
         let _ = write!(batch, "  via {}", flow.client);
@@ -81,12 +85,13 @@ fn incomplete(reason: IncompleteReason) -> String {
 
 /// What became of a hello, in words.
 pub fn result(outcome: Outcome) -> String {
-    match outcome {
-        Outcome::Alert { description, sender: AlertSender::Gateway } => format!("alert {description}"),
-        Outcome::Alert { description, sender: AlertSender::Client } => {
-            format!("alert {description} by client")
+    let class = outcome.class();
+    match (outcome, outcome.last_alert()) {
+        (Outcome::Alert { .. }, Some((description, AlertSender::Client))) => {
+            format!("{class} {description} by client")
         }
-        other => other.class().to_string(),
+        (_, Some((description, _))) => format!("{class} {description}"),
+        (_, None) => class.to_string(),
     }
 }
 
@@ -96,8 +101,10 @@ pub fn sni_colour(sni: &Sni) -> Option<Colour> {
 }
 
 /// The colour of what became of a handshake.
-pub fn fate_colour(fate: Fate) -> Colour {
-    match fate {
+pub fn outcome_colour(outcome: Outcome) -> Colour {
+    match outcome.fate() {
+        // The gateway served a client that rejects its certificate, and that client has no connection.
+        Fate::Served if outcome.class().is_failure() => Colour::Yellow,
         Fate::Served => Colour::Green,
         Fate::Refused => Colour::Red,
         Fate::Failed | Fate::Unknown => Colour::Yellow,

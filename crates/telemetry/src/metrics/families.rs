@@ -41,8 +41,14 @@ pub(super) const HANDSHAKES: Family = Family {
 
 pub(super) const HANDSHAKE_OUTCOME: Family = Family {
     name: "sni_probe_handshake_outcome_seconds",
-    help: "Time from the last segment of a ClientHello to its outcome.",
+    help: "Time from the last segment of a ClientHello to the ServerHello (outcome server_hello); without a ServerHello, to the outcome.",
     labels: &["sni", "outcome"],
+};
+
+pub(super) const NEGOTIATED: Family = Family {
+    name: "sni_probe_negotiated_total",
+    help: "ServerHellos, by the TLS version and the key exchange group that the gateway chose.",
+    labels: &["tls_version", "group"],
 };
 
 /// Upper bounds in seconds: a gateway on the same node resets within 50 to 200 microseconds, a
@@ -54,7 +60,7 @@ pub(super) const OUTCOME_BUCKETS: &[f64] = &[
 
 pub(super) const ALERTS: Family = Family {
     name: "sni_probe_alerts_total",
-    help: "TLS alerts in answer to a ClientHello, by description and by who sent them.",
+    help: "TLS alerts in answer to a ClientHello, by description and sender. Alerts after a ServerHello are not counted.",
     labels: &["sni", "description", "sender"],
 };
 

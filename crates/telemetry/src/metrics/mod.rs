@@ -8,6 +8,7 @@ mod by_gateway;
 mod collector;
 mod families;
 mod kubernetes;
+mod negotiated;
 mod table;
 mod top;
 mod vocabulary;
@@ -36,12 +37,13 @@ use sni_probe_pcap::frame;
 use self::by_gateway::ByGateway;
 use self::families::Family;
 use self::kubernetes::KubernetesCollector;
+use self::negotiated::VersionAndGroup;
 use self::table::{Key, Table};
 use self::top::TopCollector;
 pub use self::vocabulary::{
     AttachMode, ChainEffect, ClientSource, EvidenceLoss, Hook, InterfaceChange, SlotUse,
 };
-use self::vocabulary::{Direction, FlowEviction, LineDropReason, LostReason, SkipReason};
+use self::vocabulary::{Direction, FlowEviction, LineDropReason, LostReason, SkipReason, WaitEnd};
 use crate::events::DroppedLines;
 
 /// All metrics of the daemon.
@@ -52,7 +54,8 @@ pub struct Metrics {
     client_hello_features: Table<Feature, IntCounter>,
     incomplete_client_hellos: Table<IncompleteReason, IntCounter>,
     handshakes: ByGateway<(ClientSource, SniClass, OutcomeClass)>,
-    handshake_outcome: Table<(SniClass, OutcomeClass), Histogram>,
+    handshake_outcome: Table<(SniClass, WaitEnd), Histogram>,
+    negotiated: Table<VersionAndGroup, IntCounter>,
     alerts: Table<(SniClass, AlertDescription, AlertSender), IntCounter>,
     non_tls_connections: Table<NonTls, IntCounter>,
     unclassified_flows: Table<IncompleteReason, IntCounter>,
@@ -138,6 +141,7 @@ impl Metrics {
             handshakes: ByGateway::new(families::HANDSHAKES, &registry, with_gateways)?,
             handshake_outcome: families::HANDSHAKE_OUTCOME
                 .histogram_table(&registry, families::OUTCOME_BUCKETS)?,
+            negotiated: families::NEGOTIATED.counter_table(&registry)?,
             alerts: families::ALERTS.counter_table(&registry)?,
             non_tls_connections: families::NON_TLS_CONNECTIONS.counter_table(&registry)?,
             unclassified_flows: families::UNCLASSIFIED_FLOWS.counter_table(&registry)?,
@@ -213,10 +217,13 @@ impl Metrics {
         let sni = handshake.hello.sni.class();
         let labels = (sni, handshake.outcome.class());
         self.handshakes.count(parties.gateway, (parties.source, labels.0, labels.1));
-        self.handshake_outcome.get(labels).observe(handshake.latency.as_secs_f64());
+        self.handshake_outcome.get((sni, WaitEnd::from(labels.1))).observe(handshake.latency.as_secs_f64());
         // The one feature that the answer shows: it was not known when the hello was counted.
         if handshake.hello.features.contains(Feature::HelloRetry) {
             self.client_hello_features.get(Feature::HelloRetry).inc();
+        }
+        if let Some(negotiated) = handshake.answer.negotiated {
+            self.negotiated.get(VersionAndGroup::of(negotiated)).inc();
         }
         if let Outcome::Alert { description, sender } = handshake.outcome {
             self.alerts.get((sni, description, sender)).inc();
@@ -241,6 +248,7 @@ impl Metrics {
             Counter::HandshakeEvicted => self.flow_evictions.get(FlowEviction::SlotDisplaced),
             Counter::OpenEvicted => self.flow_evictions.get(FlowEviction::OpenSlotDisplaced),
             Counter::MidStreamEvicted => self.flow_evictions.get(FlowEviction::MidStream),
+            Counter::AnsweredEvicted => self.flow_evictions.get(FlowEviction::Answered),
             Counter::SkippedOtherHost => skipped(SkipReason::OtherHost),
         };
         series.inc_by(n);

@@ -13,8 +13,9 @@ use sni_probe_core::observation::{Observation, Outcome, Sni};
 use sni_probe_core::vocabulary::{AlertDescription, AlertSender, Label as _};
 use sni_probe_kubernetes::Names;
 
-use super::Metrics;
 use super::tests::handshake;
+use super::vocabulary::WaitEnd;
+use super::{Metrics, families};
 
 const COMMAND: &str = "SNI_PROBE_BLESS=1 cargo test -p sni-probe metrics_reference";
 
@@ -34,8 +35,8 @@ of the two sums is the number of hellos that wait for theirs.
 Clients, fingerprints and names come from the wire, so only the top of each has series (`--top-clients`, by a
 space-saving sketch). Each handshake without SNI adds one to exactly one series of `sni_probe_client_handshakes_total`, and to
 exactly one of `sni_probe_fingerprint_handshakes_total`: their sums are that of `sni_probe_handshakes_total` with `sni` absent,
-empty or invalid, as long as no series left. Each refusal of a hello with SNI (reset, close, or alert by the gateway) adds to exactly one of
-`sni_probe_server_name_handshakes_total`. A series that leaves the top takes its count with it: it is not poured into the rest, where it
+empty or invalid, as long as no series left. Each refusal of a hello with SNI (reset, close, alert by the gateway, or a refusal after the
+ServerHello) adds to exactly one of `sni_probe_server_name_handshakes_total`. A series that leaves the top takes its count with it: it is not poured into the rest, where it
 would look like traffic. A series that comes starts with what its handshakes are since then, so `increase()` misses what was before the
 first scrape that saw it.
 
@@ -43,14 +44,32 @@ first scrape that saw it.
 
 | question | query |
 |---|---|
-| connections a second that were refused for want of SNI | `sum(rate(sni_probe_handshakes_total{source=\"other\",sni=~\"absent\\|empty\\|invalid\",outcome=~\"reset_by_gateway\\|closed_by_gateway\"}[5m])) + sum(rate(sni_probe_alerts_total{sni=~\"absent\\|empty\\|invalid\",sender=\"gateway\"}[5m]))` |
-| who they are | `topk(10, sum by (client) (rate(sni_probe_client_handshakes_total{client!~\"other\\|expected\",outcome=~\"reset_by_gateway\\|closed_by_gateway\\|alert\",sender!=\"client\"}[1h])))` |
+| connections a second that were refused for want of SNI | `sum(rate(sni_probe_handshakes_total{source=\"other\",sni=~\"absent\\|empty\\|invalid\",outcome=~\"reset_by_gateway\\|closed_by_gateway\\|refused_after_server_hello\"}[5m])) + sum(rate(sni_probe_alerts_total{sni=~\"absent\\|empty\\|invalid\",sender=\"gateway\"}[5m]))` |
+| who they are | `topk(10, sum by (client) (rate(sni_probe_client_handshakes_total{client!~\"other\\|expected\",outcome=~\"reset_by_gateway\\|closed_by_gateway\\|alert\\|refused_after_server_hello\",sender!=\"client\"}[1h])))` |
 | names that are refused though SNI was there | `topk(10, sum by (server_name) (rate(sni_probe_server_name_handshakes_total[1h])))` |
 | share of clients without SNI | `sum(rate(sni_probe_client_hellos_total{sni=\"absent\"}[5m])) / sum(rate(sni_probe_client_hellos_total[5m]))` |
 | the same though SNI was there: unknown names | `sum(rate(sni_probe_handshakes_total{sni=\"present\",outcome=\"reset_by_gateway\"}[5m])) + sum(rate(sni_probe_alerts_total{sni=\"present\",description=\"unrecognized_name\"}[5m]))` |
 | an interface that is not watched | `max by (instance, interface, hook) (sni_probe_attached) == 0` |
 | an interface where somebody's program hides packets | `sni_probe_programs_before{verdict=\"ends_chain\"} > 0` |
 | events that were lost | `sum by (reason) (rate(sni_probe_events_lost_total[5m])) > 0` |
+
+## Answered handshakes
+
+Up to version 0.1.0 the outcome `server_hello` counted every handshake that the gateway answered with a ServerHello. Now it counts only those
+whose end cannot be seen; four other outcomes say how an answered handshake ended. This query has the old meaning, with daemons of any
+version:
+
+```text
+sum(rate(sni_probe_handshakes_total{outcome=~\"server_hello|established|rejected_by_client|client_certificate_refused|refused_after_server_hello\"}[5m]))
+```
+
+| outcome | meaning |
+|---|---|
+| `established`, `server_hello`, `rejected_by_client` | served: the gateway answered and did not refuse afterwards |
+| `refused_after_server_hello` | refused, like `reset_by_gateway`, `closed_by_gateway` and an alert of the gateway |
+| `client_certificate_refused` | refused, but not because of the name: do not count it as refused for want of SNI |
+
+With `--follow hello` the daemon stops at the gateway's first answer, and only `server_hello` is counted.
 
 ## Families
 ";
@@ -72,6 +91,19 @@ const VALUES: &[(&str, &str, Meanings)] = &[
         ],
     ),
     (
+        "sni_probe_negotiated_total",
+        "tls_version",
+        &[
+            ("1.3", "TLS 1.3"),
+            ("1.2", "TLS 1.2"),
+            ("1.1", "TLS 1.1"),
+            ("1.0", "TLS 1.0"),
+            ("ssl3", "SSL 3.0"),
+            ("ssl2", "SSL 2.0"),
+            ("unknown", "any other version"),
+        ],
+    ),
+    (
         "",
         "tls_version",
         &[
@@ -86,9 +118,52 @@ const VALUES: &[(&str, &str, Meanings)] = &[
     ),
     (
         "",
+        "group",
+        &[
+            ("x25519", "Curve25519 (RFC 7748)"),
+            ("secp256r1", "NIST P-256"),
+            ("secp384r1", "NIST P-384"),
+            ("secp521r1", "NIST P-521"),
+            ("x448", "Curve448 (RFC 7748)"),
+            ("x25519mlkem768", "post-quantum: X25519 with ML-KEM-768"),
+            ("secp256r1mlkem768", "post-quantum: P-256 with ML-KEM-768"),
+            ("secp384r1mlkem1024", "post-quantum: P-384 with ML-KEM-1024"),
+            ("x25519kyber768draft00", "post-quantum: the draft before X25519MLKEM768"),
+            ("ffdhe2048", "finite field, 2048 bits (RFC 7919)"),
+            ("ffdhe3072", "finite field, 3072 bits"),
+            ("ffdhe4096", "finite field, 4096 bits"),
+            ("ffdhe6144", "finite field, 6144 bits"),
+            ("ffdhe8192", "finite field, 8192 bits"),
+            ("other", "any other group"),
+            (
+                "none",
+                "TLS 1.2 and older, where the ServerHello does not name it; or TLS 1.3 without a key exchange",
+            ),
+        ],
+    ),
+    (
+        "",
         "outcome",
         &[
-            ("server_hello", "the gateway answered with a ServerHello"),
+            (
+                "server_hello",
+                "the gateway answered with a ServerHello, and the end of the handshake cannot be seen",
+            ),
+            ("established", "the client sent its Finished, and the gateway did not answer it with an alert"),
+            (
+                "rejected_by_client",
+                "the client sent an alert after the ServerHello: it rejects the gateway's certificate, or another part of \
+                 the answer",
+            ),
+            (
+                "client_certificate_refused",
+                "the gateway did not accept the client's certificate, or asked for one and got none: a refusal for another \
+                 reason than the name",
+            ),
+            (
+                "refused_after_server_hello",
+                "the gateway ended the handshake after a ServerHello, without a certificate",
+            ),
             ("alert", "a TLS alert of either side; details in `sni_probe_alerts_total`"),
             ("reset_by_gateway", "RST of the gateway: Envoy's answer when no filter chain matches"),
             ("reset_by_client", "RST of the client"),
@@ -111,7 +186,10 @@ const VALUES: &[(&str, &str, Meanings)] = &[
         "feature",
         &[
             ("post_quantum", "offers a post-quantum key exchange (X25519MLKEM768 and kin)"),
-            ("ech", "Encrypted Client Hello: the visible name is the outer one"),
+            (
+                "ech",
+                "Encrypted Client Hello: the visible name is the outer one. GREASE counts too, because it looks the same",
+            ),
             ("multi_segment", "came in more than one TCP segment"),
             ("multi_record", "spans more than one TLS record"),
             ("sslv2", "has the format of SSLv2 (old Java)"),
@@ -151,6 +229,10 @@ const VALUES: &[(&str, &str, Meanings)] = &[
             (
                 "mid_stream",
                 "a connection whose SYN was not seen lost its entry, or got none: its outcome is missed",
+            ),
+            (
+                "answered",
+                "a handshake after its ServerHello lost its entry: its outcome is `server_hello`, whatever its end was",
             ),
         ],
     ),
@@ -261,6 +343,10 @@ const VALUES: &[(&str, &str, Meanings)] = &[
         &[
             ("open", "the client has not spoken yet"),
             ("handshake", "the client has spoken, the gateway's answer is awaited"),
+            (
+                "answered",
+                "the gateway has answered with a ServerHello, and the end of the handshake is awaited",
+            ),
             ("done", "the handshake is over"),
         ],
     ),
@@ -389,12 +475,21 @@ fn section(text: &mut String, family: &MetricFamily) {
         }
         let meanings = meanings(family.name(), label);
         let documented: BTreeSet<&str> = meanings.iter().map(|(value, _)| *value).collect();
-        if OF_A_PART.contains(&family.name()) {
+        if family.name() == families::HANDSHAKE_OUTCOME.name && label == "outcome" {
+            let waits: BTreeSet<&str> = WaitEnd::ALL.iter().map(|wait| wait.as_str()).collect();
+            assert_eq!(waits, values);
+        } else if OF_A_PART.contains(&family.name()) {
             assert!(documented.is_superset(&values), "the documented values of {label} of {}", family.name());
         } else {
             assert_eq!(documented, values, "the documented values of {label} of {}", family.name());
         }
         for (value, meaning) in meanings.iter().filter(|(value, _)| values.contains(value)) {
+            let is_any_answer = family.name() == families::HANDSHAKE_OUTCOME.name && *value == "server_hello";
+            let meaning = if is_any_answer {
+                "the gateway answered with a ServerHello, whatever came after it"
+            } else {
+                meaning
+            };
             writeln!(text, "| `{label}` | `{value}` | {meaning} |").unwrap();
         }
     }

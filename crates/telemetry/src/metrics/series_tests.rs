@@ -34,6 +34,7 @@ fn no_word_from_the_wire_makes_a_series_twice() {
             for outcome in [
                 Outcome::ResetByGateway,
                 Outcome::ServerHello,
+                Outcome::RefusedAfterServerHello { alert: None },
                 alert(AlertSender::Gateway),
                 alert(AlertSender::Client),
             ] {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use sni_probe_core::clients::ClientsConfig;
 use sni_probe_core::flow::{FlowKey, Place, Timestamp};
-use sni_probe_core::observation::{AnswerDetails, Hello, Sni};
-use sni_probe_core::vocabulary::EvictionReason;
+use sni_probe_core::observation::{AnswerDetails, Hello, Negotiated, Sni};
+use sni_probe_core::vocabulary::{EvictionReason, NamedGroup};
 
+use super::vocabulary::WaitEnd;
 use super::*;
 
 fn metrics() -> Metrics {
@@ -79,16 +80,18 @@ fn closed_label_sets_exist_from_the_start_with_zero() {
         // Of alerts there are only those that came: they have their description.
         ("sni_probe_client_handshakes_total", 2 * 3 * (OutcomeClass::ALL.len() - 1)),
         ("sni_probe_fingerprint_handshakes_total", 3 * (OutcomeClass::ALL.len() - 1)),
-        ("sni_probe_server_name_handshakes_total", 2),
+        ("sni_probe_server_name_handshakes_total", 3),
         ("sni_probe_event_lines_dropped_total", 4),
-        ("sni_probe_handshake_outcome_seconds_count", SniClass::ALL.len() * OutcomeClass::ALL.len()),
+        ("sni_probe_handshake_outcome_seconds_count", SniClass::ALL.len() * WaitEnd::ALL.len()),
+        // Only TLS 1.3 has groups.
+        ("sni_probe_negotiated_total", NamedGroup::ALL.len() + TlsVersion::ALL.len() - 1),
         (
             "sni_probe_alerts_total",
             SniClass::ALL.len() * AlertDescription::ALL.len() * AlertSender::ALL.len(),
         ),
         ("sni_probe_non_tls_connections_total", NonTls::ALL.len()),
         ("sni_probe_unclassified_flows_total", IncompleteReason::ALL.len()),
-        ("sni_probe_flow_evictions_total", EvictionReason::ALL.len() + 3),
+        ("sni_probe_flow_evictions_total", FlowEviction::ALL.len()),
         ("sni_probe_events_lost_total", 4),
         ("sni_probe_packets_skipped_total", 10),
         ("sni_probe_evidence_lost_total", EvidenceLoss::ALL.len()),
@@ -177,6 +180,29 @@ fn an_alert_counts_with_description_and_sender() {
 }
 
 #[test]
+fn what_the_gateway_chose_counts_with_the_handshake() {
+    let metrics = metrics();
+    let answered = |version, group| {
+        let Observation::Handshake(mut handshake) =
+            handshake(Sni::Absent, Outcome::Established, Duration::ZERO)
+        else {
+            panic!()
+        };
+        handshake.answer.negotiated = Some(Negotiated { version, cipher_suite: 0x1301, group });
+        let change =
+            added(&metrics, |metrics| metrics.observe(&Observation::Handshake(handshake), Parties::UNKNOWN));
+        assert_eq!(change.len(), 2 + 1);
+        change.into_keys().find(|series| series.starts_with("sni_probe_negotiated_total")).unwrap()
+    };
+    let series = |labels: &str| format!("sni_probe_negotiated_total{{{labels}}}");
+    assert_eq!(
+        answered(TlsVersion::Tls13, Some(0x11ec)),
+        series(r#"group="x25519mlkem768",tls_version="1.3""#)
+    );
+    assert_eq!(answered(TlsVersion::Tls12, None), series(r#"group="none",tls_version="1.2""#));
+}
+
+#[test]
 fn a_retry_counts_with_the_handshake() {
     let metrics = metrics();
     let Observation::Handshake(mut handshake) = handshake(Sni::Absent, Outcome::ServerHello, Duration::ZERO)
@@ -197,8 +223,13 @@ fn every_handshake_counts_in_the_series_of_its_labels() {
     let names =
         [Sni::Present(String::new()), Sni::Absent, Sni::Empty, Sni::Invalid(String::new()), Sni::Unknown];
     let description = AlertDescription::DecodeError;
+    let alert = Some(description);
     let outcomes = [
         Outcome::ServerHello,
+        Outcome::Established,
+        Outcome::RejectedByClient { alert },
+        Outcome::ClientCertificateRefused { alert },
+        Outcome::RefusedAfterServerHello { alert },
         Outcome::Alert { description, sender: AlertSender::Client },
         Outcome::ResetByGateway,
         Outcome::ResetByClient,
@@ -216,6 +247,7 @@ fn every_handshake_counts_in_the_series_of_its_labels() {
             let class = sni.class();
             let labels = format!(r#"outcome="{}",sni="{class}""#, outcome.class());
             assert_eq!(change[&format!(r#"sni_probe_handshakes_total{{{labels},source="other"}}"#)], 1.0);
+            let labels = format!(r#"outcome="{}",sni="{class}""#, WaitEnd::from(outcome.class()));
             assert_eq!(change[&format!("sni_probe_handshake_outcome_seconds_count{{{labels}}}")], 1.0);
             let alerts = usize::from(matches!(outcome, Outcome::Alert { .. }));
             assert_eq!(change.len(), 2 + alerts);

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Metric, MetricFamily};
 use sni_probe_core::clients::{AlertFrom, Clients, Outcomes, Refusals};
-use sni_probe_core::software;
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass};
 use sni_probe_model::{KNOWN_CLIENTS, OTHER_CLIENTS, OTHER_FINGERPRINTS, REST};
 
@@ -66,15 +65,13 @@ fn client_handshakes(clients: &Clients) -> MetricFamily {
 /// One series a client, whatever it sent before: a join by `client` finds one.
 fn client_info(clients: &Clients) -> MetricFamily {
     let series = clients.top().map(|(client, record)| {
-        let offer = record.offer.as_ref();
-        let ja4 = offer.and_then(|offer| offer.ja4.as_deref());
-        let likely = offer.and_then(|offer| software::likely(ja4, offer.ja3.as_deref()));
+        let ja4 = record.offer.as_ref().and_then(|offer| offer.ja4.as_deref());
         let gateway = record.recent.back().map(|last| last.gateway.to_string());
         let labels = [
             ("client", &*client.to_string()),
             ("gateway_address", gateway.as_deref().unwrap_or_default()),
             ("ja4", ja4.unwrap_or_default()),
-            ("likely", likely.unwrap_or_default()),
+            ("likely", record.likely().unwrap_or_default()),
         ];
         gauge(&labels, 1)
     });

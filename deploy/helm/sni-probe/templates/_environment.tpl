@@ -46,6 +46,10 @@
 - name: SNI_PROBE_HANDSHAKE_TIMEOUT
   value: {{ $v.handshakeTimeout | quote }}
 {{- end }}
+{{- if ne $v.follow "handshake" }}
+- name: SNI_PROBE_FOLLOW
+  value: {{ $v.follow }}
+{{- end }}
 {{- if ne $v.clientLabel "ip" }}
 - name: SNI_PROBE_CLIENT_LABEL
   value: {{ $v.clientLabel }}

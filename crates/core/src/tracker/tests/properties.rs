@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testing::PRELUDES;
+use crate::vocabulary::{Follow, Label as _};
 
 /// Any event of one of a few connections, with bytes that often look like the start of something.
 fn any_event() -> impl Strategy<Value = OwnedEvent> {
@@ -31,6 +32,10 @@ fn any_event() -> impl Strategy<Value = OwnedEvent> {
             } else {
                 connection.gateway(time, offset, &bytes)
             };
+            let mut event = event;
+            if time % 3 == 0 {
+                event = event.into_follow_up(time % 2 == 0);
+            }
             // Most packets close nothing.
             if flags < 4 {
                 event.with_flags(flags | FIN)
@@ -59,9 +64,11 @@ proptest! {
     fn each_hello_has_one_outcome(
         events in prop::collection::vec(any_event(), 0..80),
         preludes in any::<bool>(),
+        follow in prop::sample::select(Follow::ALL),
         is_finished in any::<bool>(),
     ) {
-        let mut tracker = Tracker::new(TrackerConfig { max_flows: 3, preludes, ..TrackerConfig::default() });
+        let config = TrackerConfig { max_flows: 3, preludes, follow, ..TrackerConfig::default() };
+        let mut tracker = Tracker::new(config);
         let (mut hellos, mut handshakes) = (0, 0);
         let mut count = |seen: Vec<Observation>| {
             for observation in seen {
@@ -83,8 +90,9 @@ proptest! {
             let seen = observations(&mut tracker);
             prop_assert!(seen.len() <= 8, "{seen:#?}");
             let open = count(seen);
-            let awaiting = tracker.flows.iter().filter(|(stage, _)| *stage == Stage::Awaiting).count();
-            prop_assert_eq!(open, awaiting);
+            let is_open = |stage| matches!(stage, Stage::Awaiting | Stage::Answered);
+            let waiting = tracker.flows.iter().filter(|(stage, _)| is_open(*stage)).count();
+            prop_assert_eq!(open, waiting);
         }
         if is_finished {
             tracker.finish();

@@ -107,6 +107,33 @@ fn proxy_headers() {
 }
 
 #[test]
+fn proxy_header_of_the_proxy_itself() {
+    for (command, is_local) in [(0x20, true), (0x21, false)] {
+        let header = v2_of(command, 0, &[]);
+        let mut scenario = Scenario::new();
+        scenario.client(0, &[&header[..], &hello().build()].concat()).gateway_closes(RST);
+        let seen = scenario.handshake();
+        assert_eq!((seen.hello.is_proxy_local, seen.proxied), (is_local, None));
+        let whole = hello().build();
+        let mut scenario = Scenario::new();
+        scenario.client(0, &[&header[..], &whole[..100]].concat()).gateway_closes(RST);
+        assert_eq!(scenario.handshake().hello.is_proxy_local, is_local);
+    }
+}
+
+/// What waits for its outcome is packed, and nothing is lost by that.
+#[test]
+fn a_name_keeps_its_case() {
+    for (name, as_sent) in [("Api.Example.", Some("Api.Example.")), ("api.example.", None)] {
+        let mut scenario = Scenario::new();
+        scenario.client(0, &hello().server_name(name).build()).gateway_closes(RST);
+        let seen = scenario.handshake();
+        assert_eq!(seen.hello.sni, Sni::Present("api.example.".into()));
+        assert_eq!(seen.hello.body.unwrap().name_as_sent.as_deref(), as_sent);
+    }
+}
+
+#[test]
 fn proxy_header_without_a_hello() {
     for (behind, expected) in [
         (&b""[..], unclassified(IncompleteReason::Closed)),

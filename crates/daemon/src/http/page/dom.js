@@ -70,23 +70,34 @@ const SNI = {
   present: "with SNI", absent: "no SNI", empty: "empty SNI", invalid: "invalid SNI", unknown: "incomplete hello",
 };
 /** Outcomes by which the gateway serves and refuses. An alert refuses only if the gateway sent it. */
-const SERVED = ["server_hello"];
-const REFUSED = ["alert", "reset_by_gateway", "closed_by_gateway"];
+const SERVED = ["server_hello", "established", "rejected_by_client"];
+const REFUSED = ["refused_after_server_hello", "alert", "reset_by_gateway", "closed_by_gateway"];
 const WITHOUT_SNI = ["absent", "empty", "invalid"];
+/** Words for outcomes whose names do not say enough. */
+const OUTCOMES = {
+  server_hello: "answered", rejected_by_client: "the client rejected the certificate",
+  refused_after_server_hello: "refused after the ServerHello",
+};
 const VERSIONS = {
   "0x0304": "TLS 1.3", "0x0303": "TLS 1.2", "0x0302": "TLS 1.1", "0x0301": "TLS 1.0", "0x0300": "SSL 3", "0x0002": "SSL 2",
 };
 
 const sniText = (sni) => SNI[sni] ?? sni;
-const outcomeText = (outcome) => (outcome === "server_hello" ? "answered" : outcome.replaceAll("_", " "));
-/** What an outcome is to the client: `answered`, `refused`, or `ended` otherwise. The sender is that of an alert. */
-const fate = (outcome, sender) =>
-  SERVED.includes(outcome) ? "answered" : REFUSED.includes(outcome) && sender !== "client" ? "refused" : "ended";
+const outcomeText = (outcome) => OUTCOMES[outcome] ?? outcome.replaceAll("_", " ");
+/**
+ * What an outcome is to the client: `answered`, `refused`, or `ended` otherwise. The sender is that of an alert. A client that
+ * rejects the certificate was served, and has no connection.
+ */
+function fate(outcome, sender) {
+  if (outcome === "rejected_by_client") return "ended";
+  if (SERVED.includes(outcome)) return "answered";
+  return REFUSED.includes(outcome) && sender !== "client" ? "refused" : "ended";
+}
 const versionText = (version) => VERSIONS[version] ?? (/^0x(.)a\1a$/.test(version) ? "GREASE" : version);
 
 /** An outcome with its colour, and the alert if it is one. */
 function outcome(outcome, alert, sender) {
-  const text = alert ? `alert: ${alert.replaceAll("_", " ")}` : outcomeText(outcome);
+  const text = alert ? `${outcomeText(outcome)}: ${alert.replaceAll("_", " ")}` : outcomeText(outcome);
   return html("span", { class: `outcome ${fate(outcome, sender)}` }, text);
 }
 

@@ -115,6 +115,7 @@ function details(client) {
     ["Last refused", client.last_refused ? age(client.last_refused, now) : "never"],
     ["Offers", client.offered_versions.map(versionText).join(", ") || versionName(client.tls_version)],
     ["ALPN", client.alpn.join(", ") || "none"],
+    ["Negotiated", client.last_handshakes.map(negotiated).find((text) => text) ?? "–"],
     ["JA4", html("span", { class: "mono" }, client.ja4 ?? "–")],
     ["JA3", html("span", { class: "mono" }, client.ja3 ?? "–")],
   ];
@@ -129,7 +130,20 @@ function details(client) {
   return [list, html("h3", {}, "Last handshakes"), html("table", {}, html("thead", {}, head), html("tbody", {}, ...recent))];
 }
 
+/** What the gateway chose: "TLS 1.3, TLS_AES_128_GCM_SHA256, x25519". */
+const negotiated = ({ negotiated_version: version, cipher_suite: suite, group }) =>
+  [version && versionName(version), suite, group].filter(Boolean).join(", ");
+
 const versionName = (version) => (/^\d/.test(version) ? `TLS ${version}` : version.replace("ssl", "SSL "));
+
+/**
+ * The name in the ClientHello. With Encrypted Client Hello it is the outer one, and the client's own name is encrypted. GREASE
+ * looks the same: then it is the client's own.
+ */
+function serverName({ server_name: name, sni, features }) {
+  if (!name) return [html("span", { class: "quiet" }, sniText(sni))];
+  return features?.includes("ech") ? [name, html("span", { class: "under" }, "ECH: outer name or GREASE")] : [name];
+}
 
 const handshakes = { answer: null, all: false };
 
@@ -148,7 +162,7 @@ function drawHandshakes() {
     return html("tr", {},
       html("td", { class: "nowrap" }, html("time", { datetime: each.time, title: time.toString() }, clock(time))),
       html("td", { class: "long" }, each.proxied_client ?? each.client),
-      html("td", { class: "long" }, each.server_name ?? html("span", { class: "quiet" }, sniText(each.sni))),
+      html("td", { class: "long" }, ...serverName(each)),
       html("td", { class: "medium" }, each.tls_version),
       html("td", {}, outcome(each.outcome, each.alert, each.alert_sender)),
       html("td", { class: "number medium nowrap" }, latency(each.latency_us)),

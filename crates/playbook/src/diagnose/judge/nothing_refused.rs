@@ -1,5 +1,7 @@
 //! The gateway refused no handshake with or without SNI: whether that means that nothing is wrong.
 
+use sni_probe_terminal::units::counted;
+
 use super::super::model::{Cause, Confidence, Inputs};
 use super::super::wire::WireFacts;
 use super::{Judgement, caveat, is_served_now};
@@ -17,6 +19,7 @@ pub(super) fn lost(wire: &WireFacts) -> String {
 pub(super) fn nothing_refused(inputs: &Inputs, wire: &WireFacts) -> Judgement {
     let (all, without, with) = (wire.handshakes(), wire.without_sni(), wire.with_sni());
     let unknown = all - without - with;
+    let handshakes = counted(all, "handshake");
     let not_enough =
         |sentence| Judgement { cause: Cause::NotEnoughEvidence, confidence: Confidence::Unknown, sentence };
     match wire.refused_with_unknown_sni() {
@@ -31,15 +34,13 @@ pub(super) fn nothing_refused(inputs: &Inputs, wire: &WireFacts) -> Judgement {
     }
     if wire.lost_events > 0 {
         return not_enough(format!(
-            "No refusal was seen in {}, but not everything was seen.{}",
-            handshakes(all),
+            "No refusal was seen in {handshakes}, but not everything was seen.{}",
             lost(wire)
         ));
     }
     if wire.served() == 0 || unknown == all {
         return not_enough(format!(
-            "The gateway refused none of {}, but too little was seen: {} served, {unknown} with an incomplete ClientHello.",
-            handshakes(all),
+            "The gateway refused none of {handshakes}, but too little was seen: {} served, {unknown} with an incomplete ClientHello.",
             wire.served()
         ));
     }
@@ -60,10 +61,6 @@ pub(super) fn nothing_refused(inputs: &Inputs, wire: &WireFacts) -> Judgement {
     Judgement {
         cause: Cause::NothingWrong,
         confidence: if is_confirmed { Confidence::Certain } else { Confidence::Likely },
-        sentence: format!("Nothing is wrong: {}, {sni}{incomplete}.{}", handshakes(all), caveat(inputs)),
+        sentence: format!("Nothing is wrong: {handshakes}, {sni}{incomplete}.{}", caveat(inputs)),
     }
-}
-
-fn handshakes(count: u64) -> String {
-    if count == 1 { "1 handshake".to_owned() } else { format!("{count} handshakes") }
 }

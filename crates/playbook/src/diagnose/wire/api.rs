@@ -6,7 +6,7 @@ use sni_probe_model::OutcomeClass;
 use sni_probe_model::api::Count as ApiCount;
 use sni_probe_model::api::Snapshot;
 
-use super::{Alert, ClientFacts, Count, Refusals, WireFacts, is_load_balancer};
+use super::{ClientFacts, Count, RefusalCount, WireFacts};
 
 /// The facts that a daemon's answers hold.
 pub(crate) fn of_snapshot(source: &str, snapshot: Snapshot) -> WireFacts {
@@ -19,13 +19,7 @@ pub(crate) fn of_snapshot(source: &str, snapshot: Snapshot) -> WireFacts {
     }
     facts.counts = counts.into_values().collect();
     if let Some(alerts) = summary.alerts {
-        let alerts = alerts.into_iter().map(|alert| Alert {
-            sni: alert.sni,
-            description: alert.description,
-            sender: alert.sender,
-            count: alert.alerts,
-        });
-        facts.alerts = alerts.collect();
+        facts.alerts = alerts;
     } else {
         let alerts = facts.sum(|count| count.outcome.known() == Some(OutcomeClass::Alert));
         if alerts > 0 {
@@ -37,11 +31,8 @@ pub(crate) fn of_snapshot(source: &str, snapshot: Snapshot) -> WireFacts {
         }
     }
     for client in clients.clients {
-        let refusals = Refusals { handshakes: client.handshakes, refused: client.refused };
-        if is_load_balancer(&client.client) {
-            facts.expected.add(refusals);
-        }
-        facts.clients.push(ClientFacts { label: client.client, likely: client.likely, refusals });
+        let refusals = RefusalCount { handshakes: client.handshakes, refused: client.refused };
+        facts.add_client(ClientFacts { label: client.client, likely: client.likely, refusals });
     }
     let known = sum(&clients.expected);
     facts.expected.add(known);
@@ -61,10 +52,10 @@ pub(crate) fn of_snapshot(source: &str, snapshot: Snapshot) -> WireFacts {
     facts
 }
 
-fn sum(counts: &[ApiCount]) -> Refusals {
-    let mut sum = Refusals::default();
+fn sum(counts: &[ApiCount]) -> RefusalCount {
+    let mut sum = RefusalCount::default();
     for count in counts {
-        sum.add(Refusals { handshakes: count.handshakes, refused: count.refused() });
+        sum.add(RefusalCount { handshakes: count.handshakes, refused: count.refused() });
     }
     sum
 }
@@ -107,7 +98,7 @@ mod tests {
         assert_eq!((facts.handshakes(), facts.without_sni(), facts.with_sni()), (63, 56, 0));
         assert_eq!((facts.refused_without_sni(false), facts.refused_with_unknown_sni()), (6, 7));
         assert_eq!((facts.failed_elsewhere(), facts.lost_events), (50, 5));
-        assert_eq!(facts.expected, Refusals { handshakes: 5_760, refused: 5_760 });
+        assert_eq!(facts.expected, RefusalCount { handshakes: 5_760, refused: 5_760 });
         assert!(facts.remarks.is_empty(), "{:?}", facts.remarks);
     }
 
@@ -128,7 +119,7 @@ mod tests {
         now.clients[1].refusals.handshakes += 2;
         let facts = now.since(&before);
         assert_eq!((facts.handshakes(), facts.clients.len()), (2, 1));
-        assert_eq!(facts.clients[0].refusals, Refusals { handshakes: 2, refused: 0 });
+        assert_eq!(facts.clients[0].refusals, RefusalCount { handshakes: 2, refused: 0 });
         // A daemon that was restarted counts from 0.
         let mut restarted = before.clone();
         restarted.counts[0].handshakes = 1;

@@ -7,10 +7,11 @@ use std::path::Path;
 use sni_probe_core::observation::Handshake;
 use sni_probe_core::software;
 use sni_probe_core::tally::Tally;
+use sni_probe_model::api::AlertCount;
 use sni_probe_model::{AlertDescription, AlertSender, Label as _, OutcomeClass, SniClass, Word};
 
 use super::scrape::most_first;
-use super::{Alert, ClientFacts, Count, MAX_TOLD_APART, Refusals, WireFacts, is_load_balancer};
+use super::{ClientFacts, Count, MAX_TOLD_APART, RefusalCount, WireFacts};
 use crate::replay;
 
 /// Reads a capture.
@@ -31,7 +32,7 @@ pub(crate) fn of_capture(file: &Path) -> anyhow::Result<WireFacts> {
 struct CaptureCounts {
     counts: HashMap<(SniClass, OutcomeClass), u64>,
     alerts: HashMap<(SniClass, AlertDescription, AlertSender), u64>,
-    clients: Tally<IpAddr, (Refusals, Option<&'static str>), u64>,
+    clients: Tally<IpAddr, ClientFacts, u64>,
     names: Tally<String, u64>,
     versions: HashMap<&'static str, u64>,
 }
@@ -60,11 +61,13 @@ impl CaptureCounts {
         }
         let is_refused = handshake.outcome.is_refused();
         if sni.is_without_sni() {
-            match self.clients.entry(&handshake.client().ip(), || Some(Default::default())) {
-                Ok((refusals, likely)) => {
-                    refusals.handshakes += 1;
-                    refusals.refused += u64::from(is_refused);
-                    *likely = software::likely_sender(&handshake.hello).or(*likely);
+            let address = handshake.client().ip();
+            let new = || ClientFacts { label: address.to_string(), ..ClientFacts::default() };
+            match self.clients.entry(&address, || Some(new())) {
+                Ok(client) => {
+                    client.refusals.add(RefusalCount { handshakes: 1, refused: is_refused.into() });
+                    let likely = software::likely_sender(&handshake.hello);
+                    client.likely = likely.map(str::to_owned).or(client.likely.take());
                 }
                 Err(others) => *others += 1,
             }
@@ -87,20 +90,16 @@ impl CaptureCounts {
         alerts.sort_unstable_by_key(|((sni, description, sender), _)| {
             (description.as_str(), sni.as_str(), sender.as_str())
         });
-        let alert = |((sni, description, sender), count)| Alert {
+        let alert = |((sni, description, sender), alerts)| AlertCount {
             sni: Word::Known(sni),
             description: Word::Known(description),
             sender: Word::Known(sender),
-            count,
+            alerts,
         };
         facts.alerts = alerts.into_iter().map(alert).collect();
         let (clients, of_other_clients) = self.clients.into_parts();
-        for (address, (refusals, likely)) in clients {
-            let label = address.to_string();
-            if is_load_balancer(&label) {
-                facts.expected.add(refusals);
-            }
-            facts.clients.push(ClientFacts { label, likely: likely.map(str::to_owned), refusals });
+        for client in clients.into_values() {
+            facts.add_client(client);
         }
         facts.clients.sort_by(|one, other| {
             other.refusals.refused.cmp(&one.refusals.refused).then_with(|| one.label.cmp(&other.label))

@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::ensure;
-use sni_probe_model::api::EVENTS_LOST;
+use sni_probe_model::api::{AlertCount, EVENTS_LOST};
 use sni_probe_model::{AlertSender, Fate, KNOWN_CLIENTS, OTHER_CLIENTS, OutcomeClass, REST, Word};
 
-use super::{Alert, ClientFacts, Count, Refusals, WireFacts, is_load_balancer};
+use super::{ClientFacts, Count, RefusalCount, WireFacts};
 
 const PREFIX: &str = "sni_probe_";
 /// Series that are kept: several times what a daemon with the most clients has. Stops a file without an end.
@@ -21,7 +21,7 @@ const REST_OF_0_1_0: &str = "other";
 /// If nothing of sni-probe is in it, or too much.
 pub(crate) fn of_scrape(source: &str, text: &str) -> anyhow::Result<WireFacts> {
     let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
-    let mut by_client: BTreeMap<String, Refusals> = BTreeMap::new();
+    let mut by_client: BTreeMap<String, RefusalCount> = BTreeMap::new();
     let mut facts = WireFacts { source: source.to_owned(), ..WireFacts::default() };
     let (mut names, mut versions) = (BTreeMap::new(), BTreeMap::new());
     // Of a series that comes twice, the last sample counts.
@@ -48,18 +48,18 @@ pub(crate) fn of_scrape(source: &str, text: &str) -> anyhow::Result<WireFacts> {
             "handshakes_total" => {
                 *counts.entry((label("sni").to_owned(), label("outcome").to_owned())).or_default() += value;
             }
-            "alerts_total" => facts.alerts.push(Alert {
+            "alerts_total" => facts.alerts.push(AlertCount {
                 sni: label("sni").into(),
                 description: label("description").into(),
                 sender: label("sender").into(),
-                count: value,
+                alerts: value,
             }),
             "client_handshakes_total" => {
                 let outcome: Word<OutcomeClass> = label("outcome").into();
                 let sender: Word<AlertSender> = label("sender").into();
                 let refused = if outcome.fate(sender.known()) == Fate::Refused { value } else { 0 };
                 let client = by_client.entry(label("client").to_owned()).or_default();
-                client.add(Refusals { handshakes: value, refused });
+                client.add(RefusalCount { handshakes: value, refused });
             }
             "client_hellos_total" => {
                 *versions.entry(label("tls_version").to_owned()).or_default() += value;
@@ -79,14 +79,13 @@ pub(crate) fn of_scrape(source: &str, text: &str) -> anyhow::Result<WireFacts> {
     facts.refused_names = most_first(names);
     facts.tls_versions = most_first(versions);
     for (client, refusals) in by_client {
-        let is_known = client == KNOWN_CLIENTS;
-        if is_known || is_load_balancer(&client) {
-            facts.expected.add(refusals);
-        }
-        if is_known || client == OTHER_CLIENTS {
-            facts.other_clients.add(refusals);
-        } else {
-            facts.clients.push(ClientFacts { label: client, likely: None, refusals });
+        match client.as_str() {
+            KNOWN_CLIENTS => {
+                facts.expected.add(refusals);
+                facts.other_clients.add(refusals);
+            }
+            OTHER_CLIENTS => facts.other_clients.add(refusals),
+            _ => facts.add_client(ClientFacts { label: client, likely: None, refusals }),
         }
     }
     facts.clients.sort_by_key(|client| Reverse(client.refusals.refused));
@@ -173,7 +172,7 @@ process_cpu_seconds_total 1.5
         assert_eq!((facts.handshakes(), facts.without_sni(), facts.refused_without_sni(false)), (12, 7, 7));
         assert_eq!(facts.mismatches(false), 2);
         assert_eq!(facts.refused_names, [("a\"},b".to_owned(), 2)]);
-        assert_eq!(facts.expected, Refusals { handshakes: 4, refused: 4 });
+        assert_eq!(facts.expected, RefusalCount { handshakes: 4, refused: 4 });
         assert!(facts.is_mostly_load_balancers());
         assert_eq!(facts.clients[0].label, "35.191.0.9");
     }

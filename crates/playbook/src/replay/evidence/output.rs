@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use sni_probe_pcap::{Interface, PacketToWrite, Writer};
 
-use super::Stored;
+use super::queue::StoredPacket;
 use crate::replay::config::Config;
 
 /// The file that is written. It is made with the first frame: a slip in the name of a capture costs nobody an older file.
@@ -39,8 +39,8 @@ impl Output {
         self.writer()?.add_interface(interface).context(name)
     }
 
-    pub(super) fn write(&mut self, packet: &Stored) -> anyhow::Result<()> {
-        let &Stored { interface, time_ns, wire_len, ref bytes } = packet;
+    pub(super) fn write(&mut self, packet: &StoredPacket) -> anyhow::Result<()> {
+        let &StoredPacket { interface, time_ns, wire_len, ref bytes } = packet;
         let packet = PacketToWrite { interface, time_ns, wire_len, bytes, comment: None };
         self.writer()?.write_packet(&packet).with_context(|| self.name())
     }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use sni_probe_core::holding::ConnectionHint;
 use sni_probe_datapath::event::tcp_flags;
 use sni_probe_datapath::segment::{Interest, segment};
 use sni_probe_datapath::seq::SeqNumber;
@@ -46,17 +47,16 @@ impl Segment {
         self.flags & (tcp_flags::SYN | tcp_flags::ACK) == tcp_flags::SYN
     }
 
-    /// Whether it has data.
-    pub(super) fn has_payload(&self) -> bool {
-        self.payload_len != 0
-    }
-
-    /// Where it is in the client's sequence numbers: its own number, or what it acknowledges.
-    pub(super) fn number(&self, client: SocketAddr) -> Option<SeqNumber> {
-        if self.source == client {
-            Some(self.seq)
-        } else {
-            (self.flags & tcp_flags::ACK != 0).then_some(self.ack)
+    /// What it shows of its connection, whose client this is.
+    pub(super) fn hint(&self, client: SocketAddr) -> ConnectionHint<'static> {
+        if self.opens() {
+            return ConnectionHint::Syn(self.seq);
+        }
+        let is_of_client = self.source == client;
+        let acknowledged = (self.flags & tcp_flags::ACK != 0).then_some(self.ack);
+        ConnectionHint::Segment {
+            number: if is_of_client { Some(self.seq) } else { acknowledged },
+            is_client_data: is_of_client && self.payload_len != 0,
         }
     }
 }
