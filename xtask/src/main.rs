@@ -8,12 +8,14 @@ mod build;
 mod demo;
 mod dist;
 mod fuzz;
+mod gateways;
 mod lab;
 mod lint;
 mod manifests;
 mod programs;
 mod public_api;
 mod record_software;
+mod releases;
 mod root;
 mod run;
 mod setup;
@@ -59,6 +61,7 @@ enum Verb {
     VmTest(vm_test::Arguments),
     Bench(bench::Arguments),
     RecordSoftware(record_software::Arguments),
+    Gateways(gateways::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Verb::VmTest(arguments) => vm_test::main(&arguments),
         Verb::Bench(arguments) => bench::main(&arguments),
         Verb::RecordSoftware(arguments) => record_software::main(&arguments),
+        Verb::Gateways(arguments) => gateways::main(&arguments),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

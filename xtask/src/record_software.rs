@@ -13,6 +13,7 @@ use lab_interface::{ENVOY_VARIABLE, PROBE_VARIABLE};
 use serde_json::Value;
 
 use crate::build::{Built, WORKSPACE_ON_HOST};
+use crate::releases::{self, once};
 use crate::tools::{cargo, find, path_with, progress, root as workspace, run, tools_directory};
 use crate::{build, root, setup};
 
@@ -57,19 +58,6 @@ const MACHINE_PROGRAMS: [(&str, &str); 4] = [
     ("go", "golang-go"),
     ("java", "openjdk-17-jdk-headless"),
 ];
-
-/// Installs a release's packages; Java's need `/proc`.
-const INSTALL: &str = r#"
-set -e
-printf '#!/bin/sh\nexit 101\n' > "$1/usr/sbin/policy-rc.d"
-chmod 755 "$1/usr/sbin/policy-rc.d"
-mount -t proc proc "$1/proc"
-mount --bind /dev "$1/dev"
-root=$1
-shift
-DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get install -q -y --no-install-recommends "$@"
-chroot "$root" apt-get clean
-"#;
 
 /// Record the fingerprints of real clients without SNI (root)
 ///
@@ -128,12 +116,7 @@ fn install(directory: &Path) -> Result<()> {
         }
     }
     for (release, packages) in DEBIAN_RELEASES {
-        once(&directory.join(format!("debian-{release}")), |root| {
-            run(Command::new("debootstrap").args(["--variant=minbase", release]).arg(root))?;
-            let mut command = Command::new("unshare");
-            command.args(["--mount", "sh", "-c", INSTALL, "sh"]).arg(root);
-            run(command.args(DEBIAN_PACKAGES).args(packages))
-        })?;
+        releases::install(directory, release, DEBIAN_PACKAGES.iter().chain(packages))?;
     }
     for version in NODE_VERSIONS {
         once(&directory.join(format!("node-{version}")), |prefix| {
@@ -176,18 +159,4 @@ fn link(target: &Path, link: &Path) -> Result<()> {
         return Ok(());
     }
     symlink(target, link).with_context(|| format!("linking {}", link.display()))
-}
-
-/// Installs into a directory unless it was installed to its end before.
-fn once(directory: &Path, install: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let done = directory.join(".installed");
-    if done.exists() {
-        return Ok(());
-    }
-    progress(&format!("installing {}", directory.display()));
-    if directory.exists() {
-        fs::remove_dir_all(directory).with_context(|| format!("removing {}", directory.display()))?;
-    }
-    install(directory)?;
-    fs::write(&done, "").with_context(|| format!("writing {}", done.display()))
 }

@@ -115,7 +115,7 @@ pub const NGINX: Gateway = Gateway {
 /// HAProxy with `verify required`.
 pub const HAPROXY: Gateway = Gateway {
     name: "HAProxy",
-    version: "haproxy -v | head -n 1 | cut -d' ' -f3",
+    version: "haproxy -v | head -n 1 | cut -d' ' -f3 | cut -d- -f1",
     setup: haproxy,
     refuses_by_http: false,
     ..NGINX

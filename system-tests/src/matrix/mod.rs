@@ -9,6 +9,7 @@
 pub mod authority;
 pub mod clients;
 pub mod gateways;
+pub mod refusals;
 pub mod report;
 mod rustls_client;
 pub mod wire;
@@ -393,6 +394,9 @@ fn write_files(directory: &Path) -> Result<()> {
         ("get.js", include_str!("programs/get.js")),
         ("Get.java", include_str!("programs/Get.java")),
         ("Serve.java", include_str!("programs/Serve.java")),
+        ("refuse.erl", include_str!("programs/refuse.erl")),
+        ("refuse.go", include_str!("programs/refuse.go")),
+        ("refuse.js", include_str!("programs/refuse.js")),
     ] {
         fs::write(directory.join(name), text).with_context(|| format!("writing {name}"))?;
     }
@@ -449,6 +453,13 @@ fn start_tcpdump(lab: &Lab, file: &Path) -> Result<Service> {
     Ok(service)
 }
 
+/// Gives the next client the ports of a combination.
+fn set_client_ports(lab: &Lab, first: u16) -> Result<()> {
+    let range = format!("{first} {}", first + (PORTS_PER_COMBINATION - 1));
+    let set = || fs::write("/proc/sys/net/ipv4/ip_local_port_range", &range);
+    lab.client.run_in_thread(set)?.context("the range of the client's ports")
+}
+
 fn run_client(
     lab: &Lab,
     places: &Places,
@@ -457,9 +468,7 @@ fn run_client(
     port: u16,
     ports: &RangeInclusive<u16>,
 ) -> Result<Report> {
-    let range = format!("{} {}", ports.start(), ports.end());
-    let set = || fs::write("/proc/sys/net/ipv4/ip_local_port_range", &range);
-    lab.client.run_in_thread(set)?.context("the range of the client's ports")?;
+    set_client_ports(lab, *ports.start())?;
     let client = &combination.client;
     let certificate = combination.situation.client_leaf().map(Leaf::stem);
     let times = combination.situation.times();
@@ -496,19 +505,14 @@ fn run_client(
 }
 
 /// Waits until both daemons have an event of each hello in the packets, and gives the connections.
-fn settle(
-    daemons: &[(&'static str, Probe<'_>)],
-    packets: &Path,
-    ports: &[u16],
-) -> Result<BTreeMap<u16, Connection>> {
-    let mut connections = BTreeMap::new();
+fn settle(daemons: &[(&'static str, Probe<'_>)], packets: &Path, ports: &[u16]) -> Result<Vec<Connection>> {
+    let mut connections = Vec::new();
     let result = wait_until("an event of each hello", EVENT_DEADLINE, || {
         connections = wire::read(packets, |port| ports.contains(&port))?;
-        connections.retain(|_, connection| connection.has_hello());
+        connections.retain(Connection::has_hello);
         for (_, daemon) in daemons {
             let events = daemon.events()?;
-            let has_event = |port: &u16| events.iter().any(|event| client_port(event) == Some(*port));
-            if !connections.keys().all(has_event) {
+            if !connections.iter().all(|connection| event_of(&events, connection).is_some()) {
                 return Ok(None);
             }
         }
@@ -521,8 +525,13 @@ fn settle(
     Ok(connections)
 }
 
-fn client_port(event: &Event) -> Option<u16> {
-    event.client.parse::<SocketAddr>().ok().map(|address| address.port())
+/// The event of a connection: that of its port, and of several the one that is as many before it.
+fn event_of<'a>(events: &'a [Event], connection: &Connection) -> Option<&'a Event> {
+    let port = |event: &Event| event.client.parse::<SocketAddr>().ok().map(|address| address.port());
+    let mut of_port: Vec<&Event> =
+        events.iter().filter(|event| port(event) == Some(connection.port)).collect();
+    of_port.sort_by(|one, two| one.time.cmp(&two.time));
+    of_port.get(connection.repetition).copied()
 }
 
 fn judge(
@@ -531,11 +540,10 @@ fn judge(
     (gateway_version, client_version): (String, String),
     ports: &RangeInclusive<u16>,
     report: Report,
-    connections: &BTreeMap<u16, Connection>,
+    connections: &[Connection],
 ) -> Result<Trial> {
-    let mut of_trial: Vec<(u16, &Connection)> =
-        connections.range(ports.clone()).map(|(port, connection)| (*port, connection)).collect();
-    of_trial.sort_by_key(|(_, connection)| connection.number);
+    let mut of_trial: Vec<Connection> =
+        connections.iter().filter(|connection| ports.contains(&connection.port)).cloned().collect();
     // What went before is not the combination's.
     if combination.situation.times() > 1 && of_trial.len() > 1 {
         of_trial.drain(..of_trial.len() - 1);
@@ -544,10 +552,9 @@ fn judge(
     let mut judgements = Vec::new();
     for (capture, daemon) in daemons {
         let events = daemon.events()?;
-        for (port, connection) in &of_trial {
-            let event = events.iter().find(|event| client_port(event) == Some(*port));
-            let judgement = Judgement::new(expected, event, connection, combination.situation);
-            judgements.push((*capture, judgement));
+        for connection in &of_trial {
+            let event = event_of(&events, connection);
+            judgements.push((*capture, Judgement::new(expected, event, connection, combination.situation)));
         }
     }
     Ok(Trial {
@@ -557,6 +564,6 @@ fn judge(
         report,
         expected,
         judgements,
-        connections: of_trial.into_iter().map(|(_, connection)| connection.clone()).collect(),
+        connections: of_trial,
     })
 }

@@ -63,8 +63,12 @@ pub struct Segment {
 /// A connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Connection {
-    /// Its place in the order of the connections.
-    pub number: usize,
+    /// The client's port.
+    pub port: u16,
+    /// How many connections before it had the same port.
+    pub repetition: usize,
+    /// The number with which the client's sequence begins.
+    initial_sequence: Option<u32>,
     /// The segments that ended a record or the connection, in order.
     pub segments: Vec<Segment>,
 }
@@ -259,11 +263,11 @@ impl Direction {
     }
 }
 
-/// Reads the connections to these ports of a file that tcpdump wrote, by the client's port.
+/// Reads the connections to these ports of a file that tcpdump wrote, in the order in which they began.
 ///
 /// # Errors
 /// When it is no file of classic pcap with Ethernet frames.
-pub fn read(path: &Path, is_gateway: impl Fn(u16) -> bool) -> Result<BTreeMap<u16, Connection>> {
+pub fn read(path: &Path, is_gateway: impl Fn(u16) -> bool) -> Result<Vec<Connection>> {
     let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     // Little-endian, microseconds: what tcpdump writes on this machine.
     ensure!(
@@ -272,8 +276,9 @@ pub fn read(path: &Path, is_gateway: impl Fn(u16) -> bool) -> Result<BTreeMap<u1
         path.display()
     );
     let mut rest = bytes.get(24..).unwrap_or_default();
-    let mut connections: BTreeMap<u16, Connection> = BTreeMap::new();
-    let mut directions: BTreeMap<(u16, bool), Direction> = BTreeMap::new();
+    let mut connections: Vec<Connection> = Vec::new();
+    // By the client's port, the last connection and its two directions.
+    let mut open: BTreeMap<u16, (usize, [Direction; 2])> = BTreeMap::new();
     // The last packet may be half written.
     while let Some((header, after)) = rest.split_at_checked(16) {
         let length = u32::from_le_bytes([header[8], header[9], header[10], header[11]]) as usize;
@@ -286,18 +291,29 @@ pub fn read(path: &Path, is_gateway: impl Fn(u16) -> bool) -> Result<BTreeMap<u1
             (true, false) => (tcp.destination_port(), Side::Gateway),
             _ => continue,
         };
-        let number = connections.len();
-        let connection =
-            connections.entry(port).or_insert_with(|| Connection { number, ..Connection::default() });
-        let direction = directions.entry((port, side == Side::Client)).or_default();
+        let sequence = tcp.sequence_number();
+        let of_port = connections.iter().filter(|connection| connection.port == port);
+        let is_first = of_port.clone().all(|connection| connection.initial_sequence != Some(sequence));
+        if tcp.syn() && side == Side::Client && is_first {
+            let connection = Connection {
+                port,
+                repetition: of_port.count(),
+                initial_sequence: Some(sequence),
+                segments: Vec::new(),
+            };
+            open.insert(port, (connections.len(), Default::default()));
+            connections.push(connection);
+        }
+        let Some((index, directions)) = open.get_mut(&port) else { continue };
+        let direction = &mut directions[usize::from(side == Side::Client)];
         if tcp.syn() {
-            *direction =
-                Direction { next: Some(tcp.sequence_number().wrapping_add(1)), ..Direction::default() };
+            direction.next = Some(sequence.wrapping_add(1));
             continue;
         }
-        let records = direction.take(tcp.sequence_number(), tcp.payload());
+        let records = direction.take(sequence, tcp.payload());
         if !records.is_empty() || tcp.fin() || tcp.rst() {
-            connection.segments.push(Segment { side, records, fin: tcp.fin(), rst: tcp.rst() });
+            let segment = Segment { side, records, fin: tcp.fin(), rst: tcp.rst() };
+            connections[*index].segments.push(segment);
         }
     }
     Ok(connections)

@@ -21,6 +21,7 @@ mod ledger;
 mod lifecycle;
 mod load;
 mod logs;
+mod matrix;
 mod neighbours;
 mod other_hosts;
 mod packet_sockets;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use system_tests::interrupt;
 use system_tests::matrix::report::{Counts, render, table};
-use system_tests::matrix::{all, newer, run_all, sample};
+use system_tests::matrix::{all, newer, refusals, run_all, sample};
 
 use crate::progress;
 
@@ -23,6 +23,9 @@ pub(crate) struct Arguments {
     /// Newer releases of clients and gateways instead of those of Debian 12
     #[arg(long)]
     newer: bool,
+    /// The refusals of gateways without SNI and with an unknown name, instead of combinations
+    #[arg(long, conflicts_with_all = ["newer", "sample", "records"])]
+    refusals: bool,
     /// Write a line for each combination to this file, with the records on the wire
     #[arg(long)]
     records: Option<PathBuf>,
@@ -30,6 +33,12 @@ pub(crate) struct Arguments {
 
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     interrupt::catch()?;
+    if arguments.refusals {
+        let all = refusals::run_all(arguments.filter.as_deref(), progress)?;
+        print!("{}", refusals::render(&all));
+        let is_right = !all.is_empty() && all.iter().all(refusals::Refusals::is_right);
+        return Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let mut combinations = match arguments {
         Arguments { sample: true, .. } => sample(),
         Arguments { newer: true, .. } => newer(),

@@ -1,0 +1,51 @@
+//! Whole Debian releases in directories of their own, with software that this machine does not have.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::tools::{progress, run};
+
+/// Installs a release's packages; Java's need `/proc`.
+const INSTALL: &str = r#"
+set -e
+printf '#!/bin/sh\nexit 101\n' > "$1/usr/sbin/policy-rc.d"
+chmod 755 "$1/usr/sbin/policy-rc.d"
+mount -t proc proc "$1/proc"
+mount --bind /dev "$1/dev"
+root=$1
+shift
+DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get install -q -y --no-install-recommends "$@"
+chroot "$root" apt-get clean
+"#;
+
+/// Installs a release with these packages into `debian-<release>` of a directory, unless it is there. It takes root and
+/// debootstrap.
+pub(crate) fn install<'a>(
+    directory: &Path,
+    release: &str,
+    packages: impl IntoIterator<Item = &'a &'a str>,
+) -> Result<()> {
+    once(&directory.join(format!("debian-{release}")), |root| {
+        run(Command::new("debootstrap").args(["--variant=minbase", release]).arg(root))?;
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", INSTALL, "sh"]).arg(root);
+        run(command.args(packages))
+    })
+}
+
+/// Installs into a directory unless it was installed to its end before.
+pub(crate) fn once(directory: &Path, install: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let done = directory.join(".installed");
+    if done.exists() {
+        return Ok(());
+    }
+    progress(&format!("installing {}", directory.display()));
+    if directory.exists() {
+        fs::remove_dir_all(directory).with_context(|| format!("removing {}", directory.display()))?;
+    }
+    install(directory)?;
+    fs::write(&done, "").with_context(|| format!("writing {}", done.display()))
+}
