@@ -43,6 +43,8 @@ pub(super) fn fix(cause: Cause, inputs: &Inputs) -> Option<Fix> {
         Cause::UnknownName => Some(add_name(inputs, place)),
         Cause::TlsMismatch => Some(speak_newer(inputs, place)),
         Cause::NotTheGateway => Some(look_between(place)),
+        Cause::CertificateRejected => Some(trust_the_gateway(place)),
+        Cause::ClientCertificateRequired => Some(trust_the_client(place)),
         Cause::NothingWrong | Cause::NotEnoughEvidence => None,
     }
 }
@@ -240,6 +242,45 @@ fn look_between(place: &Place) -> Fix {
              a smaller MTU."
                 .to_owned(),
             "A client that ends the handshake itself may not trust the certificate: see its own log.".to_owned(),
+        ],
+    }
+}
+
+/// Finds out what clients dislike about the gateway's certificate.
+fn trust_the_gateway(place: &Place) -> Fix {
+    let Place { host, port, target, .. } = place;
+    Fix {
+        documents: Vec::new(),
+        commands: vec![
+            format!("sni-probe check {target}"),
+            format!(
+                "openssl s_client -connect {host}:{port} -servername {host} -verify_hostname {host} -verify_return_error </dev/null"
+            ),
+        ],
+        client_owner: vec![
+            "Your client ended the handshake after it had received the gateway's certificate. Its own log says why: an issuer \
+             that it does not know, another name, or a date in the past."
+                .to_owned(),
+            "A client without SNI gets the gateway's default certificate, which has another name: let it send the name, or \
+             expect that certificate."
+                .to_owned(),
+        ],
+    }
+}
+
+/// Finds out which client certificates the gateway accepts.
+fn trust_the_client(place: &Place) -> Fix {
+    let Place { host, port, .. } = place;
+    Fix {
+        documents: Vec::new(),
+        commands: vec![format!(
+            "openssl s_client -connect {host}:{port} -servername {host} -cert CLIENT_CERTIFICATE -key CLIENT_KEY -trace </dev/null"
+        )],
+        client_owner: vec![
+            "The gateway asks for a client certificate (mutual TLS). Your client sent none, or one that the gateway does not \
+             accept: check its issuer and its dates."
+                .to_owned(),
+            "The list of acceptable issuers is in the output of the command above (CertificateRequest).".to_owned(),
         ],
     }
 }

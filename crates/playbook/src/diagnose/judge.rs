@@ -6,6 +6,7 @@ mod nothing_refused;
 
 use sni_probe_model::REST;
 use sni_probe_terminal::printable;
+use sni_probe_terminal::units::counted;
 
 use self::nothing_refused::{lost, nothing_refused};
 use super::model::{Cause, Confidence, Inputs};
@@ -61,7 +62,7 @@ pub(super) fn judge(inputs: &Inputs) -> Judgement {
             return judgement;
         }
         if unknown == 0
-            && let Some(mut judgement) = elsewhere(inputs, wire)
+            && let Some(mut judgement) = certificate(wire).or_else(|| elsewhere(inputs, wire))
         {
             judgement.sentence += &lost(wire);
             return judgement;
@@ -301,6 +302,32 @@ fn mismatch(count: u64) -> Judgement {
             "Client and gateway have no TLS version or cipher suite in common: the gateway said so in {count} alerts."
         ),
     }
+}
+
+/// Returns the judgement where certificates ended most of the handshakes that failed.
+fn certificate(wire: &WireFacts) -> Option<Judgement> {
+    let (rejected, refused) = (wire.certificates_rejected(), wire.client_certificates_refused());
+    if rejected.max(refused) == 0 || rejected.max(refused) < wire.failed_elsewhere() {
+        return None;
+    }
+    let rejections = format!(
+        "{} ended because the client rejected the gateway's certificate",
+        counted(rejected, "handshake")
+    );
+    let refusals = format!(
+        "{} ended because the gateway got no client certificate, or did not accept it",
+        counted(refused, "handshake")
+    );
+    let (cause, mut sentence, other, other_count) = if rejected >= refused {
+        (Cause::CertificateRejected, rejections, refusals, refused)
+    } else {
+        (Cause::ClientCertificateRequired, refusals, rejections, rejected)
+    };
+    sentence += &format!(", of {}.", wire.handshakes());
+    if other_count > 0 {
+        sentence += &format!(" Besides, {other}.");
+    }
+    Some(Judgement { cause, confidence: Confidence::Likely, sentence })
 }
 
 /// The gateway refused nobody on the wire: does something else?

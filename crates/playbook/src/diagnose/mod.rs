@@ -83,7 +83,14 @@ fn missing(cause: Cause, inputs: &Inputs) -> Vec<String> {
     if inputs.wire.as_ref().is_none_or(|wire| wire.handshakes() == 0) {
         missing.push("--url or --capture: whether clients come without SNI, and what becomes of them");
     }
-    if inputs.routes.is_none() && !matches!(cause, Cause::NotTheGateway | Cause::TlsMismatch) {
+    let is_about_routes = !matches!(
+        cause,
+        Cause::NotTheGateway
+            | Cause::TlsMismatch
+            | Cause::CertificateRejected
+            | Cause::ClientCertificateRequired
+    );
+    if inputs.routes.is_none() && is_about_routes {
         missing.push(
             "--routes or --kube, and --overrides: whether a wildcard route is there, enabled and listed",
         );

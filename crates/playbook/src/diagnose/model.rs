@@ -89,6 +89,10 @@ pub(super) enum Cause {
     LoadBalancer,
     /// Client and gateway have no TLS version or cipher suite in common.
     TlsMismatch,
+    /// Clients reject the gateway's certificate.
+    CertificateRejected,
+    /// The gateway asks for a client certificate, and gets none or one that it does not accept.
+    ClientCertificateRequired,
     /// All is well.
     NothingWrong,
     /// The inputs do not tell.
@@ -106,6 +110,8 @@ impl Cause {
             Self::NotTheGateway => "the gateway does not reset at all (network or client in between)",
             Self::LoadBalancer => "a load balancer speaks without SNI to the backend",
             Self::TlsMismatch => "TLS version or cipher mismatch",
+            Self::CertificateRejected => "clients reject the gateway's certificate",
+            Self::ClientCertificateRequired => "the gateway refuses client certificates",
             Self::NothingWrong => "nothing wrong",
             Self::NotEnoughEvidence => "not enough evidence",
         }

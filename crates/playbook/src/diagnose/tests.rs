@@ -402,6 +402,26 @@ fn nothing_is_wrong() {
 }
 
 #[test]
+fn certificates_end_handshakes() {
+    let of = |counts: &[(&str, &str, u64)]| Inputs { wire: Some(wire(counts)), ..Inputs::default() };
+    let rejected = of(&[("present", "rejected_by_client", 3), ("present", "established", 30)]);
+    let diagnosis = golden("certificate_rejected", &rejected);
+    expect(&diagnosis, Cause::CertificateRejected, Confidence::Likely);
+    let refused = of(&[("present", "client_certificate_refused", 1), ("present", "established", 30)]);
+    let diagnosis = golden("client_certificate_required", &refused);
+    expect(&diagnosis, Cause::ClientCertificateRequired, Confidence::Likely);
+    assert_eq!(
+        diagnosis.sentence,
+        "1 handshake ended because the gateway got no client certificate, or did not accept it, of 31."
+    );
+    // A refusal for want of SNI comes first, and more timeouts than these are another matter.
+    let all = [("absent", "reset_by_gateway", 1), ("present", "rejected_by_client", 9)];
+    expect(&diagnose(&of(&all)), Cause::NoWildcardRoute, Confidence::Likely);
+    let timeouts = [("present", "timeout", 9), ("present", "rejected_by_client", 2)];
+    expect(&diagnose(&of(&timeouts)), Cause::NotTheGateway, Confidence::Likely);
+}
+
+#[test]
 fn an_incomplete_hello_is_neither_with_nor_without_sni() {
     let of =
         |counts: &[(&str, &str, u64)]| diagnose(&Inputs { wire: Some(wire(counts)), ..Inputs::default() });

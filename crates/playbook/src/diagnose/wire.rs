@@ -155,6 +155,20 @@ impl WireFacts {
         ended + self.alerts(|alert| alert.fate() == Fate::Failed)
     }
 
+    /// Handshakes whose client rejected the gateway's certificate.
+    pub(super) fn certificates_rejected(&self) -> u64 {
+        self.with_outcome(OutcomeClass::RejectedByClient)
+    }
+
+    /// Handshakes that the gateway ended for want of a client certificate, or because of it.
+    pub(super) fn client_certificates_refused(&self) -> u64 {
+        self.with_outcome(OutcomeClass::ClientCertificateRefused)
+    }
+
+    fn with_outcome(&self, outcome: OutcomeClass) -> u64 {
+        self.sum(|count| count.outcome.known() == Some(outcome))
+    }
+
     /// Whether most of what was refused without SNI comes from load balancers.
     pub(super) fn is_mostly_load_balancers(&self) -> bool {
         let refused: u64 = self.clients.iter().map(|client| client.refusals.refused).sum();
