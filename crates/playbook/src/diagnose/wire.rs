@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use sni_probe_core::clients::GCP_LB;
+use sni_probe_model::facts::FactsReport;
 use sni_probe_model::{AlertDescription, AlertSender, Fate, OutcomeClass, SniClass, Word};
 
 pub(super) use self::api::of_snapshot;
@@ -40,6 +41,8 @@ pub(super) struct WireFacts {
     pub expected: Refusals,
     /// Events that did not reach the daemon.
     pub lost_events: u64,
+    /// What the refusals of each gateway show; of a scrape, nothing.
+    pub refusals: FactsReport,
     /// What is incomplete about these facts, in words.
     pub remarks: Vec<String>,
 }
