@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rustls::pki_types::CertificateDer;
 use serde::de::DeserializeOwned;
-use sni_probe_model::api::Snapshot;
+use sni_probe_model::api::{Facts, Snapshot};
 use sni_probe_terminal::printable;
 use ureq::http::{StatusCode, Uri, header};
 use ureq::tls::{PemItem, parse_pem};
@@ -101,6 +101,20 @@ impl Daemon {
         })
     }
 
+    /// Asks the daemon what the refusals show; `None` of a daemon that does not know this.
+    ///
+    /// # Errors
+    /// In one line: what went wrong, what to do.
+    pub fn facts(&self) -> anyhow::Result<Option<Facts>> {
+        const PATH: &str = "/api/v1/facts";
+        let (status, body) = self.answer(PATH)?;
+        if status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        self.check(status, PATH)?;
+        parsed(PATH, &body).map(Some)
+    }
+
     /// Asks for a page, and gives what it says with whatever status (`/readyz` speaks with 503 as well).
     ///
     /// # Errors
@@ -133,12 +147,7 @@ impl Daemon {
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        let body = self.page(path)?;
-        serde_json::from_slice(&body).map_err(|error| {
-            anyhow!(
-                "{path}: the answer is not understood: {error}; is this an sni-probe of the same version?"
-            )
-        })
+        parsed(path, &self.page(path)?)
     }
 
     /// # Errors
@@ -160,6 +169,12 @@ impl Daemon {
             status => bail!("{path}: the answer is {status}"),
         }
     }
+}
+
+fn parsed<T: DeserializeOwned>(path: &str, body: &[u8]) -> anyhow::Result<T> {
+    serde_json::from_slice(body).map_err(|error| {
+        anyhow!("{path}: the answer is not understood: {error}; is this an sni-probe of the same version?")
+    })
 }
 
 /// What to say when no answer came.

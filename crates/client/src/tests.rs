@@ -11,10 +11,11 @@ use axum::routing::get;
 use super::*;
 
 /// The answers of a daemon, by path.
-const ANSWERS: [(&str, &str); 3] = [
+const ANSWERS: [(&str, &str); 4] = [
     ("/api/v1/summary", include_str!("../../model/samples/summary.json")),
     ("/api/v1/clients", include_str!("../../model/samples/clients.json")),
     ("/api/v1/handshakes", include_str!("../../model/samples/handshakes.json")),
+    ("/api/v1/facts", include_str!("../../model/samples/facts.json")),
 ];
 
 fn daemon(address: SocketAddr, config: &Config) -> Daemon {
@@ -99,6 +100,17 @@ fn asks_for_what_is_shown() {
     assert_eq!(snapshot.clients.clients.len(), 3);
     assert_eq!(snapshot.handshakes.unwrap().handshakes.len(), 1);
     assert!(daemon(address, &Config::default()).fetch(false).unwrap().handshakes.is_none());
+}
+
+#[test]
+fn an_older_daemon_has_no_facts() {
+    let address = serve(api(None));
+    let facts = daemon(address, &Config::default()).facts().unwrap().unwrap();
+    assert_eq!(facts.report.gateways[0].facts.len(), 3);
+    let older = serve(Router::new().route("/api/v1/summary", get("{}")));
+    assert!(daemon(older, &Config::default()).facts().unwrap().is_none());
+    let guarded = serve(api(Some("Basic x")));
+    assert_parts(&format!("{:#}", daemon(guarded, &Config::default()).facts().unwrap_err()), &["--user"]);
 }
 
 #[test]

@@ -9,13 +9,15 @@ use serde_json::Value;
 use sni_probe_core::clients::{ClientKey, ClientLabel, ClientRecord, Clients, Outcomes, Recent};
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::last_hour::{LastHour, MINUTES, rest_of_minute};
-use sni_probe_core::observation::Handshake;
+use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::vocabulary::{Label, OutcomeClass, SniClass, TlsVersion};
 use sni_probe_kubernetes::Names;
 use sni_probe_model::Word;
 use sni_probe_model::api::{
-    self as model, Count, Flows, Handshakes, History, LastHandshake, NameCount, Series, Summary, VersionCount,
+    self as model, Count, Facts, Flows, Handshakes, History, LastHandshake, NameCount, Series, Summary,
+    VersionCount,
 };
+use sni_probe_model::facts::RecentFacts;
 use sni_probe_telemetry::events::{EventsFilter, Pods, Provenance, WallClock, json};
 use sni_probe_telemetry::metrics::{ClientSource, Metrics};
 
@@ -52,6 +54,7 @@ struct Memory {
     /// Events that were lost up to `now`.
     lost_events: u64,
     hour: LastHour<Minute>,
+    facts: RecentFacts,
     /// The last handshakes that the filter lets through, oldest first, each with its interface.
     handshakes: VecDeque<KeptHandshake>,
 }
@@ -122,6 +125,7 @@ impl Board {
             versions: Default::default(),
             lost_events: 0,
             hour: LastHour::default(),
+            facts: RecentFacts::default(),
             handshakes: VecDeque::new(),
         };
         let memory = Mutex::new(memory);
@@ -140,6 +144,7 @@ impl Board {
         let version = handshake.hello.body.as_ref().map_or(TlsVersion::Unknown, |body| body.version);
         memory.versions[version as usize] += 1;
         let now = memory.now;
+        memory.facts.at(now).add(&handshake);
         let minute = memory.hour.at(now);
         let tally = minute.counts.at(source, sni, outcome);
         tally.handshakes += 1;
@@ -160,6 +165,13 @@ impl Board {
             memory.handshakes.pop_front();
         }
         memory.handshakes.push_back(KeptHandshake { interface, pods, handshake });
+    }
+
+    /// Takes a connection that is not TLS.
+    pub fn non_tls(&self, connection: &Observation) {
+        let mut memory = self.memory();
+        let now = memory.now;
+        memory.facts.at(now).observe(connection);
     }
 
     /// Notes what time it is, and how many events were lost up to then.
@@ -289,6 +301,14 @@ impl Api for Board {
             capacity: MAX_HANDSHAKES as u64,
             handshakes: handshakes.map(event).collect(),
         }
+    }
+
+    fn facts(&self) -> Facts {
+        let label = self.books().config().label.clone();
+        let mut memory = self.memory();
+        let now = memory.now;
+        let report = memory.facts.report(now, &label);
+        Facts { time: Utc::now(), since: memory.clock.utc(memory.facts.since().unwrap_or(now)), report }
     }
 }
 

@@ -19,7 +19,7 @@ mod verdict;
 use std::fmt;
 
 use sni_probe_kubernetes::runtime;
-use sni_probe_model::api::{Clients, Handshakes, Summary};
+use sni_probe_model::api::{Clients, Facts, Handshakes, Summary};
 
 pub use self::board::Board;
 pub use self::config::{Capture, Config, EvidenceConfig, InterfaceSelector, ProbeConfig, WebConfig};
@@ -33,6 +33,8 @@ pub trait Api: fmt::Debug + Send + Sync {
     fn clients(&self) -> Clients;
     /// `GET /api/v1/handshakes`: all that are kept.
     fn handshakes(&self) -> Handshakes;
+    /// `GET /api/v1/facts`.
+    fn facts(&self) -> Facts;
 }
 
 /// Watches the interfaces until SIGTERM, SIGINT or SIGHUP, then detaches what it attached.

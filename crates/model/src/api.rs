@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sni_probe_core::vocabulary::{AlertDescription, AlertSender, Fate, OutcomeClass, SniClass, TlsVersion};
 
+use crate::facts::FactsReport;
 use crate::word::Word;
 
 /// The answers of `/api/v1/` at one time.
@@ -353,4 +354,26 @@ pub struct Handshakes {
     pub capacity: u64,
     /// The handshakes, as `docs/events.md` describes them.
     pub handshakes: Vec<serde_json::Value>,
+}
+
+/// `GET /api/v1/facts`: what the refusals of each gateway show.
+///
+/// ```
+/// use sni_probe_model::api::Facts;
+/// use sni_probe_model::facts::FactName;
+///
+/// let facts: Facts = serde_json::from_str(include_str!("../samples/facts.json"))?;
+/// let gateway = &facts.report.gateways[0];
+/// assert_eq!(gateway.facts[0].name(), Some(FactName::OneName));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Facts {
+    /// When this was made.
+    pub time: Timestamp,
+    /// Since when the handshakes are counted: one to two hours, or since the start.
+    pub since: Timestamp,
+    /// The facts.
+    #[serde(flatten)]
+    pub report: FactsReport,
 }

@@ -188,6 +188,11 @@ fn client(
     })
 }
 
+/// `GET /api/v1/facts`.
+pub fn facts() -> Value {
+    serde_json::from_str(include_str!("../../model/samples/facts.json")).unwrap_or_default()
+}
+
 /// `GET /api/v1/handshakes`.
 pub fn handshakes() -> Value {
     let kinds = [

@@ -19,7 +19,7 @@ use system_tests::{Namespace, wait_until};
 use crate::site::{Site, TIMEOUT, assert_counted};
 
 /// What the page may ask for, and nothing else.
-const OWN: [&str; 4] = ["", "api/v1/summary", "api/v1/clients", "api/v1/handshakes?limit=50"];
+const OWN: [&str; 5] = ["", "api/v1/summary", "api/v1/clients", "api/v1/handshakes?limit=50", "api/v1/facts"];
 
 fn address() -> String {
     format!("http://127.0.0.1:{HTTP_PORT}/")
@@ -32,6 +32,7 @@ fn busy(path: &str) -> Option<Value> {
         "/api/v1/summary" => Some(canned::summary()),
         "/api/v1/clients" => Some(canned::clients()),
         "/api/v1/handshakes" => Some(canned::handshakes()),
+        "/api/v1/facts" => Some(canned::facts()),
         _ => None,
     }
 }
@@ -122,6 +123,11 @@ fn chart_and_tables_of_a_busy_gateway() {
     assert_eq!(evaluate(&browser, handshakes), 12);
     evaluate(&browser, "document.getElementById('more').click()");
     assert_eq!(evaluate(&browser, handshakes), 20);
+    let facts = evaluate(
+        &browser,
+        "[...document.querySelectorAll('#facts li strong')].map(s => s.textContent).join()",
+    );
+    assert_eq!(facts, "one name,health check,refusal shape");
     let loss = evaluate(&browser, "document.getElementById('loss').innerText");
     assert!(loss.as_str().unwrap().contains("packets skipped: fragment"), "{loss}");
     assert_clean(&browser);

@@ -3,9 +3,10 @@ use std::time::Duration;
 use sni_probe_capture::links::{LinkKind, LinkState};
 use sni_probe_core::clients::{ClientsConfig, SubnetSizes};
 use sni_probe_core::observation::{Negotiated, Outcome, Proxied, Sni};
-use sni_probe_core::vocabulary::{AlertDescription, AlertSender};
+use sni_probe_core::vocabulary::{AlertDescription, AlertSender, NonTls};
 use sni_probe_model::Fate;
 use sni_probe_model::api::GatewayState;
+use sni_probe_model::facts::{Fact, FactName};
 
 use super::*;
 use crate::readiness::Status;
@@ -286,4 +287,27 @@ fn names_that_were_refused_are_listed_most_first() {
     let names: Vec<_> =
         clients.refused_names.iter().map(|name| (name.server_name.as_str(), name.refused)).collect();
     assert_eq!((names, clients.other_names_refused), (vec![("other", 2), ("a.example", 1)], 1));
+}
+
+#[test]
+fn facts_are_of_the_last_hours_and_hide_addresses() {
+    let label = ClientLabel::Subnet(SubnetSizes::default());
+    let mut daemon = Daemon::new(ClientsConfig { label, ..Default::default() });
+    for _ in 0..6 {
+        daemon.pass(10);
+        daemon.see("192.0.2.1", Sni::Absent, Outcome::ResetByGateway);
+    }
+    let flow = Handshake::example().flow;
+    daemon.board.non_tls(&Observation::NonTls { flow, time: seconds(0), protocol: NonTls::Http });
+    let told = daemon.board.facts();
+    assert_eq!(told.since, clock().utc(seconds(1_010)));
+    let facts = &told.report.gateways[0].facts;
+    assert_eq!(
+        facts.iter().filter_map(Fact::name).collect::<Vec<_>>(),
+        [FactName::PlainHttpRequest, FactName::HealthCheck, FactName::RefusalShape]
+    );
+    let json = serde_json::to_string(&told).unwrap();
+    assert!(json.contains("192.0.2.0/24") && !json.contains("192.0.2.1"), "{json}");
+    daemon.pass(3 * 3_600);
+    assert!(daemon.board.facts().report.gateways.is_empty());
 }

@@ -17,6 +17,7 @@ const SCRIPT: &str = concat!(
     include_str!("page/dom.js"),
     include_str!("page/chart.js"),
     include_str!("page/tables.js"),
+    include_str!("page/facts.js"),
     include_str!("page/refresh.js"),
 );
 

@@ -44,6 +44,7 @@ pub(super) fn router(state: ServerState, has_page: bool, auth: Option<Arc<Auth>>
             .route("/api/v1/summary", get(summary))
             .route("/api/v1/clients", get(clients))
             .route("/api/v1/handshakes", get(handshakes))
+            .route("/api/v1/facts", get(facts))
     } else {
         router.route("/", get(|| async { INDEX }))
     };
@@ -82,6 +83,10 @@ async fn summary(State(state): State<ServerState>) -> Response {
 
 async fn clients(State(state): State<ServerState>) -> Response {
     Json(state.api.clients()).into_response()
+}
+
+async fn facts(State(state): State<ServerState>) -> Response {
+    Json(state.api.facts()).into_response()
 }
 
 #[derive(Deserialize)]

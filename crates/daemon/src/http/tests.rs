@@ -2,7 +2,7 @@ use std::io::{Read as _, Write as _};
 
 use serde::de::DeserializeOwned;
 use sni_probe_capture::links::{LinkKind, LinkState};
-use sni_probe_model::api::{Clients, Handshakes, Summary};
+use sni_probe_model::api::{Clients, Facts, Handshakes, Summary};
 use sni_probe_testkit::canned;
 
 use super::*;
@@ -32,6 +32,10 @@ impl Api for Canned {
 
     fn handshakes(&self) -> Handshakes {
         parsed(canned::handshakes())
+    }
+
+    fn facts(&self) -> Facts {
+        parsed(canned::facts())
     }
 }
 
@@ -134,10 +138,10 @@ fn the_page_comes_with_a_policy_that_lets_nothing_in() {
 
 #[test]
 fn the_api_gives_the_answers_of_its_source() {
-    let paths = ["summary", "clients", "handshakes", "handshakes?limit=3", "handshakes?limit=x"];
+    let paths = ["summary", "clients", "handshakes", "handshakes?limit=3", "handshakes?limit=x", "facts"];
     let answers =
         with_server(state(), move |address| paths.map(|path| fetch(address, &format!("/api/v1/{path}"))));
-    assert_eq!(answers.each_ref().map(|(head, _)| status(head)), ["200", "200", "200", "200", "400"]);
+    assert_eq!(answers.each_ref().map(|(head, _)| status(head)), ["200", "200", "200", "200", "400", "200"]);
     let json = |index: usize| serde_json::from_str::<serde_json::Value>(&answers[index].1).unwrap();
     assert_eq!(json(0)["sentence"], canned::summary()["sentence"]);
     assert_eq!(json(1)["clients"].as_array().unwrap().len(), 3);
@@ -146,6 +150,7 @@ fn the_api_gives_the_answers_of_its_source() {
         json(3)["handshakes"].as_array().unwrap()[..],
         canned::handshakes()["handshakes"].as_array().unwrap()[..3]
     );
+    assert_eq!(json(5), canned::facts());
     assert!(answers[0].0.to_lowercase().contains("content-type: application/json"));
 }
 
@@ -172,6 +177,7 @@ fn without_a_password_only_healthz_answers() {
         "/api/v1/summary",
         "/api/v1/clients",
         "/api/v1/handshakes",
+        "/api/v1/facts",
         "/nothing",
         "/healthz/",
     ];
@@ -189,7 +195,7 @@ fn without_a_password_only_healthz_answers() {
             }
         }
         assert_eq!(fetch(address, "/healthz").1, "ok\n");
-        let expected = ["200", "200", "503", "200", "200", "200", "404", "404"];
+        let expected = ["200", "200", "503", "200", "200", "200", "200", "404", "404"];
         for (path, expected) in paths.into_iter().zip(expected) {
             let (head, _) = request(address, &format!("GET {path} HTTP/1.1\r\nHost: test\r\n{RIGHT}\r\n"));
             assert_eq!(status(&head), expected, "{path}");

@@ -137,9 +137,11 @@ impl Sinks {
                     self.metrics.observe(&observation, Parties { source, gateway: name });
                 }
                 Observation::Handshake(handshake) => self.publish_handshake(handshake, interfaces, time),
-                Observation::NonTls { .. }
-                | Observation::Unclassified { .. }
-                | Observation::Evicted { .. } => {
+                Observation::NonTls { .. } => {
+                    self.board.non_tls(&observation);
+                    self.metrics.observe(&observation, Parties::UNKNOWN);
+                }
+                Observation::Unclassified { .. } | Observation::Evicted { .. } => {
                     self.metrics.observe(&observation, Parties::UNKNOWN);
                 }
             }

@@ -14,22 +14,29 @@ pub const WINDOW: Duration = Duration::from_hours(1);
 #[derive(Debug, Default)]
 pub struct RecentFacts {
     current: RefusalFacts,
-    previous: Option<RefusalFacts>,
-    /// When `current` began.
-    began: Timestamp,
+    /// The window before, and when it began.
+    previous: Option<(Timestamp, RefusalFacts)>,
+    /// When `current` began: with the first handshake, or the first report.
+    began: Option<Timestamp>,
 }
 
 impl RecentFacts {
     /// The counts to add to, at this time.
     pub fn at(&mut self, now: Timestamp) -> &mut RefusalFacts {
-        let age = now.since(self.began);
+        let began = *self.began.get_or_insert(now);
+        let age = now.since(began);
         if age >= WINDOW {
             let ended = std::mem::take(&mut self.current);
             // What ended long ago is over.
-            self.previous = (age < 2 * WINDOW).then_some(ended);
-            self.began = now;
+            self.previous = (age < 2 * WINDOW).then_some((began, ended));
+            self.began = Some(now);
         }
         &mut self.current
+    }
+
+    /// Since when the handshakes of a report are counted; `None` before the first one.
+    pub fn since(&self) -> Option<Timestamp> {
+        self.previous.as_ref().map(|(began, _)| *began).or(self.began)
     }
 
     /// The facts.
@@ -37,7 +44,7 @@ impl RecentFacts {
         self.at(now);
         match &self.previous {
             None => self.current.report(label),
-            Some(previous) => {
+            Some((_, previous)) => {
                 let mut all = previous.clone();
                 all.add_later(&self.current);
                 all.report(label)
@@ -62,11 +69,11 @@ mod tests {
         };
         recent.at(at(600)).add(&Handshake::example());
         recent.at(at(630)).add(&Handshake::example());
-        assert_eq!(refused(&mut recent, 659), 2);
+        assert_eq!((refused(&mut recent, 659), recent.since()), (2, Some(at(600))));
         recent.at(at(661)).add(&Handshake::example());
-        assert_eq!(refused(&mut recent, 662), 3);
+        assert_eq!((refused(&mut recent, 662), recent.since()), (3, Some(at(600))));
         assert_eq!(refused(&mut recent, 720), 3);
-        assert_eq!(refused(&mut recent, 722), 1);
+        assert_eq!((refused(&mut recent, 722), recent.since()), (1, Some(at(661))));
         assert_eq!(refused(&mut recent, 900), 0);
     }
 }

@@ -16,12 +16,13 @@ use super::limits::{
 };
 
 /// Pages of a daemon, the files for them, and what they are.
-const PAGES: [(&str, &str, Kind); 5] = [
+const PAGES: [(&str, &str, Kind); 6] = [
     ("/metrics", "daemon/metrics.txt", Kind::Text),
     ("/readyz", "daemon/readyz.txt", Kind::Text),
     ("/api/v1/summary", "daemon/summary.json", Kind::Structured),
     ("/api/v1/clients", "daemon/clients.json", Kind::Structured),
     ("/api/v1/handshakes", "daemon/handshakes.json", Kind::Structured),
+    ("/api/v1/facts", "daemon/facts.json", Kind::Structured),
 ];
 
 /// Where a system says what it is (os-release(5)).

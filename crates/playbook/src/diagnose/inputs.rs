@@ -63,6 +63,10 @@ fn live(url: &str, config: &Config) -> anyhow::Result<WireFacts> {
     let before = wire::of_snapshot(&name, first);
     let Some(span) = config.span else {
         let mut facts = before;
+        // An older daemon has none.
+        if let Some(refusals) = daemon.facts().with_context(|| name.clone())? {
+            facts.refusals = refusals.report;
+        }
         facts.remarks.push(format!("counted since {started} (--for looks only at what comes from now on)"));
         return Ok(facts);
     };

@@ -1,11 +1,12 @@
 //! The decision tree: the questions that a person asks, in their order, with what was found.
 
 use sni_probe_model::Fate;
+use sni_probe_model::facts::Certainty;
 use sni_probe_terminal::{printable, printable_within};
 
 use super::judge::{is_routed, refused_names, serves_without_sni};
 use super::model::{Answer, Inputs, Step};
-use super::wire::is_load_balancer;
+use super::wire::{WireFacts, is_load_balancer};
 use crate::check::report::{AttemptKind, AttemptOutcome, CheckVerdict};
 use crate::routes::report::FindingCode;
 
@@ -145,8 +146,20 @@ fn by_the_gateway(inputs: &Inputs) -> Step {
                 count.handshakes
             ));
         }
+        evidence.extend(facts(wire).take(2 * SHOWN));
     }
     step("Is it the gateway that ends the connections that fail?", answer, evidence)
+}
+
+/// A line for each fact about the refusals.
+fn facts(wire: &WireFacts) -> impl Iterator<Item = String> {
+    wire.refusals.gateways.iter().flat_map(|gateway| {
+        gateway.facts.iter().map(|fact| {
+            let certainty = if fact.certainty == Certainty::Fact { "" } else { "hint: " };
+            let line = format!("{}: {certainty}{}", gateway.gateway, fact.sentence);
+            printable_within(LINE, &line)
+        })
+    })
 }
 
 fn load_balancer(inputs: &Inputs) -> Step {

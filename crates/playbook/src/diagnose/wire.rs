@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use sni_probe_core::clients::GCP_LB;
 use sni_probe_model::api::AlertCount;
+use sni_probe_model::facts::FactsReport;
 use sni_probe_model::{AlertDescription, Fate, OutcomeClass, SniClass, Word};
 
 pub(super) use self::api::of_snapshot;
@@ -41,6 +42,8 @@ pub(super) struct WireFacts {
     pub expected: RefusalCount,
     /// Events that did not reach the daemon.
     pub lost_events: u64,
+    /// What the refusals of each gateway show; of a scrape, nothing.
+    pub refusals: FactsReport,
     /// What is incomplete about these facts, in words.
     pub remarks: Vec<String>,
 }

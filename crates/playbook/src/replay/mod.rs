@@ -8,7 +8,7 @@
 mod config;
 mod evidence;
 mod facts;
-mod handshakes;
+mod observations;
 mod report;
 mod selection;
 mod session;
@@ -32,7 +32,7 @@ use sni_probe_terminal::Progress;
 
 pub use self::config::{Config, Format};
 use self::evidence::{PacketSelection, PacketSelectionCounts};
-pub use self::handshakes::handshakes;
+pub use self::observations::observations;
 use self::report::Report;
 use self::session::Session;
 use crate::COULD_NOT_RUN;

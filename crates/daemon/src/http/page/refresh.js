@@ -26,7 +26,7 @@ async function askAll() {
   refresh.under_way = true;
   clearTimeout(refresh.timer);
   try {
-    const answers = await Promise.all([ask("summary"), ask("clients"), ask(`handshakes?limit=${HANDSHAKES}`)]);
+    const answers = await Promise.all([ask("summary"), ask("clients"), ask(`handshakes?limit=${HANDSHAKES}`), ask("facts")]);
     show(...answers);
     refresh.answered = new Date();
     showPace();
@@ -59,9 +59,10 @@ function notice(error) {
   setText($("notice"), `${since}${reason}. The page asks again every ${INTERVAL / 1000} seconds.`);
 }
 
-function show(summary, clientsAnswer, handshakesAnswer) {
+function show(summary, clientsAnswer, handshakesAnswer, factsAnswer) {
   showSummary(summary);
   showHistory(summary.last_hour);
+  if (!isSelected($("facts"))) showFacts(factsAnswer);
   // Who is about to copy an address shall not lose it.
   if (isSelected($("clients")) || isSelected($("handshakes"))) return setText($("clients-note"), "held while text is selected");
   showClients(clientsAnswer);

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
 
-use sni_probe_core::observation::Handshake;
+use sni_probe_core::clients::ClientLabel;
+use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::software;
 use sni_probe_core::tally::Tally;
 use sni_probe_model::api::AlertCount;
+use sni_probe_model::facts::{Ports, RefusalFacts};
 use sni_probe_model::{AlertDescription, AlertSender, Label as _, OutcomeClass, SniClass, Word};
 
 use super::scrape::most_first;
@@ -20,7 +22,7 @@ use crate::replay;
 /// If it is none, or has no frame that can be read.
 pub(crate) fn of_capture(file: &Path) -> anyhow::Result<WireFacts> {
     let mut seen = CaptureCounts::default();
-    let read = replay::handshakes(file, |handshake| seen.take(handshake))?;
+    let read = replay::observations(file, |observation| seen.take(observation))?;
     let mut facts = seen.facts(file.display().to_string());
     if let Some(why) = read.cut {
         facts.remarks.push(format!("the capture was read to frame {} only: {why}", read.frames));
@@ -35,6 +37,7 @@ struct CaptureCounts {
     clients: Tally<IpAddr, ClientFacts, u64>,
     names: Tally<String, u64>,
     versions: HashMap<&'static str, u64>,
+    refusals: RefusalFacts,
 }
 
 impl Default for CaptureCounts {
@@ -45,12 +48,20 @@ impl Default for CaptureCounts {
             clients: Tally::new(MAX_TOLD_APART),
             names: Tally::new(MAX_TOLD_APART),
             versions: HashMap::new(),
+            refusals: RefusalFacts::for_captures(Ports::All),
         }
     }
 }
 
 impl CaptureCounts {
-    fn take(&mut self, handshake: &Handshake) {
+    fn take(&mut self, observation: &Observation) {
+        self.refusals.observe(observation);
+        if let Observation::Handshake(handshake) = observation {
+            self.handshake(handshake);
+        }
+    }
+
+    fn handshake(&mut self, handshake: &Handshake) {
         let sni = handshake.hello.sni.class();
         *self.counts.entry((sni, handshake.outcome.class())).or_default() += 1;
         if let Some((description, sender)) = handshake.outcome.alert() {
@@ -77,7 +88,8 @@ impl CaptureCounts {
     }
 
     fn facts(self, source: String) -> WireFacts {
-        let mut facts = WireFacts { source, ..WireFacts::default() };
+        let refusals = self.refusals.report(&ClientLabel::Ip);
+        let mut facts = WireFacts { source, refusals, ..WireFacts::default() };
         let mut counts: Vec<_> = self.counts.into_iter().collect();
         counts.sort_unstable_by_key(|((sni, outcome), _)| (sni.as_str(), outcome.as_str()));
         let count = |((sni, outcome), handshakes)| Count {

@@ -1,10 +1,10 @@
-//! The handshakes of one capture, for other verbs.
+//! What is in one capture, for other verbs.
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use sni_probe_core::observation::{Handshake, Observation};
+use sni_probe_core::observation::Observation;
 use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::vocabulary::Follow;
 use sni_probe_pcap::Reader;
@@ -28,11 +28,11 @@ pub struct CaptureRead {
     pub not_read: Vec<(String, u64)>,
 }
 
-/// Reads a capture with the code of `replay`, on every port, and hands each handshake to `take`.
+/// Reads a capture with the code of `replay`, on every port, and hands each observation to `take`.
 ///
 /// # Errors
 /// If it cannot be opened, is no capture, breaks off before its first frame, or has no frame that can be read.
-pub fn handshakes(file: &Path, mut take: impl FnMut(&Handshake)) -> anyhow::Result<CaptureRead> {
+pub fn observations(file: &Path, mut take: impl FnMut(&Observation)) -> anyhow::Result<CaptureRead> {
     let name = file.display().to_string();
     let mut reader = Reader::open(file).with_context(|| name.clone())?;
     let progress = Progress::new(&name, reader.length());
@@ -63,10 +63,8 @@ pub fn handshakes(file: &Path, mut take: impl FnMut(&Handshake)) -> anyhow::Resu
     Ok(CaptureRead { frames: session.frames(), cut, not_read: session.not_read() })
 }
 
-fn publish(session: &mut Session, take: &mut impl FnMut(&Handshake)) {
+fn publish(session: &mut Session, take: &mut impl FnMut(&Observation)) {
     while let Some(observation) = session.poll_observation() {
-        if let Observation::Handshake(handshake) = observation {
-            take(&handshake);
-        }
+        take(&observation);
     }
 }
