@@ -146,6 +146,14 @@ pub const OPENSSL: Gateway = Gateway {
     ..CADDY
 };
 
+/// `openssl s_server` with cipher suites that it does not have by default.
+pub const OPENSSL_ALL_CIPHERS: Gateway =
+    Gateway { name: "OpenSSL s_server, all ciphers", setup: s_server_all_ciphers, ..OPENSSL };
+
+/// `openssl s_server` that pads its records to a multiple of 64 bytes.
+pub const OPENSSL_PADDING: Gateway =
+    Gateway { name: "OpenSSL s_server, padding", setup: s_server_padding, ..OPENSSL };
+
 /// A gateway of another place.
 pub const fn of(release: Release, gateway: Gateway) -> Gateway {
     Gateway { release, ..gateway }
@@ -278,12 +286,27 @@ pub(super) const JAVA_PREPARE: &str =
     "[ -e /mnt/java-serve-$RELEASE ] || javac -d /mnt/java-serve-$RELEASE /mnt/Serve.java";
 
 fn s_server(listeners: &[Listener]) -> Setup {
+    s_server_with(listeners, "")
+}
+
+fn s_server_all_ciphers(listeners: &[Listener]) -> Setup {
+    let ciphers = " -cipher ALL -ciphersuites TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:\
+                   TLS_AES_128_GCM_SHA256:TLS_AES_128_CCM_SHA256:TLS_AES_128_CCM_8_SHA256";
+    s_server_with(listeners, ciphers)
+}
+
+fn s_server_padding(listeners: &[Listener]) -> Setup {
+    s_server_with(listeners, " -record_padding 64")
+}
+
+fn s_server_with(listeners: &[Listener], options: &str) -> Setup {
     let process = |Listener { port, version, leaf, asks }: &Listener| {
         let stem = leaf.stem();
         let version = if *version == Version::Tls12 { "-tls1_2" } else { "-tls1_3" };
         let asks = if *asks { " -Verify 3 -verify_return_error -CAfile /mnt/ca.crt" } else { "" };
         format!(
-            "exec openssl s_server -accept {port} -cert /mnt/{stem}.crt -key /mnt/{stem}.key {version} -quiet -www{asks}"
+            "exec openssl s_server -accept {port} -cert /mnt/{stem}.crt -key /mnt/{stem}.key {version} -quiet \
+             -www{asks}{options}"
         )
     };
     Setup { scripts: listeners.iter().map(process).collect(), ..Setup::default() }
