@@ -5,8 +5,10 @@
 //! all of them add up to what was counted.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{Hash, RandomState};
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::EntryRef;
 
 /// A value for each of the first keys, and one for the rest.
 ///
@@ -22,7 +24,7 @@ use std::hash::Hash;
 #[derive(Clone, Debug)]
 pub struct Tally<K, V, R = V> {
     limit: usize,
-    kept: HashMap<K, V>,
+    kept: HashMap<K, V, RandomState>,
     rest: R,
 }
 
@@ -37,7 +39,7 @@ impl<K: Eq + Hash, V, R> Tally<K, V, R> {
 
     /// A tally that keeps `limit` keys apart, and has `rest` for all others.
     pub fn with_rest(limit: usize, rest: R) -> Self {
-        Self { limit, kept: HashMap::new(), rest }
+        Self { limit, kept: HashMap::default(), rest }
     }
 
     /// The value of a key. A new key gets what `make` returns.
@@ -49,11 +51,16 @@ impl<K: Eq + Hash, V, R> Tally<K, V, R> {
         K: Borrow<Q>,
         Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
     {
-        let is_new = self.kept.len() < self.limit && !self.kept.contains_key(key);
-        if is_new && let Some(value) = make() {
-            self.kept.insert(key.to_owned(), value);
+        let has_room = self.kept.len() < self.limit;
+        // One look-up, and no key is made for one that is there.
+        match self.kept.entry_ref(key) {
+            EntryRef::Occupied(entry) => Ok(entry.into_mut()),
+            EntryRef::Vacant(entry) if has_room => match make() {
+                Some(value) => Ok(entry.insert_with_key(key.to_owned(), value)),
+                None => Err(&mut self.rest),
+            },
+            EntryRef::Vacant(_) => Err(&mut self.rest),
         }
-        self.kept.get_mut(key).ok_or(&mut self.rest)
     }
 
     /// The value of a key that is kept.
@@ -91,8 +98,8 @@ impl<K: Eq + Hash, V, R> Tally<K, V, R> {
     }
 
     /// The keys that are kept and their values, in no order, and the value of the rest.
-    pub fn into_parts(self) -> (HashMap<K, V>, R) {
-        (self.kept, self.rest)
+    pub fn into_parts(self) -> (impl Iterator<Item = (K, V)>, R) {
+        (self.kept.into_iter(), self.rest)
     }
 }
 
@@ -123,7 +130,7 @@ mod tests {
         assert_eq!((sum, *tally.rest()), (101, 100));
         *tally.rest_mut() += 1;
         let (kept, rest) = tally.into_parts();
-        assert_eq!((kept.len(), rest), (100, 101));
+        assert_eq!((kept.count(), rest), (100, 101));
     }
 
     #[test]

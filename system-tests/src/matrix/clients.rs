@@ -167,7 +167,7 @@ pub const GNUTLS: Client = Client {
     ..OPENSSL
 };
 
-/// wget with GnuTLS.
+/// wget with `GnuTLS`.
 pub const WGET_GNUTLS: Client = Client {
     name: "wget",
     version: "wget --version | head -n 1 | cut -d' ' -f3",

@@ -13,7 +13,7 @@ use crate::netns::{Lab, listens_by_table};
 use crate::process::{Service, run_ok};
 
 /// How long a gateway may take to listen; one that is compiled first takes longest.
-const READY_DEADLINE: Duration = Duration::from_secs(60);
+const READY_DEADLINE: Duration = Duration::from_mins(1);
 const PREPARE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A port of a gateway.

@@ -778,10 +778,10 @@ fn apache(port: u16) -> Setup {
         )
     };
     let modules = ["mpm_event", "authz_core", "ssl", "socache_shmcb"];
-    let load: String = modules
+    let lines = modules
         .iter()
-        .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
-        .collect();
+        .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"));
+    let load = lines.collect::<Vec<_>>().concat();
     program(
         "apache.conf",
         format!(

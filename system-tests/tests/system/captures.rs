@@ -8,6 +8,7 @@ use sni_probe_capture::programs::{CLIENT_TO_GATEWAY, GATEWAY_TO_CLIENT};
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::tracker::Fingerprints;
+use sni_probe_core::vocabulary::Follow;
 use sni_probe_core::{Tracker, TrackerConfig};
 use sni_probe_datapath::event::{Event, EventHeader};
 use sni_probe_datapath::userspace::{Datapath, Frame};
@@ -25,6 +26,7 @@ const CONFIG: TrackerConfig = TrackerConfig {
     handshake_timeout: std::time::Duration::from_mins(10),
     max_flows: 10_000,
     preludes: true,
+    follow: Follow::Handshake,
     fingerprints: Fingerprints::All,
 };
 
@@ -84,7 +86,7 @@ struct Compared {
 fn compare(path: &Path) -> Compared {
     let mut reader = Reader::open(path).unwrap();
     let mut kernel = Kernel::load(&every_port());
-    let mut datapath = Datapath::new(every_port(), 1);
+    let mut datapath = Datapath::new(every_port(), 1).with_follow_up(true);
     let mut replay = Replay::new(every_port(), CONFIG);
     let (mut in_kernel, mut in_user_space, mut replayed) = (Way::new(), Way::new(), Vec::new());
     let mut compared = Compared { frames: 0, left_out: 0, hellos: 0, wrapped: 0 };

@@ -125,9 +125,10 @@ pub(super) const CRATES: &[Layers] = &[
         "facts",
         &[
             "recent",
-            "derive properties",
-            "separation text",
-            "predicate gateway",
+            "derive",
+            "properties separation text",
+            "view",
+            "gateway predicate",
             "report profile sender shape",
         ],
     ),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sni_probe_core::clients::ClientLabel;
 use sni_probe_core::vocabulary::{IncompleteReason, Label as _};
 
-use super::gateway::{Gateway, protocols};
+use super::gateway::Gateway;
 use super::predicate::{Predicate, Row};
 use super::profile::{AlpnKey, NameKey};
 use super::properties;
@@ -16,6 +16,7 @@ use super::report::{Certainty, Detail, Fact, GatewayFacts, KnownGateway, Refused
 use super::separation::{MIN_HANDSHAKES, Separation, separate};
 use super::shape::{Behaviour, HelloKind, Shape, known};
 use super::text;
+use super::view::View;
 use crate::word::Word;
 
 /// Names, clients, protocols and shapes that a fact lists; how many more there are is a number.
@@ -24,77 +25,18 @@ pub const MAX_LISTED: usize = 8;
 /// One in so many handshakes may be of profiles that are not distinguished. With more of them, nothing is a fact.
 const MAX_NOT_DISTINGUISHED: u64 = 20;
 
-/// Everything that is known of a gateway, ready to be searched.
-pub(super) struct View<'a> {
-    pub(super) gateway: &'a Gateway,
-    pub(super) rows: Vec<Row>,
-    /// Names by number.
-    names: Vec<&'a str>,
-    /// ALPN lists by number.
-    pub(super) alpn: Vec<Vec<&'a [u8]>>,
-}
-
-impl<'a> View<'a> {
-    fn new(gateway: &'a Gateway) -> Self {
-        let mut names = vec![""; gateway.names.len()];
-        for (text, name) in gateway.names.iter() {
-            names[usize::from(name.number)] = text;
-        }
-        let mut alpn = vec![Vec::new(); gateway.alpn.len()];
-        for (list, &number) in gateway.alpn.iter() {
-            alpn[usize::from(number)] = protocols(list);
-        }
-        let served = || gateway.profiles.iter().filter(|(_, counts)| counts.served.handshakes > 0);
-        let served_names: Vec<NameKey> = served().map(|(profile, _)| profile.name).collect();
-        let protocols_of = |key: AlpnKey| match key {
-            AlpnKey::Known(number) => alpn[usize::from(number)].as_slice(),
-            AlpnKey::None | AlpnKey::Rest => &[],
-        };
-        let served_protocols: BTreeSet<&[u8]> =
-            served().flat_map(|(profile, _)| protocols_of(profile.alpn)).copied().collect();
-        let row = |profile: &super::profile::Profile, counts: &super::profile::Counts| {
-            let offered = protocols_of(profile.alpn);
-            Row {
-                profile: *profile,
-                counts: *counts,
-                is_name_served: served_names.contains(&profile.name),
-                lacks_served_alpn: !offered.is_empty()
-                    && !offered.iter().any(|protocol| served_protocols.contains(protocol)),
-            }
-        };
-        let rows = gateway.profiles.iter().map(|(profile, counts)| row(profile, counts)).collect();
-        Self { gateway, rows, names, alpn }
-    }
-
-    fn name(&self, row: &Row) -> Option<&'a str> {
-        match row.profile.name {
-            NameKey::Known(number) => self.names.get(usize::from(number)).copied(),
-            _ => None,
-        }
-    }
-
-    /// Names that were refused and never served, with how many handshakes, those refused most first.
-    fn unknown_names(&self) -> Vec<(&'a str, u64)> {
-        let mut names: BTreeMap<&str, u64> = BTreeMap::new();
-        for row in self.rows.iter().filter(|row| !row.is_name_served && row.refused() > 0) {
-            if let Some(name) = self.name(row) {
-                *names.entry(name).or_default() += row.refused();
-            }
-        }
-        let mut names: Vec<_> = names.into_iter().collect();
-        names.sort_by_key(|&(name, refused)| (Reverse(refused), name));
-        names
-    }
-}
-
 /// The facts of a gateway.
-pub(super) fn gateway_facts(address: SocketAddr, gateway: &Gateway, label: &ClientLabel) -> GatewayFacts {
+pub(super) fn gateway_facts(
+    address: SocketAddr,
+    gateway: &Gateway,
+    plain_http_requests: u64,
+    label: &ClientLabel,
+) -> GatewayFacts {
     let view = View::new(gateway);
     let rest = gateway.profiles.rest();
-    let sum = |of: fn(&Row) -> u64| view.rows.iter().map(of).sum::<u64>();
-    let refused = sum(Row::refused) + u64::from(rest.refused.handshakes);
-    let served = sum(Row::served) + u64::from(rest.served.handshakes);
-    let failed = sum(|row| row.counts.failed.into()) + u64::from(rest.failed);
+    let (refused, served) = gateway.refused_and_served();
+    let failed =
+        view.rows.iter().map(|row| u64::from(row.counts.failed)).sum::<u64>() + u64::from(rest.failed);
     let not_distinguished = u64::from(rest.refused.handshakes) + u64::from(rest.served.handshakes);
     let mut facts: Vec<Fact> = Vec::new();
     facts.extend(refuses_everything(&view, served));
@@ -104,7 +46,7 @@ pub(super) fn gateway_facts(address: SocketAddr, gateway: &Gateway, label: &Clie
         facts.push(separating(&view, &separation, &unknown_names));
     }
     facts.extend(incomplete(gateway));
-    facts.extend(plain_http(gateway));
+    facts.extend(plain_http(gateway.plain_http_answers.into(), plain_http_requests));
     facts.extend(health_check(gateway, label));
     facts.extend(refusal_shape(&view, &unknown_names));
     for fact in &mut facts {
@@ -228,9 +170,7 @@ fn incomplete(gateway: &Gateway) -> Option<Fact> {
     (!reasons.is_empty()).then(fact)
 }
 
-fn plain_http(gateway: &Gateway) -> impl Iterator<Item = Fact> + use<> {
-    let answers = u64::from(gateway.plain_http_answers);
-    let requests = u64::from(gateway.plain_http_requests);
+fn plain_http(answers: u64, requests: u64) -> impl Iterator<Item = Fact> {
     let answer = (answers > 0).then(|| alone(Detail::PlainHttpAnswer { handshakes: answers }, 0));
     let request = (requests > 0).then(|| alone(Detail::PlainHttpRequest { connections: requests }, 0));
     answer.into_iter().chain(request)
@@ -316,8 +256,8 @@ fn shape_counts(shapes: &[(Shape, u64)]) -> Vec<ShapeCount> {
         *by_text.entry(shape.to_string()).or_default() += count;
     }
     let mut counts: Vec<ShapeCount> =
-        by_text.into_iter().map(|(shape, refused)| ShapeCount { shape, refused }).collect();
-    counts.sort_by_key(|count| Reverse(count.refused));
+        by_text.into_iter().map(|(shape, count)| ShapeCount { shape, count }).collect();
+    counts.sort_by_key(|shape| Reverse(shape.count));
     counts.truncate(MAX_LISTED);
     counts
 }

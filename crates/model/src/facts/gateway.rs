@@ -59,7 +59,6 @@ pub(super) struct Gateway {
     pub(super) incomplete: [u32; IncompleteReason::ALL.len()],
     pub(super) incomplete_refused: u32,
     pub(super) plain_http_answers: u32,
-    pub(super) plain_http_requests: u32,
     pub(super) client_certificates_refused: u32,
 }
 
@@ -85,7 +84,6 @@ impl Default for Gateway {
             incomplete: [0; IncompleteReason::ALL.len()],
             incomplete_refused: 0,
             plain_http_answers: 0,
-            plain_http_requests: 0,
             client_certificates_refused: 0,
         }
     }
@@ -176,9 +174,12 @@ impl Gateway {
         known.map_or(AlpnKey::Rest, |&mut number| AlpnKey::Known(number))
     }
 
-    /// Counts a connection that began with an HTTP request.
-    pub(super) fn plain_http_request(&mut self) {
-        self.plain_http_requests = self.plain_http_requests.saturating_add(1);
+    /// Handshakes with a complete hello that were refused, and those that were served.
+    pub(super) fn refused_and_served(&self) -> (u64, u64) {
+        let all = self.profiles.iter().map(|(_, counts)| counts).chain([self.profiles.rest()]);
+        all.fold((0, 0), |(refused, served), counts| {
+            (refused + u64::from(counts.refused.handshakes), served + u64::from(counts.served.handshakes))
+        })
     }
 
     /// Adds what was counted later.
@@ -225,7 +226,6 @@ impl Gateway {
         for (sum, count) in [
             (&mut self.incomplete_refused, later.incomplete_refused),
             (&mut self.plain_http_answers, later.plain_http_answers),
-            (&mut self.plain_http_requests, later.plain_http_requests),
             (&mut self.client_certificates_refused, later.client_certificates_refused),
         ] {
             *sum = sum.saturating_add(count);

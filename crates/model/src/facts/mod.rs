@@ -41,6 +41,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 mod text;
+mod view;
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;
@@ -76,7 +77,19 @@ const MAX_ENTRIES_OF_CAPTURES: usize = 16 * MAX_ENTRIES;
 #[derive(Clone, Debug)]
 pub struct RefusalFacts {
     gateways: Tally<SocketAddr, Gateway, OtherGateways>,
+    /// Connections that began with an HTTP request.
+    plain_http_requests: Tally<SocketAddr, u64>,
     room: Room,
+    ports: Ports,
+}
+
+/// Which ports are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// Those of gateways only: plain HTTP has no place there.
+    Gateways,
+    /// All: some of them are of plain HTTP, unless a ClientHello came as well.
+    All,
 }
 
 /// Handshakes of gateways for which there was no room.
@@ -88,18 +101,23 @@ struct OtherGateways {
 
 impl Default for RefusalFacts {
     fn default() -> Self {
-        Self::with_room(MAX_GATEWAYS, MAX_ENTRIES)
+        Self::with_room(MAX_GATEWAYS, MAX_ENTRIES, Ports::Gateways)
     }
 }
 
 impl RefusalFacts {
     /// An empty one with more room, for captures.
-    pub fn for_captures() -> Self {
-        Self::with_room(MAX_GATEWAYS * 16, MAX_ENTRIES_OF_CAPTURES)
+    pub fn for_captures(ports: Ports) -> Self {
+        Self::with_room(MAX_GATEWAYS * 16, MAX_ENTRIES_OF_CAPTURES, ports)
     }
 
-    fn with_room(gateways: usize, entries: usize) -> Self {
-        Self { gateways: Tally::new(gateways), room: Room(entries) }
+    fn with_room(gateways: usize, entries: usize, ports: Ports) -> Self {
+        Self {
+            gateways: Tally::new(gateways),
+            plain_http_requests: Tally::new(gateways),
+            room: Room(entries),
+            ports,
+        }
     }
 
     /// Counts a handshake, or a connection that is not TLS. Every other observation is ignored.
@@ -116,7 +134,7 @@ impl RefusalFacts {
 
     /// Counts a handshake.
     pub fn add(&mut self, handshake: &Handshake) {
-        let Self { gateways, room } = self;
+        let Self { gateways, room, .. } = self;
         match gateways.entry(&handshake.flow.gateway, || Some(Gateway::default())) {
             Ok(gateway) => gateway.add(handshake, room),
             Err(others) => match handshake.outcome.fate() {
@@ -129,19 +147,26 @@ impl RefusalFacts {
 
     /// Counts a connection to this gateway that began with an HTTP request.
     pub fn plain_http_request(&mut self, gateway: SocketAddr) {
-        if let Ok(gateway) = self.gateways.entry(&gateway, || Some(Gateway::default())) {
-            gateway.plain_http_request();
-        }
+        *self.plain_http_requests.of(&gateway) += 1;
     }
 
     /// Adds what was counted later.
     pub fn add_later(&mut self, later: &Self) {
-        let Self { gateways, room } = self;
+        let Self { gateways, room, .. } = self;
         for (address, gateway) in later.gateways.iter() {
-            if let Ok(sum) = gateways.entry(address, || Some(Gateway::default())) {
-                sum.add_later(gateway, room);
+            match gateways.entry(address, || Some(Gateway::default())) {
+                Ok(sum) => sum.add_later(gateway, room),
+                Err(others) => {
+                    let (refused, served) = gateway.refused_and_served();
+                    others.refused += refused;
+                    others.served += served;
+                }
             }
         }
+        for (address, count) in later.plain_http_requests.iter() {
+            *self.plain_http_requests.of(address) += count;
+        }
+        *self.plain_http_requests.rest_mut() += later.plain_http_requests.rest();
         let (sum, others) = (gateways.rest_mut(), later.gateways.rest());
         sum.refused += others.refused;
         sum.served += others.served;
@@ -149,12 +174,19 @@ impl RefusalFacts {
 
     /// The facts. `label` says how clients are shown.
     pub fn report(&self, label: &ClientLabel) -> FactsReport {
-        let mut gateways: Vec<(&SocketAddr, GatewayFacts)> = self
-            .gateways
+        let nothing = Gateway::default();
+        let of_http_only = self
+            .plain_http_requests
             .iter()
-            .map(|(address, gateway)| (address, derive::gateway_facts(*address, gateway, label)))
-            .collect();
-        gateways.sort_by_key(|(address, facts)| (Reverse(facts.refused), **address));
+            .map(|(address, _)| address)
+            .filter(|address| self.ports == Ports::Gateways && self.gateways.get(*address).is_none());
+        let all = self.gateways.iter().chain(of_http_only.map(|address| (address, &nothing)));
+        let facts = |(address, gateway): (&SocketAddr, &Gateway)| {
+            let requests = self.plain_http_requests.get(address).copied().unwrap_or_default();
+            (*address, derive::gateway_facts(*address, gateway, requests, label))
+        };
+        let mut gateways: Vec<(SocketAddr, GatewayFacts)> = all.map(facts).collect();
+        gateways.sort_by_key(|(address, facts)| (Reverse(facts.refused), *address));
         let others = self.gateways.rest();
         FactsReport {
             gateways: gateways.into_iter().map(|(_, facts)| facts).collect(),

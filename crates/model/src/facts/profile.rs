@@ -1,11 +1,13 @@
 //! What refused and served handshakes are counted by.
 
+use std::hash::{Hash, Hasher};
+
 use sni_probe_core::observation::{Hello, HelloBody};
 use sni_probe_core::vocabulary::{Feature, Label as _, TlsVersion};
 
 /// The properties of a ClientHello that may separate refused handshakes from served ones. Handshakes with the same profile
 /// are counted together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each property is independent of the others")]
 pub(super) struct Profile {
     pub(super) name: NameKey,
@@ -45,8 +47,37 @@ impl Profile {
     }
 }
 
+impl Hash for Profile {
+    /// One write instead of ten: this is the cost of a handshake.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let name = match self.name {
+            NameKey::Known(number) => u64::from(number),
+            NameKey::Rest => 1 << 16,
+            NameKey::Absent => 2 << 16,
+            NameKey::Empty => 3 << 16,
+            NameKey::Invalid => 4 << 16,
+        };
+        let alpn = match self.alpn {
+            AlpnKey::Known(number) => u64::from(number),
+            AlpnKey::None => 1 << 8,
+            AlpnKey::Rest => 2 << 8,
+        };
+        let flags = [self.has_trailing_dot, self.has_upper_case, self.is_post_quantum, self.has_proxy_header];
+        let flags = flags.into_iter().fold(0, |flags, flag| flags << 1 | u64::from(flag));
+        let numbers = [
+            (alpn, 10),
+            (flags, 4),
+            (self.segments.into(), 3),
+            (self.records.into(), 3),
+            (self.size.0.into(), 4),
+            (self.versions.0.into(), 8),
+        ];
+        state.write_u64(numbers.into_iter().fold(name, |packed, (number, bits)| packed << bits | number));
+    }
+}
+
 /// What a ClientHello says of the server's name, as a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NameKey {
     /// The gateway's name with this number: in lower case, without a trailing dot.
     Known(u16),
@@ -58,7 +89,7 @@ pub(super) enum NameKey {
 }
 
 /// The list of ALPN protocols of a ClientHello, as a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AlpnKey {
     /// No protocol.
     None,
@@ -69,7 +100,7 @@ pub(super) enum AlpnKey {
 }
 
 /// A class of lengths of a ClientHello.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SizeClass(u8);
 
 impl SizeClass {
@@ -100,7 +131,7 @@ impl std::fmt::Display for SizeClass {
 }
 
 /// A set of TLS versions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Versions(u8);
 
 impl Versions {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use sni_probe_core::vocabulary::Label;
 
-use super::derive::View;
 use super::predicate::Row;
 use super::profile::{AlpnKey, MANY, NameKey};
 use super::report::{Property, PropertyCounts, ValueCounts};
+use super::view::View;
 use crate::rest::REST;
 use crate::word::Word;
 

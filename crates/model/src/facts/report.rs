@@ -86,7 +86,7 @@ pub struct Fact {
     /// Of a hint: facts that would explain the same handshakes.
     #[serde(default)]
     pub alternatives: Vec<Word<FactName>>,
-    /// The same for people, in one sentence.
+    /// The same for people, in printable ASCII.
     pub sentence: String,
 }
 
@@ -250,7 +250,7 @@ pub struct ShapeCount {
     /// What they look like: `RST`, `FIN`, or the alert.
     pub shape: String,
     /// How many.
-    pub refused: u64,
+    pub count: u64,
 }
 
 /// A gateway that was measured.

@@ -7,13 +7,19 @@ use sni_probe_core::vocabulary::TlsVersion;
 use super::report::{Certainty, Detail, Fact, ShapeCount, VersionRule};
 use crate::word::Word;
 
+/// Gateways of the table that a sentence names.
+const NAMED_GATEWAYS: usize = 4;
+
 /// The fact for people.
 pub(super) fn sentence(fact: &Fact) -> String {
     let refused = fact.refused;
     match &fact.detail {
         Detail::RefusesEverything { with_name, without_sni } => {
             let name = counted(*with_name, "handshake");
-            format!("It refuses everything: {name} with a name, {without_sni} without SNI. It served none.")
+            let perhaps = if fact.certainty == Certainty::Fact { "It" } else { "Perhaps it" };
+            format!(
+                "{perhaps} refuses everything: {name} with a name, {without_sni} without SNI. It served none."
+            )
         }
         Detail::Incomplete { reasons } => {
             let all = reasons.values().sum();
@@ -41,19 +47,25 @@ pub(super) fn sentence(fact: &Fact) -> String {
         }
         Detail::RefusalShape { without_sni, unknown_names, gateways } => {
             let mut text = String::new();
-            let kinds = [("hellos without SNI", without_sni), ("names that it never served", unknown_names)];
-            for (kind, shapes) in kinds.into_iter().filter(|(_, shapes)| !shapes.is_empty()) {
+            let kinds = [
+                ("hellos without SNI", without_sni, ""),
+                ("names that it never served", unknown_names, "name"),
+            ];
+            for (kind, shapes, noun) in kinds.into_iter().filter(|(_, shapes, _)| !shapes.is_empty()) {
                 // Writing to a `String` cannot fail.
-                let _ = write!(text, "It refuses {kind} by {}. ", shape_list(shapes));
+                let _ = write!(text, "It refuses {kind} by {}. ", shape_list(shapes, noun));
             }
-            let gateways: Vec<String> = gateways
+            let more = gateways.len().saturating_sub(NAMED_GATEWAYS) as u64;
+            let named: Vec<String> = gateways
                 .iter()
+                .take(NAMED_GATEWAYS)
                 .map(|known| format!("{} {} ({})", known.software, known.versions, known.configuration))
                 .collect();
-            let known = if gateways.is_empty() {
+            let known = if named.is_empty() {
                 "No measured gateway refuses like that.".to_owned()
             } else {
-                format!("Measured gateways that refuse like that: {}.", gateways.join("; "))
+                let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+                format!("Measured gateways that refuse like that: {}{more}.", named.join("; "))
             };
             text + &known
         }
@@ -107,11 +119,11 @@ fn claim(detail: &Detail) -> Option<String> {
         }
         Detail::OneName { names, more_names } => {
             let names: Vec<String> =
-                names.iter().map(|name| format!("{} ({})", name.name, name.refused)).collect();
+                names.iter().map(|name| format!("\"{}\" ({})", name.name, name.refused)).collect();
             format!("certain names whenever they are sent, {}", list(&names, *more_names))
         }
-        Detail::TrailingDot { names } => format!("names with a trailing dot, {}", list(names, 0)),
-        Detail::UpperCase { names } => format!("names with upper-case letters, {}", list(names, 0)),
+        Detail::TrailingDot { names } => format!("names with a trailing dot, {}", quoted(names)),
+        Detail::UpperCase { names } => format!("names with upper-case letters, {}", quoted(names)),
         Detail::Versions { rule, version } => {
             let version = version.known().and_then(TlsVersion::name)?;
             match rule.known()? {
@@ -147,10 +159,16 @@ fn health_check(
     )
 }
 
-fn shape_list(shapes: &[ShapeCount]) -> String {
+/// `noun` is what is counted, if it is not handshakes.
+fn shape_list(shapes: &[ShapeCount], noun: &str) -> String {
+    let number = |count| if noun.is_empty() { format!("{count}") } else { counted(count, noun) };
     let shapes: Vec<String> =
-        shapes.iter().map(|shape| format!("{} ({})", shape.shape, shape.refused)).collect();
+        shapes.iter().map(|shape| format!("{} ({})", shape.shape, number(shape.count))).collect();
     shapes.join(", ")
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }
 
 fn list(names: &[String], more: u64) -> String {

@@ -106,7 +106,7 @@ impl Counts {
     /// All of it as a report, and what is to be joined.
     pub(super) fn finish(self) -> (LogsReport, Option<Waiting>) {
         let (hours, other_hours) = self.hours.into_parts();
-        let hours: BTreeMap<i64, u64> = hours.into_iter().collect();
+        let hours: BTreeMap<i64, u64> = hours.collect();
         let hours = hours.iter().map(|(&hour, &count)| Counted { name: hour_name(hour), count });
         let other = other_hours + self.without_hour;
         let other = (other > 0).then(|| Counted { name: REST.to_owned(), count: other });

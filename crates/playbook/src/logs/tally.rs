@@ -29,7 +29,7 @@ impl Words {
     /// The words, most first, and the rest at the end.
     pub(super) fn counted(self) -> Vec<Counted> {
         let (words, rest) = self.0.into_parts();
-        let mut all: Vec<Counted> = words.into_iter().map(|(name, count)| Counted { name, count }).collect();
+        let mut all: Vec<Counted> = words.map(|(name, count)| Counted { name, count }).collect();
         all.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
         if rest > 0 {
             all.push(Counted { name: REST.to_owned(), count: rest });

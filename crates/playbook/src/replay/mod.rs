@@ -7,6 +7,7 @@
 
 mod config;
 mod evidence;
+mod facts;
 mod handshakes;
 mod report;
 mod selection;

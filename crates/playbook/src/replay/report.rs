@@ -4,15 +4,18 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
+use sni_probe_core::clients::ClientLabel;
 use sni_probe_core::flow::Place;
 use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::tracker::Fingerprints;
 use sni_probe_core::vocabulary::{Label as _, NonTls};
+use sni_probe_model::facts::{Ports, RefusalFacts};
 use sni_probe_telemetry::events::{Format, Provenance, WallClock};
 use sni_probe_telemetry::metrics::{Metrics, Parties};
 use sni_probe_terminal::units::counted;
 
 use super::config::{self, Config};
+use super::facts;
 use super::selection::Selection;
 use super::summary::{Span, Summary};
 
@@ -26,6 +29,8 @@ pub(super) struct Report {
     lines: Option<Format>,
     batch: Vec<u8>,
     summary: Option<Summary>,
+    /// Counts for the summary, of all handshakes: what separates them does not depend on which ones are selected.
+    facts: RefusalFacts,
     metrics: Option<Metrics>,
     colour: bool,
     non_tls: [u64; NonTls::ALL.len()],
@@ -85,6 +90,11 @@ impl Report {
             lines,
             batch: Vec::new(),
             summary,
+            facts: RefusalFacts::for_captures(if config.ports.is_empty() {
+                Ports::All
+            } else {
+                Ports::Gateways
+            }),
             metrics,
             colour,
             non_tls: [0; NonTls::ALL.len()],
@@ -119,6 +129,9 @@ impl Report {
         observation: &Observation,
         place: impl FnOnce(Place) -> (&'a str, u64),
     ) -> bool {
+        if self.summary.is_some() {
+            self.facts.observe(observation);
+        }
         match observation {
             Observation::Handshake(handshake) => {
                 let is_selected = self.selection.selects(handshake);
@@ -202,6 +215,7 @@ impl Report {
         let gap = if self.batch.is_empty() && self.lines.is_none() { "" } else { "\n" };
         let mut text = format!("{gap}{}{of_several}{span}\n\n", counted(*frames, "frame"));
         text.push_str(&summary.show(self.colour));
+        text.push_str(&facts::show(&self.facts.report(&ClientLabel::Ip)));
         let mut remarks: Vec<String> = Vec::new();
         let non_tls = NonTls::ALL.iter().filter(|&&protocol| self.non_tls[protocol as usize] > 0);
         let non_tls: Vec<_> =

@@ -247,8 +247,8 @@ fn how_it_refuses() {
     ]);
     let detail = &fact(&report, FactName::RefusalShape).detail;
     let Detail::RefusalShape { without_sni, unknown_names, gateways } = detail else { panic!() };
-    assert_eq!((without_sni[0].shape.as_str(), without_sni[0].refused), ("RST", 2));
-    assert_eq!((unknown_names[0].shape.as_str(), unknown_names[0].refused), ("RST", 1));
+    assert_eq!((without_sni[0].shape.as_str(), without_sni[0].count), ("RST", 2));
+    assert_eq!((unknown_names[0].shape.as_str(), unknown_names[0].count), ("RST", 1));
     assert!(gateways.iter().any(|known| known.software == "Envoy"));
     assert!(!gateways.iter().any(|known| known.software == "HAProxy"));
 }
@@ -266,4 +266,20 @@ fn handshakes_by_property() {
     assert_eq!(of(Property::OfferedVersions), [("1.3 1.2", 2, 3)]);
     assert_eq!(of(Property::SizeClass), [("256-511", 2, 3)]);
     assert_eq!(report.properties.len(), Property::ALL.len());
+}
+
+#[test]
+fn plain_http_has_no_place_on_a_gateways_port() {
+    let [web, gateway] = ["198.51.100.9:80", "198.51.100.9:443"].map(|address| address.parse().unwrap());
+    for (ports, seen) in [(Ports::All, vec![gateway]), (Ports::Gateways, vec![web, gateway])] {
+        let mut facts = RefusalFacts::for_captures(ports);
+        facts.add(&handshake("a.example", SERVED));
+        facts.plain_http_request(web);
+        facts.plain_http_request(gateway);
+        let report = facts.report(&ClientLabel::Ip);
+        let with = report.gateways.iter().filter(|it| !it.facts.is_empty());
+        let with: Vec<SocketAddr> = with.map(|it| it.gateway.parse().unwrap()).collect();
+        assert_eq!(with, seen);
+        assert_eq!(report.gateways[0].facts[0].name(), Some(FactName::PlainHttpRequest));
+    }
 }

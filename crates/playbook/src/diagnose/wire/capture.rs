@@ -98,7 +98,7 @@ impl CaptureCounts {
         };
         facts.alerts = alerts.into_iter().map(alert).collect();
         let (clients, of_other_clients) = self.clients.into_parts();
-        for client in clients.into_values() {
+        for (_, client) in clients {
             facts.add_client(client);
         }
         facts.clients.sort_by(|one, other| {
