@@ -1,6 +1,5 @@
 //! The gateways of the matrix: one port for each certificate and version of TLS.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::time::Duration;
 
@@ -138,6 +137,10 @@ pub const JAVA: Gateway = Gateway {
     ..CADDY
 };
 
+/// Node.js' `https` with `requestCert`.
+pub const NODE: Gateway =
+    Gateway { name: "Node.js", version: "node -p process.versions.node", setup: node, ..CADDY };
+
 /// `openssl s_server` with `-Verify`.
 pub const OPENSSL: Gateway = Gateway {
     name: "OpenSSL s_server",
@@ -272,13 +275,23 @@ fn caddy(listeners: &[Listener]) -> Setup {
 }
 
 fn java(listeners: &[Listener]) -> Setup {
-    let mut script =
-        "exec java -XX:TieredStopAtLevel=1 -Xmx128m -cp /mnt/java-serve-$RELEASE Serve /mnt".to_owned();
-    for Listener { port, version, leaf, asks } in listeners {
-        let need = if *asks { "need" } else { "none" };
-        write!(script, " {port}:{}:TLSv{}:{need}:-", leaf.stem(), version.dotted()).expect("a string");
-    }
+    let words = words(listeners, ":-");
+    let script =
+        format!("exec java -XX:TieredStopAtLevel=1 -Xmx128m -cp /mnt/java-serve-$RELEASE Serve /mnt{words}");
     Setup { prepare: JAVA_PREPARE, scripts: vec![script], ..Setup::default() }
+}
+
+fn node(listeners: &[Listener]) -> Setup {
+    let script = format!("exec node /mnt/serve.js /mnt{}", words(listeners, ""));
+    Setup { scripts: vec![script], ..Setup::default() }
+}
+
+/// The listeners as arguments of the lab's own gateways.
+fn words(listeners: &[Listener], end: &str) -> String {
+    blocks(listeners, |Listener { port, version, leaf, asks }| {
+        let need = if *asks { "need" } else { "none" };
+        format!(" {port}:{}:TLSv{}:{need}{end}", leaf.stem(), version.dotted())
+    })
 }
 
 /// Compiles the gateway in Java.

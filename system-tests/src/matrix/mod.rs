@@ -296,8 +296,15 @@ pub fn unusual() -> Vec<Combination> {
 }
 
 /// The gateways of Debian 12, and Envoy.
-const GATEWAYS: [Gateway; 6] =
-    [gateways::ENVOY, gateways::NGINX, gateways::HAPROXY, gateways::CADDY, gateways::JAVA, gateways::OPENSSL];
+const GATEWAYS: [Gateway; 7] = [
+    gateways::ENVOY,
+    gateways::NGINX,
+    gateways::HAPROXY,
+    gateways::CADDY,
+    gateways::JAVA,
+    gateways::NODE,
+    gateways::OPENSSL,
+];
 
 /// Combinations of programs that setup installs on the machine: each situation with each client and with each gateway,
 /// not each with each.
@@ -423,6 +430,7 @@ fn write_files(directory: &Path) -> Result<()> {
         ("get.js", include_str!("programs/get.js")),
         ("Get.java", include_str!("programs/Get.java")),
         ("Serve.java", include_str!("programs/Serve.java")),
+        ("serve.js", include_str!("programs/serve.js")),
         ("refuse.erl", include_str!("programs/refuse.erl")),
         ("refuse.go", include_str!("programs/refuse.go")),
         ("refuse.js", include_str!("programs/refuse.js")),
