@@ -53,13 +53,16 @@ pub(crate) struct Arguments {
     /// Only combinations whose name contains this
     filter: Option<String>,
     /// A sample, of programs of this machine only
-    #[arg(long, conflicts_with = "newer")]
+    #[arg(long, group = "choice")]
     sample: bool,
     /// Newer releases of clients and gateways instead of those of Debian 12
-    #[arg(long)]
+    #[arg(long, group = "choice")]
     newer: bool,
+    /// Clients with options that change the lengths or the number of records
+    #[arg(long, group = "choice")]
+    unusual: bool,
     /// How gateways refuse hellos without SNI and with an unknown name, instead of combinations
-    #[arg(long, conflicts_with_all = ["newer", "sample", "records"])]
+    #[arg(long, group = "choice", conflicts_with = "records")]
     refusals: bool,
     /// Write a line for each combination to this file, with the records on the wire
     #[arg(long, value_name = "FILE")]
@@ -75,8 +78,12 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let built = build::sni_probe(&build::Options::default())?;
     let mut command = command(&built.sni_probe, &directory)?;
     command.arg("gateways").args(&arguments.filter);
-    let flags =
-        [(arguments.sample, "--sample"), (arguments.newer, "--newer"), (arguments.refusals, "--refusals")];
+    let flags = [
+        (arguments.sample, "--sample"),
+        (arguments.newer, "--newer"),
+        (arguments.unusual, "--unusual"),
+        (arguments.refusals, "--refusals"),
+    ];
     command.args(flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag));
     if let Some(records) = &arguments.records {
         command.arg("--records").arg(path::absolute(records)?);

@@ -27,6 +27,8 @@ pub struct Client {
     pub prepare: &'static str,
     /// How it runs.
     pub call: Call,
+    /// Options more, as `$OPTIONS` of the script. They are part of the name.
+    pub options: &'static str,
     /// Texts of an answer, which count whatever the exit code is.
     pub served: &'static [&'static str],
     /// Texts by which it says that it rejects the gateway's certificate.
@@ -81,7 +83,7 @@ const S_CLIENT: &str = r#"
 request() { printf 'GET / HTTP/1.0\r\nHost: %s\r\n\r\n' "$NAME"; }
 client() {
     openssl s_client -connect "$HOST:$PORT" -servername "$NAME" -CAfile /mnt/ca.crt -verify_return_error \
-        -verify_hostname "$NAME" ${CERTIFICATE:+-cert /mnt/$CERTIFICATE.crt -key /mnt/$CERTIFICATE.key} -ign_eof "$@"
+        -verify_hostname "$NAME" ${CERTIFICATE:+-cert /mnt/$CERTIFICATE.crt -key /mnt/$CERTIFICATE.key} -ign_eof $OPTIONS "$@"
 }
 if [ "$TIMES" = 1 ]; then request | client; exit; fi
 request | client -sess_out /mnt/session >/mnt/first 2>&1 || exit
@@ -134,6 +136,7 @@ pub const OPENSSL: Client = Client {
     version: "openssl version | cut -d' ' -f2",
     prepare: "",
     call: Call::Script(S_CLIENT),
+    options: "",
     served: &[],
     rejects: OPENSSL_REJECTS,
     resumes: true,
@@ -261,6 +264,11 @@ pub const RUSTLS: Client = Client {
     sends_early_data: false,
     ..OPENSSL
 };
+
+/// `openssl s_client` with these options.
+pub const fn openssl_with(options: &'static str) -> Client {
+    Client { options, ..OPENSSL }
+}
 
 /// A client of another place.
 pub const fn of(release: Release, client: Client) -> Client {

@@ -1,6 +1,5 @@
 //! The gateways of the matrix: one port for each certificate and version of TLS.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::time::Duration;
 
@@ -138,6 +137,10 @@ pub const JAVA: Gateway = Gateway {
     ..CADDY
 };
 
+/// Node.js' `https` with `requestCert`.
+pub const NODE: Gateway =
+    Gateway { name: "Node.js", version: "node -p process.versions.node", setup: node, ..CADDY };
+
 /// `openssl s_server` with `-Verify`.
 pub const OPENSSL: Gateway = Gateway {
     name: "OpenSSL s_server",
@@ -145,6 +148,14 @@ pub const OPENSSL: Gateway = Gateway {
     setup: s_server,
     ..CADDY
 };
+
+/// `openssl s_server` with cipher suites that it does not have by default.
+pub const OPENSSL_ALL_CIPHERS: Gateway =
+    Gateway { name: "OpenSSL s_server, all ciphers", setup: s_server_all_ciphers, ..OPENSSL };
+
+/// `openssl s_server` that pads its records to a multiple of 64 bytes.
+pub const OPENSSL_PADDING: Gateway =
+    Gateway { name: "OpenSSL s_server, padding", setup: s_server_padding, ..OPENSSL };
 
 /// A gateway of another place.
 pub const fn of(release: Release, gateway: Gateway) -> Gateway {
@@ -264,13 +275,23 @@ fn caddy(listeners: &[Listener]) -> Setup {
 }
 
 fn java(listeners: &[Listener]) -> Setup {
-    let mut script =
-        "exec java -XX:TieredStopAtLevel=1 -Xmx128m -cp /mnt/java-serve-$RELEASE Serve /mnt".to_owned();
-    for Listener { port, version, leaf, asks } in listeners {
-        let need = if *asks { "need" } else { "none" };
-        write!(script, " {port}:{}:TLSv{}:{need}:-", leaf.stem(), version.dotted()).expect("a string");
-    }
+    let words = words(listeners, ":-");
+    let script =
+        format!("exec java -XX:TieredStopAtLevel=1 -Xmx128m -cp /mnt/java-serve-$RELEASE Serve /mnt{words}");
     Setup { prepare: JAVA_PREPARE, scripts: vec![script], ..Setup::default() }
+}
+
+fn node(listeners: &[Listener]) -> Setup {
+    let script = format!("exec node /mnt/serve.js /mnt{}", words(listeners, ""));
+    Setup { scripts: vec![script], ..Setup::default() }
+}
+
+/// The listeners as arguments of the lab's own gateways.
+fn words(listeners: &[Listener], end: &str) -> String {
+    blocks(listeners, |Listener { port, version, leaf, asks }| {
+        let need = if *asks { "need" } else { "none" };
+        format!(" {port}:{}:TLSv{}:{need}{end}", leaf.stem(), version.dotted())
+    })
 }
 
 /// Compiles the gateway in Java.
@@ -278,12 +299,27 @@ pub(super) const JAVA_PREPARE: &str =
     "[ -e /mnt/java-serve-$RELEASE ] || javac -d /mnt/java-serve-$RELEASE /mnt/Serve.java";
 
 fn s_server(listeners: &[Listener]) -> Setup {
+    s_server_with(listeners, "")
+}
+
+fn s_server_all_ciphers(listeners: &[Listener]) -> Setup {
+    let ciphers = " -cipher ALL -ciphersuites TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:\
+                   TLS_AES_128_GCM_SHA256:TLS_AES_128_CCM_SHA256:TLS_AES_128_CCM_8_SHA256";
+    s_server_with(listeners, ciphers)
+}
+
+fn s_server_padding(listeners: &[Listener]) -> Setup {
+    s_server_with(listeners, " -record_padding 64")
+}
+
+fn s_server_with(listeners: &[Listener], options: &str) -> Setup {
     let process = |Listener { port, version, leaf, asks }: &Listener| {
         let stem = leaf.stem();
         let version = if *version == Version::Tls12 { "-tls1_2" } else { "-tls1_3" };
         let asks = if *asks { " -Verify 3 -verify_return_error -CAfile /mnt/ca.crt" } else { "" };
         format!(
-            "exec openssl s_server -accept {port} -cert /mnt/{stem}.crt -key /mnt/{stem}.key {version} -quiet -www{asks}"
+            "exec openssl s_server -accept {port} -cert /mnt/{stem}.crt -key /mnt/{stem}.key {version} -quiet \
+             -www{asks}{options}"
         )
     };
     Setup { scripts: listeners.iter().map(process).collect(), ..Setup::default() }

@@ -226,6 +226,8 @@ impl Combination {
         };
         let (gateway, client) =
             (of(self.gateway.name, self.gateway.release), of(self.client.name, self.client.release));
+        let options = if self.client.options.is_empty() { "" } else { " " };
+        let client = format!("{client}{options}{}", self.client.options);
         format!("{gateway}, {client}, TLS {}, {}", self.version.dotted(), self.situation.word())
     }
 
@@ -266,9 +268,43 @@ pub fn newer() -> Vec<Combination> {
     combinations
 }
 
+/// Options that change the lengths or the number of records.
+pub fn unusual() -> Vec<Combination> {
+    use Version::{Tls12, Tls13};
+    const ANY: &[Gateway] = &[gateways::ENVOY, gateways::OPENSSL_ALL_CIPHERS];
+    const OPENSSL: &[Gateway] = &[gateways::OPENSSL_ALL_CIPHERS];
+    const PADDING: &[Gateway] = &[gateways::OPENSSL_PADDING];
+    let cases: [(&str, &[Gateway], &[Version]); 11] = [
+        ("", PADDING, &[Tls13]),
+        ("-record_padding 64", ANY, &[Tls13]),
+        ("-max_send_frag 512", ANY, &[Tls12, Tls13]),
+        ("-no_middlebox", ANY, &[Tls13]),
+        // A HelloRetryRequest of Envoy.
+        ("-groups P-521:P-256", ANY, &[Tls13]),
+        ("-ciphersuites TLS_AES_128_GCM_SHA256", ANY, &[Tls13]),
+        ("-ciphersuites TLS_CHACHA20_POLY1305_SHA256", ANY, &[Tls13]),
+        ("-ciphersuites TLS_AES_128_CCM_8_SHA256", OPENSSL, &[Tls13]),
+        ("-cipher ECDHE-ECDSA-CHACHA20-POLY1305", ANY, &[Tls12]),
+        ("-cipher ECDHE-ECDSA-AES128-SHA", OPENSSL, &[Tls12]),
+        ("-cipher ECDHE-ECDSA-AES256-SHA384 -no_etm", OPENSSL, &[Tls12]),
+    ];
+    let combinations = cases.into_iter().flat_map(|(options, gateways, versions)| {
+        let all = product(&[clients::openssl_with(options)], gateways);
+        all.into_iter().filter(|combination| versions.contains(&combination.version))
+    });
+    combinations.collect()
+}
+
 /// The gateways of Debian 12, and Envoy.
-const GATEWAYS: [Gateway; 6] =
-    [gateways::ENVOY, gateways::NGINX, gateways::HAPROXY, gateways::CADDY, gateways::JAVA, gateways::OPENSSL];
+const GATEWAYS: [Gateway; 7] = [
+    gateways::ENVOY,
+    gateways::NGINX,
+    gateways::HAPROXY,
+    gateways::CADDY,
+    gateways::JAVA,
+    gateways::NODE,
+    gateways::OPENSSL,
+];
 
 /// Combinations of programs that setup installs on the machine: each situation with each client and with each gateway,
 /// not each with each.
@@ -394,6 +430,7 @@ fn write_files(directory: &Path) -> Result<()> {
         ("get.js", include_str!("programs/get.js")),
         ("Get.java", include_str!("programs/Get.java")),
         ("Serve.java", include_str!("programs/Serve.java")),
+        ("serve.js", include_str!("programs/serve.js")),
         ("refuse.erl", include_str!("programs/refuse.erl")),
         ("refuse.go", include_str!("programs/refuse.go")),
         ("refuse.js", include_str!("programs/refuse.js")),
@@ -495,6 +532,7 @@ fn run_client(
                 ("CERTIFICATE", certificate.unwrap_or_default()),
                 ("TIMES", &*times),
                 ("SITUATION", combination.situation.word()),
+                ("OPTIONS", client.options),
                 release[0],
             ];
             let mut command = place.command_in(&lab.client, lab, script, &variables, Some(CLIENT_SECONDS));

@@ -590,7 +590,7 @@ fn nginx(http: &str) -> Setup {
         "nginx.conf",
         format!(
             "daemon off;\nuser root;\npid /mnt/nginx.pid;\nerror_log /mnt/nginx.log info;\nevents {{}}\nhttp {{
-  access_log off;\n  client_body_temp_path /mnt/nginx-temporary;\n{http}}}\n"
+  access_log off;\n  ssl_protocols TLSv1.2 TLSv1.3;\n  client_body_temp_path /mnt/nginx-temporary;\n{http}}}\n"
         ),
         "exec nginx -c /mnt/nginx.conf -e /mnt/nginx.log",
     )

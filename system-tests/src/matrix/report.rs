@@ -187,7 +187,8 @@ pub fn render(trials: &[Trial]) -> String {
     let mut text = String::new();
     let mut pairs: BTreeMap<String, BTreeMap<String, Vec<&Trial>>> = BTreeMap::new();
     for trial in trials {
-        let client = format!("{} {}", trial.combination.client.name, trial.client_version);
+        let Combination { client, .. } = &trial.combination;
+        let client = format!("{} {} {}", client.name, trial.client_version, client.options);
         let gateway = format!("{} {}", trial.combination.gateway.name, trial.gateway_version);
         let of_client = pairs.entry(client.trim().to_owned()).or_default();
         of_client.entry(gateway.trim().to_owned()).or_default().push(trial);
@@ -264,11 +265,12 @@ pub fn table(trials: &[Trial]) -> String {
         let Combination { client, gateway, version, situation } = &trial.combination;
         writeln!(
             text,
-            "{} {}\t{} {}\t{}\t{}\t{}\t{:?}\t{}\t{}",
+            "{} {}\t{} {} {}\t{}\t{}\t{}\t{:?}\t{}\t{}",
             gateway.name,
             trial.gateway_version,
             client.name,
             trial.client_version,
+            client.options,
             version.dotted(),
             situation.word(),
             trial.said().replace('\t', " "),

@@ -152,7 +152,7 @@ impl Record {
         };
         match (kind, body) {
             (ALERT, &[level, description]) => record.alert = Some((level, description)),
-            (HANDSHAKE, _) if !is_encrypted => {
+            (HANDSHAKE, _) if !is_encrypted || is_hello(body) => {
                 let mut rest = body;
                 while let [message, a, b, c, after @ ..] = rest {
                     record.messages.push(*message);
@@ -169,6 +169,13 @@ impl Record {
         }
         record
     }
+}
+
+/// Whether a record has one hello, which is not encrypted after a HelloRetryRequest with its change of cipher specs either.
+fn is_hello(body: &[u8]) -> bool {
+    let Some(&[message, a, b, c]) = body.first_chunk() else { return false };
+    let length = u32::from_be_bytes([0, a, b, c]) as usize;
+    [CLIENT_HELLO, SERVER_HELLO].contains(&message) && body.len() == 4 + length
 }
 
 /// Whether a ServerHello has an extension. `None`: it could not be read.

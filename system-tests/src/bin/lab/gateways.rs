@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use system_tests::interrupt;
 use system_tests::matrix::report::{Counts, render, table};
-use system_tests::matrix::{all, newer, refusals, run_all, sample};
+use system_tests::matrix::{all, newer, refusals, run_all, sample, unusual};
 
 use crate::progress;
 
@@ -18,13 +18,16 @@ pub(crate) struct Arguments {
     /// Only combinations whose name contains this
     filter: Option<String>,
     /// A sample, of programs of this machine only
-    #[arg(long, conflicts_with = "newer")]
+    #[arg(long, group = "choice")]
     sample: bool,
     /// Newer releases of clients and gateways instead of those of Debian 12
-    #[arg(long)]
+    #[arg(long, group = "choice")]
     newer: bool,
+    /// Clients with options that change the lengths or the number of records
+    #[arg(long, group = "choice")]
+    unusual: bool,
     /// The refusals of gateways without SNI and with an unknown name, instead of combinations
-    #[arg(long, conflicts_with_all = ["newer", "sample", "records"])]
+    #[arg(long, group = "choice", conflicts_with = "records")]
     refusals: bool,
     /// Write a line for each combination to this file, with the records on the wire
     #[arg(long)]
@@ -42,6 +45,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let mut combinations = match arguments {
         Arguments { sample: true, .. } => sample(),
         Arguments { newer: true, .. } => newer(),
+        Arguments { unusual: true, .. } => unusual(),
         _ => all(),
     };
     if let Some(filter) = &arguments.filter {
