@@ -122,6 +122,9 @@ if certificate:
 with socket.create_connection((name, int(port)), timeout=10) as plain:
     with context.wrap_socket(plain, server_hostname=name) as tls:
         tls.sendall(b"GET / HTTP/1.0\r\nHost: " + name.encode() + b"\r\n\r\n")
+        # An end without close_notify is no exception by default.
+        if not tls.recv(4096):
+            sys.exit("Error: no answer")
         while tls.recv(4096):
             pass
 END
