@@ -49,6 +49,7 @@ const RELEASES: [(&str, &[&str]); 2] = [
   cargo xtask gateways --newer --records new.tsv    # Debian unstable; the records on the wire
   cargo xtask gateways --refusals                   # how 30 gateways refuse a hello without SNI
   cargo xtask gateways --sample                     # programs of this machine only, a minute")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Arguments {
     /// Only combinations whose name contains this
     filter: Option<String>,

@@ -14,6 +14,7 @@ use crate::progress;
 
 /// Compare sni-probe's outcomes with what real clients report of real gateways (root)
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Arguments {
     /// Only combinations whose name contains this
     filter: Option<String>,
