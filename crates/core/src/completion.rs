@@ -18,9 +18,10 @@ use crate::record_walk::RecordStart;
 use crate::server_hello::ServerHello;
 use crate::vocabulary::{AlertDescription, TlsVersion};
 
-/// What TLS 1.3 adds to a protected message: the inner type, and the tag of its AEAD suites but for the `CCM_8` one (RFC 8446,
-/// section 5.2).
-const PROTECTION: u16 = 1 + 16;
+/// The suite of TLS 1.3 with a tag of 8 bytes (RFC 8446, appendix B.4). All others have 16.
+const TLS_AES_128_CCM_8_SHA256: u16 = 0x1305;
+/// The suite of TLS 1.3 with a hash of 48 bytes. All others have 32.
+const TLS_AES_256_GCM_SHA384: u16 = 0x1302;
 /// Zeros that JSSE (Java 17 and 25) appends to protected messages of a handshake.
 const JSSE_PADDING: u16 = 16;
 /// An alert: level and description.
@@ -54,6 +55,8 @@ pub(crate) enum End {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Completion {
     is_tls13: bool,
+    /// What TLS 1.3 adds to a protected message: the inner type and the tag (RFC 8446, section 5.2).
+    protection: u16,
     /// Length of the client's Finished with its protection, in TLS 1.3.
     finished_len: u16,
     /// Early data may come before the client's Finished.
@@ -108,8 +111,9 @@ impl Completion {
     /// The state after a ServerHello; without one that could be read, nothing but the connection's end shows.
     pub(crate) fn new(hello: Option<ServerHello>, has_early_data: bool) -> Self {
         let negotiated = hello.map(|hello| hello.negotiated);
-        // The hash of a suite of TLS 1.3 has 32 bytes, but for TLS_AES_256_GCM_SHA384.
-        let hash_len = if negotiated.is_some_and(|chosen| chosen.cipher_suite == 0x1302) { 48 } else { 32 };
+        let suite = negotiated.map(|chosen| chosen.cipher_suite);
+        let hash_len = if suite == Some(TLS_AES_256_GCM_SHA384) { 48 } else { 32 };
+        let protection = 1 + if suite == Some(TLS_AES_128_CCM_8_SHA256) { 8 } else { 16 };
         let is_tls13 = negotiated.is_none_or(|chosen| chosen.version == TlsVersion::Tls13);
         let followed_by = hello.map_or(usize::MAX, |hello| hello.followed_by);
         let flight = Flight {
@@ -119,7 +123,8 @@ impl Completion {
         };
         Self {
             is_tls13,
-            finished_len: 4 + hash_len + PROTECTION,
+            protection,
+            finished_len: 4 + hash_len + protection,
             has_early_data,
             flight,
             reply: Reply::default(),
@@ -145,7 +150,8 @@ impl Completion {
     }
 
     fn flight_record_in_order(&mut self, record: &RecordStart) -> Option<Outcome> {
-        let is_finished = self.is_finished(record);
+        let (is_finished, is_alert_len) = (self.is_finished(record), self.is_alert_len(record));
+        let alert_len = ALERT + self.protection;
         let flight = &mut self.flight;
         let needs_certificate = !flight.has_certificate && !flight.is_resumed;
         match record.content_type {
@@ -164,9 +170,9 @@ impl Completion {
                 flight.protected = flight.protected.saturating_add(1);
                 flight.has_certificate |= record.len >= MIN_CERTIFICATE;
                 flight.is_resumed |= is_finished;
-                flight.may_end_in_alert = is_alert_len(record);
+                flight.may_end_in_alert = is_alert_len;
                 // Extensions, which come first, are longer (RFC 8446, section 4.3.1): they have 6 bytes at least.
-                if record.len == ALERT + PROTECTION && needs_certificate {
+                if record.len == alert_len && needs_certificate {
                     return Some(Outcome::RefusedAfterServerHello { alert: None });
                 }
             }
@@ -181,8 +187,8 @@ impl Completion {
             content_type::ALERT => true,
             // JSSE's padded alert is as long as 18 bytes of data. Only after a client's certificate an alert is to be expected.
             content_type::APPLICATION_DATA if self.is_tls13 && !self.has_reacted => {
-                record.len == ALERT + PROTECTION
-                    || is_alert_len(record) && self.reply.certificate_end.is_some()
+                record.len == ALERT + self.protection
+                    || self.is_alert_len(record) && self.reply.certificate_end.is_some()
             }
             _ => false,
         };
@@ -218,11 +224,11 @@ impl Completion {
             _ => return None,
         }
         let is_one_of = |len: u16| record.len == len || record.len == len + JSSE_PADDING;
-        if self.reply.certificate_end.is_some() && (is_alert_len(record) || self.has_reacted) {
+        if self.reply.certificate_end.is_some() && (self.is_alert_len(record) || self.has_reacted) {
             // It has accepted the gateway's certificate; the Finished may be unseen.
-            return if is_alert_len(record) { self.closing() } else { self.goes_on() };
+            return if self.is_alert_len(record) { self.closing() } else { self.goes_on() };
         }
-        if is_alert_len(record) && !self.has_early_data {
+        if self.is_alert_len(record) && !self.has_early_data {
             self.reply.has_begun = true;
             return Some(Outcome::RejectedByClient { alert: None });
         }
@@ -230,11 +236,11 @@ impl Completion {
             self.reply.has_begun = true;
             self.reply.finished_end = Some(record.end);
         } else if self.has_early_data {
-            if is_one_of(END_OF_EARLY_DATA + PROTECTION) {
+            if is_one_of(END_OF_EARLY_DATA + self.protection) {
                 self.has_early_data = false;
                 // The client has sent its data before.
                 self.reply.has_data = true;
-            } else if record.len == ALERT + PROTECTION {
+            } else if record.len == ALERT + self.protection {
                 // Two bytes of early data are as long.
                 return Some(Outcome::ServerHello);
             }
@@ -271,7 +277,7 @@ impl Completion {
 
     /// Takes bytes of the client after its Finished of which no record was seen.
     pub(crate) fn unseen_after_finished(&mut self, len: u32) -> Option<Outcome> {
-        let alerts = [0, JSSE_PADDING].map(|padding| 5 + u32::from(ALERT + PROTECTION + padding));
+        let alerts = [0, JSSE_PADDING].map(|padding| 5 + u32::from(ALERT + self.protection + padding));
         if len == 0 || alerts.contains(&len) { None } else { self.goes_on() }
     }
 
@@ -282,7 +288,7 @@ impl Completion {
 
     fn after_finished(&mut self, record: &RecordStart) -> Option<Outcome> {
         let is_alert = if self.is_tls13 {
-            record.content_type == content_type::APPLICATION_DATA && is_alert_len(record)
+            record.content_type == content_type::APPLICATION_DATA && self.is_alert_len(record)
         } else {
             record.content_type == content_type::ALERT
         };
@@ -313,6 +319,12 @@ impl Completion {
                 self.reply.closing = Closing::Fin;
                 return None;
             }
+            // The client's FIN may overtake the gateway's, which comes after its alert.
+            End::ClientFin { flight_len }
+                if !reply.has_begun && self.flight.may_end_in_alert && self.is_refusal(flight_len) =>
+            {
+                Outcome::RefusedAfterServerHello { alert: None }
+            }
             // Node.js and Java's HttpClient say no more where they reject a certificate.
             End::ClientFin { flight_len } if self.is_unfinished_after_certificate(flight_len) => {
                 Outcome::RejectedByClient { alert: None }
@@ -332,7 +344,6 @@ impl Completion {
     }
 
     fn gateway_end(&self, flight_len: u32) -> Outcome {
-        let Flight { has_certificate, is_resumed, may_end_in_alert, protected } = self.flight;
         let Reply { has_begun, certificate_end, closing, .. } = self.reply;
         if has_begun {
             let is_open = closing == Closing::Open;
@@ -343,22 +354,29 @@ impl Completion {
                 _ => Outcome::ServerHello,
             };
         }
-        let is_too_short = flight_len < MIN_CERTIFICATE.into() && !has_certificate;
-        if is_too_short && !is_resumed && (may_end_in_alert || protected == 0) {
+        if self.is_refusal(flight_len) {
             Outcome::RefusedAfterServerHello { alert: None }
         } else {
             Outcome::ServerHello
         }
     }
 
+    /// Whether the gateway's flight, which has ended, holds no certificate and needed one.
+    fn is_refusal(&self, flight_len: u32) -> bool {
+        let Flight { has_certificate, is_resumed, may_end_in_alert, protected } = self.flight;
+        let is_too_short = flight_len < MIN_CERTIFICATE.into() && !has_certificate;
+        is_too_short && !is_resumed && (may_end_in_alert || protected == 0)
+    }
+
+    /// Whether a protected record of TLS 1.3 is as long as one with an alert.
+    fn is_alert_len(&self, record: &RecordStart) -> bool {
+        let len = ALERT + self.protection;
+        record.len == len || record.len == len + JSSE_PADDING
+    }
+
     fn is_finished(&self, record: &RecordStart) -> bool {
         record.len == self.finished_len || record.len == self.finished_len + JSSE_PADDING
     }
-}
-
-/// Whether a protected record of TLS 1.3 is as long as one with an alert.
-fn is_alert_len(record: &RecordStart) -> bool {
-    [ALERT + PROTECTION, ALERT + PROTECTION + JSSE_PADDING].contains(&record.len)
 }
 
 /// What an alert says that is not encrypted.

@@ -198,6 +198,8 @@ fn refused_after_the_server_hello() {
             "C:CH G:SH,CCS,ap19 G:F",
             "C:CH G:SH G:CCS G:ap19 G:F",
             "C:CH G:SH G:CCS G:ap35 G:F",
+            "C:CH G:SH G:CCS G:ap65 G:ap35 G:F",
+            "C:CH G:SH G:CCS G:ap65 G:ap35 C:F G:F",
             "C:CH G:SH,CCS G:F",
             "C:CH G:SH G:R",
         ],

@@ -318,15 +318,13 @@ fn certificate(wire: &WireFacts) -> Option<Judgement> {
         "{} ended because the gateway got no client certificate, or did not accept it",
         counted(refused, "handshake")
     );
-    let (cause, mut sentence, other, other_count) = if rejected >= refused {
+    let (cause, most, other, other_count) = if rejected >= refused {
         (Cause::CertificateRejected, rejections, refusals, refused)
     } else {
         (Cause::ClientCertificateRequired, refusals, rejections, rejected)
     };
-    sentence += &format!(", of {}.", wire.handshakes());
-    if other_count > 0 {
-        sentence += &format!(" Besides, {other}.");
-    }
+    let besides = if other_count > 0 { format!(" Besides, {other}.") } else { String::new() };
+    let sentence = format!("{most}, of {}.{besides}", wire.handshakes());
     Some(Judgement { cause, confidence: Confidence::Likely, sentence })
 }
 
