@@ -44,6 +44,16 @@ pub use lab_interface::{deploy, virtual_machine};
 pub use netns::{Lab, Namespace};
 pub use process::{Service, wait_until};
 
+/// The outcomes of handshakes that the gateway answered with a ServerHello. The first one was that of all of them up to version
+/// 0.1.0; as an expectation it stands for all.
+pub const ANSWERED_OUTCOMES: [&str; 5] = [
+    "server_hello",
+    "established",
+    "rejected_by_client",
+    "client_certificate_refused",
+    "refused_after_server_hello",
+];
+
 /// The gateway's IPv4 address in the lab.
 pub const GATEWAY_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
 /// The client's IPv4 address in the lab.

@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Round;
+use crate::ANSWERED_OUTCOMES;
 use crate::envoy::Stats;
 use crate::metrics::Metrics;
 use crate::netns::Lab;
@@ -55,7 +56,11 @@ impl ScenarioReport {
             sni: first.map(|event| event.sni.clone()),
             outcome: first.map(|event| event.outcome.clone()),
         };
-        let same = seen.sni.as_deref() == expected.sni && seen.outcome.as_deref() == expected.outcome;
+        let is_outcome = |seen: Option<&str>| {
+            let is_answered = seen.is_some_and(|seen| ANSWERED_OUTCOMES.contains(&seen));
+            seen == expected.outcome || is_answered && expected.outcome == Some(ANSWERED_OUTCOMES[0])
+        };
+        let same = seen.sni.as_deref() == expected.sni && is_outcome(seen.outcome.as_deref());
         Self {
             round: round.name,
             name: format!("{}: {title}", round.name),

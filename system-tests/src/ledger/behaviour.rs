@@ -1,13 +1,6 @@
 //! What client and gateway may do with a connection.
 
-/// Outcomes of handshakes with a ServerHello.
-const ANSWERED: [&str; 5] = [
-    "server_hello",
-    "established",
-    "rejected_by_client",
-    "client_certificate_refused",
-    "refused_after_server_hello",
-];
+use crate::ANSWERED_OUTCOMES;
 
 /// The ports of the ledger's gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,7 +184,7 @@ impl Behaviour {
     /// Whether `outcome` is right.
     pub(super) fn accepts(&self, outcome: &str) -> bool {
         // The gateways of the table end with the ServerHello.
-        let outcome = if ANSWERED.contains(&outcome) { "server_hello" } else { outcome };
+        let outcome = if ANSWERED_OUTCOMES.contains(&outcome) { "server_hello" } else { outcome };
         match self.right {
             Right::NoEvent => false,
             Right::Outcome(right) => outcome == right,

@@ -60,8 +60,8 @@ pub(super) enum Predicate {
 }
 
 impl Predicate {
-    /// All that may separate refused from served handshakes in `rows`. Of those that hold for the same handshakes, the one that
-    /// claims least comes first.
+    /// All that may separate refused from served handshakes in `rows`. Of versions and lengths that hold for the same handshakes,
+    /// the one that claims least comes first.
     pub(super) fn all(rows: &[Row]) -> Vec<Self> {
         let mut all = vec![
             Self::ProxyHeader { is_there: true },
@@ -72,7 +72,7 @@ impl Predicate {
             Self::TrailingDot,
             Self::UpperCase,
         ];
-        all.extend((2..=MANY).rev().flat_map(|count| [Self::Segments(count), Self::Records(count)]));
+        all.extend((2..=MANY).flat_map(|count| [Self::Segments(count), Self::Records(count)]));
         // From the newest to the oldest.
         let versions = TlsVersion::ALL.iter().copied().filter(|&version| version != TlsVersion::Unknown);
         for rule in [VersionRule::AtLeast, VersionRule::OnlyFrom] {
@@ -99,6 +99,11 @@ impl Predicate {
             Self::UpperCase => FactName::UpperCase,
             Self::Versions(..) => FactName::Versions,
         }
+    }
+
+    /// Whether a gateway hardly goes by this. A program reads one segment or record, or all of them.
+    pub(super) fn is_unlikely(self) -> bool {
+        matches!(self, Self::Segments(3..) | Self::Records(3..))
     }
 
     /// Refused handshakes of the row that it may explain. A refusal for which the gateway states a reason is explained by

@@ -15,6 +15,9 @@ pub const MIN_HANDSHAKES: u64 = 3;
 /// One in so many handshakes may contradict an explanation. Gateways restart, and a name may move.
 const EXCEPTIONS: u64 = 10;
 
+/// Refused handshakes without an explanation are chance if there are so many served ones for each.
+const CHANCE: u64 = 30;
+
 /// How many more handshakes must contradict another explanation than the best one, to rule it out.
 const MARGIN: u64 = 3;
 
@@ -60,6 +63,8 @@ struct Explanation {
     unexplained: u64,
     /// Served handshakes with one of the properties.
     served_with: u64,
+    /// Properties that gateways hardly go by.
+    unlikely: u64,
 }
 
 impl Explanation {
@@ -67,8 +72,14 @@ impl Explanation {
         self.unexplained + self.served_with
     }
 
+    /// Whether nearly all refused handshakes are explained; or most of them, where the others are few beside the served ones.
+    fn is_good(&self, refused: u64, served: u64) -> bool {
+        let is_chance = self.unexplained * CHANCE <= served && self.unexplained * 2 <= refused;
+        self.unexplained * EXCEPTIONS <= refused || is_chance
+    }
+
     fn cost(&self) -> u64 {
-        self.exceptions() + COST * self.members.len() as u64
+        self.exceptions() + COST * self.members.len() as u64 + MARGIN * self.unlikely
     }
 
     fn is_part_of(&self, other: &Self) -> bool {
@@ -91,7 +102,7 @@ pub(super) fn separate(rows: &[Row], unknown_names: usize) -> Vec<Separation> {
         return Vec::new();
     }
     let candidates = candidates(rows);
-    let mut explanations = explanations(&candidates, rows, refused);
+    let mut explanations = explanations(&candidates, rows, refused, served);
     if unknown_names >= MANY_NAMES {
         drop_coincidences(&mut explanations, &candidates);
     }
@@ -169,7 +180,7 @@ fn candidates(rows: &[Row]) -> Vec<Candidate> {
 }
 
 /// The sets of candidates, of different facts, that explain nearly all refused handshakes.
-fn explanations(candidates: &[Candidate], rows: &[Row], refused: u64) -> Vec<Explanation> {
+fn explanations(candidates: &[Candidate], rows: &[Row], refused: u64, served: u64) -> Vec<Explanation> {
     let mut sets: Vec<Vec<usize>> = vec![Vec::new()];
     let mut explanations = Vec::new();
     for _ in 0..MAX_PROPERTIES {
@@ -183,7 +194,7 @@ fn explanations(candidates: &[Candidate], rows: &[Row], refused: u64) -> Vec<Exp
                 }
                 let members = [&set[..], &[candidate]].concat();
                 let explanation = explanation(members.clone(), candidates, rows, refused);
-                if explanation.unexplained * EXCEPTIONS <= refused {
+                if explanation.is_good(refused, served) {
                     explanations.push(explanation);
                 }
                 larger.push(members);
@@ -201,7 +212,9 @@ fn explanation(members: Vec<usize>, candidates: &[Candidate], rows: &[Row], refu
     // Of refusals with a stated reason, two properties may explain different ones: the larger number is a lower bound.
     let explained: u64 = (0..rows.len()).map(|row| most(row, |it| &it.explains)).sum();
     let served_with = (0..rows.len()).map(|row| most(row, |it| &it.served_with)).sum();
-    Explanation { members, unexplained: refused - explained, served_with }
+    let unlikely =
+        members.iter().filter(|&&member| candidates[member].predicate.is_unlikely()).count() as u64;
+    Explanation { members, unexplained: refused - explained, served_with, unlikely }
 }
 
 /// Drops explanations by unknown names where other properties explain the handshakes about as well.

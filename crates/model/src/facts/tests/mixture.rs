@@ -200,8 +200,7 @@ pub(super) struct Mixture {
     pub(super) handshakes: Vec<Handshake>,
     /// Handshakes that the planted cause refused, and that nothing else would have refused.
     pub(super) refused_by_cause: usize,
-    pub(super) served: usize,
-    /// Handshakes with a name that no route serves, refused whatever the cause.
+    /// Refused handshakes with a name that no route serves.
     pub(super) unknown_names: usize,
 }
 
@@ -213,8 +212,7 @@ impl Mixture {
         let unknown = if cause == Cause::Names { 15 } else { random.one_of(&[0, 0, 1, 5]) };
         // How this gateway refuses what it does not serve.
         let refusal = refusal(random);
-        let mut mixture =
-            Self { cause, handshakes: Vec::new(), refused_by_cause: 0, served: 0, unknown_names: 0 };
+        let mut mixture = Self { cause, handshakes: Vec::new(), refused_by_cause: 0, unknown_names: 0 };
         let mut time = Timestamp(1_000_000_000);
         for number in 0..random.between(60, 400) {
             time = time.plus(Duration::from_millis(u64::from(random.between(1, 4_000))));
@@ -224,24 +222,20 @@ impl Mixture {
             let is_refused_anyway = (!serves_without_sni && hello.sni.class().is_without_sni())
                 || (has_unknown_name && cause != Cause::Names);
             let is_refused_by_cause = cause.refuses(&hello, random);
-            let outcome = match random.below(200) {
-                0..=3 => Outcome::Timeout,
-                4..=5 => Outcome::ResetByClient,
-                6 => Outcome::ClosedByClient,
-                _ if is_refused_anyway => {
-                    mixture.unknown_names += usize::from(has_unknown_name);
-                    refusal
-                }
+            let outcome = match random.below(400) {
+                0..=7 => Outcome::Timeout,
+                8..=11 => Outcome::ResetByClient,
+                12 | 13 => Outcome::ClosedByClient,
+                // The gateway is restarted, or has too much to do.
+                14 | 15 => Outcome::ResetByGateway,
+                _ if is_refused_anyway => refusal,
                 _ if is_refused_by_cause => {
                     mixture.refused_by_cause += 1;
-                    mixture.unknown_names += usize::from(has_unknown_name);
                     cause_refusal(cause, refusal)
                 }
-                _ => {
-                    mixture.served += 1;
-                    random.one_of(&[Outcome::ServerHello, Outcome::Established, Outcome::Established])
-                }
+                _ => random.one_of(&[Outcome::ServerHello, Outcome::Established, Outcome::Established]),
             };
+            mixture.unknown_names += usize::from(has_unknown_name && outcome.is_refused());
             mixture.handshakes.push(Handshake {
                 flow: FlowKey {
                     client: (client.address, u16::try_from(40_000 + number).unwrap()).into(),

@@ -146,6 +146,7 @@ fn counts(sni_probe: &Path, directory: &Path, capture: &Capture) -> Result<Vec<C
     };
     let hellos = "sni_probe_client_hellos_total";
     let handshakes = "sni_probe_handshakes_total";
+    let answers = "sni_probe_handshake_outcome_seconds_count";
     let features = "sni_probe_client_hello_features_total";
     Ok(vec![
         count(hellos, &[], truth.hellos),
@@ -153,7 +154,8 @@ fn counts(sni_probe: &Path, directory: &Path, capture: &Capture) -> Result<Vec<C
         count(hellos, &[("sni", "present")], with_sni),
         count(handshakes, &[], truth.hellos),
         count(handshakes, &[("sni", "absent"), ("outcome", "reset_by_gateway")], truth.without_sni),
-        count(handshakes, &[("sni", "present"), ("outcome", "server_hello")], with_sni),
+        // One value for all outcomes after a ServerHello.
+        count(answers, &[("sni", "present"), ("outcome", "server_hello")], with_sni),
         count(features, &[("feature", "post_quantum")], truth.in_two_segments),
         count(features, &[("feature", "multi_segment")], truth.in_two_segments),
     ])
