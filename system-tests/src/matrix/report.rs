@@ -80,23 +80,31 @@ impl Judgement {
     ) -> Self {
         match event.map(|event| event.outcome.as_str()) {
             Some(outcome) if Some(outcome) == expected => Self::Right,
-            Some(UNDECIDED) => Self::Undecided(reason(connection, situation)),
+            Some(UNDECIDED) => Self::Undecided(reason(connection, situation, expected)),
             Some(outcome) => Self::Misjudged(outcome.to_owned()),
             None => Self::Misjudged("no event".to_owned()),
         }
     }
 }
 
-/// Returns why the wire does not decide a connection.
-fn reason(connection: &Connection, situation: Situation) -> &'static str {
+/// Returns why a connection is not decided.
+fn reason(connection: &Connection, situation: Situation, expected: Option<&str>) -> &'static str {
+    /// The shortest Finished of TLS 1.3, by a suite with a short tag.
+    const FINISHED: usize = 45;
     let mut of_client = connection.records(Side::Client).filter(|record| record.kind != 20);
     let after_hello: Vec<_> = of_client.by_ref().skip(1).collect();
-    let has_finished = after_hello.iter().any(|record| record.kind == 22 || record.length >= 53);
+    let has_finished = after_hello.iter().any(|record| record.kind == 22 || record.length >= FINISHED);
     let has_plain_alert = after_hello.iter().any(|record| record.alert.is_some());
     if situation == Situation::EarlyData {
         "early data: records of the client come before its Finished"
+    } else if expected == Some(ESTABLISHED) {
+        "a record that decides was not read: it lies deep in a segment, or its segment was not followed"
+    } else if expected == Some("client_certificate_refused") {
+        "the gateway's alert was not read as one"
     } else if has_finished && !has_plain_alert {
         "the client completed the handshake and closed without data, as a health check does"
+    } else if after_hello.is_empty() {
+        "the client closed without a record, and the gateway's certificate was in a segment that is not read"
     } else {
         "not explained"
     }
