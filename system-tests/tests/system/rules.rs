@@ -241,8 +241,8 @@ impl Reference {
                 let (name, value) = (cells.next().unwrap().to_owned(), cells.next().unwrap());
                 if name.starts_with("process_") {
                     metrics.insert(name, BTreeMap::new());
-                } else {
-                    let labels = metrics.get_mut(current.as_ref().unwrap()).unwrap();
+                } else if let Some(current) = &current {
+                    let labels = metrics.get_mut(current).unwrap();
                     let values = labels.entry(name).or_default();
                     if !value.is_empty() {
                         values.insert(value.to_owned());
