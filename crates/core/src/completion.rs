@@ -30,15 +30,15 @@ const ALERT: u16 = 2;
 const END_OF_EARLY_DATA: u16 = 4;
 /// A Certificate message of TLS 1.3 without certificates (RFC 8446, section 4.4.2): header, context, empty list.
 const EMPTY_CERTIFICATE: u16 = 4 + 1 + 3;
-/// Bytes of the gateway's flight that can hold a certificate. The shortest one in use, with a key of Ed25519, has more than
-/// 200.
+/// Bytes from which on a record, or the gateway's flight, can hold a certificate. The shortest certificate in use, with a
+/// key of Ed25519, has more than 200.
 const MIN_CERTIFICATE: u16 = 150;
 /// Message types (RFC 8446, section 4; RFC 5246, section 7.4).
 const SERVER_HELLO: u8 = 2;
 const CERTIFICATE: u8 = 11;
 const CLIENT_KEY_EXCHANGE: u8 = 16;
 
-/// How the part ended that an observer sees.
+/// How the connection ended, as an observer sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// FIN or RST of the gateway. `flight_len`: bytes that it has sent after the ServerHello.
@@ -76,8 +76,8 @@ struct Flight {
     is_resumed: bool,
     /// The last record has the length of an alert, and may hold other messages.
     may_end_in_alert: bool,
-    /// Records after the ServerHello that are protected.
-    protected: u8,
+    /// Length of the first protected record of TLS 1.3, which holds extensions; 0 before it.
+    extensions_len: u16,
 }
 
 /// The client's records after the ServerHello.
@@ -90,6 +90,8 @@ struct Reply {
     /// A change of cipher specs came, in TLS 1.2 and older: what follows is encrypted.
     has_changed_ciphers: bool,
     finished_end: Option<SeqNumber>,
+    /// Where a protected record ends that may be any message: its sender pads.
+    unknown_end: Option<SeqNumber>,
     /// Something came after the Finished that is longer than an alert.
     has_data: bool,
     has_begun: bool,
@@ -108,19 +110,15 @@ enum Closing {
 }
 
 impl Completion {
-    /// The state after a ServerHello; without one that could be read, nothing but the connection's end shows.
-    pub(crate) fn new(hello: Option<ServerHello>, has_early_data: bool) -> Self {
-        let negotiated = hello.map(|hello| hello.negotiated);
-        let suite = negotiated.map(|chosen| chosen.cipher_suite);
-        let hash_len = if suite == Some(TLS_AES_256_GCM_SHA384) { 48 } else { 32 };
-        let protection = 1 + if suite == Some(TLS_AES_128_CCM_8_SHA256) { 8 } else { 16 };
-        let is_tls13 = negotiated.is_none_or(|chosen| chosen.version == TlsVersion::Tls13);
-        let followed_by = hello.map_or(usize::MAX, |hello| hello.followed_by);
-        let flight = Flight {
-            has_certificate: followed_by >= MIN_CERTIFICATE.into(),
-            is_resumed: hello.is_some_and(|hello| hello.is_resumed),
-            ..Flight::default()
-        };
+    /// The state after a ServerHello.
+    pub(crate) fn new(hello: ServerHello, has_early_data: bool) -> Self {
+        let ServerHello { negotiated, is_resumed, followed_by } = hello;
+        let suite = negotiated.cipher_suite;
+        let hash_len = if suite == TLS_AES_256_GCM_SHA384 { 48 } else { 32 };
+        let protection = 1 + if suite == TLS_AES_128_CCM_8_SHA256 { 8 } else { 16 };
+        let has_certificate = followed_by >= MIN_CERTIFICATE.into();
+        let is_tls13 = negotiated.version == TlsVersion::Tls13;
+        let flight = Flight { has_certificate, is_resumed, ..Flight::default() };
         Self {
             is_tls13,
             protection,
@@ -145,8 +143,21 @@ impl Completion {
     /// The end of what a reaction of the gateway acknowledges: the client's Finished, or where its header was not
     /// seen, what came before.
     pub(crate) fn reply_end(&self) -> Option<SeqNumber> {
-        let Reply { finished_end, certificate_end, key_exchange_end, .. } = self.reply;
-        finished_end.or(key_exchange_end).or(certificate_end)
+        let Reply { finished_end, certificate_end, key_exchange_end, unknown_end, .. } = self.reply;
+        finished_end.or(key_exchange_end).or(certificate_end).or(unknown_end)
+    }
+
+    /// Whether a record of the gateway is one after the client's reply, by what its segment acknowledges. A gateway may refuse a
+    /// client's certificate before it has the Finished.
+    pub(crate) fn is_reaction(&self, record: &RecordStart, ack: SeqNumber) -> bool {
+        let refuses = record.content_type == content_type::ALERT || self.is_alert_len(record);
+        let earliest = self.reply.certificate_end.filter(|_| refuses);
+        earliest.or(self.reply_end()).is_some_and(|end| ack.offset_from(end) >= 0)
+    }
+
+    /// The gateway's flight may hold a certificate that is not seen.
+    pub(crate) fn assume_certificate(&mut self) {
+        self.flight.has_certificate = true;
     }
 
     fn flight_record_in_order(&mut self, record: &RecordStart) -> Option<Outcome> {
@@ -167,7 +178,9 @@ impl Completion {
                 };
             }
             content_type::APPLICATION_DATA if self.is_tls13 => {
-                flight.protected = flight.protected.saturating_add(1);
+                if flight.extensions_len == 0 {
+                    flight.extensions_len = record.len;
+                }
                 flight.has_certificate |= record.len >= MIN_CERTIFICATE;
                 flight.is_resumed |= is_finished;
                 flight.may_end_in_alert = is_alert_len;
@@ -203,6 +216,10 @@ impl Completion {
             } else {
                 Outcome::ServerHello
             });
+        }
+        // A gateway that pads all records to one length: it may be an alert.
+        if self.reply.certificate_end.is_some() && self.is_tls13 && record.len == self.flight.extensions_len {
+            return Some(Outcome::ServerHello);
         }
         self.has_reacted = true;
         self.reply.has_data.then_some(Outcome::Established)
@@ -246,9 +263,17 @@ impl Completion {
             }
         } else {
             self.reply.has_begun = true;
-            self.reply.certificate_end.get_or_insert(record.end);
-            // An empty Certificate in one record with the Finished.
-            if is_one_of(EMPTY_CERTIFICATE + self.finished_len) {
+            // An empty Certificate may be in one record with the Finished.
+            let has_finished = is_one_of(EMPTY_CERTIFICATE + self.finished_len);
+            let is_certificate = has_finished
+                || is_one_of(EMPTY_CERTIFICATE + self.protection)
+                || record.len >= MIN_CERTIFICATE;
+            if is_certificate {
+                self.reply.certificate_end.get_or_insert(record.end);
+            } else {
+                self.reply.unknown_end.get_or_insert(record.end);
+            }
+            if has_finished {
                 self.reply.finished_end = Some(record.end);
             }
         }
@@ -287,10 +312,10 @@ impl Completion {
     }
 
     fn after_finished(&mut self, record: &RecordStart) -> Option<Outcome> {
-        let is_alert = if self.is_tls13 {
-            record.content_type == content_type::APPLICATION_DATA && self.is_alert_len(record)
-        } else {
-            record.content_type == content_type::ALERT
+        let is_alert = match record.content_type {
+            content_type::ALERT => true,
+            content_type::APPLICATION_DATA => self.is_tls13 && self.is_alert_len(record),
+            _ => return None,
         };
         if is_alert && self.reply.closing == Closing::Open { self.closing() } else { self.goes_on() }
     }
@@ -329,6 +354,10 @@ impl Completion {
             End::ClientFin { flight_len } if self.is_unfinished_after_certificate(flight_len) => {
                 Outcome::RejectedByClient { alert: None }
             }
+            // It had accepted the gateway's certificate before it sent its own.
+            End::ClientFin { .. } | End::ClientReset if has_reacted && reply.certificate_end.is_some() => {
+                Outcome::Established
+            }
             // A client that checks the certificate after the handshake (Node.js with TLS 1.2, wget, curl for the name) ends it
             // as a health check does.
             End::Unseen if has_reacted && reply.closing != Closing::Alert => Outcome::Established,
@@ -363,9 +392,9 @@ impl Completion {
 
     /// Whether the gateway's flight, which has ended, holds no certificate and needed one.
     fn is_refusal(&self, flight_len: u32) -> bool {
-        let Flight { has_certificate, is_resumed, may_end_in_alert, protected } = self.flight;
+        let Flight { has_certificate, is_resumed, may_end_in_alert, extensions_len } = self.flight;
         let is_too_short = flight_len < MIN_CERTIFICATE.into() && !has_certificate;
-        is_too_short && !is_resumed && (may_end_in_alert || protected == 0)
+        is_too_short && !is_resumed && (may_end_in_alert || extensions_len == 0)
     }
 
     /// Whether a protected record of TLS 1.3 is as long as one with an alert.

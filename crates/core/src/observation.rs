@@ -258,7 +258,7 @@ impl Sni {
 /// What became of a hello. Exactly one for each, by construction: the tracker gives a hello away by value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The gateway answered with a ServerHello (not a HelloRetryRequest), and the end of the handshake cannot be told.
+    /// The gateway answered with a ServerHello (not a HelloRetryRequest), and the end of the handshake was not seen or does not decide.
     ServerHello,
     /// The client sent its Finished after the ServerHello, and the gateway's next record was not an alert.
     Established,

@@ -1,7 +1,7 @@
 //! Where the records of one direction of a connection begin, of which only the beginnings of segments are at hand.
 //!
-//! The position in the stream is kept here and not in the datapath. A record need not begin at a segment; one whose header was not
-//! copied is unseen, and the walk goes on with the next segment that begins like a record.
+//! The position in the stream is kept here and not in the datapath. A record need not begin at a segment. Where its header was not
+//! copied, it is unseen, and the walk goes on with the next segment that begins like a record.
 
 use sni_probe_datapath::seq::SeqNumber;
 

@@ -185,6 +185,11 @@ impl ReplyReader {
         self.bytes.bytes_at(0).starts_with(b"HTTP/")
     }
 
+    /// The contiguous bytes from the record on that was read last.
+    pub fn unread(&self) -> &[u8] {
+        self.bytes.bytes_at(self.at)
+    }
+
     /// Whether a HelloRetryRequest came.
     pub fn retried(&self) -> bool {
         self.retried

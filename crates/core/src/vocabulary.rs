@@ -106,7 +106,7 @@ label! {
 label! {
     /// What became of a hello, without detail: the `outcome` label.
     pub enum OutcomeClass {
-        /// The gateway answered with a ServerHello, and the end of the handshake cannot be told.
+        /// The gateway answered with a ServerHello, and the end of the handshake was not seen or does not decide.
         ServerHello => "server_hello",
         /// The client sent its Finished, and the gateway went on after it.
         Established => "established",

@@ -3,14 +3,15 @@
 //!
 //! A conversation is written as in `docs/handshake.md`: `C:` and `G:` begin a segment of the client or the gateway; records
 //! in it are separated by commas. `apN` is a record of type 23 with `N` bytes, `hsN` an encrypted one of type 22, `alN` of type 21,
-//! `aN` a plaintext alert with this description. `F` is a FIN and `R` a RST.
+//! `aN` a plaintext alert with this description. `F` is a FIN and `R` a RST. A segment with `~` is seen before the one that it follows:
+//! they cross.
 
 use sni_probe_core::observation::{Handshake, Observation, Outcome};
 use sni_probe_core::vocabulary::{AlertDescription, Follow, TlsVersion};
 use sni_probe_core::{Tracker, TrackerConfig};
 use sni_probe_datapath::userspace::{Datapath, Frame, Layer};
 use sni_probe_testkit::answers;
-use sni_probe_testkit::captures::Connection;
+use sni_probe_testkit::captures::{Connection, TimedPacket};
 use sni_probe_testkit::hello::ClientHelloBuilder;
 use sni_probe_testkit::wire::{handshake, record};
 
@@ -52,6 +53,7 @@ fn connection(conversation: &str) -> Connection {
     let mut connection = Connection::v4();
     connection.open();
     for segment in conversation.split_whitespace() {
+        let segment = segment.trim_start_matches('~');
         let (sender, words) = segment.split_once(':').expect("C: or G:");
         let is_client = sender == "C";
         match words {
@@ -68,12 +70,23 @@ fn connection(conversation: &str) -> Connection {
     connection
 }
 
+/// The packets of a conversation in the order in which they are seen.
+fn packets(conversation: &str) -> Vec<TimedPacket> {
+    let mut packets = connection(conversation).packets().to_vec();
+    let is_crossing = conversation.split_whitespace().map(|segment| segment.starts_with('~'));
+    let before = packets.len() - conversation.split_whitespace().count();
+    for (index, _) in is_crossing.enumerate().filter(|(_, is_crossing)| *is_crossing) {
+        packets.swap(before + index - 1, before + index);
+    }
+    packets
+}
+
 /// The handshakes of a connection, and how many events there were.
-fn handshakes(connection: &Connection, follow: Follow) -> (Vec<Handshake>, usize) {
+fn handshakes(packets: &[TimedPacket], follow: Follow) -> (Vec<Handshake>, usize) {
     let mut datapath = Datapath::new([443], 1).with_follow_up(follow == Follow::Handshake);
     let mut tracker = Tracker::new(TrackerConfig { follow, ..TrackerConfig::default() });
     let mut events = 0;
-    for packet in connection.packets() {
+    for packet in packets {
         let frame = Frame { layer: Layer::Ip, ..Frame::new(&packet.bytes, packet.time_ns) };
         let mut handle = |event: sni_probe_datapath::event::Event<'_>| {
             events += 1;
@@ -92,7 +105,7 @@ fn handshakes(connection: &Connection, follow: Follow) -> (Vec<Handshake>, usize
 }
 
 fn outcome(conversation: &str) -> Outcome {
-    let (handshakes, _) = handshakes(&connection(conversation), Follow::Handshake);
+    let (handshakes, _) = handshakes(&packets(conversation), Follow::Handshake);
     assert_eq!(handshakes.len(), 1, "{conversation}");
     handshakes[0].outcome
 }
@@ -102,7 +115,7 @@ fn assert_outcomes(outcome_of_all: Outcome, conversations: &[&str]) {
     for conversation in conversations {
         assert_eq!(outcome(conversation), outcome_of_all, "{conversation}");
         // The older meaning: the same connection, followed up to its answer.
-        let (old, _) = handshakes(&connection(conversation), Follow::Hello);
+        let (old, _) = handshakes(&packets(conversation), Follow::Hello);
         assert_eq!(old[0].outcome, Outcome::ServerHello, "{conversation}");
         assert!(outcome_of_all.class().is_answered());
     }
@@ -127,6 +140,8 @@ fn established() {
             "C:CH G:SH,CCS,ap661 C:CCS,ap813,ap97,ap53,ap88 G:ap2077,ap158 C:ap19 C:F",
             "C:CH G:SH,CCS,ap661 C:CCS,ap445,ap96,ap53 C:ap44 G:ap666 G:ap90",
             "C:CH G:SH,CCS,ap661 C:CCS C:ap453 C:ap111 C:ap69 G:ap700 C:ap44",
+            // The same, and what the gateway answers is in one segment with its ticket.
+            "C:CH G:SH,CCS,ap661 C:CCS C:ap469,ap97,ap53,ap64 G:ap714,ap714,ap98 G:ap19 C:F",
             // A half-close after the request.
             "C:CH G:SH,CCS,ap608 C:CCS,ap53,ap88 C:F G:ap477,ap158 G:F",
             // TLS 1.2, with and without a resumed session, with a longer key.
@@ -159,6 +174,8 @@ fn rejected_by_the_client() {
             "C:CH G:SH,CCS,ap608 C:F G:ap19 C:R",
             "C:CH G:SH,CCS,ap608 C:CCS C:F G:ap19 G:F",
             "C:CH G:SH12,Cert C:F G:a50 G:F",
+            // The certificate was in a segment that is not passed on: the FIN acknowledges it.
+            "C:CH G:SH G:CCS G:ap65 G:ap486 C:F G:ap35",
         ],
     );
 }
@@ -183,6 +200,8 @@ fn client_certificate_refused() {
             "C:CH G:SH,CCS,ap662 C:CCS,ap445,ap96,ap53 C:ap44 G:ap19 G:R",
             "C:CH G:SH,CCS,ap662 C:CCS C:ap41 G:ap35 G:F C:ap69 G:R",
             "C:CH G:SH,CCS,ap662 C:CCS C:ap77 G:ap19 G:F",
+            // The alert and the Finished cross.
+            "C:CH G:SH,CCS,ap662 C:CCS,ap25 G:ap19 ~C:ap53 G:F",
             // Node.js as a gateway.
             "C:CH G:SH,CCS,ap662 C:CCS,ap445,ap95,ap53 G:F C:ap19",
         ],
@@ -200,6 +219,7 @@ fn refused_after_the_server_hello() {
             "C:CH G:SH G:CCS G:ap35 G:F",
             "C:CH G:SH G:CCS G:ap65 G:ap35 G:F",
             "C:CH G:SH G:CCS G:ap65 G:ap35 C:F G:F",
+            "C:CH G:SH C:CCS G:CCS G:ap65,ap35 G:F",
             "C:CH G:SH,CCS G:F",
             "C:CH G:SH G:R",
         ],
@@ -223,6 +243,9 @@ fn what_cannot_be_told() {
             "C:CH G:SH,CCS,ap608 C:CCS,ap53 G:F",
             "C:CH G:SH,CCS,ap608 C:CCS,ap53,ap88 G:R",
             "C:CH G:SH,CCS,ap608 C:CCS,ap53 C:ap19 G:ap19 G:F",
+            // One side pads its records: any of them may be an alert.
+            "C:CH G:SH,CCS,ap80,ap912,ap144,ap80 C:CCS,ap25,ap53 G:ap80 G:F",
+            "C:CH G:SH,CCS,ap608 C:CCS,ap80 C:ap80 G:ap19 G:F",
             // The client never goes on, and the gateway loses patience.
             "C:CH G:SH,CCS,ap608 G:ap19 G:F",
             "C:CH G:SH,CCS,ap31,ap53 G:F",
@@ -236,17 +259,17 @@ fn what_cannot_be_told() {
 #[test]
 fn a_handshake_costs_few_events() {
     let usual = "C:CH G:SH,CCS,ap608 C:CCS,ap53 G:ap250 G:ap250 C:ap107";
-    let (_, events) = handshakes(&connection(usual), Follow::Handshake);
+    let (_, events) = handshakes(&packets(usual), Follow::Handshake);
     assert_eq!(events, 5);
     // Whatever comes after it.
     let rest = " G:ap900 C:ap100 G:ap16000 G:ap16000 C:ap19 C:F G:F";
-    assert_eq!(handshakes(&connection(&[usual, rest].concat()), Follow::Handshake).1, 5);
+    assert_eq!(handshakes(&packets(&[usual, rest].concat()), Follow::Handshake).1, 5);
     for (conversation, most) in [
         ("C:CH G:SH,CCS,ap608 C:CCS,ap53 G:ap250 G:ap90 G:ap60 G:ap60 G:ap60 G:ap60", 5),
         ("C:CH G:SH,CCS,ap608 C:CCS,ap53 C:ap1 C:ap1 C:ap1 C:ap1 C:ap1 C:ap1 C:ap1 C:ap1 C:ap1", 9),
         ("C:CH G:SH G:ap23 G:ap23 G:ap23 G:ap23 G:ap23 G:ap23 G:ap23 C:ap53 C:ap107 G:ap90 G:ap90", 9),
     ] {
-        let (_, events) = handshakes(&connection(conversation), Follow::Handshake);
+        let (_, events) = handshakes(&packets(conversation), Follow::Handshake);
         assert_eq!(events, most, "{conversation}");
     }
 }
@@ -268,7 +291,7 @@ fn segments_of_any_size() {
             } else {
                 connection.client_fin().gateway_fin();
             }
-            let (handshakes, _) = handshakes(&connection, Follow::Handshake);
+            let (handshakes, _) = handshakes(connection.packets(), Follow::Handshake);
             let outcome = handshakes[0].outcome;
             assert!(
                 // What an alert in pieces says may be unseen.
@@ -282,7 +305,7 @@ fn segments_of_any_size() {
 #[test]
 fn the_answer_says_what_was_chosen() {
     let (handshakes, _) =
-        handshakes(&connection("C:CH G:SH,CCS,ap608 C:CCS,ap53,ap88 G:ap250 C:ap19"), Follow::Handshake);
+        handshakes(&packets("C:CH G:SH,CCS,ap608 C:CCS,ap53,ap88 G:ap250 C:ap19"), Follow::Handshake);
     let negotiated = handshakes[0].answer.negotiated.expect("a ServerHello");
     assert_eq!(negotiated.version, TlsVersion::Tls13);
     assert_eq!((negotiated.cipher_suite, negotiated.group), (0x1301, Some(0x001d)));

@@ -11,9 +11,10 @@ pub const CLIENT_WINDOW: u32 = 16 * 1024;
 /// HelloRetryRequest) ends at byte 43, and a HelloRetryRequest with a cookie of usual length fits.
 pub const ANSWER_COPY: u32 = 256;
 
-/// Bytes copied of a segment after the ServerHello, at most. They hold the headers of the records that decide: behind a change of
-/// cipher specs (6 bytes) and an empty Certificate of TLS 1.3 (30 bytes) the header of a Finished still fits.
-pub const FOLLOW_UP_COPY: u32 = 64;
+/// Bytes copied of a segment after the ServerHello, at most. They hold the headers of the records that decide. The header of the last
+/// one ends at byte 86 where it comes after a ClientKeyExchange of TLS 1.2 with a key of 65 bytes and a change of cipher
+/// specs; at byte 75 where it is an alert after JSSE's extensions.
+pub const FOLLOW_UP_COPY: u32 = 88;
 
 /// Bytes copied of the gateway's segments after the client has replied to the ServerHello: a plaintext alert has 7.
 pub const REACTION_COPY: u32 = 8;

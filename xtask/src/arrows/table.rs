@@ -109,6 +109,7 @@ pub(super) const CRATES: &[Layers] = &[
         "sni-probe-core",
         "tracker",
         &[
+            "flow",
             "state",
             "collecting",
             "first_bytes",

@@ -73,7 +73,7 @@ pub struct Recent {
 }
 
 impl ClientRecord {
-    /// Counts a handshake without SNI whose outcome became known at `now`.
+    /// Counts a handshake without SNI. Its outcome became known at `now`.
     pub fn count(&mut self, handshake: &Handshake, now: Timestamp) {
         let sni = handshake.hello.sni.class();
         self.outcomes.count(sni, handshake.outcome);

@@ -1,6 +1,6 @@
 //! A hello that was answered with a ServerHello, up to the end of its handshake.
 
-use sni_probe_datapath::event::{Event, flags, tcp_flags};
+use sni_probe_datapath::event::{Event, EventHeader, flags, tcp_flags};
 use sni_probe_datapath::seq::SeqNumber;
 
 use super::connection::Side;
@@ -43,7 +43,7 @@ pub(super) struct Answered {
     place: Place,
     proxied: Option<Proxied>,
     at: Timestamp,
-    negotiated: Option<Negotiated>,
+    negotiated: Negotiated,
     completion: Completion,
     client: RecordWalk,
     gateway: RecordWalk,
@@ -51,8 +51,10 @@ pub(super) struct Answered {
     greeting_end: SeqNumber,
     /// The end of what the gateway has sent.
     gateway_end: SeqNumber,
-    /// What the client has received up to; before its reply, the ServerHello's end.
+    /// What the client has received, as its acknowledgements show; at first up to the ServerHello's end.
     client_ack: SeqNumber,
+    /// What the client had received when it sent its reply: the gateway's reaction comes after that.
+    reply_ack: Option<SeqNumber>,
     /// The client's FIN, with data before it that have not come.
     client_fin: Option<SeqNumber>,
     greeting: Greeting,
@@ -72,7 +74,7 @@ impl Answered {
         before: Unanswered,
         event: &Event<'_>,
         greeting: Greeting,
-        server_hello: Option<ServerHello>,
+        server_hello: ServerHello,
         context: &mut Context<'_>,
     ) -> Progress {
         let Unanswered { hello, time, place, proxied, next_record } = before;
@@ -92,19 +94,25 @@ impl Answered {
             Some(next) => RecordWalk::new(next, Holes::Wait),
             None => RecordWalk::lost(SeqNumber(header.ack), Holes::Wait),
         };
+        let mut completion = Completion::new(server_hello, hello.has(Feature::EarlyData));
+        if greeting == Greeting::Pieces {
+            // The rest of its segment is not read.
+            completion.assume_certificate();
+        }
         let answered = Box::new(Self {
-            completion: Completion::new(server_hello, hello.has(Feature::EarlyData)),
+            completion,
             hello,
             time,
             place,
             proxied,
             at: Timestamp(header.time_ns),
-            negotiated: server_hello.map(|hello| hello.negotiated),
+            negotiated: server_hello.negotiated,
             client,
             gateway,
             greeting_end,
             gateway_end: end,
             client_ack: greeting_end,
+            reply_ack: None,
             client_fin: None,
             greeting,
         });
@@ -114,17 +122,16 @@ impl Answered {
     /// A segment of the client.
     pub(super) fn client_data(mut self: Box<Self>, event: &Event<'_>, context: &mut Context<'_>) -> Progress {
         let header = &event.header;
-        let ack = SeqNumber(header.ack);
-        if header.tcp_flags & tcp_flags::ACK != 0 && ack.offset_from(self.client_ack) > 0 {
-            self.client_ack = ack;
-        }
-        let Self { client, completion, .. } = &mut *self;
+        let Self { client, completion, reply_ack, .. } = &mut *self;
         let mut outcome = None;
         client.segment(piece(event), |record| {
             if outcome.is_none() {
                 outcome = completion.client_record(&record);
             }
         });
+        if completion.reply_end().is_some() {
+            reply_ack.get_or_insert(SeqNumber(header.ack));
+        }
         if outcome.is_none()
             && self.client.position().is_none()
             && let Some(finished) = self.completion.finished_end()
@@ -146,25 +153,32 @@ impl Answered {
     ) -> Progress {
         let header = &event.header;
         let ack = SeqNumber(header.ack);
-        let Self { gateway, completion, greeting_end, client_ack, .. } = &mut *self;
+        let Self { gateway, completion, greeting_end, reply_ack, .. } = &mut *self;
         let mut outcome = None;
         gateway.segment(piece(event), |record| {
             if outcome.is_some() {
                 return;
             }
             let start = record_start(&record);
-            let is_reaction = completion.reply_end().is_some_and(|end| ack.offset_from(end) >= 0);
-            outcome = if !is_reaction {
+            outcome = if !completion.is_reaction(&record, ack) {
                 completion.flight_record(&record, length(*greeting_end, start))
-            } else if start.offset_from(*client_ack) >= 0 {
+            } else if reply_ack.is_none_or(|received| start.offset_from(received) >= 0) {
                 completion.reaction(&record)
             } else {
-                // A copy of what the client has already received.
+                // A copy of what the client had received.
                 None
             };
         });
         self.gateway_sent(SeqNumber(header.seq).plus(header.payload_len));
         self.after(outcome, event, context)
+    }
+
+    /// Takes what a packet of the client acknowledges.
+    pub(super) fn client_acknowledges(&mut self, header: &EventHeader) {
+        let ack = SeqNumber(header.ack);
+        if header.tcp_flags & tcp_flags::ACK != 0 && ack.offset_from(self.client_ack) > 0 {
+            self.client_ack = ack;
+        }
     }
 
     /// A FIN of the client.
@@ -248,7 +262,10 @@ impl Answered {
         context: &mut Context<'_>,
     ) -> Progress {
         let is_last = event.header.flags & flags::LAST != 0;
-        let outcome = outcome.or_else(|| self.completion.end(End::Unseen).filter(|_| is_last));
+        let outcome = match outcome {
+            None if is_last => self.completion.end(End::Unseen),
+            outcome => outcome,
+        };
         self.after_end(outcome, context)
     }
 
@@ -269,18 +286,17 @@ impl Answered {
             hello: hello.unpack(),
             outcome,
             latency: at.since(time),
-            answer: AnswerDetails { negotiated, ..AnswerDetails::default() },
+            answer: AnswerDetails { negotiated: Some(negotiated), ..AnswerDetails::default() },
         })));
         Progress::Done((greeting == Greeting::Pieces).then_some(Over::Ignored))
     }
 }
 
-/// The end of a ServerHello at the beginning of a segment; of its record, if the message could not be read.
-fn message_end(seq: SeqNumber, data: &[u8], server_hello: Option<ServerHello>) -> SeqNumber {
+/// The end of a ServerHello at the beginning of a segment.
+fn message_end(seq: SeqNumber, data: &[u8], server_hello: ServerHello) -> SeqNumber {
     let Some(&[_, _, _, high, low]) = data.first_chunk() else { return seq };
     let record_len = record::HEADER_LEN + usize::from(u16::from_be_bytes([high, low]));
-    let followed_by = server_hello.map_or(0, |hello| hello.followed_by);
-    seq.plus(u32::try_from(record_len - followed_by.min(record_len)).unwrap_or_default())
+    seq.plus(u32::try_from(record_len.saturating_sub(server_hello.followed_by)).unwrap_or_default())
 }
 
 fn record_start(record: &RecordStart) -> SeqNumber {

@@ -12,7 +12,7 @@ use super::packed_hello::PackedHello;
 use crate::flow::{Place, Timestamp};
 use crate::observation::{AnswerDetails, Handshake, Hello, Observation, Outcome, Proxied};
 use crate::record::{self, content_type};
-use crate::server_hello;
+use crate::server_hello::{self, ServerHello};
 use crate::server_reply::{self, Message, Reply, ReplyReader};
 use crate::vocabulary::{AlertDescription, AlertSender, EvictionReason, Feature, Follow, Prelude};
 
@@ -165,7 +165,7 @@ impl Awaiting {
                 details.reply = None;
             }
             if answer == Answer::ServerHello {
-                return self.answered(event, Greeting::Whole, context);
+                return self.answered(event, Greeting::Whole, server_hello::parse(event.data), context);
             }
             let alert_record_version =
                 event.data.get(1..3).map(|code| u16::from_be_bytes([code[0], code[1]]));
@@ -179,8 +179,9 @@ impl Awaiting {
         let reply = follows.map_or(Reply::Pending, |start| self.follow(event, start));
         let outcome = match reply {
             Reply::ServerHello => {
-                self.details_mut().reply = None;
-                return self.answered(event, Greeting::Pieces, context);
+                let reply = self.details_mut().reply.take();
+                let server_hello = reply.and_then(|reply| server_hello::parse(reply.reader.unread()));
+                return self.answered(event, Greeting::Pieces, server_hello, context);
             }
             Reply::Alert(description) => Outcome::Alert { description, sender: AlertSender::Gateway },
             Reply::Pending => return Some(self.after_answer(&event.header, context)),
@@ -191,25 +192,26 @@ impl Awaiting {
         Some(Decided::Over(Over::Ignored))
     }
 
-    /// The gateway has sent a ServerHello, of which the event has the last bytes that decide.
-    fn answered(self, event: &Event<'_>, greeting: Greeting, context: &mut Context<'_>) -> Option<Decided> {
+    /// The gateway has sent a ServerHello, of which the event has the last bytes that decide. Where it could not be read, the
+    /// records after it say nothing.
+    fn answered(
+        self,
+        event: &Event<'_>,
+        greeting: Greeting,
+        server_hello: Option<ServerHello>,
+        context: &mut Context<'_>,
+    ) -> Option<Decided> {
         let at = Timestamp(event.header.time_ns);
-        let server_hello = match greeting {
-            Greeting::Whole => server_hello::parse(event.data),
-            Greeting::Pieces => None,
-        };
         let has_ended = self.details.as_ref().is_some_and(|details| details.endings.client_fin().is_some());
-        let is_sslv2 = event.data.first().is_some_and(|first| first & 0x80 != 0);
-        if context.config.follow == Follow::Hello
-            || context.connection.outcome().is_some()
-            || has_ended
-            || is_sslv2
-        {
+        let is_followed = context.config.follow == Follow::Handshake
+            && context.connection.outcome().is_none()
+            && !has_ended;
+        let Some(server_hello) = server_hello.filter(|_| is_followed) else {
             let negotiated = server_hello.map(|hello| hello.negotiated);
             let answer = AnswerDetails { negotiated, ..AnswerDetails::default() };
             self.conclude_with(Outcome::ServerHello, answer, at, context);
             return (greeting == Greeting::Pieces).then_some(Decided::Over(Over::Ignored));
-        }
+        };
         let start = context.connection.origin().start;
         let next_record = (!self.hello.is_incomplete()).then(|| start.plus(self.next_record));
         let proxied = self.details.as_ref().and_then(|details| details.proxied);

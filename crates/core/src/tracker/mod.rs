@@ -9,6 +9,7 @@ mod connection;
 mod context;
 mod ending;
 mod first_bytes;
+mod flow;
 mod flow_table;
 mod packed_hello;
 mod state;
@@ -24,6 +25,7 @@ pub use self::config::{DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_MAX_FLOWS, Fingerprint
 use self::connection::{Connection, Side, Standing};
 use self::context::{Context, Segment};
 use self::ending::{Ending, Over};
+use self::flow::Flow;
 use self::flow_table::{FlowId, FlowTable, Stage};
 use self::state::FlowState;
 use crate::assembler::MAX_STREAM_BYTES;
@@ -90,12 +92,6 @@ pub struct Tracker {
     held_bytes: usize,
     /// There will be no more events.
     is_finished: bool,
-}
-
-#[derive(Debug)]
-struct Flow {
-    connection: Connection,
-    state: FlowState,
 }
 
 #[derive(Debug)]
@@ -308,6 +304,7 @@ impl Tracker {
         if known.is_some() {
             let Some(flow) = self.flows.get_mut(id) else { return };
             flow.connection.client_packet(header);
+            flow.state.client_acknowledges(header);
             if is_data {
                 let is_followed = self.step(id, |state, context| {
                     Some(state.client_data(event, context)?.heed_marks(now, context))
@@ -465,39 +462,6 @@ impl Tracker {
             self.flows.enter(id, after, self.clock.now());
         }
         true
-    }
-}
-
-impl Flow {
-    /// What a packet of a client is to the flow.
-    fn relation(&self, header: &EventHeader) -> Relation {
-        let relation = self.connection.origin().relation(header);
-        // The same initial sequence number again: a device whose numbers always begin alike, or a late copy of the SYN.
-        // The gateway's numbers tell: they begin elsewhere each time (RFC 9293, section 3.4.1).
-        let is_first = header.kind == kind::CLIENT_DATA && header.flags & flags::FIRST != 0;
-        if relation != Relation::Own || !is_first {
-            return relation;
-        }
-        let is_later = if header.tcp_flags & tcp_flags::ACK == 0 {
-            self.state.is_over()
-        } else {
-            let ack = SeqNumber(header.ack);
-            // A late copy acknowledges nothing that came after the hello.
-            let is_closed = matches!(self.state, FlowState::Over(Over::Closed));
-            let is_beyond = |end: SeqNumber| is_closed && ack.offset_from(end) > 0;
-            self.connection.gateway_end_near(ack).is_none_or(is_beyond)
-        };
-        if is_later { Relation::Later } else { Relation::Own }
-    }
-
-    /// Whether a packet of the gateway is one of the flow's connection.
-    fn is_answered_by(&self, header: &EventHeader) -> bool {
-        if self.connection.origin().relation(header) == Relation::Own {
-            return self.connection.acknowledges(header);
-        }
-        // A RST without an acknowledgement may be of any connection that has its addresses and ports.
-        header.tcp_flags & (tcp_flags::RST | tcp_flags::ACK) == tcp_flags::RST
-            && self.connection.reset(Side::Gateway, header) == Standing::Exact
     }
 }
 

@@ -11,7 +11,7 @@
 
 use std::ops::ControlFlow;
 
-use sni_probe_datapath::event::Event;
+use sni_probe_datapath::event::{Event, EventHeader};
 use sni_probe_datapath::seq::SeqNumber;
 
 use super::answered::{Answered, Progress};
@@ -128,6 +128,13 @@ impl FlowState {
             Self::Awaiting(awaiting) => Some(awaiting.gateway_fin(seq, at, context).into()),
             Self::Answered(answered) => Self::after(answered.gateway_fin(seq, context)),
             Self::Over(over) => Some(Self::Over(over)),
+        }
+    }
+
+    /// Takes what a packet of the client acknowledges.
+    pub(super) fn client_acknowledges(&mut self, header: &EventHeader) {
+        if let Self::Answered(answered) = self {
+            answered.client_acknowledges(header);
         }
     }
 
