@@ -12,7 +12,7 @@ pub const CLIENT_WINDOW: u32 = 16 * 1024;
 pub const ANSWER_COPY: u32 = 256;
 
 /// Bytes copied of a segment after the ServerHello, at most. They hold the headers of the records that decide. The header of the last
-/// one ends at byte 86 where it comes after a ClientKeyExchange of TLS 1.2 with a key of 65 bytes and a change of cipher
+/// one ends at byte 86 where it comes after a `ClientKeyExchange` of TLS 1.2 with a key of 65 bytes and a change of cipher
 /// specs; at byte 75 where it is an alert after JSSE's extensions.
 pub const FOLLOW_UP_COPY: u32 = 88;
 
