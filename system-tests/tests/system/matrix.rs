@@ -1,7 +1,8 @@
 //! Outcomes beside what real clients report: a sample of the combinations of `cargo xtask gateways`.
 
 use system_tests::matrix::report::{Counts, render};
-use system_tests::matrix::{run_all, sample};
+use system_tests::matrix::run_all;
+use system_tests::matrix::selections::sample;
 
 /// Every situation of a handshake, by programs of the machine. TC programs and packet sockets watch the same packets.
 #[test]
