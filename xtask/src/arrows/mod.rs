@@ -12,8 +12,8 @@
 //!
 //! A module and its own children are one concept: they may use each other.
 //!
-//! Two more rules hold for packages: every source file belongs to a module, and no package depends on another that
-//! [`table`] forbids it.
+//! Two more rules hold for packages: every source file belongs to a module, and no package has a dependency that
+//! [`table`] forbids.
 
 mod files;
 mod graph;
@@ -59,7 +59,7 @@ pub(crate) fn check() -> Result<()> {
     for violation in &violations {
         eprintln!("{violation}");
     }
-    bail!("{} imports run against the arrows", violations.len());
+    bail!("{} violations of the rules for modules and packages", violations.len());
 }
 
 /// A line for each source file that belongs to no crate of the package.
