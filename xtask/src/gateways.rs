@@ -48,7 +48,7 @@ const RELEASES: [(&str, &[&str]); 2] = [
   cargo xtask gateways 'TLS 1.3, certificate-wrong'
   cargo xtask gateways --newer --records new.tsv    # Debian unstable; the records on the wire
   cargo xtask gateways --refusals                   # how 31 gateways refuse a hello without SNI
-  cargo xtask gateways --sample                     # programs of this machine only, a minute")]
+  cargo xtask gateways --sample                     # programs of this machine only, some seconds")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     options: Options,

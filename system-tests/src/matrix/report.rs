@@ -246,7 +246,7 @@ pub fn render(trials: &[Trial]) -> String {
     let sum = trials.len();
     writeln!(
         text,
-        "\n{sum} combinations: {} right, {} undecided ({} of them served), {} misjudged, {} invalid",
+        "\ncombinations: {sum}, right: {}, undecided: {} (served: {}), misjudged: {}, invalid: {}",
         counts.right, counts.undecided, counts.undecided_served, counts.misjudged, counts.invalid
     )
     .expect("a string");

@@ -54,7 +54,7 @@ pub fn run_all(combinations: &[Combination], progress: impl Fn(&str)) -> Result<
     let mut trials = Vec::new();
     for ((gateway, batch), number) in batches.iter().zip(0..) {
         let gateway_version = versions.get(&lab, &places, gateway.release, gateway.name, gateway.version)?;
-        progress(&format!("{} {gateway_version}: {} combinations", gateway.name, batch.len()));
+        progress(&format!("{} {gateway_version}, combinations: {}", gateway.name, batch.len()));
         let packets = lab.path(&format!("packets-{number}.pcap"));
         let tcpdump = start_tcpdump(&lab, &packets)?;
         let gateway_ports = ports_of(number);

@@ -26,8 +26,8 @@ pub(crate) fn main(Arguments { options }: &Arguments) -> Result<ExitCode> {
     interrupt::catch()?;
     if options.refusals {
         let all = refusals::run_all(options.filter.as_deref(), progress)?;
-        print!("{}", refusals::render(&all));
         ensure!(!all.is_empty(), "no gateway has this in its name or configuration");
+        print!("{}", refusals::render(&all));
         return Ok(exit_code(all.iter().all(refusals::Refusals::is_right)));
     }
     let mut combinations = match options {

@@ -78,7 +78,7 @@ pub fn render(all: &[Refusals]) -> String {
         }
     }
     let right = all.iter().filter(|refusals| refusals.is_right()).count();
-    writeln!(text, "\n{} gateways: {right} as listed and recognised", all.len()).expect("a string");
+    writeln!(text, "\ngateways: {}, as listed and recognised: {right}", all.len()).expect("a string");
     text
 }
 

@@ -47,7 +47,7 @@ pub fn run_all(filter: Option<&str>, progress: impl Fn(&str)) -> Result<Vec<Refu
     for (refuser, port) in wanted {
         let (name, script) = refuser.software;
         let version = versions.get(&lab, &places, refuser.release, name, script)?;
-        progress(&format!("{name} {version}, {}", refuser.configuration));
+        progress(&format!("{}, {}", format!("{name} {version}").trim_end(), refuser.configuration));
         let packets = lab.path(&format!("packets-{port}.pcap"));
         let tcpdump = start_tcpdump(&lab, &packets)?;
         let running = start(&lab, &places, refuser, port)?;
