@@ -1,17 +1,17 @@
-//! `cargo xtask gateways`: real clients against real gateways, and what sni-probe says of each handshake.
+//! `cargo xtask gateways`: real clients and real gateways, and the outcomes that sni-probe reports.
 
-use std::ffi::OsStr;
-use std::path::{self, Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use lab_interface::{ENVOY_VARIABLE, GATEWAYS_VARIABLE, PROBE_VARIABLE};
+use lab_interface::GATEWAYS_VARIABLE;
+use lab_interface::gateways::Options;
 
-use crate::tools::{find, path_with, progress, run, tools_directory};
+use crate::tools::{find, progress, run, tools_directory};
 use crate::{build, lab, releases, root, setup};
 
-/// Of both releases, clients and gateways.
+/// Clients and gateways that both releases have.
 const PACKAGES: [&str; 15] = [
     "apache2",
     "ca-certificates",
@@ -29,7 +29,7 @@ const PACKAGES: [&str; 15] = [
     "stunnel4",
     "wget",
 ];
-/// Releases, with what not both have.
+/// Releases, and the packages that only one of them has or needs.
 const RELEASES: [(&str, &[&str]); 2] = [
     ("bookworm", &["openjdk-17-jdk-headless", "python3", "sniproxy", "trafficserver"]),
     ("sid", &["openjdk-25-jdk-headless"]),
@@ -37,75 +37,37 @@ const RELEASES: [(&str, &[&str]); 2] = [
 
 /// Compare outcomes with what real clients report of real gateways (root)
 ///
-/// Installs clients and gateways of two Debian releases into target/tools/gateways (3 GB), and runs each client with each
-/// gateway by TLS 1.2 and 1.3: in order, resumed, with early data, with a client certificate that is right, missing or
-/// wrong, and with a gateway certificate that is distrusted, expired or of another name. TC programs and packet sockets
-/// watch the same packets. Exit code 1 when an outcome is not what the client reports.
+/// Installs clients and gateways of two Debian releases into target/tools/gateways (3 GB). Runs each client with each
+/// gateway by TLS 1.2 and 1.3: a normal handshake, a resumption, early data, a client certificate that is right, missing or
+/// wrong, and a gateway certificate that is distrusted, expired or of another name. TC programs and packet sockets
+/// watch the same packets. Exit code 1 when an outcome contradicts a client's report.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask gateways
-  cargo xtask gateways 'Envoy, curl'                # combinations whose name contains this
+  cargo xtask gateways 'Envoy, curl'                # combinations with this text in their names
   cargo xtask gateways 'TLS 1.3, certificate-wrong'
   cargo xtask gateways --newer --records new.tsv    # Debian unstable; the records on the wire
-  cargo xtask gateways --refusals                   # how 30 gateways refuse a hello without SNI
-  cargo xtask gateways --sample                     # programs of this machine only, a minute")]
-#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
+  cargo xtask gateways --refusals                   # how 31 gateways refuse a hello without SNI
+  cargo xtask gateways --sample                     # programs of this machine only, some seconds")]
 pub(crate) struct Arguments {
-    /// Only combinations whose name contains this
-    filter: Option<String>,
-    /// A sample, of programs of this machine only
-    #[arg(long, group = "choice")]
-    sample: bool,
-    /// Newer releases of clients and gateways instead of those of Debian 12
-    #[arg(long, group = "choice")]
-    newer: bool,
-    /// Clients with options that change the lengths or the number of records
-    #[arg(long, group = "choice")]
-    unusual: bool,
-    /// How gateways refuse hellos without SNI and with an unknown name, instead of combinations
-    #[arg(long, group = "choice", conflicts_with = "records")]
-    refusals: bool,
-    /// Write a line for each combination to this file, with the records on the wire
-    #[arg(long, value_name = "FILE")]
-    records: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
 }
 
-pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn main(Arguments { options }: &Arguments) -> Result<ExitCode> {
     setup::all()?;
     let directory = tools_directory().join("gateways");
-    if !arguments.sample {
+    if !options.sample {
         install(&directory)?;
     }
     let built = build::sni_probe(&build::Options::default())?;
-    let mut command = command(&built.sni_probe, &directory)?;
-    command.arg("gateways").args(&arguments.filter);
-    let flags = [
-        (arguments.sample, "--sample"),
-        (arguments.newer, "--newer"),
-        (arguments.unusual, "--unusual"),
-        (arguments.refusals, "--refusals"),
-    ];
-    command.args(flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag));
-    if let Some(records) = &arguments.records {
-        command.arg("--records").arg(path::absolute(records)?);
-    }
+    let mut command = lab::as_root_with(&built.sni_probe, &[(GATEWAYS_VARIABLE, directory.as_os_str())])?;
+    command.arg("gateways").args(options.words());
     root::announce(&command);
     lab::run(&mut command)
 }
 
-fn command(sni_probe: &Path, directory: &Path) -> Result<Command> {
-    let envoy = setup::envoy().context("Envoy is not installed; run: cargo xtask setup")?;
-    let path = path_with(&[])?;
-    let variables: [(&str, &OsStr); 4] = [
-        (PROBE_VARIABLE, sni_probe.as_os_str()),
-        (ENVOY_VARIABLE, envoy.as_os_str()),
-        (GATEWAYS_VARIABLE, directory.as_os_str()),
-        ("PATH", &path),
-    ];
-    Ok(root::command(lab::build()?, variables))
-}
-
-/// Installs the releases that are not there.
+/// Installs the missing releases.
 fn install(directory: &Path) -> Result<()> {
     if RELEASES.iter().all(|(release, _)| directory.join(format!("debian-{release}/.installed")).exists()) {
         return Ok(());

@@ -23,11 +23,16 @@ pub(crate) fn build() -> Result<PathBuf> {
 
 /// The lab's program as root, with this sni-probe and the Envoy of setup.
 pub(crate) fn as_root(sni_probe: &Path) -> Result<Command> {
+    as_root_with(sni_probe, &[])
+}
+
+/// The same with more variables.
+pub(crate) fn as_root_with(sni_probe: &Path, more: &[(&str, &OsStr)]) -> Result<Command> {
     let envoy = setup::envoy().context("Envoy is not installed; run: cargo xtask setup")?;
     let path = path_with(&[])?;
     let variables: [(&str, &OsStr); 3] =
         [(PROBE_VARIABLE, sni_probe.as_os_str()), (ENVOY_VARIABLE, envoy.as_os_str()), ("PATH", &path)];
-    Ok(root::command(build()?, variables))
+    Ok(root::command(build()?, variables.into_iter().chain(more.iter().copied())))
 }
 
 /// Runs it; its exit code is the answer.

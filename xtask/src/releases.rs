@@ -1,4 +1,4 @@
-//! Whole Debian releases in directories of their own, with software that this machine does not have.
+//! Debian releases in directories of their own, with software that this machine does not have.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get install -q -y --no-install
 chroot "$root" apt-get clean
 "#;
 
-/// Installs a release with these packages into `debian-<release>` of a directory, unless it is there. It takes root and
+/// Installs a release with these packages into `debian-<release>` of a directory, unless it is installed. Needs root and
 /// debootstrap.
 pub(crate) fn install<'a>(
     directory: &Path,
@@ -36,7 +36,7 @@ pub(crate) fn install<'a>(
     })
 }
 
-/// Installs into a directory unless it was installed to its end before.
+/// Installs into a directory, unless an earlier installation completed there.
 pub(crate) fn once(directory: &Path, install: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let done = directory.join(".installed");
     if done.exists() {

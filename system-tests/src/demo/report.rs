@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Round;
-use crate::ANSWERED_OUTCOMES;
+use crate::as_of_0_1_0;
 use crate::envoy::Stats;
 use crate::metrics::Metrics;
 use crate::netns::Lab;
@@ -56,10 +56,8 @@ impl ScenarioReport {
             sni: first.map(|event| event.sni.clone()),
             outcome: first.map(|event| event.outcome.clone()),
         };
-        let is_outcome = |seen: Option<&str>| {
-            let is_answered = seen.is_some_and(|seen| ANSWERED_OUTCOMES.contains(&seen));
-            seen == expected.outcome || is_answered && expected.outcome == Some(ANSWERED_OUTCOMES[0])
-        };
+        let is_outcome =
+            |seen: Option<&str>| seen == expected.outcome || seen.map(as_of_0_1_0) == expected.outcome;
         let same = seen.sni.as_deref() == expected.sni && is_outcome(seen.outcome.as_deref());
         Self {
             round: round.name,

@@ -1,6 +1,6 @@
 //! What client and gateway may do with a connection.
 
-use crate::ANSWERED_OUTCOMES;
+use crate::as_of_0_1_0;
 
 /// The ports of the ledger's gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,7 +184,7 @@ impl Behaviour {
     /// Whether `outcome` is right.
     pub(super) fn accepts(&self, outcome: &str) -> bool {
         // The gateways of the table end with the ServerHello.
-        let outcome = if ANSWERED_OUTCOMES.contains(&outcome) { "server_hello" } else { outcome };
+        let outcome = as_of_0_1_0(outcome);
         match self.right {
             Right::NoEvent => false,
             Right::Outcome(right) => outcome == right,

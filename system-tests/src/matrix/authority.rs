@@ -16,15 +16,15 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// The certificate of a listener or of a client: the stem of its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaf {
-    /// The gateway's, in order.
+    /// The gateway's, valid.
     Gateway,
-    /// The gateway's, for a name that is not asked for.
+    /// The gateway's, for another name.
     WrongName,
-    /// The gateway's, which ended years ago.
+    /// The gateway's, expired years ago.
     Expired,
     /// The gateway's, by an authority that clients do not trust.
     Distrusted,
-    /// The client's, in order.
+    /// The client's, valid.
     Client,
     /// The client's, by an authority that gateways do not trust.
     Stranger,
@@ -74,7 +74,7 @@ pub fn create(directory: &Path) -> Result<()> {
         let more =
             ["ec_paramgen_curve:P-256", "-subj", &subject, "-keyout", &file("key"), "-out", &file("crt")];
         openssl(directory, &[&words[..], &more].concat())?;
-        // `openssl ca` can make a certificate that has ended, which `openssl x509` of 3.0 cannot.
+        // `openssl ca` can make an expired certificate, which `openssl x509` of 3.0 cannot.
         let mut text =
             String::from("[ca]\ndefault_ca = lab\n[lab]\nnew_certs_dir = .\ndefault_md = sha256\n");
         writeln!(

@@ -1,7 +1,8 @@
-//! The clients of the matrix: how each is called, and how its own account of a handshake reads.
+//! The clients of the matrix: how each is called, and how its output is read.
 
+use super::places::Release;
 use super::rustls_client;
-use super::{Release, Situation};
+use super::situation::Situation;
 
 /// How a client runs.
 #[derive(Debug, Clone, Copy)]
@@ -17,9 +18,9 @@ pub enum Call {
 /// A client.
 #[derive(Debug, Clone, Copy)]
 pub struct Client {
-    /// Its name, with its library where that is another.
+    /// Its name.
     pub name: &'static str,
-    /// Where it is.
+    /// Where it is installed.
     pub release: Release,
     /// A script that prints its version.
     pub version: &'static str,
@@ -27,11 +28,11 @@ pub struct Client {
     pub prepare: &'static str,
     /// How it runs.
     pub call: Call,
-    /// Options more, as `$OPTIONS` of the script. They are part of the name.
+    /// More options, as `$OPTIONS` of the script. They are part of the name.
     pub options: &'static str,
-    /// Texts of an answer, which count whatever the exit code is.
+    /// Texts of an answer. They prove that the client was served, with any exit code.
     pub served: &'static [&'static str],
-    /// Texts by which it says that it rejects the gateway's certificate.
+    /// Texts of an error that rejects the gateway's certificate.
     pub rejects: &'static [&'static str],
     /// Whether it can resume a session in the next connection.
     pub resumes: bool,
@@ -39,14 +40,14 @@ pub struct Client {
     pub sends_early_data: bool,
 }
 
-/// What a client said of its connections.
+/// A client's own report of its connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
     /// It got an answer by HTTP.
     Served,
     /// It rejected the gateway's certificate.
     RejectedCertificate(String),
-    /// It failed, and does not blame the gateway's certificate.
+    /// It failed for another reason than the gateway's certificate.
     Failed(String),
 }
 

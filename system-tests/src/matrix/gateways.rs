@@ -7,13 +7,13 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use super::authority::Leaf;
-use super::{Places, Release, Version};
+use super::places::{COMMAND_TIMEOUT, Places, Release};
+use super::situation::Version;
 use crate::netns::{Lab, listens_by_table};
 use crate::process::{Service, run_ok};
 
-/// How long a gateway may take to listen; one that is compiled first takes longest.
+/// Time limit for a gateway to listen.
 const READY_DEADLINE: Duration = Duration::from_mins(1);
-const PREPARE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A port of a gateway.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,7 @@ pub struct Listener {
     pub asks: bool,
 }
 
-/// What a gateway is started with.
+/// Files and processes of a gateway.
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
     /// Files, by their names in the lab's directory.
@@ -44,19 +44,19 @@ pub struct Setup {
 pub struct Gateway {
     /// Its name.
     pub name: &'static str,
-    /// Where it is.
+    /// Where it is installed.
     pub release: Release,
     /// A script that prints its version.
     pub version: &'static str,
-    /// How it is set up.
+    /// Returns its files and processes.
     pub setup: fn(&[Listener]) -> Setup,
-    /// Whether it takes early data.
+    /// Whether it accepts early data.
     pub takes_early_data: bool,
-    /// Whether it completes the handshake without the client's certificate, and answers with an error of HTTP.
+    /// Whether it completes the handshake without a client certificate, and answers with an HTTP error.
     pub refuses_by_http: bool,
 }
 
-/// Starts the processes of a gateway, and waits until they listen on these ports.
+/// Starts the processes of a gateway, and waits until it listens on these ports.
 ///
 /// # Errors
 /// When one ends, or does not listen in time.
@@ -67,7 +67,7 @@ pub fn start(
     setup: &Setup,
     ports: &[u16],
 ) -> Result<Vec<Service>> {
-    let place = places.get(release).with_context(|| format!("{release:?} is not there"))?;
+    let place = places.get(release)?;
     for (file, text) in &setup.files {
         fs::write(lab.path(file), text).with_context(|| format!("writing {file}"))?;
     }
@@ -75,7 +75,7 @@ pub fn start(
     let variables = [("RELEASE", release.word()), ("ENVOY", &*envoy)];
     if !setup.prepare.is_empty() {
         let mut command = place.command_in(&lab.gateway, lab, setup.prepare, &variables, None);
-        run_ok(&mut command, PREPARE_TIMEOUT).with_context(|| format!("preparing {name}"))?;
+        run_ok(&mut command, COMMAND_TIMEOUT).with_context(|| format!("preparing {name}"))?;
     }
     let mut services = Vec::new();
     for (number, script) in setup.scripts.iter().enumerate() {

@@ -1,11 +1,12 @@
-//! What sni-probe says of each combination, beside what the client says.
+//! Compares sni-probe's outcomes with the clients' reports, and renders the result.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::clients::Report;
+use super::combination::Combination;
+use super::situation::Situation;
 use super::wire::{Connection, Side};
-use super::{Combination, Situation};
 use crate::probe::Event;
 
 const ESTABLISHED: &str = "established";
@@ -14,43 +15,43 @@ const UNDECIDED: &str = "server_hello";
 /// A combination that was run.
 #[derive(Debug, Clone)]
 pub struct Trial {
-    /// Who met whom.
+    /// Client, gateway, version and situation.
     pub combination: Combination,
     /// The gateway's version.
     pub gateway_version: String,
     /// The client's version.
     pub client_version: String,
-    /// What the client said.
+    /// The client's own report.
     pub report: Report,
-    /// The outcome that this means. `None`: the lab is at fault, not the daemon.
+    /// The outcome that the report means. `None`: the lab is at fault, not the daemon.
     pub expected: Option<&'static str>,
-    /// What each daemon said of each connection.
+    /// Each daemon's outcome for each connection, compared with the expected one.
     pub judgements: Vec<(&'static str, Judgement)>,
     /// The connections, as they were on the wire.
     pub connections: Vec<Connection>,
 }
 
-/// What a daemon said of a connection.
+/// A daemon's outcome for a connection, compared with the expected one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement {
-    /// What the client said.
+    /// The expected outcome.
     Right,
-    /// That it was answered. The reason is why no more can be said.
+    /// `server_hello`: the gateway answered, and the rest is unknown for this reason.
     Undecided(&'static str),
-    /// Something else.
+    /// Another outcome, or no event.
     Misjudged(String),
 }
 
-/// What a combination comes to.
+/// The result of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Result {
+pub enum TrialResult {
     /// Both daemons are right about all connections.
     Right,
     /// Some are undecided, none is wrong.
     Undecided,
     /// A daemon is wrong.
     Misjudged,
-    /// The client said something that its situation does not explain.
+    /// The situation does not explain the client's report.
     Invalid,
 }
 
@@ -71,7 +72,7 @@ pub fn expected(combination: &Combination, report: &Report) -> Option<&'static s
 }
 
 impl Judgement {
-    /// Compares an event with what the client said.
+    /// Compares an event with the expected outcome.
     pub fn new(
         expected: Option<&'static str>,
         event: Option<&Event>,
@@ -87,7 +88,7 @@ impl Judgement {
     }
 }
 
-/// Returns why a connection is not decided.
+/// Returns why the outcome is undecided.
 fn reason(connection: &Connection, situation: Situation, expected: Option<&str>) -> &'static str {
     /// The shortest Finished of TLS 1.3, by a suite with a short tag.
     const FINISHED: usize = 45;
@@ -111,25 +112,25 @@ fn reason(connection: &Connection, situation: Situation, expected: Option<&str>)
 }
 
 impl Trial {
-    /// What it comes to.
-    pub fn result(&self) -> Result {
+    /// Returns the worst of the judgements.
+    pub fn result(&self) -> TrialResult {
         if self.expected.is_none() || self.judgements.is_empty() {
-            return Result::Invalid;
+            return TrialResult::Invalid;
         }
         let each = self.judgements.iter().map(|(_, judgement)| match judgement {
-            Judgement::Right => Result::Right,
-            Judgement::Undecided(_) => Result::Undecided,
-            Judgement::Misjudged(_) => Result::Misjudged,
+            Judgement::Right => TrialResult::Right,
+            Judgement::Undecided(_) => TrialResult::Undecided,
+            Judgement::Misjudged(_) => TrialResult::Misjudged,
         });
-        each.max().unwrap_or(Result::Invalid)
+        each.max().unwrap_or(TrialResult::Invalid)
     }
 
-    /// Whether a session was to be resumed, and the gateway made a new one.
+    /// Whether the gateway made a new session where the situation needs a resumed one.
     pub fn is_not_resumed(&self) -> bool {
-        self.combination.situation.times() > 1 && !self.connections.iter().all(Connection::is_resumed)
+        self.combination.situation.connections() > 1 && !self.connections.iter().all(Connection::is_resumed)
     }
 
-    fn said(&self) -> String {
+    fn client_text(&self) -> String {
         match &self.report {
             Report::Served => "served".to_owned(),
             Report::RejectedCertificate(line) | Report::Failed(line) => line.chars().take(160).collect(),
@@ -151,7 +152,7 @@ impl Trial {
     }
 }
 
-/// How many combinations came to what.
+/// Numbers of trials by result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Right.
@@ -172,25 +173,25 @@ impl Counts {
         let mut counts = Self::default();
         for trial in trials {
             match trial.result() {
-                Result::Right => counts.right += 1,
-                Result::Undecided => {
+                TrialResult::Right => counts.right += 1,
+                TrialResult::Undecided => {
                     counts.undecided += 1;
                     counts.undecided_served += usize::from(trial.expected == Some(ESTABLISHED));
                 }
-                Result::Misjudged => counts.misjudged += 1,
-                Result::Invalid => counts.invalid += 1,
+                TrialResult::Misjudged => counts.misjudged += 1,
+                TrialResult::Invalid => counts.invalid += 1,
             }
         }
         counts
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there are trials, and none is misjudged or invalid.
     pub fn is_success(&self) -> bool {
-        self.misjudged == 0 && self.invalid == 0
+        self.misjudged == 0 && self.invalid == 0 && self.right + self.undecided > 0
     }
 }
 
-/// The report for people: a table of pairs, then what is not right.
+/// Returns the report for people: a table of pairs, then each trial that is not right.
 pub fn render(trials: &[Trial]) -> String {
     let mut text = String::new();
     let mut pairs: BTreeMap<String, BTreeMap<String, Vec<&Trial>>> = BTreeMap::new();
@@ -220,9 +221,9 @@ pub fn render(trials: &[Trial]) -> String {
         writeln!(text, "| {client} | {} |", cells.join(" | ")).expect("a string");
     }
     let titles = [
-        (Result::Misjudged, "Misjudged"),
-        (Result::Invalid, "The client did not say what its situation explains"),
-        (Result::Undecided, "Undecided"),
+        (TrialResult::Misjudged, "Misjudged"),
+        (TrialResult::Invalid, "The situation does not explain the client's report"),
+        (TrialResult::Undecided, "Undecided"),
     ];
     for (result, title) in titles {
         let of_result: Vec<&Trial> = trials.iter().filter(|trial| trial.result() == result).collect();
@@ -245,7 +246,7 @@ pub fn render(trials: &[Trial]) -> String {
     let sum = trials.len();
     writeln!(
         text,
-        "\n{sum} combinations: {} right, {} undecided ({} of them served), {} misjudged, {} invalid",
+        "\ncombinations: {sum}, right: {}, undecided: {} (served: {}), misjudged: {}, invalid: {}",
         counts.right, counts.undecided, counts.undecided_served, counts.misjudged, counts.invalid
     )
     .expect("a string");
@@ -254,7 +255,7 @@ pub fn render(trials: &[Trial]) -> String {
 
 fn describe(text: &mut String, trial: &Trial) {
     writeln!(text, "- {}", trial.combination.name()).expect("a string");
-    writeln!(text, "    client: {}", trial.said()).expect("a string");
+    writeln!(text, "    client: {}", trial.client_text()).expect("a string");
     writeln!(text, "    sni-probe: {}", trial.outcomes()).expect("a string");
     let reasons = trial.judgements.iter().filter_map(|(_, judgement)| match judgement {
         Judgement::Undecided(reason) => Some(*reason),
@@ -266,9 +267,10 @@ fn describe(text: &mut String, trial: &Trial) {
     writeln!(text, "    wire: {}", trial.wire()).expect("a string");
 }
 
-/// A line for each combination, with columns separated by tabs.
+/// Returns a line for each trial, with columns separated by tabs.
 pub fn table(trials: &[Trial]) -> String {
-    let mut text = String::from("gateway\tclient\tversion\tsituation\tclient_said\tresult\toutcomes\twire\n");
+    let mut text =
+        String::from("gateway\tclient\tversion\tsituation\tclient_report\tresult\toutcomes\twire\n");
     for trial in trials {
         let Combination { client, gateway, version, situation } = &trial.combination;
         writeln!(
@@ -281,7 +283,7 @@ pub fn table(trials: &[Trial]) -> String {
             client.options,
             version.dotted(),
             situation.word(),
-            trial.said().replace('\t', " "),
+            trial.client_text().replace('\t', " "),
             trial.result(),
             trial.outcomes(),
             trial.wire(),

@@ -15,12 +15,12 @@ use crate::SERVER_NAME;
 use crate::netns::Namespace;
 use crate::process::Finished;
 
-/// How its account of a certificate that it rejects begins.
+/// How its error for a rejected certificate begins.
 pub(super) const REJECTS: &str = "invalid peer certificate";
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connects as often as said, one connection after the other, and tells of them as a program would.
+/// Opens `connections` connections, one after the other. Returns exit code and output as a program would.
 ///
 /// # Errors
 /// When the certificates cannot be read, or the namespace cannot be entered.
@@ -29,10 +29,10 @@ pub(super) fn run(
     files: &Path,
     gateway: SocketAddr,
     certificate: Option<&str>,
-    times: u32,
+    connections: u32,
 ) -> Result<Finished> {
     let configuration = Arc::new(configure(files, certificate)?);
-    let fetch_all = || (0..times).try_for_each(|_| fetch(&configuration, gateway));
+    let fetch_all = || (0..connections).try_for_each(|_| fetch(&configuration, gateway));
     let result = namespace.run_in_thread(fetch_all)?;
     let (code, stderr) = match result {
         Ok(()) => (0, String::new()),
@@ -59,11 +59,12 @@ fn fetch(configuration: &Arc<ClientConfig>, gateway: SocketAddr) -> std::io::Res
     let connection = ClientConnection::new(Arc::clone(configuration), name).map_err(std::io::Error::other)?;
     let socket = TcpStream::connect_timeout(&gateway, TIMEOUT)?;
     socket.set_read_timeout(Some(TIMEOUT))?;
+    socket.set_write_timeout(Some(TIMEOUT))?;
     let mut stream = StreamOwned::new(connection, socket);
     stream.write_all(format!("GET / HTTP/1.0\r\nHost: {SERVER_NAME}\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
-        // Not every gateway says goodbye.
+        // Some gateways close without close_notify.
         Err(error) if error.kind() == ErrorKind::UnexpectedEof && !answer.is_empty() => {}
         other => {
             other?;

@@ -12,7 +12,7 @@ use etherparse::{SlicedPacket, TransportSlice};
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
-const APPLICATION_DATA: u8 = 23;
+pub(super) const APPLICATION_DATA: u8 = 23;
 /// Handshake messages.
 const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
@@ -50,7 +50,7 @@ pub struct Record {
 /// A segment: the records that ended in it, and its flags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
-    /// Who sent it.
+    /// The side that sent it.
     pub side: Side,
     /// The records that ended in it.
     pub records: Vec<Record>,

@@ -6,10 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sni_probe_core::vocabulary::{Label as _, OutcomeClass};
 use system_tests::metrics::{Metrics, Sample};
 use system_tests::probe::{Event, Probe};
-use system_tests::{CLIENT_V4, CLIENT_V6, GATEWAY_INTERFACE, GATEWAY_V4, wait_until};
+use system_tests::{
+    ANSWERED_OUTCOMES, CLIENT_V4, CLIENT_V6, GATEWAY_INTERFACE, GATEWAY_V4, as_of_0_1_0, wait_until,
+};
 
 /// How long sni-probe may take to say what it saw.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -30,9 +31,6 @@ const FAMILIES: [&str; 13] = [
     "sni_probe_time_jumps_total",
     "sni_probe_unclassified_flows_total",
 ];
-
-/// The outcome that version 0.1.0 reported for every answered handshake. As an expectation it stands for all of them.
-const ANSWERED: &str = "server_hello";
 
 /// Name and labels to value.
 type Series = BTreeMap<String, f64>;
@@ -180,7 +178,7 @@ impl Hello {
 
     /// Whether this outcome is the expected one.
     fn is_outcome(&self, seen: &str) -> bool {
-        seen == self.outcome || (self.outcome == ANSWERED && is_answered(seen))
+        seen == self.outcome || as_of_0_1_0(seen) == self.outcome
     }
 
     fn client_ip(&self) -> IpAddr {
@@ -204,7 +202,7 @@ impl Hello {
         put("format", json!(self.format()));
         put("features", json!(in_order_of_the_vocabulary(&self.features)));
         put("incomplete", json!(self.incomplete));
-        // An alert after the ServerHello belongs to an outcome that is not told apart here.
+        // An alert after the ServerHello belongs to an outcome that is not distinguished here.
         if event.outcome == self.outcome || !self.is_outcome(&event.outcome) {
             put("outcome", json!(self.outcome));
             put("alert", json!(self.alert.map(|(description, _)| description)));
@@ -341,24 +339,13 @@ fn compared_series(metrics: &Metrics) -> Series {
     series
 }
 
-/// Whether the gateway answered with a ServerHello.
-pub(crate) fn is_answered(outcome: &str) -> bool {
-    OutcomeClass::ALL.iter().any(|known| known.as_str() == outcome && known.is_answered())
-}
-
-/// The outcome as version 0.1.0 reported it.
-fn as_of_0_1_0(outcome: &str) -> &str {
-    if is_answered(outcome) { ANSWERED } else { outcome }
-}
-
 /// How many handshakes with these labels the gateway answered with a ServerHello.
 pub(crate) fn answered(metrics: &Metrics, labels: &[(&str, &str)]) -> u64 {
-    let answered = OutcomeClass::ALL.iter().filter(|outcome| outcome.is_answered());
-    let count = |outcome: &OutcomeClass| {
-        let labels = [labels, &[("outcome", outcome.as_str())]].concat();
+    let count = |outcome| {
+        let labels = [labels, &[("outcome", outcome)]].concat();
         metrics.count("sni_probe_handshakes_total", &labels)
     };
-    answered.map(count).sum()
+    ANSWERED_OUTCOMES.into_iter().map(count).sum()
 }
 
 /// A series with its labels in alphabetical order.

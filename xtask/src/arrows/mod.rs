@@ -12,8 +12,8 @@
 //!
 //! A module and its own children are one concept: they may use each other.
 //!
-//! Two more rules hold for packages: every source file belongs to a module, and no package depends on another that
-//! [`table`] forbids it.
+//! Two more rules hold for packages: every source file belongs to a module, and no package has a dependency that
+//! [`table`] forbids.
 
 mod files;
 mod graph;
@@ -59,7 +59,7 @@ pub(crate) fn check() -> Result<()> {
     for violation in &violations {
         eprintln!("{violation}");
     }
-    bail!("{} imports run against the arrows", violations.len());
+    bail!("{} violations of the rules for modules and packages", violations.len());
 }
 
 /// A line for each source file that belongs to no crate of the package.
@@ -77,8 +77,8 @@ fn stray(known: &BTreeSet<PathBuf>, there: &BTreeSet<PathBuf>) -> Vec<String> {
     there.difference(known).map(|file| format!("{}: no module has this file", shown(file))).collect()
 }
 
-/// A line for each package of [`FORBIDDEN`] that `package` needs, directly or by way of others of the workspace.
-fn forbidden_dependencies(package: &Package, metadata: &Metadata) -> Vec<String> {
+/// Returns the packages that `package` needs, directly or by way of others of the workspace, and the kind of each need.
+fn needed_by<'a>(package: &'a Package, metadata: &'a Metadata) -> HashSet<(&'a str, DependencyKind)> {
     let mut needed = HashSet::new();
     let mut packages = vec![(package, DependencyKind::Normal)];
     while let Some((next, reached_as)) = packages.pop() {
@@ -87,12 +87,18 @@ fn forbidden_dependencies(package: &Package, metadata: &Metadata) -> Vec<String>
         for dependency in next.dependencies.iter().filter(|it| is_direct || it.kind == DependencyKind::Normal)
         {
             let kind = if reached_as == DependencyKind::Normal { dependency.kind } else { reached_as };
-            if needed.insert((&dependency.name, kind)) {
+            if needed.insert((dependency.name.as_str(), kind)) {
                 let of_workspace = metadata.packages.iter().filter(|package| package.name == dependency.name);
                 packages.extend(of_workspace.map(|package| (package, kind)));
             }
         }
     }
+    needed
+}
+
+/// Returns a line for each dependency that [`FORBIDDEN`] refuses to a package.
+fn forbidden_dependencies(package: &Package, metadata: &Metadata) -> Vec<String> {
+    let needed = needed_by(package, metadata);
     let rules = FORBIDDEN.iter().filter(|rule| rule.concerns(&package.name));
     let refused = rules.flat_map(|rule| {
         rule.dependencies.iter().filter(|name| {

@@ -158,3 +158,16 @@ fn a_file_that_no_module_has_is_refused() {
     let stray = stray(&files::of_crate(&at("lib.rs")).unwrap(), &files::below(directory.path()).unwrap());
     assert_eq!(stray, [format!("{}: no module has this file", at("stray.rs").display())]);
 }
+
+#[test]
+fn needs_of_a_package_are_found_through_others() {
+    let mut command = MetadataCommand::new();
+    let metadata = command.current_dir(root()).no_deps().exec().unwrap();
+    let find = |name: &str| metadata.packages.iter().find(|package| package.name == name).unwrap();
+    let needed = needed_by(find("sni-probe"), &metadata);
+    // By way of sni-probe-daemon and sni-probe-capture.
+    assert!(needed.contains(&("aya", DependencyKind::Normal)));
+    let needed = needed_by(find("system-tests"), &metadata);
+    assert!(needed.contains(&("rtnetlink", DependencyKind::Development)));
+    assert!(!needed.contains(&("rtnetlink", DependencyKind::Normal)));
+}

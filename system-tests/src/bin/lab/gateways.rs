@@ -1,62 +1,59 @@
-//! Real clients against real gateways, and what sni-probe says of each handshake.
+//! Real clients and real gateways, and the outcomes that sni-probe reports.
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use lab_interface::gateways::Options;
 use system_tests::interrupt;
 use system_tests::matrix::report::{Counts, render, table};
-use system_tests::matrix::{all, newer, refusals, run_all, sample, unusual};
+use system_tests::matrix::selections::{all, newer, sample, unusual};
+use system_tests::matrix::{refusals, run_all};
 
 use crate::progress;
 
 /// Compare sni-probe's outcomes with what real clients report of real gateways (root)
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 pub(crate) struct Arguments {
-    /// Only combinations whose name contains this
-    filter: Option<String>,
-    /// A sample, of programs of this machine only
-    #[arg(long, group = "choice")]
-    sample: bool,
-    /// Newer releases of clients and gateways instead of those of Debian 12
-    #[arg(long, group = "choice")]
-    newer: bool,
-    /// Clients with options that change the lengths or the number of records
-    #[arg(long, group = "choice")]
-    unusual: bool,
-    /// The refusals of gateways without SNI and with an unknown name, instead of combinations
-    #[arg(long, group = "choice", conflicts_with = "records")]
-    refusals: bool,
-    /// Write a line for each combination to this file, with the records on the wire
-    #[arg(long)]
-    records: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
 }
 
-pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn main(Arguments { options }: &Arguments) -> Result<ExitCode> {
     interrupt::catch()?;
-    if arguments.refusals {
-        let all = refusals::run_all(arguments.filter.as_deref(), progress)?;
+    if options.refusals {
+        let all = refusals::run_all(options.filter.as_deref(), progress)?;
+        ensure!(!all.is_empty(), "no gateway has this in its name or configuration");
         print!("{}", refusals::render(&all));
-        let is_right = !all.is_empty() && all.iter().all(refusals::Refusals::is_right);
-        return Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        return Ok(exit_code(all.iter().all(refusals::Refusals::is_right)));
     }
-    let mut combinations = match arguments {
-        Arguments { sample: true, .. } => sample(),
-        Arguments { newer: true, .. } => newer(),
-        Arguments { unusual: true, .. } => unusual(),
+    let mut combinations = match options {
+        Options { sample: true, .. } => sample(),
+        Options { newer: true, .. } => newer(),
+        Options { unusual: true, .. } => unusual(),
         _ => all(),
     };
-    if let Some(filter) = &arguments.filter {
+    if let Some(filter) = &options.filter {
         combinations.retain(|combination| combination.name().contains(filter.as_str()));
     }
     ensure!(!combinations.is_empty(), "no combination has this in its name");
+    // A run may take an hour: a file that cannot be written fails before it.
+    let records = options.records.as_deref().map(create).transpose()?;
     let trials = run_all(&combinations, progress)?;
     print!("{}", render(&trials));
-    if let Some(path) = &arguments.records {
-        fs::write(path, table(&trials)).with_context(|| format!("writing {}", path.display()))?;
+    if let Some(mut records) = records {
+        records.write_all(table(&trials).as_bytes()).context("writing the records")?;
     }
-    Ok(if Counts::of(&trials).is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(exit_code(Counts::of(&trials).is_success()))
+}
+
+fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("creating {}", path.display()))
+}
+
+fn exit_code(is_success: bool) -> ExitCode {
+    if is_success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
