@@ -145,8 +145,8 @@ fn caveat(inputs: &Inputs) -> String {
 struct Refused {
     count: u64,
     of: &'static str,
-    /// Whom, in words; empty if that is not known.
-    whom: String,
+    /// The client that was refused most, in words; empty if it is unknown.
+    most_of: String,
     is_load_balancer: bool,
     /// On the wire it was seen that there was no SNI.
     is_proven: bool,
@@ -155,23 +155,23 @@ struct Refused {
 impl Refused {
     fn on_the_wire(wire: &WireFacts, count: u64) -> Self {
         let first = wire.clients.iter().find(|client| client.refusals.refused > 0);
-        let whom = first.map_or_else(String::new, |client| {
+        let most_of = first.map_or_else(String::new, |client| {
             let likely = client.likely.as_ref().map(|likely| format!(", likely {}", printable(likely)));
             format!(" (most of {}{})", printable(&client.label), likely.unwrap_or_default())
         });
         let is_load_balancer = wire.is_mostly_load_balancers();
-        Self { count, of: "handshakes", whom, is_load_balancer, is_proven: true }
+        Self { count, of: "handshakes", most_of, is_load_balancer, is_proven: true }
     }
 
     fn in_the_log(logs: &LogsReport, count: u64) -> Self {
-        let whom = logs.by_client.first();
+        let most_of = logs.by_client.first();
         let all: u64 = logs.by_client.iter().map(|client| client.count).sum();
         let of_load_balancers = logs.by_client.iter().filter(|client| is_load_balancer(&client.name));
         let of_load_balancers: u64 = of_load_balancers.map(|client| client.count).sum();
         Self {
             count,
             of: "connections in the log",
-            whom: whom.map_or_else(String::new, |client| format!(" (most of {})", printable(&client.name))),
+            most_of: most_of.map_or_else(String::new, |client| format!(" (most of {})", printable(&client.name))),
             is_load_balancer: of_load_balancers > 0 && of_load_balancers * 2 >= all,
             is_proven: logs.joined.is_some(),
         }
@@ -180,8 +180,8 @@ impl Refused {
 
 /// Clients without SNI are refused: what does the configuration say?
 fn without_sni(inputs: &Inputs, refused: &Refused) -> Judgement {
-    let Refused { count, of, whom, is_load_balancer, is_proven } = refused;
-    let what = format!("{count} {of} without SNI were refused{whom}");
+    let Refused { count, of, most_of, is_load_balancer, is_proven } = refused;
+    let what = format!("{count} {of} without SNI were refused{most_of}");
     let routes = inputs.routes.as_ref();
     let is_configured = routes.is_some_and(|routes| routes.serves_non_sni == Some(true));
     let is_served_now = inputs.check.as_ref().is_some_and(is_served_now);
@@ -215,7 +215,7 @@ fn without_sni(inputs: &Inputs, refused: &Refused) -> Judgement {
                 cause: Cause::NotEnoughEvidence,
                 confidence: Confidence::Unknown,
                 sentence: format!(
-                    "{count} {of} have a null sni_host{whom}, which is no proof that they had no SNI; it cannot be told \
+                    "{count} {of} have a null sni_host{most_of}, which is no proof that they had no SNI; it cannot be told \
                      whether a route takes such clients: --routes, --kube or --check would tell."
                 ),
             };

@@ -590,7 +590,7 @@ fn a_target_that_is_not_there_is_no_evidence() {
     let inputs = Inputs { check: Some(closed.clone()), ..Inputs::default() };
     let diagnosis = diagnose(&inputs);
     expect(&diagnosis, Cause::NotEnoughEvidence, Confidence::Unknown);
-    assert!(diagnosis.sentence.contains("nobody listens at api-test.mydomain.com:8443"));
+    assert!(diagnosis.sentence.contains("nothing listens at api-test.mydomain.com:8443"));
     closed.address = None;
     closed.attempts[0].outcome = AttemptOutcome::Unreachable;
     let diagnosis = diagnose(&Inputs { check: Some(closed), ..Inputs::default() });

@@ -60,7 +60,7 @@ pub(super) fn by_configuration(inputs: &Inputs) -> Judgement {
             return judgement;
         }
         if is_served_now(check) {
-            let whom = match named {
+            let served = match named {
                 Some(_) => "clients with the name, and without SNI",
                 None => "clients without SNI; no name was tried, for the target is an address",
             };
@@ -68,7 +68,7 @@ pub(super) fn by_configuration(inputs: &Inputs) -> Judgement {
                 cause: Cause::NothingWrong,
                 confidence: Confidence::Likely,
                 sentence: format!(
-                    "Nothing is wrong: {} serves {whom}.{}",
+                    "Nothing is wrong: {} serves {served}.{}",
                     printable(&check.target),
                     caveat(inputs)
                 ),
@@ -77,7 +77,7 @@ pub(super) fn by_configuration(inputs: &Inputs) -> Judgement {
     }
     let refuses = inputs.check.as_ref().is_some_and(|check| check.verdict == CheckVerdict::NonSniRefused);
     match wrong {
-        // Somebody meant to let them in.
+        // The configuration has a part that is to let them in.
         Some((cause, why)) if refuses || cause != Cause::NoWildcardRoute => Judgement {
             cause,
             confidence: Confidence::Likely,
@@ -87,26 +87,26 @@ pub(super) fn by_configuration(inputs: &Inputs) -> Judgement {
             cause: Cause::NotEnoughEvidence,
             confidence: Confidence::Unknown,
             sentence: if refuses || wrong.is_some() {
-                "The gateway does not serve clients without SNI, but it cannot be told whether there are any."
+                "The gateway does not serve clients without SNI, but it is unknown whether there are any."
                     .to_owned()
             } else {
-                "It cannot be told: no client was seen.".to_owned()
+                "The cause is unknown: no client was seen.".to_owned()
             },
         },
     }
 }
 
-/// Nobody is there to be asked: more likely the target is wrong than the network.
+/// Nothing answers there: more likely the target is wrong than the network.
 pub(super) fn not_reached(check: &CheckReport) -> Option<Judgement> {
     let target = printable(&check.target);
     let sentence = match &check.address {
-        None => format!("It cannot be told: {target} cannot be resolved."),
+        None => format!("The cause is unknown: {target} cannot be resolved."),
         Some(address) if check.attempts.first()?.outcome == AttemptOutcome::Refused => {
             // The user's word, and the port in any case.
             let port = address.rsplit(':').next().unwrap_or_default();
             let place =
                 if target.ends_with(&format!(":{port}")) { target } else { format!("{target}:{port}") };
-            format!("It cannot be told: nobody listens at {place}.")
+            format!("The cause is unknown: nothing listens at {place}.")
         }
         Some(_) => return None,
     };

@@ -53,7 +53,7 @@ pub(in super::super) fn unknown_names(inputs: &Inputs) -> impl Iterator<Item = &
 pub(in super::super) fn is_routed(routes: &RoutesReport, name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let matches = |host: &String| {
-        // Before the slash Istio has the namespace whose services may have the name.
+        // Before the slash, Istio has the namespace of the services that may have the name.
         let host = host.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
         match host.strip_prefix('*') {
             Some("") => routes.serves_non_sni == Some(true),

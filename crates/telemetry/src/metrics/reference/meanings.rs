@@ -136,12 +136,12 @@ const VALUES: &[(&str, &str, Meanings)] = &[
             ("slot_displaced", "a handshake under way lost its entry of the datapath's flow table"),
             (
                 "open_slot_displaced",
-                "a connection whose client had not spoken lost its entry, or got none: a ClientHello is seen all the \
+                "a connection in which the client had not spoken lost its entry, or got none: a ClientHello is seen all the \
                  same, other first bytes are not",
             ),
             (
                 "mid_stream",
-                "a connection whose SYN was not seen lost its entry, or got none: its outcome is missed",
+                "a connection without its SYN (not seen) lost its entry, or got none: its outcome is missed",
             ),
             (
                 "answered",
@@ -303,7 +303,7 @@ const IN_ONE_FAMILY: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// Labels whose values are no closed set, or one that speaks for itself.
+/// Labels with values that are not a closed set, or that need no explanation.
 pub(super) const OPEN_LABELS: &[(&str, &str)] = &[
     (
         "description",
