@@ -28,7 +28,7 @@ fn defaults() {
     assert_eq!(options.web.listen, "0.0.0.0:9917".parse().unwrap());
     assert_eq!(options.events.events, events::Events::Off);
     assert_eq!(options.probe.handshake_timeout, DEFAULT_HANDSHAKE_TIMEOUT);
-    assert_eq!(options.probe.follow, Follow::Handshake);
+    assert_eq!(options.probe.follow.follow, Follow::Handshake);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn every_flag() {
     assert_eq!(options.web.listen, "[::1]:80".parse().unwrap());
     assert_eq!(options.events.events, events::Events::Json);
     assert_eq!(options.probe.handshake_timeout, Duration::from_secs(90));
-    assert_eq!(options.probe.follow, Follow::Hello);
+    assert_eq!(options.probe.follow.follow, Follow::Hello);
 }
 
 #[test]

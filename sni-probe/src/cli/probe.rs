@@ -7,12 +7,10 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use sni_probe_capture::attach::Mode;
 use sni_probe_capture::links;
-use sni_probe_core::vocabulary::Follow;
 use sni_probe_daemon::{InterfaceSelector, ProbeConfig};
 use sni_probe_datapath::tunnel::Tunnels;
 
-use super::replay::label_parser;
-use super::{ClientOptions, KubeOptions, parse_handshake_timeout};
+use super::{ClientOptions, FollowOptions, KubeOptions, parse_handshake_timeout};
 
 /// The probe.
 #[derive(Args, Clone, Debug)]
@@ -119,18 +117,8 @@ pub(crate) struct ProbeOptions {
     )]
     pub(crate) handshake_timeout: Duration,
 
-    /// How far to follow a handshake: hello or handshake
-    ///
-    /// "hello" stops at the gateway's first answer, as version 0.1.0 did: an answered handshake then has the outcome
-    /// "server_hello". "handshake" goes on to the end of the handshake.
-    #[arg(
-        long,
-        env = "SNI_PROBE_FOLLOW",
-        value_name = "WHAT",
-        default_value_t = Follow::Handshake,
-        value_parser = label_parser::<Follow>()
-    )]
-    pub(crate) follow: Follow,
+    #[command(flatten)]
+    pub(crate) follow: FollowOptions,
 
     #[command(flatten)]
     pub(crate) clients: ClientOptions,
@@ -169,7 +157,7 @@ impl ProbeOptions {
             keep_privileges: self.keep_privileges,
             kernel_stats: self.kernel_stats,
             handshake_timeout: self.handshake_timeout,
-            follow: self.follow,
+            follow: self.follow.follow,
             clients: self.clients.config()?,
             node: self.kube.node(),
             kubernetes: self.kube.config(),

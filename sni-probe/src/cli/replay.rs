@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
-use sni_probe_core::vocabulary::{Follow, Label, OutcomeClass, SniClass};
+use sni_probe_core::vocabulary::{OutcomeClass, SniClass};
 use sni_probe_playbook::replay;
 
-use super::parse_handshake_timeout;
+use super::values::label_parser;
+use super::{FollowOptions, parse_handshake_timeout};
 
 /// Read captures and tell which TLS clients sent no SNI, and what became of them
 ///
@@ -74,18 +74,8 @@ pub(crate) struct ReplayOptions {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_handshake_timeout)]
     pub(crate) handshake_timeout: Duration,
 
-    /// How far to follow a handshake: hello or handshake
-    ///
-    /// "hello" stops at the gateway's first answer, as version 0.1.0 did: an answered handshake then has the outcome
-    /// "server_hello". "handshake" goes on to the end of the handshake.
-    #[arg(
-        long,
-        env = "SNI_PROBE_FOLLOW",
-        value_name = "WHAT",
-        default_value_t = Follow::Handshake,
-        value_parser = label_parser::<Follow>()
-    )]
-    pub(crate) follow: Follow,
+    #[command(flatten)]
+    pub(crate) follow: FollowOptions,
 }
 
 const EPILOGUE: &str = "\
@@ -140,18 +130,9 @@ impl ReplayOptions {
             write: self.write,
             fail_on_reset: self.fail_on_reset,
             handshake_timeout: self.handshake_timeout,
-            follow: self.follow,
+            follow: self.follow.follow,
         }
     }
-}
-
-/// Takes the words of a closed set, and says which those are.
-pub(super) fn label_parser<L: Label + Send + Sync>() -> impl clap::builder::TypedValueParser<Value = L> {
-    let words = L::ALL.iter().map(|label| label.as_str());
-    PossibleValuesParser::new(words).map(|word| {
-        let known = L::ALL.iter().copied().find(|label| label.as_str() == word);
-        known.expect("the parser takes no other words")
-    })
 }
 
 fn parse_network(text: &str) -> Result<IpNet, &'static str> {

@@ -1,10 +1,21 @@
-//! Values that several flags have: durations, sizes, networks.
+//! Values that several flags have: durations, sizes, networks, words of a closed set.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ipnet::IpNet;
+use sni_probe_core::vocabulary::Label;
+
+/// Parses a word of a closed set. Its errors and the help list the words.
+pub(super) fn label_parser<L: Label + Send + Sync>() -> impl TypedValueParser<Value = L> {
+    let words = L::ALL.iter().map(|label| label.as_str());
+    PossibleValuesParser::new(words).map(|word| {
+        let known = L::ALL.iter().copied().find(|label| label.as_str() == word);
+        known.expect("the parser takes no other words")
+    })
+}
 
 /// A duration with its unit within `range`, which is told as `told`.
 pub(super) fn parse_duration(

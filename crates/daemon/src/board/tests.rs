@@ -299,14 +299,14 @@ fn facts_are_of_the_last_hours_and_hide_addresses() {
     }
     let flow = Handshake::example().flow;
     daemon.board.non_tls(&Observation::NonTls { flow, time: seconds(0), protocol: NonTls::Http });
-    let told = daemon.board.facts();
-    assert_eq!(told.since, clock().utc(seconds(1_010)));
-    let facts = &told.report.gateways[0].facts;
+    let answer = daemon.board.facts();
+    assert_eq!(answer.since, clock().utc(seconds(1_010)));
+    let facts = &answer.report.gateways[0].facts;
     assert_eq!(
         facts.iter().filter_map(Fact::name).collect::<Vec<_>>(),
         [FactName::PlainHttpRequest, FactName::HealthCheck, FactName::RefusalShape]
     );
-    let json = serde_json::to_string(&told).unwrap();
+    let json = serde_json::to_string(&answer).unwrap();
     assert!(json.contains("192.0.2.0/24") && !json.contains("192.0.2.1"), "{json}");
     daemon.pass(3 * 3_600);
     assert!(daemon.board.facts().report.gateways.is_empty());

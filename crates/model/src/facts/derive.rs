@@ -179,7 +179,7 @@ fn plain_http(answers: u64, requests: u64) -> impl Iterator<Item = Fact> {
 fn health_check(gateway: &Gateway, label: &ClientLabel) -> Option<Fact> {
     let mut clients = BTreeSet::new();
     let mut intervals: Vec<Duration> = Vec::new();
-    let (mut number, mut handshakes, mut refused, mut proxy_local) = (0, 0, 0, 0);
+    let (mut number, mut handshakes, mut refused, mut served, mut proxy_local) = (0, 0, 0, 0, 0);
     for (&address, sender) in gateway.senders.iter() {
         let interval = sender.interval();
         if interval.is_none() && sender.local == 0 {
@@ -190,6 +190,7 @@ fn health_check(gateway: &Gateway, label: &ClientLabel) -> Option<Fact> {
         intervals.extend(interval);
         handshakes += u64::from(sender.handshakes);
         refused += u64::from(sender.refused);
+        served += u64::from(sender.served);
         proxy_local += u64::from(sender.local);
     }
     if number == 0 {
@@ -208,7 +209,7 @@ fn health_check(gateway: &Gateway, label: &ClientLabel) -> Option<Fact> {
         handshakes,
     };
     let mut fact = alone(detail, refused);
-    fact.served = handshakes - refused;
+    fact.served = served;
     Some(fact)
 }
 

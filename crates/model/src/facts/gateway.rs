@@ -22,7 +22,7 @@ pub(super) const MAX_ALPN_LISTS: usize = 64;
 /// Bytes of an ALPN list, with a length byte for each protocol, that is distinguished. Browsers send 12.
 pub(super) const MAX_ALPN_BYTES: usize = 64;
 
-/// Addresses of a gateway whose intervals are followed.
+/// Addresses for which a gateway has the intervals between handshakes.
 pub(super) const MAX_SENDERS: usize = 256;
 
 /// Forms of refusals of a gateway that are distinguished.
@@ -294,9 +294,9 @@ fn joined<'a>(protocols: &[Vec<u8>], bytes: &'a mut [u8; MAX_ALPN_BYTES]) -> Opt
 pub(super) fn protocols(mut list: &[u8]) -> Vec<&[u8]> {
     let mut protocols = Vec::new();
     while let [length, rest @ ..] = list {
-        let Some((protocol, behind)) = rest.split_at_checked(usize::from(*length)) else { break };
+        let Some((protocol, after)) = rest.split_at_checked(usize::from(*length)) else { break };
         protocols.push(protocol);
-        list = behind;
+        list = after;
     }
     protocols
 }

@@ -72,7 +72,7 @@ const MAX_ENTRIES_OF_CAPTURES: usize = 16 * MAX_ENTRIES;
 
 /// Counts of refused and served handshakes of gateways, from which the facts follow.
 ///
-/// The memory has a bound, whatever comes. To count a handshake whose name and properties are known costs a few look-ups
+/// The memory has a bound, whatever comes. To count a handshake with a known name and known properties costs a few look-ups
 /// and no allocation.
 #[derive(Clone, Debug)]
 pub struct RefusalFacts {

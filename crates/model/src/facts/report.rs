@@ -22,9 +22,9 @@ sni_probe_core::label! {
         Alpn => "alpn",
         /// ClientHellos with certain names are refused.
         OneName => "one_name",
-        /// ClientHellos whose name ends in a dot are refused.
+        /// ClientHellos with a trailing dot in the name are refused.
         TrailingDot => "trailing_dot",
-        /// ClientHellos whose name has upper-case letters are refused.
+        /// ClientHellos with upper-case letters in the name are refused.
         UpperCase => "upper_case",
         /// ClientHellos with certain TLS versions are refused.
         Versions => "versions",
@@ -177,7 +177,7 @@ pub enum Detail {
         more_clients: u64,
         /// The interval between two handshakes of one address, in seconds; `None` if only PROXY headers show it.
         interval_seconds: Option<f64>,
-        /// Handshakes whose PROXY v2 header has the command LOCAL.
+        /// Handshakes with the command LOCAL in their PROXY v2 header.
         proxy_local: u64,
         /// All handshakes of these clients.
         handshakes: u64,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sni_probe_core::flow::Timestamp;
 use sni_probe_core::observation::{Handshake, Hello};
+use sni_probe_core::vocabulary::Fate;
 
 /// Intervals that are kept of a sender, the last ones.
 const MAX_INTERVALS: usize = 8;
@@ -28,6 +29,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(500);
 pub(super) struct Sender {
     pub(super) handshakes: u32,
     pub(super) refused: u32,
+    pub(super) served: u32,
     /// Those with the command LOCAL in their PROXY v2 header.
     pub(super) local: u32,
     fingerprint: u64,
@@ -49,7 +51,9 @@ impl Sender {
             self.has_several_fingerprints |= self.fingerprint != fingerprint;
         }
         self.handshakes = self.handshakes.saturating_add(1);
-        self.refused = self.refused.saturating_add(u32::from(handshake.outcome.is_refused()));
+        let fate = handshake.outcome.fate();
+        self.refused = self.refused.saturating_add(u32::from(fate == Fate::Refused));
+        self.served = self.served.saturating_add(u32::from(fate == Fate::Served));
         self.local = self.local.saturating_add(u32::from(handshake.hello.is_proxy_local));
         self.last = self.last.max(handshake.time);
     }
@@ -63,6 +67,7 @@ impl Sender {
     pub(super) fn add_later(&mut self, later: &Self) {
         self.handshakes = self.handshakes.saturating_add(later.handshakes);
         self.refused = self.refused.saturating_add(later.refused);
+        self.served = self.served.saturating_add(later.served);
         self.local = self.local.saturating_add(later.local);
         self.has_several_fingerprints |=
             later.has_several_fingerprints || self.fingerprint != later.fingerprint;

@@ -41,7 +41,7 @@ const MAX_HINTS: usize = 3;
 #[derive(Clone, Debug)]
 pub(super) struct Separation {
     pub(super) predicate: Predicate,
-    /// Refused handshakes with it, as far as nothing else explains them.
+    /// Refused handshakes with it that nothing else explains.
     pub(super) refused: u64,
     /// Served handshakes without it.
     pub(super) served: u64,

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use sni_probe_terminal::printable_within;
 
 use self::yaml::{envoy_chain, istio_server};
-use super::judge::{is_routed, refused_names};
+use super::judge::{is_routed, unknown_names};
 use super::model::{Cause, Document, Fix, Inputs};
 use crate::check::report::AttemptKind;
 use crate::routes::report::RoutesReport;
@@ -144,7 +144,7 @@ fn let_them_in(inputs: &Inputs, place: &Place) -> (Vec<Document>, Vec<String>) {
 fn add_name(inputs: &Inputs, place: &Place) -> Fix {
     let Place { host, port, .. } = place;
     let routes = inputs.routes.as_ref();
-    let unknown = refused_names(inputs).filter(|name| routes.is_none_or(|routes| !is_routed(routes, name)));
+    let unknown = unknown_names(inputs).filter(|name| routes.is_none_or(|routes| !is_routed(routes, name)));
     // A log may have anything for a name.
     let mut names: Vec<String> =
         unknown.filter(|name| is_plain(name)).take(MAX_NAMES).map(str::to_owned).collect();

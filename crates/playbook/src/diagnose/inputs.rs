@@ -57,8 +57,9 @@ fn wire(config: &Config) -> anyhow::Result<Option<WireFacts>> {
 fn live(url: &str, config: &Config) -> anyhow::Result<WireFacts> {
     let daemon = Daemon::new(url, &config.daemon)?;
     let name = daemon.name();
-    let ask = || daemon.fetch(false).with_context(|| name.clone());
-    let first = ask()?;
+    let ask = |with_handshakes| daemon.fetch(with_handshakes).with_context(|| name.clone());
+    // The last handshakes show names that are served. With `--for` they may be older than what is looked at.
+    let first = ask(config.span.is_none())?;
     let started = first.summary.started;
     let before = wire::of_snapshot(&name, first);
     let Some(span) = config.span else {
@@ -72,7 +73,7 @@ fn live(url: &str, config: &Config) -> anyhow::Result<WireFacts> {
     };
     tracing::info!("looking at {name} for {}", humantime::format_duration(span));
     thread::sleep(span);
-    let now = ask()?;
+    let now = ask(false)?;
     let is_restarted = now.summary.started != started;
     let facts = wire::of_snapshot(&name, now);
     // A daemon that was restarted counts from 0.

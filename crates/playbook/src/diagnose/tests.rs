@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use sni_probe_model::api::AlertCount;
-use sni_probe_model::{AlertSender, Word};
+use sni_probe_model::{AlertSender, Fate, Label as _, OutcomeClass, SniClass, Word};
 
 use super::judge::is_routed;
 use super::model::{Answer, Cause, Confidence, Diagnosis, Inputs};
@@ -418,7 +418,90 @@ fn certificates_end_handshakes() {
     let all = [("absent", "reset_by_gateway", 1), ("present", "rejected_by_client", 9)];
     expect(&diagnose(&of(&all)), Cause::NoWildcardRoute, Confidence::Likely);
     let timeouts = [("present", "timeout", 9), ("present", "rejected_by_client", 2)];
-    expect(&diagnose(&of(&timeouts)), Cause::NotTheGateway, Confidence::Likely);
+    let diagnosis = diagnose(&of(&timeouts));
+    expect(&diagnosis, Cause::NotTheGateway, Confidence::Likely);
+    let besides = " Besides, 2 handshakes ended because the client rejected the gateway's certificate.";
+    assert!(diagnosis.sentence.ends_with(besides), "{}", diagnosis.sentence);
+    assert!(diagnosis.steps[2].evidence[0].contains("11 ended by a timeout or the client"));
+    // A gateway that refuses client certificates does not refuse nothing.
+    let refused = [("present", "timeout", 9), ("present", "client_certificate_refused", 2)];
+    let diagnosis = diagnose(&of(&refused));
+    expect(&diagnosis, Cause::NotTheGateway, Confidence::Likely);
+    assert!(diagnosis.sentence.contains("apart from client certificates, it refused none"));
+    assert_eq!(diagnosis.steps[2].answer, Answer::Yes);
+}
+
+/// Beside handshakes of every outcome: many that were established, and timeouts that are noise.
+#[test]
+fn nothing_is_wrong_only_if_nothing_is_refused_or_rejected() {
+    for (&sni, &outcome) in
+        SniClass::ALL.iter().flat_map(|sni| OutcomeClass::ALL.iter().map(move |it| (sni, it)))
+    {
+        for (number, timeouts, has_logs, is_checked) in [1, 4, 400].into_iter().flat_map(|number| {
+            [0, 5].into_iter().flat_map(move |timeouts| {
+                [(false, false), (false, true), (true, false), (true, true)]
+                    .map(|(logs, check)| (number, timeouts, logs, check))
+            })
+        }) {
+            let mut wire = wire(&[
+                ("present", "established", 1_000),
+                ("present", "timeout", timeouts),
+                (sni.as_str(), outcome.as_str(), number),
+            ]);
+            if outcome == OutcomeClass::Alert {
+                wire.alerts = vec![alert(sni.as_str(), "unrecognized_name")];
+            }
+            let inputs = Inputs {
+                wire: Some(wire),
+                logs: has_logs.then(|| logs(0, 0)),
+                check: is_checked.then(served_check),
+                ..Inputs::default()
+            };
+            let diagnosis = diagnose(&inputs);
+            let is_over = is_checked && sni.is_without_sni();
+            let is_refused = outcome.fate(Some(AlertSender::Gateway)) == Fate::Refused && !is_over;
+            let is_certificate =
+                matches!(outcome, OutcomeClass::RejectedByClient | OutcomeClass::ClientCertificateRefused);
+            if is_refused || is_certificate {
+                let Diagnosis { cause, sentence, .. } = diagnosis;
+                assert_ne!(cause, Cause::NothingWrong, "{sni} {outcome} {number} {timeouts}: {sentence}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_over_does_not_hide_what_is_not() {
+    let of = |counts: &[(&str, &str, u64)]| {
+        let inputs = Inputs { wire: Some(wire(counts)), check: Some(served_check()), ..Inputs::default() };
+        diagnose(&inputs)
+    };
+    let over = ("absent", "reset_by_gateway", 7);
+    let diagnosis = of(&[over, ("present", "refused_after_server_hello", 2)]);
+    expect(&diagnosis, Cause::UnknownName, Confidence::Likely);
+    assert!(diagnosis.sentence.ends_with(" Besides, 7 handshakes without SNI were refused."));
+    let diagnosis = of(&[over, ("present", "rejected_by_client", 1), ("present", "timeout", 9)]);
+    expect(&diagnosis, Cause::CertificateRejected, Confidence::Likely);
+    assert!(diagnosis.sentence.ends_with(" Besides, 7 handshakes without SNI were refused."));
+    expect(&of(&[over, ("unknown", "reset_by_gateway", 1)]), Cause::NotEnoughEvidence, Confidence::Unknown);
+}
+
+#[test]
+fn a_name_that_was_served_is_not_an_unknown_one() {
+    let mut wire = wire(&[("present", "reset_by_gateway", 9), ("present", "established", 50)]);
+    wire.refused_names = vec![(NAME.to_owned(), 5), ("old.mydomain.com".to_owned(), 4)];
+    wire.served_names = [NAME.to_owned()].into();
+    let inputs = Inputs { wire: Some(wire.clone()), ..Inputs::default() };
+    let diagnosis = diagnose(&inputs);
+    expect(&diagnosis, Cause::UnknownName, Confidence::Likely);
+    assert!(diagnosis.sentence.ends_with("(most with old.mydomain.com)."), "{}", diagnosis.sentence);
+    let fix = diagnosis.fix.unwrap();
+    assert!(fix.client_owner[0].starts_with("Your client asks for old.mydomain.com,"), "{fix:?}");
+    assert!(diagnosis.steps[7].evidence[0].ends_with("5 refused, and served in other handshakes"));
+    wire.refused_names.truncate(1);
+    let diagnosis = diagnose(&Inputs { wire: Some(wire), ..Inputs::default() });
+    expect(&diagnosis, Cause::NotEnoughEvidence, Confidence::Unknown);
+    assert!(!diagnosis.sentence.contains("no route"), "{}", diagnosis.sentence);
 }
 
 #[test]
@@ -507,7 +590,7 @@ fn a_target_that_is_not_there_is_no_evidence() {
     let inputs = Inputs { check: Some(closed.clone()), ..Inputs::default() };
     let diagnosis = diagnose(&inputs);
     expect(&diagnosis, Cause::NotEnoughEvidence, Confidence::Unknown);
-    assert!(diagnosis.sentence.contains("nobody listens at api-test.mydomain.com:8443"));
+    assert!(diagnosis.sentence.contains("nothing listens at api-test.mydomain.com:8443"));
     closed.address = None;
     closed.attempts[0].outcome = AttemptOutcome::Unreachable;
     let diagnosis = diagnose(&Inputs { check: Some(closed), ..Inputs::default() });

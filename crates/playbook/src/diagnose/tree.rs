@@ -1,7 +1,7 @@
 //! The decision tree: the questions that a person asks, in their order, with what was found.
 
-use sni_probe_model::Fate;
 use sni_probe_model::facts::Certainty;
+use sni_probe_model::{Fate, OutcomeClass, Word};
 use sni_probe_terminal::{printable, printable_within};
 
 use super::judge::{is_routed, refused_names, serves_without_sni};
@@ -131,14 +131,19 @@ fn by_the_gateway(inputs: &Inputs) -> Step {
             + wire.refused_with_name()
             + wire.refused_with_unknown_sni()
             + wire.mismatches(is_served);
-        let elsewhere = wire.failed_elsewhere();
-        answer = (by_gateway + elsewhere > 0).then_some(by_gateway > 0);
+        let certificates = wire.client_certificates_refused();
+        let elsewhere = wire.failed_elsewhere() + wire.certificates_rejected();
+        answer = (by_gateway + certificates + elsewhere > 0).then_some(by_gateway + certificates > 0);
+        let for_certificates = match certificates {
+            0 => String::new(),
+            certificates => format!("{certificates} for the client certificate, "),
+        };
         evidence.push(format!(
-            "{by_gateway} handshakes refused by the gateway, {elsewhere} ended by a timeout or the client"
+            "{by_gateway} handshakes refused by the gateway, {for_certificates}{elsewhere} ended by a timeout or the client"
         ));
-        for count in
-            wire.counts.iter().filter(|count| count.outcome.fate(None) != Fate::Served).take(2 * SHOWN)
-        {
+        let not_served =
+            |outcome: &Word<OutcomeClass>| outcome.is_failure() || outcome.fate(None) != Fate::Served;
+        for count in wire.counts.iter().filter(|count| not_served(&count.outcome)).take(2 * SHOWN) {
             evidence.push(format!(
                 "sni {}, {}: {}",
                 printable(count.sni.as_str()),
@@ -259,7 +264,9 @@ fn listed(inputs: &Inputs) -> Step {
 fn unknown_names(inputs: &Inputs) -> Step {
     let mut evidence = Vec::new();
     for (name, count) in inputs.wire.iter().flat_map(|wire| &wire.refused_names).take(SHOWN) {
-        evidence.push(format!("{}: {count} refused", printable(name)));
+        let is_served = inputs.wire.as_ref().is_some_and(|wire| wire.served_names.contains(name));
+        let served = if is_served { ", and served in other handshakes" } else { "" };
+        evidence.push(format!("{}: {count} refused{served}", printable(name)));
     }
     for name in inputs.logs.iter().flat_map(|logs| &logs.by_name).take(SHOWN) {
         evidence.push(format!(

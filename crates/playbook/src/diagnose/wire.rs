@@ -5,7 +5,7 @@ mod capture;
 mod scrape;
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use sni_probe_core::clients::GCP_LB;
@@ -36,6 +36,8 @@ pub(super) struct WireFacts {
     pub other_clients: RefusalCount,
     /// Names that were refused, most often first.
     pub refused_names: Vec<(String, u64)>,
+    /// Those of them that the gateway served in another handshake, where the source shows this. A scrape does not.
+    pub served_names: BTreeSet<String>,
     /// Hellos by the highest TLS version that they offer.
     pub tls_versions: Vec<(String, u64)>,
     /// Handshakes without SNI of load balancers and of known clients, and how many of them were refused.
@@ -72,7 +74,7 @@ pub(super) struct ClientFacts {
 pub(super) struct RefusalCount {
     /// In all.
     pub handshakes: u64,
-    /// Those that were reset, closed or answered with an alert.
+    /// Those that the gateway refused.
     pub refused: u64,
 }
 
@@ -158,7 +160,7 @@ impl WireFacts {
         ended + self.alerts(|alert| alert.fate() == Fate::Failed)
     }
 
-    /// Handshakes whose client rejected the gateway's certificate.
+    /// Handshakes that ended because the client rejected the gateway's certificate.
     pub(super) fn certificates_rejected(&self) -> u64 {
         self.with_outcome(OutcomeClass::RejectedByClient)
     }
@@ -214,6 +216,8 @@ impl WireFacts {
         self.clients.sort_by_key(|client| Reverse(client.refusals.refused));
         self.other_clients = self.other_clients.since(before.other_clients);
         self.expected = self.expected.since(before.expected);
+        // It is not known which of the handshakes that served them are new.
+        self.served_names.clear();
         self.lost_events = less(self.lost_events, Some(before.lost_events));
         self
     }

@@ -12,6 +12,7 @@ mod negotiated;
 mod table;
 mod top;
 mod vocabulary;
+mod wait_end;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -43,7 +44,8 @@ use self::top::TopCollector;
 pub use self::vocabulary::{
     AttachMode, ChainEffect, ClientSource, EvidenceLoss, Hook, InterfaceChange, SlotUse,
 };
-use self::vocabulary::{Direction, FlowEviction, LineDropReason, LostReason, SkipReason, WaitEnd};
+use self::vocabulary::{Direction, FlowEviction, LineDropReason, LostReason, SkipReason};
+use self::wait_end::WaitEnd;
 use crate::events::DroppedLines;
 
 /// All metrics of the daemon.
@@ -54,7 +56,7 @@ pub struct Metrics {
     client_hello_features: Table<Feature, IntCounter>,
     incomplete_client_hellos: Table<IncompleteReason, IntCounter>,
     handshakes: ByGateway<(ClientSource, SniClass, OutcomeClass)>,
-    handshake_outcome: Table<(SniClass, WaitEnd), Histogram>,
+    handshake_outcome: Table<WaitEnd, Histogram>,
     negotiated: Table<VersionAndGroup, IntCounter>,
     alerts: Table<(SniClass, AlertDescription, AlertSender), IntCounter>,
     non_tls_connections: Table<NonTls, IntCounter>,
@@ -217,7 +219,7 @@ impl Metrics {
         let sni = handshake.hello.sni.class();
         let labels = (sni, handshake.outcome.class());
         self.handshakes.count(parties.gateway, (parties.source, labels.0, labels.1));
-        self.handshake_outcome.get((sni, WaitEnd::from(labels.1))).observe(handshake.latency.as_secs_f64());
+        self.handshake_outcome.get(WaitEnd(sni, labels.1)).observe(handshake.latency.as_secs_f64());
         // The one feature that the answer shows: it was not known when the hello was counted.
         if handshake.hello.features.contains(Feature::HelloRetry) {
             self.client_hello_features.get(Feature::HelloRetry).inc();

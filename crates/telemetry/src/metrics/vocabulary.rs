@@ -39,7 +39,6 @@ dimensions!(
     SniClass,
     ClientSource,
     TlsVersion,
-    WaitEnd,
 );
 
 label! {
@@ -224,52 +223,5 @@ label! {
         Down => "down",
         /// It was set up again.
         Up => "up",
-    }
-}
-
-label! {
-    /// What ended the wait for the gateway's answer: an [`OutcomeClass`], with one value for all outcomes after a ServerHello.
-    pub(super) enum WaitEnd {
-        /// A ServerHello.
-        ServerHello => "server_hello",
-        /// See [`OutcomeClass::Alert`].
-        Alert => "alert",
-        /// See [`OutcomeClass::ResetByGateway`].
-        ResetByGateway => "reset_by_gateway",
-        /// See [`OutcomeClass::ResetByClient`].
-        ResetByClient => "reset_by_client",
-        /// See [`OutcomeClass::ClosedByGateway`].
-        ClosedByGateway => "closed_by_gateway",
-        /// See [`OutcomeClass::ClosedByClient`].
-        ClosedByClient => "closed_by_client",
-        /// See [`OutcomeClass::GatewayClosedFirst`].
-        GatewayClosedFirst => "gateway_closed_first",
-        /// See [`OutcomeClass::Timeout`].
-        Timeout => "timeout",
-        /// See [`OutcomeClass::Evicted`].
-        Evicted => "evicted",
-        /// See [`OutcomeClass::Unfinished`].
-        Unfinished => "unfinished",
-    }
-}
-
-impl From<OutcomeClass> for WaitEnd {
-    fn from(outcome: OutcomeClass) -> Self {
-        match outcome {
-            OutcomeClass::ServerHello
-            | OutcomeClass::Established
-            | OutcomeClass::RejectedByClient
-            | OutcomeClass::ClientCertificateRefused
-            | OutcomeClass::RefusedAfterServerHello => Self::ServerHello,
-            OutcomeClass::Alert => Self::Alert,
-            OutcomeClass::ResetByGateway => Self::ResetByGateway,
-            OutcomeClass::ResetByClient => Self::ResetByClient,
-            OutcomeClass::ClosedByGateway => Self::ClosedByGateway,
-            OutcomeClass::ClosedByClient => Self::ClosedByClient,
-            OutcomeClass::GatewayClosedFirst => Self::GatewayClosedFirst,
-            OutcomeClass::Timeout => Self::Timeout,
-            OutcomeClass::Evicted => Self::Evicted,
-            OutcomeClass::Unfinished => Self::Unfinished,
-        }
     }
 }

@@ -73,7 +73,7 @@ const SNI = {
 const SERVED = ["server_hello", "established", "rejected_by_client"];
 const REFUSED = ["refused_after_server_hello", "alert", "reset_by_gateway", "closed_by_gateway"];
 const WITHOUT_SNI = ["absent", "empty", "invalid"];
-/** Words for outcomes whose names do not say enough. */
+/** Words for outcomes with names that do not say enough. */
 const OUTCOMES = {
   server_hello: "answered", rejected_by_client: "the client rejected the certificate",
   refused_after_server_hello: "refused after the ServerHello",

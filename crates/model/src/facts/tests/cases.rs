@@ -231,6 +231,13 @@ fn health_checks() {
     );
     let masked = of(&facts, &ClientLabel::None);
     assert!(!serde_json::to_string(&masked).unwrap().contains("192.0.2.7"), "{masked:?}");
+    // A timeout is neither refused nor served.
+    check.outcome = Outcome::Timeout;
+    check.time = check.time.plus(Duration::from_secs(10));
+    facts.add(&check);
+    let report = of(&facts, &ClientLabel::Ip);
+    let checks = fact(&report, FactName::HealthCheck);
+    assert_eq!((checks.refused, checks.served), (6, 0));
     // A proxy that checks for itself says so.
     let mut facts = RefusalFacts::default();
     check.hello.is_proxy_local = true;

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use sni_probe_model::OutcomeClass;
 use sni_probe_model::api::Count as ApiCount;
 use sni_probe_model::api::Snapshot;
+use sni_probe_model::{Fate, OutcomeClass, Word};
 
 use super::{ClientFacts, Count, RefusalCount, WireFacts};
 
 /// The facts that a daemon's answers hold.
 pub(crate) fn of_snapshot(source: &str, snapshot: Snapshot) -> WireFacts {
-    let Snapshot { summary, clients, .. } = snapshot;
+    let Snapshot { summary, clients, handshakes } = snapshot;
     let mut facts = WireFacts { source: source.to_owned(), ..WireFacts::default() };
     let mut counts: BTreeMap<(String, String), Count> = BTreeMap::new();
     for ApiCount { sni, outcome, handshakes, .. } in summary.handshakes {
@@ -40,6 +40,10 @@ pub(crate) fn of_snapshot(source: &str, snapshot: Snapshot) -> WireFacts {
     facts.other_clients.add(known);
     facts.refused_names =
         clients.refused_names.into_iter().map(|name| (name.server_name, name.refused)).collect();
+    let is_refused = |name: &str| facts.refused_names.iter().any(|(refused, _)| refused == name);
+    let last = handshakes.iter().flat_map(|handshakes| &handshakes.handshakes);
+    facts.served_names =
+        last.filter_map(served_name).filter(|name| is_refused(name)).map(str::to_owned).collect();
     let versions = summary.tls_versions.into_iter();
     facts.tls_versions =
         versions.map(|count| (count.tls_version.as_str().to_owned(), count.handshakes)).collect();
@@ -50,6 +54,12 @@ pub(crate) fn of_snapshot(source: &str, snapshot: Snapshot) -> WireFacts {
         facts.remarks.push("not every interface is watched: this may be a part of the truth".to_owned());
     }
     facts
+}
+
+/// The name in an event, if the gateway served it.
+fn served_name(event: &serde_json::Value) -> Option<&str> {
+    let outcome: Word<OutcomeClass> = event.get("outcome")?.as_str()?.into();
+    if outcome.fate(None) == Fate::Served { event.get("server_name")?.as_str() } else { None }
 }
 
 fn sum(counts: &[ApiCount]) -> RefusalCount {
@@ -84,6 +94,24 @@ mod tests {
             clients: serde_json::from_value(sni_probe_testkit::canned::clients()).unwrap(),
             handshakes: None,
         }
+    }
+
+    #[test]
+    fn refused_names_that_were_served_are_known() {
+        let mut snapshot = snapshot(&json!([]));
+        let refused = snapshot.clients.refused_names[0].server_name.clone();
+        let event = |outcome: &str, name: &str| json!({"outcome": outcome, "server_name": name});
+        let served_names = |snapshot: &Snapshot, events: Vec<serde_json::Value>| {
+            let mut handshakes = sni_probe_testkit::canned::handshakes();
+            handshakes["handshakes"] = events.into();
+            let handshakes = Some(serde_json::from_value(handshakes).unwrap());
+            of_snapshot("daemon", Snapshot { handshakes, ..snapshot.clone() }).served_names
+        };
+        let others = vec![event("reset_by_gateway", &refused), event("established", "another.example")];
+        assert!(served_names(&snapshot, others).is_empty());
+        assert_eq!(served_names(&snapshot, vec![event("established", &refused)]), [refused.clone()].into());
+        snapshot.clients.refused_names.clear();
+        assert!(served_names(&snapshot, vec![event("established", &refused)]).is_empty());
     }
 
     #[test]

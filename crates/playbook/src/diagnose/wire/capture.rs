@@ -10,7 +10,7 @@ use sni_probe_core::software;
 use sni_probe_core::tally::Tally;
 use sni_probe_model::api::AlertCount;
 use sni_probe_model::facts::{Ports, RefusalFacts};
-use sni_probe_model::{AlertDescription, AlertSender, Label as _, OutcomeClass, SniClass, Word};
+use sni_probe_model::{AlertDescription, AlertSender, Fate, Label as _, OutcomeClass, SniClass, Word};
 
 use super::scrape::most_first;
 use super::{ClientFacts, Count, MAX_TOLD_APART, RefusalCount, WireFacts};
@@ -36,6 +36,7 @@ struct CaptureCounts {
     alerts: HashMap<(SniClass, AlertDescription, AlertSender), u64>,
     clients: Tally<IpAddr, ClientFacts, u64>,
     names: Tally<String, u64>,
+    served_names: Tally<String, u64>,
     versions: HashMap<&'static str, u64>,
     refusals: RefusalFacts,
 }
@@ -47,6 +48,7 @@ impl Default for CaptureCounts {
             alerts: HashMap::new(),
             clients: Tally::new(MAX_TOLD_APART),
             names: Tally::new(MAX_TOLD_APART),
+            served_names: Tally::new(MAX_TOLD_APART),
             versions: HashMap::new(),
             refusals: RefusalFacts::for_captures(Ports::All),
         }
@@ -82,8 +84,12 @@ impl CaptureCounts {
                 }
                 Err(others) => *others += 1,
             }
-        } else if let Some(name) = handshake.hello.sni.name().filter(|_| is_refused) {
-            *self.names.of(name) += 1;
+        } else if let Some(name) = handshake.hello.sni.name() {
+            match handshake.outcome.fate() {
+                Fate::Refused => *self.names.of(name) += 1,
+                Fate::Served => *self.served_names.of(name) += 1,
+                Fate::Failed | Fate::Unknown => {}
+            }
         }
     }
 
@@ -118,6 +124,9 @@ impl CaptureCounts {
         });
         let (names, of_other_names) = self.names.into_parts();
         facts.refused_names = most_first(names);
+        let refused_names = facts.refused_names.iter().map(|(name, _)| name);
+        facts.served_names =
+            refused_names.filter(|name| self.served_names.get(name.as_str()).is_some()).cloned().collect();
         facts.tls_versions = most_first(self.versions.into_iter().map(|(word, n)| (word.to_owned(), n)));
         let not_told_apart = of_other_clients + of_other_names;
         if not_told_apart > 0 {

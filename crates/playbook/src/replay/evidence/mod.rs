@@ -51,7 +51,7 @@ pub(super) struct PacketSelection {
     queue: PacketQueue,
     /// Places in the queue: the packets of connections that have no outcome yet.
     held: HeldPackets<u64>,
-    /// The fragments of datagrams that are not complete, whose connection is not known: number of the frame, place in the
+    /// The fragments of datagrams that are not complete, so that their connection is unknown: number of the frame, place in the
     /// queue.
     fragments: VecDeque<(u64, u64)>,
     fragment_bytes: usize,
@@ -256,7 +256,7 @@ impl PacketSelection {
         }
     }
 
-    /// Writes from the front of the queue up to the first packet whose handshake is open.
+    /// Writes from the front of the queue up to the first packet of an open handshake.
     fn write_ready(&mut self) -> anyhow::Result<()> {
         while let Some(packet) = self.queue.pop_ready() {
             self.output.write(&packet)?;

@@ -47,7 +47,7 @@ impl Segment {
         self.flags & (tcp_flags::SYN | tcp_flags::ACK) == tcp_flags::SYN
     }
 
-    /// What it shows of its connection, whose client this is.
+    /// Returns what the segment shows of its connection with this client.
     pub(super) fn hint(&self, client: SocketAddr) -> ConnectionHint<'static> {
         if self.opens() {
             return ConnectionHint::Syn(self.seq);
