@@ -171,7 +171,8 @@ impl Refused {
         Self {
             count,
             of: "connections in the log",
-            most_of: most_of.map_or_else(String::new, |client| format!(" (most of {})", printable(&client.name))),
+            most_of: most_of
+                .map_or_else(String::new, |client| format!(" (most of {})", printable(&client.name))),
             is_load_balancer: of_load_balancers > 0 && of_load_balancers * 2 >= all,
             is_proven: logs.joined.is_some(),
         }
