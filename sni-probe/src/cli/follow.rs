@@ -7,6 +7,7 @@ use super::values::label_parser;
 
 /// The flag.
 #[derive(Args, Clone, Copy, Debug)]
+#[expect(clippy::doc_markdown, reason = "the text of --help")]
 pub(crate) struct FollowOptions {
     /// How far to follow a handshake: hello or handshake
     ///

@@ -21,7 +21,6 @@ use super::{FollowOptions, parse_handshake_timeout};
 /// VLANs, tunnels and IP fragments.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = EPILOGUE)]
-#[expect(clippy::doc_markdown, reason = "the text of --help")]
 pub(crate) struct ReplayOptions {
     /// Capture to read; - for standard input
     #[arg(required = true, value_name = "FILE")]
