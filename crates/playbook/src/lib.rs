@@ -9,6 +9,7 @@
 //! Each takes its own `Config`, prints its answer, and returns the exit code: 0 is fine, 1 a bad answer, 2 no answer.
 #![forbid(unsafe_code)]
 
+mod certificate;
 pub mod check;
 pub mod collect;
 pub mod diagnose;

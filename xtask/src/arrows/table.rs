@@ -174,7 +174,7 @@ pub(super) const CRATES: &[Layers] = &[
     library("sni-probe-terminal", "", &["report progress table", "colour printable units"]),
     library("sni-probe-telemetry", "", &["metrics", "events"]),
     library("sni-probe-daemon", "", &["run", "board evidence http", "verdict readiness", "config"]),
-    library("sni-probe-playbook", "", &["collect diagnose", "logs replay routes check"]),
+    library("sni-probe-playbook", "", &["collect diagnose", "logs replay routes check", "certificate"]),
     Layers { package: "sni-probe", root: Root::Bin, module: "", order: &["watch", "cli", "logging"] },
 ];
 

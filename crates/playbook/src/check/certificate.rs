@@ -1,6 +1,5 @@
 //! What a gateway's certificate says. It is looked at, never trusted.
 
-use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -9,13 +8,11 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use sha2::{Digest as _, Sha256};
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer as _, X509Certificate, X509Name};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::report::Certificate;
 use super::target::Host;
-
-/// Names of a certificate that are told; all of them count for whether it matches.
-const MAX_NAMES: usize = 100;
+use crate::certificate::{alternative_names, common_name, ip_address, names};
 
 /// A verifier that takes every certificate, and remembers the last one.
 #[derive(Debug, Default)]
@@ -82,41 +79,16 @@ impl ServerCertVerifier for Looking {
 /// Reads the certificate; `None` if it is none.
 pub(super) fn read(der: &[u8], expected: &Host) -> Option<Certificate> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    let alternatives = match certificate.subject_alternative_name() {
-        Ok(Some(extension)) => extension.value.general_names.as_slice(),
-        Ok(None) | Err(_) => &[],
-    };
-    let subject = common_name(certificate.subject()).unwrap_or_default();
-    let mut names: Vec<_> = alternatives.iter().filter_map(name_of).take(MAX_NAMES).collect();
-    if names.is_empty() && !subject.is_empty() {
-        names.push(subject.clone());
-    }
+    let alternatives = alternative_names(&certificate);
     let not_after = certificate.validity().not_after.timestamp();
     Some(Certificate {
-        names,
-        subject,
+        names: names(&certificate),
+        subject: common_name(certificate.subject()).unwrap_or_default(),
         issuer: certificate.issuer().to_string(),
         not_after: Timestamp::from_second(not_after).unwrap_or(Timestamp::MAX),
         sha256: format!("{:x}", Sha256::digest(der)),
         matches_host: alternatives.iter().any(|name| is_for(name, expected)),
     })
-}
-
-fn common_name(name: &X509Name<'_>) -> Option<String> {
-    name.iter_common_name().next()?.as_str().ok().map(str::to_owned)
-}
-
-fn name_of(name: &GeneralName<'_>) -> Option<String> {
-    match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(bytes) => ip_address(bytes).map(|address| address.to_string()),
-        _ => None,
-    }
-}
-
-fn ip_address(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = || <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
-    v4().or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))
 }
 
 /// RFC 9525, section 6: only alternative names of the host's own kind count, the common name never.

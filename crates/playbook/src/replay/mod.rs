@@ -5,11 +5,13 @@
 //!                   └──────────────────────────────────────────────────────▶ evidence (--write)
 //! ```
 
+mod certificates;
 mod config;
 mod evidence;
 mod facts;
 mod observations;
 mod report;
+mod segment;
 mod selection;
 mod session;
 mod summary;
@@ -30,6 +32,7 @@ use sni_probe_pcap::Reader;
 use sni_probe_pcap::engine::FrameContents;
 use sni_probe_terminal::Progress;
 
+use self::certificates::CertificateNames;
 pub use self::config::{Config, Format};
 use self::evidence::{PacketSelection, PacketSelectionCounts};
 pub use self::observations::observations;
@@ -76,11 +79,13 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let mut replay = Replay {
         report,
         session,
+        certificates: None,
         evidence: None,
         interrupted,
         is_broken: false,
         fail_on_reset: config.fail_on_reset,
     };
+    replay.certificates = replay.report.shows_certificates().then(CertificateNames::default);
     if let Some(path) = &config.write {
         replay.evidence = Some(PacketSelection::new(path, &config.files, config.handshake_timeout)?);
     }
@@ -119,6 +124,7 @@ pub fn interruptible() -> anyhow::Result<Arc<AtomicBool>> {
 struct Replay {
     report: Report,
     session: Session,
+    certificates: Option<CertificateNames>,
     evidence: Option<PacketSelection>,
     interrupted: Arc<AtomicBool>,
     /// A file could not be read, or not to its end.
@@ -165,29 +171,32 @@ impl Replay {
 
     /// Takes a frame; `false` at the end of the file.
     fn step(&mut self, reader: &mut Reader) -> Result<bool, Failure> {
-        let Self { report, session, evidence, .. } = self;
+        let Self { report, session, certificates, evidence, .. } = self;
         let record = match reader.next_record() {
             Ok(Some(record)) => record,
             Ok(None) => return Ok(false),
             Err(error) => return Err(Failure::Input(error.into())),
         };
         if session.is_another_capture(record.time_ns) {
-            end_capture(session, report, evidence)?;
+            end_capture(session, report, certificates, evidence)?;
         }
         let number = session.frames() + 1;
         let now = session.time().unwrap_or(Timestamp(record.time_ns));
         let FrameContents { unwrapped, event } = session.frame(&record);
+        if let Some(certificates) = certificates {
+            certificates.take(&unwrapped, event.as_ref());
+        }
         if let Some(evidence) = evidence {
             evidence.take(number, now, &record, &unwrapped, event.as_ref()).map_err(Failure::Output)?;
         }
-        publish(session, report, evidence)?;
+        publish(session, report, certificates, evidence)?;
         Ok(true)
     }
 
     /// Ends what is open, and prints what all captures come to.
     fn finish(mut self) -> Result<ExitCode, Failure> {
-        let Self { report, session, evidence, .. } = &mut self;
-        end_capture(session, report, evidence)?;
+        let Self { report, session, certificates, evidence, .. } = &mut self;
+        end_capture(session, report, certificates, evidence)?;
         if let Some(evidence) = self.evidence.take() {
             let PacketSelectionCounts { given_up, incomplete, .. } =
                 evidence.finish().map_err(Failure::Output)?;
@@ -198,6 +207,12 @@ impl Replay {
                     "--write: not all packets could be held until their handshake had ended"
                 );
             }
+        }
+        if let Some(no_room @ 1..) = self.certificates.as_ref().map(CertificateNames::no_room) {
+            tracing::warn!(
+                no_room,
+                "the certificates of this many handshakes were not read: too many at once"
+            );
         }
         if let Some(metrics) = self.report.metrics() {
             self.session.count(metrics);
@@ -223,10 +238,14 @@ impl Replay {
 fn end_capture(
     session: &mut Session,
     report: &mut Report,
+    certificates: &mut Option<CertificateNames>,
     evidence: &mut Option<PacketSelection>,
 ) -> Result<(), Failure> {
     session.end_capture();
-    publish(session, report, evidence)?;
+    publish(session, report, certificates, evidence)?;
+    if let Some(certificates) = certificates {
+        certificates.clear();
+    }
     session.begin_capture();
     Ok(())
 }
@@ -235,17 +254,21 @@ fn end_capture(
 fn publish(
     session: &mut Session,
     report: &mut Report,
+    certificates: &mut Option<CertificateNames>,
     evidence: &mut Option<PacketSelection>,
 ) -> Result<(), Failure> {
     while let Some(observation) = session.poll_observation() {
-        let is_selected = report.observe(&observation, |place| session.place(place));
-        let Some(evidence) = evidence else { continue };
         let flow = match &observation {
-            Observation::Handshake(handshake) => &handshake.flow,
-            Observation::NonTls { flow, .. } | Observation::Unclassified { flow, .. } => flow,
-            Observation::ClientHello { .. } | Observation::Evicted { .. } => continue,
+            Observation::Handshake(handshake) => Some(&handshake.flow),
+            Observation::NonTls { flow, .. } | Observation::Unclassified { flow, .. } => Some(flow),
+            Observation::ClientHello { .. } | Observation::Evicted { .. } => None,
         };
-        evidence.settle(flow, is_selected).map_err(Failure::Output)?;
+        let names = certificates.as_mut().zip(flow).map(|(certificates, flow)| certificates.settle(flow));
+        let names = names.unwrap_or_default();
+        let is_selected = report.observe(&observation, &names, |place| session.place(place));
+        if let (Some(evidence), Some(flow)) = (evidence.as_mut(), flow) {
+            evidence.settle(flow, is_selected).map_err(Failure::Output)?;
+        }
     }
     Ok(())
 }

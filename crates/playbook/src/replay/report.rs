@@ -117,16 +117,22 @@ impl Report {
         self.metrics.as_ref()
     }
 
+    /// Whether lines show names in certificates.
+    pub(super) const fn shows_certificates(&self) -> bool {
+        self.lines.is_some()
+    }
+
     /// Whether the gateway refused a handshake without SNI.
     pub(super) fn refused_without_sni(&self) -> bool {
         self.refused_without_sni
     }
 
-    /// Takes an observation; says whether it is a handshake that is selected. `place` tells the capture and the
-    /// frame of a [`Handshake::place`].
+    /// Takes an observation, with the names in the certificate of its gateway. Returns whether it is a handshake that is selected.
+    /// `place` returns the capture and the frame of a [`Handshake::place`].
     pub(super) fn observe<'a>(
         &mut self,
         observation: &Observation,
+        certificate_names: &[String],
         place: impl FnOnce(Place) -> (&'a str, u64),
     ) -> bool {
         if self.summary.is_some() {
@@ -136,7 +142,7 @@ impl Report {
             Observation::Handshake(handshake) => {
                 let is_selected = self.selection.selects(handshake);
                 if is_selected {
-                    self.handshake(handshake, place);
+                    self.handshake(handshake, certificate_names, place);
                 }
                 return is_selected;
             }
@@ -152,12 +158,18 @@ impl Report {
         false
     }
 
-    fn handshake<'a>(&mut self, handshake: &Handshake, place: impl FnOnce(Place) -> (&'a str, u64)) {
+    fn handshake<'a>(
+        &mut self,
+        handshake: &Handshake,
+        certificate_names: &[String],
+        place: impl FnOnce(Place) -> (&'a str, u64),
+    ) {
         self.refused_without_sni |=
             handshake.outcome.is_refused() && handshake.hello.sni.class().is_without_sni();
         let (file, frame) = place(handshake.place);
         if let Some(format) = self.lines {
-            format.line(&mut self.batch, Provenance::Capture { file, frame }, handshake, WallClock::UTC);
+            let source = Provenance::Capture { file, frame, certificate_names };
+            format.line(&mut self.batch, source, handshake, WallClock::UTC);
         }
         if let Some(summary) = &mut self.summary {
             summary.add(handshake, || {
@@ -275,7 +287,7 @@ mod tests {
             })
             .unwrap();
             let handshake = Handshake { outcome, ..Handshake::example() };
-            report.handshake(&handshake, |_| ("a.pcap", 1));
+            report.handshake(&handshake, &[], |_| ("a.pcap", 1));
             assert_eq!(report.refused_without_sni(), is_refused, "{outcome:?}");
         }
     }

@@ -105,6 +105,8 @@ struct Event<'a> {
     negotiated_version: Option<&'static str>,
     cipher_suite: Option<AsText<CipherSuite>>,
     group: Option<AsText<Group>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_names: Option<&'a [String]>,
     latency_us: u128,
 }
 
@@ -114,9 +116,11 @@ impl<'a> Event<'a> {
         let body = hello.body.as_ref();
         let alert = handshake.outcome.last_alert();
         let negotiated = handshake.answer.negotiated;
-        let (interface, capture, frame, pods) = match source {
-            Provenance::Interface { name, pods } => (Some(name), None, None, Some(pods)),
-            Provenance::Capture { file, frame } => (None, Some(file), Some(frame), None),
+        let (interface, capture, frame, certificate_names, pods) = match source {
+            Provenance::Interface { name, pods } => (Some(name), None, None, None, Some(pods)),
+            Provenance::Capture { file, frame, certificate_names } => {
+                (None, Some(file), Some(frame), Some(certificate_names), None)
+            }
         };
         Self {
             time: AsText(Microseconds(clock.utc(handshake.time))),
@@ -155,6 +159,7 @@ impl<'a> Event<'a> {
             negotiated_version: negotiated.and_then(negotiated_version),
             cipher_suite: negotiated.map(|negotiated| AsText(CipherSuite(negotiated.cipher_suite))),
             group: negotiated.and_then(|negotiated| negotiated.group).map(|code| AsText(Group(code))),
+            certificate_names,
             latency_us: handshake.latency.as_micros(),
         }
     }

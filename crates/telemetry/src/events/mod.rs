@@ -90,6 +90,8 @@ pub enum Provenance<'a> {
         file: &'a str,
         /// Number of the frame, from 1.
         frame: u64,
+        /// The names in the gateway's certificate; empty if it is encrypted (TLS 1.3) or was not seen.
+        certificate_names: &'a [String],
     },
 }
 

@@ -17,6 +17,9 @@ use sni_probe_terminal::{Colour, Painted, printable};
 
 use super::{Provenance, WallClock};
 
+/// Names of a certificate in a line.
+const MAX_CERTIFICATE_NAMES: usize = 3;
+
 /// Appends the event as one line.
 pub(super) fn write(
     batch: &mut Vec<u8>,
@@ -64,6 +67,15 @@ pub(super) fn write(
     // A PROXY header shows in the addresses.
     if let Some(prelude) = hello.prelude.filter(|prelude| prelude.is_answered()) {
         let _ = write!(batch, "  after {prelude}");
+    }
+    if let Provenance::Capture { certificate_names: [first, rest @ ..], .. } = source {
+        let _ = write!(batch, "  certificate for {}", printable(first));
+        for name in rest.iter().take(MAX_CERTIFICATE_NAMES - 1) {
+            let _ = write!(batch, ", {}", printable(name));
+        }
+        if let more @ 1.. = rest.len().saturating_sub(MAX_CERTIFICATE_NAMES - 1) {
+            let _ = write!(batch, " and {more} more");
+        }
     }
     batch.push(b'\n');
 }

@@ -10,7 +10,6 @@
 
 mod output;
 mod queue;
-mod segment;
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
@@ -27,7 +26,7 @@ use sni_probe_pcap::frame::{IpPacket, Unwrapped};
 
 use self::output::Output;
 use self::queue::{PacketQueue, StoredPacket};
-use self::segment::Segment;
+use super::segment::Segment;
 
 /// Bytes of packets that are held at once, with what their bookkeeping takes. Stops a capture of 100,000
 /// connections that never end from filling the memory.
@@ -212,7 +211,7 @@ impl PacketSelection {
     }
 
     /// The connection that a packet is to be held for: one that it opens, or one of which packets are held.
-    fn flow_of(&self, segment: &Segment) -> Option<FlowKey> {
+    fn flow_of(&self, segment: &Segment<'_>) -> Option<FlowKey> {
         let Segment { source, destination, .. } = *segment;
         let from_client = FlowKey { client: source, gateway: destination };
         if segment.opens() {

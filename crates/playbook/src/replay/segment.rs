@@ -11,26 +11,29 @@ use sni_probe_datapath::userspace::{Frame, Layer};
 use sni_probe_datapath::wire::{IpVersion, Read, Unreadable};
 use sni_probe_pcap::frame::IpPacket;
 
-/// What tells a TCP segment's connection.
-pub(super) struct Segment {
+/// A TCP segment of a frame.
+pub(super) struct Segment<'a> {
     pub(super) source: SocketAddr,
     pub(super) destination: SocketAddr,
     /// The low byte of the TCP flags.
     flags: u8,
-    seq: SeqNumber,
+    pub(super) seq: SeqNumber,
     ack: SeqNumber,
     payload_len: usize,
+    /// The part of the payload that is in the capture.
+    pub(super) payload: &'a [u8],
 }
 
-impl Segment {
+impl<'a> Segment<'a> {
     /// `None` if the packet is no TCP.
-    pub(super) fn read(packet: &IpPacket<'_>) -> Option<Self> {
+    pub(super) fn read(packet: &IpPacket<'a>) -> Option<Self> {
         let IpPacket { bytes, wire_len, .. } = *packet;
         let frame = Frame { layer: Layer::Ip, wire_len, ..Frame::new(bytes, 0) };
         let segment = segment(&frame, &Ends).ok()??;
         // As the tracker has them: an IPv4 address in an IPv6 header is one.
         let [source, destination] = segment.flow.map(|address| address.to_canonical());
         let [source_port, destination_port] = [segment.ports >> 16, segment.ports & 0xffff];
+        let payload = bytes.get(segment.payload_offset..).unwrap_or_default();
         let end = |address, port| Some(SocketAddr::new(address, u16::try_from(port).ok()?));
         Some(Self {
             source: end(source, source_port)?,
@@ -39,6 +42,7 @@ impl Segment {
             seq: SeqNumber(segment.seq),
             ack: SeqNumber(segment.ack),
             payload_len: segment.payload_len,
+            payload: payload.get(..segment.payload_len).unwrap_or(payload),
         })
     }
 
