@@ -182,7 +182,8 @@ impl Completion {
                     flight.extensions_len = record.len;
                 }
                 flight.has_certificate |= record.len >= MIN_CERTIFICATE;
-                flight.is_resumed |= is_finished;
+                // A Finished without a certificate before it.
+                flight.is_resumed |= is_finished && !flight.has_certificate;
                 flight.may_end_in_alert = is_alert_len;
                 // Extensions, which come first, are longer (RFC 8446, section 4.3.1): they have 6 bytes at least.
                 if record.len == alert_len && needs_certificate {

@@ -176,6 +176,7 @@ fn rejected_by_the_client() {
             "C:CH G:SH12,Cert C:F G:a50 G:F",
             // The certificate was in a segment that is not passed on: the FIN acknowledges it.
             "C:CH G:SH G:CCS G:ap65 G:ap486 C:F G:ap35",
+            "C:CH G:SH G:CCS G:ap65 G:ap495 G:ap112 G:ap69 C:F G:ap35 C:R",
         ],
     );
 }
