@@ -237,6 +237,7 @@ fn what_cannot_be_told() {
             "C:CH G:SH,CCS,ap608 C:CCS,ap53 G:ap250 G:ap250 C:ap19 C:F",
             "C:CH G:SH,CCS,ap608 C:CCS,ap53 G:ap250 C:F",
             "C:CH G:SH,CCS,ap608 C:CCS C:ap53 G:ap250 C:R",
+            "C:CH G:SH,CCS,ap608 C:CCS C:ap53 G:ap250 G:ap250 G:ap250 G:ap250 C:R",
             "C:CH G:SH12,Cert C:CKE,CCS,hs40 G:hs186,CCS,hs40 C:F",
             "C:CH G:SH12,Cert C:CKE66,CCS,hs40 G:hs186,CCS,hs40 C:F",
             "C:CH G:SH12,Cert C:CKE,CCS,hs40 G:hs186,CCS,hs40 C:al26 C:F",
@@ -266,7 +267,7 @@ fn a_handshake_costs_few_events() {
     let rest = " G:ap900 C:ap100 G:ap16000 G:ap16000 C:ap19 C:F G:F";
     assert_eq!(handshakes(&packets(&[usual, rest].concat()), Follow::Handshake).1, 5);
     for (conversation, most) in [
-        ("C:CH G:SH,CCS,ap608 C:CCS,ap53 G:ap250 G:ap90 G:ap60 G:ap60 G:ap60 G:ap60", 5),
+        ("C:CH G:SH,CCS,ap608 C:CCS,ap53 G:ap250 G:ap90 G:ap60 G:ap60 G:ap60 G:ap60", 4),
         ("C:CH G:SH,CCS,ap608 C:CCS,ap53 C:ap1 C:ap1 C:ap1 C:ap1 C:ap1 C:ap1 C:ap1 C:ap1 C:ap1", 9),
         ("C:CH G:SH G:ap23 G:ap23 G:ap23 G:ap23 G:ap23 G:ap23 G:ap23 C:ap53 C:ap107 G:ap90 G:ap90", 9),
     ] {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ServerHello ─▶ ANSWERED ─▶ client's reply ─▶ REPLIED ─▶ a record of the gateway, and more of the client ─▶ DONE
-//!                   └ small segments of the gateway                └ or MAX_REPLY_PIECES of the client, or three of the gateway
+//!                   └ small segments of the gateway                └ or MAX_REPLY_PIECES of the client
 //! ```
 //!
 //! Where records begin in the stream, the core keeps. The datapath only looks at the first bytes of a segment: an endpoint
@@ -60,17 +60,15 @@ pub(super) fn gateway_data<P: Packet>(
         let data_len = (segment.payload_len as u32).min(FOLLOW_UP_COPY);
         return Ok((entry.with_pieces(stage::ANSWERED, pieces + 1), data_len));
     }
-    if pieces < pieces::REACTED && !begins_record(packet, segment)? {
+    // Whether the client goes on decides. Further segments of the gateway do not: they may be copies of the first.
+    if pieces == pieces::REACTED || !begins_record(packet, segment)? {
         return Ok((entry, 0));
-    }
-    if pieces == pieces::REACTED {
-        return Ok((entry.with_pieces(stage::REPLIED, pieces::REACTED_TWICE), 0));
     }
     let data_len = (segment.payload_len as u32).min(REACTION_COPY);
     if pieces == 0 {
         return Ok((entry.with_pieces(stage::REPLIED, pieces::REACTED), data_len));
     }
-    // The client has gone on after its reply, or the gateway does.
+    // The client has gone on after its reply.
     *event_flags |= flags::LAST;
     Ok((entry.done(hash), data_len))
 }

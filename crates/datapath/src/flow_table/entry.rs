@@ -17,8 +17,6 @@ pub const MAX_REPLY_PIECES: u8 = 5;
 pub mod pieces {
     /// The gateway has sent a record after the client's reply.
     pub const REACTED: u8 = 6;
-    /// The gateway has sent two segments after the client's reply.
-    pub const REACTED_TWICE: u8 = 7;
 }
 
 /// Epochs after which an entry is too old: the time that a handshake may take, and what is left of the epoch in which it
