@@ -11,11 +11,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn plan(timeout: Duration) -> Plan {
     let expected = Host::Address("127.0.0.1".parse().unwrap());
-    Plan { tls: None, timeout, expected }
+    Plan { tls: None, timeout, expected, request: None }
 }
 
 fn without_sni() -> Hello {
-    Hello { kind: AttemptKind::WithoutSni, name: None }
+    Hello { kind: AttemptKind::WithoutSni, name: None, sender: Sender::Rustls(None) }
 }
 
 /// What comes of a gateway that does this with the connection, after it has read of the hello.
