@@ -49,10 +49,10 @@ impl Plan {
     ///
     /// # Errors
     /// When rustls cannot be set up: nothing of the gateway's doing.
-    pub(super) fn attempt(&self, hello: Hello, address: SocketAddr) -> anyhow::Result<Attempt> {
+    pub(super) fn attempt(&self, hello: &Hello, address: SocketAddr) -> anyhow::Result<Attempt> {
         match &hello.sender {
-            Sender::Rustls(name) => self.with_rustls(name.as_ref(), &hello, address),
-            Sender::Own(segments) => Ok(self.hello_only(segments, &hello, address)),
+            Sender::Rustls(name) => self.with_rustls(name.as_ref(), hello, address),
+            Sender::Own(segments) => Ok(self.hello_only(segments, hello, address)),
         }
     }
 

@@ -26,7 +26,7 @@ fn attempt(timeout: Duration, gateway: impl FnOnce(TcpStream) + Send + 'static) 
         let (stream, _) = listener.accept().unwrap();
         gateway(stream);
     });
-    let attempt = plan(timeout).attempt(without_sni(), address).unwrap();
+    let attempt = plan(timeout).attempt(&without_sni(), address).unwrap();
     server.join().unwrap();
     attempt
 }
@@ -101,7 +101,7 @@ fn silence() {
 #[test]
 fn nobody() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let attempt = plan(PATIENCE).attempt(without_sni(), address).unwrap();
+    let attempt = plan(PATIENCE).attempt(&without_sni(), address).unwrap();
     assert_eq!((attempt.outcome, attempt.connected), (AttemptOutcome::Refused, false));
 }
 

@@ -83,15 +83,20 @@ fn clients_without_sni_that_are_rejected_by_http() {
             |_| MISDIRECTED,
             Some("a.example"),
             CheckVerdict::NonSniSameCertificate,
-            &["HTTP 421 without SNI, HTTP 421 with the name"],
+            &["HTTP 421 without SNI; HTTP 421 with the name"],
         ),
         (
             |_| OK,
             Some("a.example"),
             CheckVerdict::NonSniSameCertificate,
-            &["HTTP 200 without SNI, HTTP 200 with"],
+            &["HTTP 200 without SNI; HTTP 200 with"],
         ),
-        (|_| "", Some("a.example"), CheckVerdict::NonSniSameCertificate, &["same certificate"]),
+        (
+            |_| "",
+            Some("a.example"),
+            CheckVerdict::NonSniSameCertificate,
+            &["no HTTP answer (the connection was closed after the request) without SNI; no HTTP answer"],
+        ),
     ] {
         let report = examined(serve(answer), sni, Some("/healthz"));
         assert_eq!(report.verdict, verdict, "{report:#?}");

@@ -40,7 +40,7 @@ impl Request {
     /// # Errors
     /// In words for people: why there was none.
     pub(super) fn send(&self, tls: &mut ClientConnection, stream: &mut Stream) -> Result<u16, String> {
-        let no_answer = |why: &str| format!("no HTTP answer: {why}");
+        let no_answer = |why: &str| format!("no HTTP answer ({why})");
         let mut session = rustls::Stream::new(tls, stream);
         session.write_all(self.0.as_bytes()).map_err(|error| no_answer(&error.to_string()))?;
         let mut answer = Vec::new();

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use jiff::Timestamp;
+use rustls::SignatureScheme;
 use rustls::crypto::ring;
 use sni_probe_terminal::printable;
 
@@ -94,7 +95,7 @@ fn offered() -> Offered {
     Offered {
         signature_algorithms: certificate::schemes()
             .iter()
-            .filter_map(|scheme| scheme.as_str())
+            .filter_map(SignatureScheme::as_str)
             .map(iana)
             .collect(),
         groups: provider.kx_groups.iter().filter_map(|group| group.name().as_str()).map(iana).collect(),
@@ -120,11 +121,11 @@ fn attempts(
     let Some((first, others)) = hellos.split_first() else { return Ok((None, Vec::new())) };
     let mut failed = None;
     for address in addresses {
-        let attempt = plan.attempt(first.clone(), *address)?;
+        let attempt = plan.attempt(first, *address)?;
         if attempt.connected {
             let mut attempts = vec![attempt];
             for hello in others {
-                attempts.push(plan.attempt(hello.clone(), *address)?);
+                attempts.push(plan.attempt(hello, *address)?);
             }
             return Ok((Some(address.to_string()), attempts));
         }

@@ -25,7 +25,8 @@ pub(super) fn render(report: &CheckReport, colour: bool) -> String {
     }
     text.push_str("\n\n");
     let _ = write!(text, "{}", table(&report.attempts, colour));
-    if !report.attempts.iter().any(|attempt| attempt.kind == AttemptKind::Named) {
+    let is_name = |attempt: &Attempt| matches!(attempt.kind, AttemptKind::Named | AttemptKind::ExactName);
+    if !report.attempts.iter().any(is_name) {
         text.push_str("(no name to ask for: the target is an address; --sni gives one)\n");
     }
     if report.attempts.iter().any(|attempt| attempt.client == CheckClient::HelloOnly) {
@@ -154,10 +155,15 @@ fn next(text: &mut String, report: &CheckReport) {
                 "the same by hand: to an address curl sends no SNI",
             )]
         }
-        CheckVerdict::NameRefused => vec![
-            (by_hand, "the same by hand"),
-            ("sni-probe diagnose --help".to_owned(), "why, and what to change"),
-        ],
+        CheckVerdict::NameRefused => {
+            let named = report.attempts.iter().find(|attempt| attempt.kind == AttemptKind::Named);
+            let name = named.and_then(|named| named.server_name.as_deref()).unwrap_or_default();
+            let by_hand = format!("openssl s_client -connect {address} -servername {name} </dev/null");
+            vec![
+                (by_hand, "whether another client is served"),
+                ("sni-probe diagnose --help".to_owned(), "why, and what to change"),
+            ]
+        }
         CheckVerdict::Unknown => vec![(by_hand, "what another client says")],
     };
     let mut table = Table::without_heads([Column::left(""), Column::left("")]).indent(2);

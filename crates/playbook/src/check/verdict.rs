@@ -69,7 +69,7 @@ fn of_sni(
         (Answer::Served, named) => served(without, named, expected, now),
         (Answer::Refused, None) => {
             let sentence = format!(
-                "rustls was refused without SNI ({}); whether a name is served was not tried: give one by --sni{}{}",
+                "rustls was refused without SNI ({}); whether a host name is served was not tried: give one by --sni{}{}",
                 reason(without),
                 of_alert(without, offered),
                 default_certificate(find(AttemptKind::UnknownName))
@@ -255,15 +255,17 @@ fn of_http(attempts: &[Attempt]) -> Option<(CheckVerdict, String)> {
 
 /// What the requests were answered, where that is not the verdict.
 fn http_note(attempts: &[Attempt], verdict: CheckVerdict) -> String {
-    let without = of_kind(attempts, AttemptKind::WithoutSni).and_then(|without| without.http_status);
-    let named = of_kind(attempts, AttemptKind::Named).and_then(|named| named.http_status);
-    match (without, named) {
-        _ if verdict == CheckVerdict::RejectedByHttp => String::new(),
-        (Some(without), Some(named)) => format!("; HTTP {without} without SNI, HTTP {named} with the name"),
-        (Some(without), None) => format!("; HTTP {without} without SNI"),
-        (None, Some(named)) => format!("; HTTP {named} with the name"),
-        (None, None) => String::new(),
+    if verdict == CheckVerdict::RejectedByHttp {
+        return String::new();
     }
+    let answer = |kind, hello: &str| {
+        let attempt = of_kind(attempts, kind)?;
+        let no_answer = attempt.error.as_deref().filter(|_| attempt.outcome == AttemptOutcome::Handshake);
+        let answer = attempt.http_status.map(|status| format!("HTTP {status}"));
+        Some(format!("; {} {hello}", answer.or_else(|| no_answer.map(str::to_owned))?))
+    };
+    let without = answer(AttemptKind::WithoutSni, "without SNI").unwrap_or_default();
+    without + &answer(AttemptKind::Named, "with the name").unwrap_or_default()
 }
 
 /// What the gateway does with the name exactly as it was given.
