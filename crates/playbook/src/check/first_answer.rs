@@ -7,7 +7,7 @@ use sni_probe_core::server_hello;
 use sni_probe_core::server_reply::{Message, message};
 use sni_probe_core::vocabulary::{Label as _, TlsVersion};
 
-use super::attempt::Failure;
+use super::failure::Failure;
 use super::stream::Stream;
 
 /// Between two segments: longer than a gateway takes to read the first, shorter than its patience.

@@ -7,6 +7,7 @@
 mod attempt;
 mod certificate;
 mod config;
+mod failure;
 mod first_answer;
 mod hellos;
 mod http;

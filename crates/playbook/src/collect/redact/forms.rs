@@ -210,13 +210,15 @@ const MIN_PARAMETER: usize = 6;
 
 /// One form: the group `secret` is taken out, if `is_one` says so of the match.
 struct Form {
+    /// A text without this part has no such form. Spares the search in the many short texts of events.
+    needs: &'static str,
     pattern: Regex,
     is_one: fn(&Captures<'_>) -> bool,
 }
 
 impl Form {
-    fn new(pattern: &str, is_one: fn(&Captures<'_>) -> bool) -> Option<Self> {
-        Regex::new(pattern).ok().map(|pattern| Self { pattern, is_one })
+    fn new(needs: &'static str, pattern: &str, is_one: fn(&Captures<'_>) -> bool) -> Option<Self> {
+        Regex::new(pattern).ok().map(|pattern| Self { needs, pattern, is_one })
     }
 }
 
@@ -233,77 +235,99 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
     let forms = [
         // <password>, <db.password type="x">, with CDATA.
         Form::new(
+            "<",
             r"(?s)<(?<name>[\w:.-]+)(?:\s[^<>]*)?>\s*(?<secret><!\[CDATA\[.*?\]\]>|[^<>]+?)\s*</",
             |captures| is_secret(group(captures, "name")),
         ),
         // <entry key="password">, <Setting name="Password"><Value>.
         Form::new(
+            "<",
             r#"(?si)<[\w:.-]+\s[^<>]*?\b(?:key|name|id|property|param)\s*=\s*["'](?<name>[^"'<>]*)["'][^<>]*>\s*(?:<value[^<>]*>\s*)?(?<secret><!\[CDATA\[.*?\]\]>|[^<>]+?)\s*</"#,
             |captures| is_secret(group(captures, "name")),
         ),
         // <add key="Password" value="…"/>, and the other way round.
         Form::new(
+            "<",
             r#"(?i)<[\w:.-]+\s[^<>]*?\b(?:key|name|id|property|param)\s*=\s*["'](?<name>[^"'<>]*)["'][^<>]*?\bvalue\s*=\s*["'](?<secret>[^"'<>]+)"#,
             |captures| is_secret(group(captures, "name")),
         ),
         Form::new(
+            "<",
             r#"(?i)<[\w:.-]+\s[^<>]*?\bvalue\s*=\s*["'](?<secret>[^"'<>]+)["'][^<>]*?\b(?:key|name|id|property|param)\s*=\s*["'](?<name>[^"'<>]*)["']"#,
             |captures| is_secret(group(captures, "name")),
         ),
         // Keys without their first line, of SSH2, of PuTTY.
-        Form::new(r"(?<secret>(?:[A-Za-z0-9+/=]+(?:\s|\\n|\\r)+)+)-----END [A-Z0-9 ]*PRIVATE KEY", always),
-        Form::new(r"(?s)---- BEGIN [A-Z0-9 ]*PRIVATE KEY ----(?<secret>.*?)(?:---- END|\z)", always),
-        Form::new(r"(?s)Private-Lines:\s*\d+\s*(?<secret>.*?)(?:Private-MAC|\z)", always),
+        Form::new(
+            "-----END ",
+            r"(?<secret>(?:[A-Za-z0-9+/=]+(?:\s|\\n|\\r)+)+)-----END [A-Z0-9 ]*PRIVATE KEY",
+            always,
+        ),
+        Form::new(
+            "---- BEGIN ",
+            r"(?s)---- BEGIN [A-Z0-9 ]*PRIVATE KEY ----(?<secret>.*?)(?:---- END|\z)",
+            always,
+        ),
+        Form::new("Private-Lines:", r"(?s)Private-Lines:\s*\d+\s*(?<secret>.*?)(?:Private-MAC|\z)", always),
         // User information of URLs; a password may have characters that it should not have.
-        Form::new(r#"://(?<secret>[^\s/?#"'<>@]*(?:@[^\s/?#"'<>@]*)*)@"#, always),
-        Form::new(r#"://(?<secret>[^\s/?#"'<>@:\[]+:[^\s"'<>@]*?[^\s"'<>@0-9/][^\s"'<>@]*)@"#, |captures| {
-            // A port and a path with an @ in it are none.
-            let after = group(captures, "secret").split_once(':').map_or("", |(_, after)| after);
-            let port = after.split(['/', '?', '#']).next().unwrap_or_default();
-            port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit())
-        }),
+        Form::new("://", r#"://(?<secret>[^\s/?#"'<>@]*(?:@[^\s/?#"'<>@]*)*)@"#, always),
+        Form::new(
+            "://",
+            r#"://(?<secret>[^\s/?#"'<>@:\[]+:[^\s"'<>@]*?[^\s"'<>@0-9/][^\s"'<>@]*)@"#,
+            |captures| {
+                // A port and a path with an @ in it are none.
+                let after = group(captures, "secret").split_once(':').map_or("", |(_, after)| after);
+                let port = after.split(['/', '?', '#']).next().unwrap_or_default();
+                port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit())
+            },
+        ),
         // jdbc:oracle:thin:scott/tiger@…
-        Form::new(r#"(?i)\bjdbc:(?:[a-z0-9]+:)+(?<secret>[^\s"'<>@/][^\s"'<>@]*)@"#, always),
+        Form::new("@", r#"(?i)\bjdbc:(?:[a-z0-9]+:)+(?<secret>[^\s"'<>@/][^\s"'<>@]*)@"#, always),
         // user:password@tcp(host:1), user:password@host:1/db; the digest of an image is none.
-        Form::new(r#"(?:^|[\s"'=\[(,])(?<secret>[\w.+%-]+:[^\s"'<>@:/]+)@(?<host>[\w.\[-]+)"#, |captures| {
-            !group(captures, "host").starts_with("sha")
-        }),
+        Form::new(
+            "@",
+            r#"(?:^|[\s"'=\[(,])(?<secret>[\w.+%-]+:[^\s"'<>@:/]+)@(?<host>[\w.\[-]+)"#,
+            |captures| !group(captures, "host").starts_with("sha"),
+        ),
         // scott/tiger@database.
-        Form::new(r#"(?:^|[\s"'=])(?<secret>\w+/[^\s"'<>@:/]+)@(?:/{0,2}[\w.-]+)"#, |captures| {
+        Form::new("@", r#"(?:^|[\s"'=])(?<secret>\w+/[^\s"'<>@:/]+)@(?:/{0,2}[\w.-]+)"#, |captures| {
             !captures.get(0).is_some_and(|whole| whole.as_str().contains("@sha"))
         }),
         // Parameters of URLs.
-        Form::new(r#"[?&](?<name>[\w.\[\]-]+)=(?<secret>[^\s"'<>&;#]+)"#, is_parameter),
+        Form::new("=", r#"[?&](?<name>[\w.\[\]-]+)=(?<secret>[^\s"'<>&;#]+)"#, is_parameter),
         // Webhooks: their path lets in anyone.
         Form::new(
+            "/",
             r#"(?i)(?:hooks\.slack\.com/\w+/|discord(?:app)?\.com/api/webhooks/|webhook\.office\.com/\w*|logic\.azure\.com[:\d]*/workflows/|chat\.googleapis\.com/v1/spaces/|hooks\.zapier\.com/hooks/|api\.telegram\.org/bot|events\.pagerduty\.com/integration/)(?<secret>[^\s"'<>)]{6,})"#,
             always,
         ),
         // Hashes of passwords: crypt(5), PHC strings, LDAP, Django, SCRAM.
-        Form::new(r"(?:^|[^\w$])\$[\w-]{1,16}\$(?<secret>[\w./+=$,-]{6,})", always),
+        Form::new("$", r"(?:^|[^\w$])\$[\w-]{1,16}\$(?<secret>[\w./+=$,-]{6,})", always),
         Form::new(
+            "{",
             r"\{(?:[Ss]?(?:SHA|MD5)\d*|CRYPT|PBKDF2[\w-]*|ARGON2|bcrypt|noop)\}(?<secret>[^\s,;]{4,})",
             always,
         ),
-        Form::new(r"(?i)\b(?:pbkdf2_sha\d+|scrypt|scram-sha-\d+)\$(?<secret>[^\s,;]{6,})", always),
+        Form::new("$", r"(?i)\b(?:pbkdf2_sha\d+|scrypt|scram-sha-\d+)\$(?<secret>[^\s,;]{6,})", always),
         // Azure: the secret of a client has this in its middle. Telegram: the number of the bot, and a colon.
-        Form::new(r"\b(?<secret>[\w~.]{3}\dQ~[\w~.-]{20,})", always),
-        Form::new(r"\b\d{6,12}:(?<secret>AA[\w-]{30,})", always),
+        Form::new("Q~", r"\b(?<secret>[\w~.]{3}\dQ~[\w~.-]{20,})", always),
+        Form::new(":AA", r"\b\d{6,12}:(?<secret>AA[\w-]{30,})", always),
         // Credentials after their scheme.
         Form::new(
+            "",
             r"(?i)\b(?:bearer|basic|digest|apikey|negotiate|ntlm)[ \t:]+(?<secret>[\w.+/=~-]{6,})",
             |captures| has_digit_or_capital(group(captures, "secret")) || captures[0].contains("earer"),
         ),
         // setPassword("…").
-        Form::new(r#"\b(?<name>\w+)\(\s*["'](?<secret>[^"'\n]+)["']"#, |captures| {
+        Form::new("(", r#"\b(?<name>\w+)\(\s*["'](?<secret>[^"'\n]+)["']"#, |captures| {
             is_secret(group(captures, "name"))
         }),
         // echo secret | command that reads it.
         Form::new(
+            "|",
             r#"\b(?:echo|printf)\s+(?:-\w+\s+)*(?<secret>"[^"|]*"|'[^'|]*'|[^\s|"']+)\s*\|[^|]*(?:-stdin\b|chpasswd|sudo\s+(?:-\w+\s+)*-S|passwd\b|\blogin\b)"#,
             always,
         ),
-        Form::new(TOKEN_PATTERN.as_str(), is_token),
+        Form::new("", TOKEN_PATTERN.as_str(), is_token),
     ];
     forms.into_iter().flatten().collect()
 });
@@ -348,8 +372,14 @@ fn is_host(word: &str) -> bool {
 /// The text without the secrets that have a known form; `count` grows by their number.
 pub(super) fn redact(text: &str, count: &mut u64) -> String {
     let mut text = text.to_owned();
+    // Shorter than the shortest token, and without a sign of another form.
+    if text.len() < MIN_TOKEN_AFTER_LONG && !text.contains(['@', '=', ':', '$', '<', '{', ' ']) {
+        return text;
+    }
     for form in FORMS.iter() {
-        if let Some(redacted) = form.redact(&text, count) {
+        if text.contains(form.needs)
+            && let Some(redacted) = form.redact(&text, count)
+        {
             text = redacted;
         }
     }
