@@ -10,6 +10,8 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use serde_json::Value;
+use sni_probe_testkit::captures::{Capture, Connection, Format};
+use sni_probe_testkit::hello::ClientHelloBuilder;
 use tempfile::TempDir;
 
 const SECRET: &str = "hunter2x";
@@ -29,13 +31,24 @@ impl Bench {
     }
 
     fn collect(&self, arguments: &[&str]) -> Output {
+        self.run("collect", arguments)
+    }
+
+    /// The JSON document of `diagnose`.
+    fn diagnose(&self, arguments: &[&str]) -> Value {
+        let output = self.run("diagnose", &[arguments, &["--json"]].concat());
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{arguments:?}: {}", stderr(&output)))
+    }
+
+    fn run(&self, verb: &str, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sni-probe"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SNI_PROBE_") {
                 command.env_remove(name);
             }
         }
-        command.arg("collect").args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
+        command.arg(verb).args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
         command.output().expect("sni-probe starts")
     }
 
@@ -46,9 +59,10 @@ impl Bench {
         let entries = archive.entries().unwrap().map(|entry| {
             let mut entry = entry.unwrap();
             let name = entry.path().unwrap().to_string_lossy().into_owned();
-            let mut text = String::new();
-            entry.read_to_string(&mut text).unwrap();
-            (name.strip_prefix("sni-probe-bundle/").unwrap().to_owned(), text)
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).unwrap();
+            let name = name.strip_prefix("sni-probe-bundle/").unwrap().to_owned();
+            (name, String::from_utf8_lossy(&bytes).into_owned())
         });
         entries.collect()
     }
@@ -326,4 +340,113 @@ fn a_cluster_is_asked_for_its_routes() {
     let output = bench.collect(&other);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("apigeeroutes"), "{}", stderr(&output));
+}
+
+/// What a daemon answers that refuses clients without SNI.
+const DAEMON: &[(&str, u16, &str)] = &[
+    ("/metrics", 200, METRICS),
+    ("/readyz", 200, "ready\n"),
+    ("/api/v1/summary", 200, include_str!("../../crates/model/samples/summary.json")),
+    ("/api/v1/clients", 200, include_str!("../../crates/model/samples/clients.json")),
+    ("/api/v1/handshakes", 200, include_str!("../../crates/model/samples/handshakes.json")),
+    ("/api/v1/facts", 200, include_str!("../../crates/model/samples/facts.json")),
+];
+const METRICS: &str = "\
+# HELP sni_probe_handshakes_total TLS handshakes.
+# TYPE sni_probe_handshakes_total counter
+sni_probe_handshakes_total{outcome=\"reset_by_gateway\",sni=\"absent\",source=\"other\"} 4
+sni_probe_handshakes_total{outcome=\"server_hello\",sni=\"present\",source=\"other\"} 9
+sni_probe_client_handshakes_total{client=\"192.0.2.9\",outcome=\"reset_by_gateway\",sni=\"absent\"} 4
+";
+/// The wildcard route lacks the flag; names and values look as those of secrets do.
+const ROUTE_WITHOUT_FLAG: &str = "\
+apiVersion: apigee.cloud.google.com/v1alpha1
+kind: ApigeeRoute
+metadata: {name: token-route, annotations: {password: hunter2x}}
+spec:
+  hostnames: [\"*\"]
+  ports: [{number: 443, protocol: HTTPS, tls: {credentialName: Secret-Cert2026A, mode: SIMPLE}}]
+  selector: {app: apigee-ingressgateway}
+status: {state: running}
+";
+const VIRTUAL_HOSTS: &str = "\
+virtualhosts:
+- name: token-route
+  sslKeyPath: ./certs/Key2026A.pem
+  additionalGateways: [\"secret-gateway\"]
+sslKey: hunter2x
+";
+
+#[test]
+fn the_diagnosis_of_a_bundle_is_that_of_its_inputs() {
+    let bench = Bench::new();
+    bench.put("routes.yaml", ROUTE_WITHOUT_FLAG);
+    bench.put("overrides.yaml", VIRTUAL_HOSTS);
+    let hello = ClientHelloBuilder::new().build();
+    let mut refused = Connection::v4();
+    refused.open().client(&hello).gateway_reset();
+    fs::create_dir(bench.0.path().join("evidence")).unwrap();
+    let capture = Capture::of(&[refused]).to_bytes(Format::PCAPNG).unwrap();
+    fs::write(bench.0.path().join("evidence/a.pcapng"), capture).unwrap();
+    let live = format!("http://{}", serve(DAEMON));
+    bench.put("metrics.txt", METRICS);
+    let sources = ["--routes", "routes.yaml", "--overrides", "overrides.yaml", "--evidence", "evidence"];
+    let output = bench.collect(&[&["-o", "b.tar.zst", "--url", &live], &sources[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let unpacked =
+        Command::new("tar").args(["--zstd", "-xf", "b.tar.zst"]).current_dir(bench.0.path()).status();
+    assert!(unpacked.unwrap().success());
+    let files = bench.unpack("b.tar.zst");
+    assert!(files.values().all(|text| !text.contains(SECRET)));
+    let answers: Vec<(&str, u16, &str)> = DAEMON
+        .iter()
+        .map(|(path, status, _)| {
+            let name = match path.strip_prefix("/api/v1/") {
+                Some(name) => format!("daemon/{name}.json"),
+                None => format!("daemon{path}.txt"),
+            };
+            (*path, *status, &*files[&name].clone().leak())
+        })
+        .collect();
+    let bundled = format!("http://{}", serve(answers.leak()));
+    let at = |path: &str| format!("sni-probe-bundle/{path}");
+    for (name, inputs, of_bundle) in [
+        ("API", ["--url".to_owned(), live], ["--url".to_owned(), bundled]),
+        (
+            "scrape",
+            ["--metrics", "metrics.txt"].map(str::to_owned),
+            ["--metrics".to_owned(), at("daemon/metrics.txt")],
+        ),
+        (
+            "capture",
+            ["--capture", "evidence/a.pcapng"].map(str::to_owned),
+            ["--capture".to_owned(), at("evidence/a.pcapng")],
+        ),
+    ] {
+        let of = |wire: &[String; 2], routes: &str, overrides: &str| {
+            bench.diagnose(&[&wire[0], &wire[1], "--routes", routes, "--overrides", overrides])
+        };
+        let live = of(&inputs, "routes.yaml", "overrides.yaml");
+        let bundle = of(&of_bundle, &at("config/routes.yaml"), &at("config/overrides.yaml"));
+        for part in ["cause", "confidence", "sentence", "fix"] {
+            let path = |text: &Value| text.to_string().replace("sni-probe-bundle/config/", "");
+            assert_eq!(path(&live[part]), path(&bundle[part]), "{name}: {part}");
+        }
+        assert_ne!(live["cause"], "not_enough_evidence", "{name}: {live:#}");
+    }
+}
+
+#[test]
+fn a_connection_error_keeps_its_reason() {
+    let bench = filled();
+    // The name of the host is also that of a secret.
+    let url = "http://auth.localhost:1";
+    let output = bench.collect(&[&ALL[..], &["--url", url]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let manifest = manifest(&bench.unpack("bundle.tar.zst"));
+    let reason = manifest["missing"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with(url) && !reason.contains("[redacted]") && reason.len() > url.len() + 10,
+        "{reason}"
+    );
 }

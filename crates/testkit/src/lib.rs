@@ -1,7 +1,7 @@
 //! Bytes for tests: ClientHellos, answers, PROXY headers, whole connections, generated captures.
 //!
-//! The crate makes bytes and nothing else. It needs no root, network, clock or process, and depends on no other
-//! crate of the project: the same call gives the same bytes.
+//! The crate makes bytes and nothing else. It needs no root, network, clock or process: the same call gives the same
+//! bytes. Its hellos are those of [`sni_probe_hello`].
 //!
 //! ```
 //! use sni_probe_testkit::captures::{Connection, Format};
@@ -17,6 +17,7 @@
 pub mod answers;
 pub mod canned;
 pub mod captures;
-pub mod hello;
 pub mod proxy;
-pub mod wire;
+
+pub use sni_probe_hello as hello;
+pub use sni_probe_hello::wire;

@@ -6,10 +6,12 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use sni_probe_playbook::check::{self, Connect};
 
-/// Connect to a gateway with and without SNI, and tell what it does
+/// Connect to a gateway with and without SNI, and say what it does
 ///
-/// Three TLS handshakes, one after the other: with the name, without SNI, and with a name that surely nobody serves.
-/// Of each it tells what became of it, and the certificate. It looks only: no certificate is checked, no request sent.
+/// Three TLS handshakes by rustls, one after the other: with the name, without SNI, and with a name that nobody serves. Then the
+/// name exactly as --sni gives it, and a post-quantum ClientHello in two segments; what rustls cannot send is sent without
+/// completing the handshake. Shows the outcome of each, and the certificate. No certificate is verified, and without --http no
+/// request is sent.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = EPILOGUE)]
 pub(crate) struct CheckOptions {
@@ -25,8 +27,17 @@ pub(crate) struct CheckOptions {
     pub(crate) connect: Option<Connect>,
 
     /// Name to ask for by SNI, and for which the certificate should be [default: HOST]
+    ///
+    /// Where it has capitals or a dot at its end, or is no host name, such as an IP address, a further hello has it exactly as given.
     #[arg(long, value_name = "NAME")]
     pub(crate) sni: Option<String>,
+
+    /// After each handshake with the name and without SNI, make one request for this path
+    ///
+    /// An answer of 400, 403 or 421 to the client without SNI, and another one with the name, is rejected_by_http: Apache (2.4.68
+    /// and later), Tomcat and Jetty refuse such clients there. The Host header has the name.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) http: Option<String>,
 
     /// Offer this version of TLS only [default: 1.2 and 1.3]
     #[arg(long, value_name = "VERSION", value_enum)]
@@ -50,11 +61,14 @@ Examples:
   sni-probe check 10.1.2.3:8443 --sni api-test.mydomain.com --tls 1.2
       The same written from the other end, and as an old client would: TLS 1.2 only.
   sni-probe check --json api-test.mydomain.com | jq -r .verdict
-      For programs: non_sni_refused, non_sni_same_certificate, non_sni_other_certificate, name_refused, unknown.
+      For programs: non_sni_refused, non_sni_same_certificate, non_sni_other_certificate, rejected_by_http,
+      name_refused, unknown.
+  sni-probe check api-test.mydomain.com --http /healthz
+      Does the gateway reject clients without SNI by HTTP?
 
 Exit codes:
   0  clients without SNI are served
-  1  clients without SNI are refused
+  1  clients without SNI are refused, or rejected by HTTP; or rustls is refused with the name as well
   2  it could not be told: nobody answers, or not by TLS; or the command line is wrong";
 
 /// `--tls`.
@@ -75,6 +89,7 @@ impl CheckOptions {
             target: self.target,
             connect: self.connect,
             sni: self.sni,
+            http: self.http,
             tls: self.tls.map(|tls| match tls {
                 OfferedTls::Tls12 => check::OfferedTls::Tls12,
                 OfferedTls::Tls13 => check::OfferedTls::Tls13,
@@ -124,11 +139,23 @@ mod tests {
 
     #[test]
     fn every_flag() {
-        let flags =
-            ["--connect", "[::1]:8443", "--sni", "b.example", "--tls", "1.2", "--json", "--timeout", "1s"];
+        let flags = [
+            "--connect",
+            "[::1]:8443",
+            "--sni",
+            "b.example",
+            "--http",
+            "/",
+            "--tls",
+            "1.2",
+            "--json",
+            "--timeout",
+            "1s",
+        ];
         let options = parse(&[&["a.example:443"], &flags[..]].concat()).unwrap();
         assert_eq!(options.connect, Some(Connect { ip: "::1".parse().unwrap(), port: Some(8443) }));
         assert_eq!((options.sni.as_deref(), options.tls), (Some("b.example"), Some(OfferedTls::Tls12)));
+        assert_eq!(options.http.as_deref(), Some("/"));
         assert!(options.json && options.timeout.as_secs() == 1);
     }
 

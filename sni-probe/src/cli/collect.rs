@@ -22,7 +22,7 @@ pub(crate) struct CollectOptions {
     #[command(flatten)]
     pub(crate) daemon: DaemonOptions,
 
-    /// Directory of evidence: the daemon's --evidence-dir
+    /// Directory with packet captures of failed handshakes: that of run --evidence DIR
     #[arg(long, value_name = "DIR")]
     pub(crate) evidence: Option<PathBuf>,
 

@@ -1,4 +1,4 @@
-//! One handshake, and what became of it.
+//! One connection with a handshake or a hello, and what became of it.
 
 use std::io::{self, ErrorKind, Write as _};
 use std::net::SocketAddr;
@@ -10,12 +10,15 @@ use rustls::crypto::ring;
 use rustls::pki_types::{DnsName, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
-use sni_probe_core::vocabulary::{AlertDescription, Label as _};
-use sni_probe_terminal::printable;
+use sni_probe_core::vocabulary::Label as _;
 
 use super::certificate::{self, Looking};
 use super::config::OfferedTls;
-use super::report::{Attempt, AttemptKind, AttemptOutcome};
+use super::failure::Failure;
+use super::first_answer;
+use super::hellos::{Hello, Sender};
+use super::http::{self, Request};
+use super::report::{Attempt, AttemptKind, AttemptOutcome, CheckClient};
 use super::stream::Stream;
 use super::target::Host;
 
@@ -28,46 +31,60 @@ pub(super) struct Plan {
     pub(super) timeout: Duration,
     /// For whom the certificate should be.
     pub(super) expected: Host,
-}
-
-/// A hello to be sent.
-#[derive(Clone, Debug)]
-pub(super) struct Hello {
-    pub(super) kind: AttemptKind,
-    /// Without SNI there is none.
-    pub(super) name: Option<DnsName<'static>>,
-}
-
-/// Why there was no TLS session.
-#[derive(Debug)]
-struct Failure {
-    outcome: AttemptOutcome,
-    alert: Option<AlertDescription>,
-    /// For people.
-    error: String,
+    /// What to ask for after the handshake.
+    pub(super) request: Option<Request>,
 }
 
 impl Plan {
-    /// Connects and shakes hands.
+    /// Connects, and shakes hands or sends a hello.
     ///
     /// # Errors
     /// When rustls cannot be set up: nothing of the gateway's doing.
-    pub(super) fn attempt(&self, hello: Hello, address: SocketAddr) -> anyhow::Result<Attempt> {
-        let looking = Arc::new(Looking::default());
-        let mut tls = self.client(hello.name.as_ref(), Arc::clone(&looking))?;
+    pub(super) fn attempt(&self, hello: &Hello, address: SocketAddr) -> anyhow::Result<Attempt> {
+        match &hello.sender {
+            Sender::Rustls(name) => self.with_rustls(name.as_ref(), hello, address),
+            Sender::Own(segments) => Ok(self.hello_only(segments, hello, address)),
+        }
+    }
+
+    fn hello_only(&self, segments: &[Vec<u8>], hello: &Hello, address: SocketAddr) -> Attempt {
         let start = Instant::now();
-        let mut attempt = Attempt {
-            kind: hello.kind,
-            server_name: hello.name.map(|name| name.as_ref().to_owned()),
-            connected: false,
-            outcome: AttemptOutcome::Handshake,
-            alert: None,
-            tls_version: None,
-            cipher: None,
-            certificate: None,
-            latency_us: 0,
-            error: None,
+        let mut attempt = Attempt { client: CheckClient::HelloOnly, ..Attempt::begun(hello) };
+        let result = match Stream::connect(address, self.timeout) {
+            Ok(mut stream) => {
+                attempt.connected = true;
+                let answer = first_answer::of(segments, &mut stream, self.timeout);
+                attempt.latency_us = micros(start);
+                stream.close();
+                answer
+            }
+            Err(error) => {
+                attempt.latency_us = micros(start);
+                Err(Failure::of_connect(&error, address, self.timeout))
+            }
         };
+        match result {
+            Ok(version) => {
+                attempt.outcome = AttemptOutcome::ServerHello;
+                attempt.tls_version = version;
+            }
+            Err(failure) => attempt.failed(failure),
+        }
+        attempt
+    }
+
+    fn with_rustls(
+        &self,
+        name: Option<&DnsName<'static>>,
+        hello: &Hello,
+        address: SocketAddr,
+    ) -> anyhow::Result<Attempt> {
+        let looking = Arc::new(Looking::default());
+        // A name that nobody serves would be another than that of the request.
+        let request = self.request.as_ref().filter(|_| hello.kind != AttemptKind::UnknownName);
+        let mut tls = self.client(name, Arc::clone(&looking))?;
+        let start = Instant::now();
+        let mut attempt = Attempt::begun(hello);
         let result = match Stream::connect(address, self.timeout) {
             Ok(mut stream) => {
                 attempt.connected = true;
@@ -75,7 +92,7 @@ impl Plan {
             }
             Err(error) => Err(Failure::of_connect(&error, address, self.timeout)),
         };
-        attempt.latency_us = start.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+        attempt.latency_us = micros(start);
         attempt.tls_version = tls.protocol_version().map(version);
         // rustls has the versions in the names of its suites, IANA has not.
         attempt.cipher = tls
@@ -83,12 +100,15 @@ impl Plan {
             .and_then(|suite| suite.suite().as_str().map(|name| name.replacen("TLS13_", "TLS_", 1)));
         attempt.certificate = looking.seen().and_then(|der| certificate::read(&der, &self.expected));
         match result {
-            Ok(stream) => farewell(tls, stream),
-            Err(failure) => {
-                attempt.outcome = failure.outcome;
-                attempt.alert = failure.alert.map(|alert| alert.as_str().to_owned());
-                attempt.error = Some(failure.error);
+            Ok(mut stream) => {
+                match request.map(|request| request.send(&mut tls, &mut stream)) {
+                    Some(Ok(status)) => attempt.answered(status),
+                    Some(Err(error)) => attempt.error = Some(error),
+                    None => {}
+                }
+                farewell(tls, stream);
             }
+            Err(failure) => attempt.failed(failure),
         }
         Ok(attempt)
     }
@@ -110,6 +130,9 @@ impl Plan {
             .with_no_client_auth();
         config.resumption = Resumption::disabled();
         config.enable_sni = name.is_some();
+        if self.request.is_some() {
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        }
         // Without SNI the name goes nowhere.
         let server_name = match name {
             Some(name) => ServerName::DnsName(name.clone()),
@@ -117,6 +140,44 @@ impl Plan {
         };
         Ok(ClientConnection::new(Arc::new(config), server_name)?)
     }
+}
+
+impl Attempt {
+    /// An attempt of which nothing is known yet.
+    pub(super) fn begun(hello: &Hello) -> Self {
+        Self {
+            kind: hello.kind,
+            client: CheckClient::Rustls,
+            server_name: hello.name.clone(),
+            connected: false,
+            outcome: AttemptOutcome::Handshake,
+            http_status: None,
+            alert: None,
+            tls_version: None,
+            cipher: None,
+            certificate: None,
+            latency_us: 0,
+            error: None,
+        }
+    }
+
+    fn failed(&mut self, failure: Failure) {
+        self.outcome = failure.outcome;
+        self.alert = failure.alert.map(|alert| alert.as_str().to_owned());
+        self.error = Some(failure.error);
+    }
+
+    fn answered(&mut self, status: u16) {
+        self.http_status = Some(status);
+        if http::is_rejection(status) {
+            self.outcome = AttemptOutcome::RejectedByHttp;
+            self.error = Some(format!("HTTP {status} after the handshake"));
+        }
+    }
+}
+
+fn micros(start: Instant) -> u64 {
+    start.elapsed().as_micros().try_into().unwrap_or(u64::MAX)
 }
 
 /// Goes on until both sides have finished.
@@ -178,70 +239,6 @@ fn version(version: ProtocolVersion) -> String {
         // Not offered.
         other => format!("{other:?}"),
     }
-}
-
-impl Failure {
-    fn new(outcome: AttemptOutcome, error: impl Into<String>) -> Self {
-        Self { outcome, alert: None, error: error.into() }
-    }
-
-    fn of_connect(error: &io::Error, address: SocketAddr, timeout: Duration) -> Self {
-        match error.kind() {
-            ErrorKind::ConnectionRefused => {
-                Self::new(AttemptOutcome::Refused, format!("nobody listens on {address}"))
-            }
-            ErrorKind::TimedOut | ErrorKind::WouldBlock => {
-                Self::new(AttemptOutcome::Timeout, format!("no connection to {address} within {timeout:?}"))
-            }
-            ErrorKind::ConnectionReset => {
-                Self::new(AttemptOutcome::Reset, format!("the connection to {address} was reset at once"))
-            }
-            _ => Self::new(AttemptOutcome::Unreachable, format!("cannot connect to {address}: {error}")),
-        }
-    }
-
-    fn of_stream(error: &io::Error, first: &[u8], timeout: Duration) -> Self {
-        match error.kind() {
-            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => {
-                Self::new(AttemptOutcome::Reset, format!("connection reset {}", when(first)))
-            }
-            // SO_RCVTIMEO ends in EAGAIN.
-            ErrorKind::TimedOut | ErrorKind::WouldBlock => Self::new(
-                AttemptOutcome::Timeout,
-                format!("not done within {timeout:?}: silence {}", when(first)),
-            ),
-            ErrorKind::InvalidData => Self::new(AttemptOutcome::Unsupported, error.to_string()),
-            _ => Self::new(AttemptOutcome::Unreachable, format!("the connection broke: {error}")),
-        }
-    }
-
-    fn closed(first: &[u8]) -> Self {
-        Self::new(AttemptOutcome::Closed, format!("connection closed {}", when(first)))
-    }
-
-    fn not_tls(first: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(first);
-        let line = printable(text.lines().next().unwrap_or_default());
-        let protocol = match first {
-            [b'H', b'T', b'T', b'P', ..] | [b'<', ..] => "plain HTTP",
-            [b'S', b'S', b'H', ..] => "SSH",
-            _ => "no TLS",
-        };
-        Self::new(AttemptOutcome::NotTls, format!("the answer is {protocol}: {line}"))
-    }
-
-    fn of_tls(error: &rustls::Error) -> Self {
-        if let rustls::Error::AlertReceived(description) = error {
-            let alert = AlertDescription::from_code(u8::from(*description));
-            let error = format!("alert {} ({})", alert.as_str(), u8::from(*description));
-            return Self { outcome: AttemptOutcome::Alert, alert: Some(alert), error };
-        }
-        Self::new(AttemptOutcome::Unsupported, format!("this client gave up: {error}"))
-    }
-}
-
-fn when(first: &[u8]) -> &'static str {
-    if first.is_empty() { "after the hello" } else { "in the middle of the handshake" }
 }
 
 #[cfg(test)]

@@ -11,11 +11,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn plan(timeout: Duration) -> Plan {
     let expected = Host::Address("127.0.0.1".parse().unwrap());
-    Plan { tls: None, timeout, expected }
+    Plan { tls: None, timeout, expected, request: None }
 }
 
 fn without_sni() -> Hello {
-    Hello { kind: AttemptKind::WithoutSni, name: None }
+    Hello { kind: AttemptKind::WithoutSni, name: None, sender: Sender::Rustls(None) }
 }
 
 /// What comes of a gateway that does this with the connection, after it has read of the hello.
@@ -26,7 +26,7 @@ fn attempt(timeout: Duration, gateway: impl FnOnce(TcpStream) + Send + 'static) 
         let (stream, _) = listener.accept().unwrap();
         gateway(stream);
     });
-    let attempt = plan(timeout).attempt(without_sni(), address).unwrap();
+    let attempt = plan(timeout).attempt(&without_sni(), address).unwrap();
     server.join().unwrap();
     attempt
 }
@@ -101,7 +101,7 @@ fn silence() {
 #[test]
 fn nobody() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let attempt = plan(PATIENCE).attempt(without_sni(), address).unwrap();
+    let attempt = plan(PATIENCE).attempt(&without_sni(), address).unwrap();
     assert_eq!((attempt.outcome, attempt.connected), (AttemptOutcome::Refused, false));
 }
 

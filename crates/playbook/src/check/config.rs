@@ -13,8 +13,11 @@ pub struct Config {
     pub target: String,
     /// Connects to this address instead of those that the host name has.
     pub connect: Option<Connect>,
-    /// The name to send, and for which the certificate should be; the host of the target without one.
+    /// The name to send, and for which the certificate should be; the host of the target without one. If it is not a host name
+    /// in lower case, a further hello has it exactly as it is written.
     pub sni: Option<String>,
+    /// The path of one HTTP request after each handshake with the name and without SNI; no request without one.
+    pub http: Option<String>,
     /// The only version of TLS to offer; 1.2 and 1.3 without one.
     pub tls: Option<OfferedTls>,
     /// Prints JSON instead of text.
@@ -30,6 +33,7 @@ impl Config {
             target: target.into(),
             connect: None,
             sni: None,
+            http: None,
             tls: None,
             json: false,
             timeout: DEFAULT_TIMEOUT,

@@ -1,32 +1,38 @@
-//! `check`: connects to a gateway with and without SNI, and tells what it does.
+//! `check`: connects to a gateway with and without SNI, and says what it does.
 //!
-//! [`target`] says where to connect to, [`attempt`] shakes hands over a [`stream`] with a deadline and looks at the
-//! [`certificate`], [`verdict`] draws the conclusion, and [`text`] tells it to people.
+//! [`target`] says where to connect to and [`hellos`] what to send. [`attempt`] shakes hands over a [`stream`] with a deadline, looks
+//! at the [`certificate`] and makes an [`http`] request; for hellos that rustls cannot send it takes the [`first_answer`].
+//! [`verdict`] draws the conclusion, and [`text`] shows it to people.
 
 mod attempt;
 mod certificate;
 mod config;
+mod failure;
+mod first_answer;
+mod hellos;
+mod http;
 pub mod report;
 mod stream;
 mod target;
 mod text;
 mod verdict;
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use indicatif::ProgressBar;
 use jiff::Timestamp;
-use rustls::pki_types::DnsName;
+use rustls::SignatureScheme;
+use rustls::crypto::ring;
 use sni_probe_terminal::printable;
 
-use self::attempt::{Hello, Plan};
+use self::attempt::Plan;
 pub use self::config::{Config, Connect, DEFAULT_TIMEOUT, OfferedTls};
-use self::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, CheckVerdict};
+use self::hellos::Hello;
+use self::http::Request;
+use self::report::{Attempt, AttemptOutcome, CheckReport, CheckVerdict, Offered};
 use self::target::Target;
 
 /// Between two pictures of the spinner.
@@ -55,7 +61,9 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let _ = stdout.lock().write_all(text.as_bytes());
     Ok(match report.verdict {
         CheckVerdict::NonSniSameCertificate | CheckVerdict::NonSniOtherCertificate => ExitCode::SUCCESS,
-        CheckVerdict::NonSniRefused | CheckVerdict::NameRefused => ExitCode::FAILURE,
+        CheckVerdict::NonSniRefused | CheckVerdict::NameRefused | CheckVerdict::RejectedByHttp => {
+            ExitCode::FAILURE
+        }
         CheckVerdict::Unknown => ExitCode::from(COULD_NOT_TELL),
     })
 }
@@ -67,28 +75,42 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
 /// When the target or the name is none. That nobody answers is in the report.
 pub fn examine(config: &Config) -> anyhow::Result<CheckReport> {
     let target = Target::of(config)?;
+    let request = config.http.as_deref().map(|path| Request::new(path, &target.authority())).transpose()?;
+    let hellos = hellos::all(&target, config.tls)?;
     let (address, attempts) = match target.addresses(config.timeout) {
         Ok(addresses) => {
-            let plan = Plan { tls: config.tls, timeout: config.timeout, expected: target.expected() };
-            attempts(&plan, &hellos(&target)?, &addresses)?
+            let plan =
+                Plan { tls: config.tls, timeout: config.timeout, expected: target.expected(), request };
+            attempts(&plan, &hellos, &addresses)?
         }
-        Err(error) => {
-            (None, hellos(&target)?.into_iter().take(1).map(|hello| unresolved(hello, &error)).collect())
-        }
+        Err(error) => (None, hellos.first().map(|hello| unresolved(hello, &error)).into_iter().collect()),
     };
-    let (verdict, sentence) = verdict::conclude(&attempts, &target.expected(), Timestamp::now());
-    Ok(CheckReport { target: config.target.clone(), address, attempts, verdict, sentence })
+    let offered = offered();
+    let (verdict, sentence) = verdict::conclude(&attempts, &target.expected(), &offered, Timestamp::now());
+    Ok(CheckReport { target: config.target.clone(), address, attempts, offered, verdict, sentence })
 }
 
-/// What is sent, in this order.
-fn hellos(target: &Target) -> anyhow::Result<Vec<Hello>> {
-    let named = target.name.clone().map(|name| Hello { kind: AttemptKind::Named, name: Some(name) });
-    let without = Hello { kind: AttemptKind::WithoutSni, name: None };
-    // RFC 6761, section 6.4: nobody has a name below it. Another one each time, so that no gateway knows it from before.
-    let unknown = format!("sni-probe-{:016x}.invalid", RandomState::new().hash_one(0));
-    let unknown = DnsName::try_from(unknown).context("cannot make up a name")?;
-    let unknown = Hello { kind: AttemptKind::UnknownName, name: Some(unknown) };
-    Ok(named.into_iter().chain([without, unknown]).collect())
+/// What rustls says in every hello.
+fn offered() -> Offered {
+    let provider = ring::default_provider();
+    Offered {
+        signature_algorithms: certificate::schemes()
+            .iter()
+            .filter_map(SignatureScheme::as_str)
+            .map(iana)
+            .collect(),
+        groups: provider.kx_groups.iter().filter_map(|group| group.name().as_str()).map(iana).collect(),
+    }
+}
+
+/// IANA's spelling: in lower case, `rsa_pss_rsae_sha256`.
+fn iana(name: &str) -> String {
+    let name = name.to_lowercase();
+    let name = name
+        .replace("nistp256", "secp256r1")
+        .replace("nistp384", "secp384r1")
+        .replace("nistp521", "secp521r1");
+    name.replace("rsa_pss_sha", "rsa_pss_rsae_sha").replace("_legacy", "")
 }
 
 /// All hellos to the first address that takes a connection. If none does, the last attempt is all there is.
@@ -100,11 +122,11 @@ fn attempts(
     let Some((first, others)) = hellos.split_first() else { return Ok((None, Vec::new())) };
     let mut failed = None;
     for address in addresses {
-        let attempt = plan.attempt(first.clone(), *address)?;
+        let attempt = plan.attempt(first, *address)?;
         if attempt.connected {
             let mut attempts = vec![attempt];
             for hello in others {
-                attempts.push(plan.attempt(hello.clone(), *address)?);
+                attempts.push(plan.attempt(hello, *address)?);
             }
             return Ok((Some(address.to_string()), attempts));
         }
@@ -113,21 +135,13 @@ fn attempts(
     Ok(failed.map_or((None, Vec::new()), |(address, attempt)| (Some(address), vec![attempt])))
 }
 
-/// The attempt that could not be made, for the name has no address.
-fn unresolved(hello: Hello, error: &str) -> Attempt {
-    Attempt {
-        kind: hello.kind,
-        server_name: hello.name.map(|name| name.as_ref().to_owned()),
-        connected: false,
-        outcome: AttemptOutcome::Unreachable,
-        alert: None,
-        tls_version: None,
-        cipher: None,
-        certificate: None,
-        latency_us: 0,
-        error: Some(error.to_owned()),
-    }
+/// The attempt that could not be made, because the name has no address.
+fn unresolved(hello: &Hello, error: &str) -> Attempt {
+    Attempt { outcome: AttemptOutcome::Unreachable, error: Some(error.to_owned()), ..Attempt::begun(hello) }
 }
+
+#[cfg(test)]
+mod check_tests;
 
 #[cfg(test)]
 mod tests {
@@ -135,6 +149,7 @@ mod tests {
     use std::net::TcpListener;
     use std::thread;
 
+    use super::report::AttemptKind;
     use super::*;
 
     #[test]
@@ -143,18 +158,20 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let open = listener.local_addr().unwrap();
         let server = thread::spawn(move || {
-            for _ in 0..3 {
+            for _ in 0..4 {
                 listener.accept().unwrap().0.read_exact(&mut [0; 5]).unwrap();
             }
         });
         let target = Target::of(&Config::of("a.example")).unwrap();
-        let plan = Plan { tls: None, timeout: Duration::from_secs(30), expected: target.expected() };
-        let hellos = hellos(&target).unwrap();
+        let plan =
+            Plan { tls: None, timeout: Duration::from_secs(30), expected: target.expected(), request: None };
+        let hellos = hellos::all(&target, None).unwrap();
         let (address, made) = attempts(&plan, &hellos, &[closed, open, closed]).unwrap();
         server.join().unwrap();
         assert_eq!(address, Some(open.to_string()));
         let kinds: Vec<_> = made.iter().map(|attempt| (attempt.kind, attempt.outcome)).collect();
-        let all = [AttemptKind::Named, AttemptKind::WithoutSni, AttemptKind::UnknownName];
+        let all =
+            [AttemptKind::Named, AttemptKind::WithoutSni, AttemptKind::UnknownName, AttemptKind::PostQuantum];
         assert_eq!(kinds, all.map(|kind| (kind, AttemptOutcome::Reset)));
         assert_eq!(made[1].server_name, None);
 
@@ -164,10 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn names_that_nobody_serves_are_new_each_time() {
-        let target = Target::of(&Config::of("10.1.2.3")).unwrap();
-        let names = [0, 1].map(|_| hellos(&target).unwrap().pop().unwrap().name.unwrap());
-        assert_ne!(names[0], names[1]);
-        assert!(names[0].as_ref().ends_with(".invalid"));
+    fn the_offer_has_the_names_of_the_registries() {
+        let offered = offered();
+        for name in ["ecdsa_secp256r1_sha256", "rsa_pss_rsae_sha256", "rsa_pkcs1_sha256", "ed25519"] {
+            assert!(offered.signature_algorithms.iter().any(|known| known == name), "{offered:?}");
+        }
+        assert_eq!(offered.groups, ["x25519", "secp256r1", "secp384r1"]);
     }
 }

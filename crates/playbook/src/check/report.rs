@@ -10,13 +10,25 @@ pub struct CheckReport {
     pub target: String,
     /// The address that was connected to; `None` if the name has none.
     pub address: Option<String>,
-    /// With the name, without SNI, with a name that surely is not served; in this order. The first is left out if the
-    /// target is an address and no name is given; all but one if nothing could be connected to.
+    /// With the name, without SNI, with a name that surely is not served, with the name exactly as it was given, post-quantum; in
+    /// this order. The first is left out if the target is an address and no name is given, the fourth if it would be as the
+    /// first, the last if only TLS 1.2 is offered; all but one if nothing could be connected to.
     pub attempts: Vec<Attempt>,
-    /// What follows from them.
+    /// What rustls offers: a gateway that takes none of it refuses this client whatever the name.
+    pub offered: Offered,
+    /// What follows from the attempts.
     pub verdict: CheckVerdict,
     /// The same in a sentence for people.
     pub sentence: String,
+}
+
+/// What this client offers, by the names of IANA's registries.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Offered {
+    /// Signature algorithms.
+    pub signature_algorithms: Vec<String>,
+    /// Groups of the key exchange.
+    pub groups: Vec<String>,
 }
 
 /// One connection.
@@ -24,12 +36,16 @@ pub struct CheckReport {
 pub struct Attempt {
     /// What the hello said.
     pub kind: AttemptKind,
+    /// What sent the hello.
+    pub client: CheckClient,
     /// The name in the hello.
     pub server_name: Option<String>,
     /// Whether there was a TCP connection.
     pub connected: bool,
     /// What became of it.
     pub outcome: AttemptOutcome,
+    /// The status of the HTTP answer, if a request was made and answered.
+    pub http_status: Option<u16>,
     /// The alert's name in IANA's registry, if one came.
     pub alert: Option<String>,
     /// The negotiated version, such as `1.3`.
@@ -54,6 +70,20 @@ pub enum AttemptKind {
     WithoutSni,
     /// A name that nobody serves.
     UnknownName,
+    /// The name exactly as it was given: with a dot at its end, in upper case, an IP address.
+    ExactName,
+    /// The name of the target, if there is one, in a hello of 1,789 bytes in two segments, as clients with X25519MLKEM768 send it.
+    PostQuantum,
+}
+
+/// What sends a hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckClient {
+    /// rustls, which completes the handshake.
+    Rustls,
+    /// This program itself: it sends a ClientHello and reads the first answer. The handshake is not completed.
+    HelloOnly,
 }
 
 /// What became of a connection.
@@ -62,6 +92,10 @@ pub enum AttemptKind {
 pub enum AttemptOutcome {
     /// A TLS session.
     Handshake,
+    /// A ServerHello in answer to a hello that rustls cannot send. The handshake was not completed.
+    ServerHello,
+    /// A TLS session in which the gateway answered the request by HTTP 400, 403 or 421.
+    RejectedByHttp,
     /// RST after the hello.
     Reset,
     /// A TLS alert.
@@ -107,7 +141,10 @@ pub enum CheckVerdict {
     NonSniSameCertificate,
     /// They get another one; if no name is known, one that is not for the address.
     NonSniOtherCertificate,
-    /// Clients with the name are refused as well.
+    /// Clients without SNI complete the handshake, and the gateway rejects their requests by HTTP, but not those of clients with the
+    /// name. This is not a refusal of the handshake.
+    RejectedByHttp,
+    /// This client is refused with the name as well.
     NameRefused,
     /// It cannot be told: nobody answers, or not by TLS.
     Unknown,

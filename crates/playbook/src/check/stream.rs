@@ -38,6 +38,18 @@ impl Stream {
         &self.first
     }
 
+    /// Reads what comes within this time.
+    ///
+    /// # Errors
+    /// As [`Read::read`]; nothing within the time is `WouldBlock` or `TimedOut`.
+    pub(super) fn read_within(&mut self, time: Duration, buffer: &mut [u8]) -> io::Result<usize> {
+        let deadline = std::mem::replace(&mut self.deadline, Instant::now() + time);
+        self.deadline = self.deadline.min(deadline);
+        let read = self.read(buffer);
+        self.deadline = deadline;
+        read
+    }
+
     /// Ends the connection in good order, within a short time.
     pub(super) fn close(mut self) {
         self.deadline = Instant::now() + FAREWELL;

@@ -16,6 +16,9 @@ const HTTPS_PORT: u16 = 443;
 /// Addresses of a name that are tried, each for as long as `--timeout` says. Names of more are names of nobody's gateway.
 const MAX_ADDRESSES: usize = 16;
 
+/// Bytes of a name that is sent as it is given: that of the longest host name, and a dot (RFC 1035, section 2.3.4).
+const MAX_NAME: usize = 255;
+
 /// What is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
@@ -23,6 +26,8 @@ pub(super) struct Target {
     pub(super) port: u16,
     /// What the named hello says; `None`: there is no name.
     pub(super) name: Option<DnsName<'static>>,
+    /// The name as it was given, if that is not [`Self::name`].
+    pub(super) exact: Option<String>,
     /// Where to connect to; `None`: to what the host's name resolves to.
     connect: Option<SocketAddr>,
 }
@@ -39,18 +44,31 @@ impl Target {
     /// Says what is no host name, address or port, and what it should look like.
     pub(super) fn of(config: &Config) -> anyhow::Result<Self> {
         let (host, port) = parse(&config.target)?;
-        let name = match (&config.sni, &host) {
-            (Some(name), _) => Some(parse_name(name).map_err(|error| error.context("--sni"))?),
-            (None, Host::Name(name)) => Some(name.clone()),
-            (None, Host::Address(_)) => None,
+        let of_host = match &host {
+            Host::Name(name) => Some(name.clone()),
+            Host::Address(_) => None,
         };
+        let exact = config.sni.as_deref().map(parse_exact).transpose()?;
+        // What is no host name, such as an address, is sent as it is.
+        let name = exact.and_then(|exact| parse_name(exact).ok()).or(of_host);
+        let exact =
+            exact.filter(|exact| name.as_ref().is_none_or(|name| name.as_ref() != *exact)).map(str::to_owned);
         let connect = config.connect.map(|connect| SocketAddr::new(connect.ip, connect.port.unwrap_or(port)));
-        Ok(Self { host, port, name, connect })
+        Ok(Self { host, port, name, exact, connect })
     }
 
     /// The host for which a certificate should be: the name that is asked for, if one is.
     pub(super) fn expected(&self) -> Host {
         self.name.clone().map_or_else(|| self.host.clone(), Host::Name)
+    }
+
+    /// The host of a request, with its port if that is not the usual one.
+    pub(super) fn authority(&self) -> String {
+        let host = match self.expected() {
+            Host::Address(IpAddr::V6(address)) => format!("[{address}]"),
+            host => host.to_string(),
+        };
+        if self.port == HTTPS_PORT { host } else { format!("{host}:{}", self.port) }
     }
 
     /// Where to connect to, in the order of the resolver.
@@ -136,6 +154,14 @@ fn parse_port(port: &str, whole: &str) -> anyhow::Result<u16> {
     }
 }
 
+/// Takes what may stand in a `server_name`: printable ASCII, at most [`MAX_NAME`] bytes.
+fn parse_exact(text: &str) -> anyhow::Result<&str> {
+    ensure!(text.is_ascii(), "--sni {}: write the name in ASCII, as xn--...", printable(text));
+    let is_name = (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    ensure!(is_name, "--sni {:?}: expected a name such as api-test.mydomain.com", printable(text));
+    Ok(text)
+}
+
 fn parse_name(text: &str) -> anyhow::Result<DnsName<'static>> {
     // RFC 6066, section 3: without the trailing dot.
     let name = text.strip_suffix('.').unwrap_or(text);
@@ -198,9 +224,36 @@ mod tests {
                 "{text}: {error}"
             );
         }
-        let config = Config { sni: Some("10.1.2.3".to_owned()), ..Config::of("a.example") };
-        let error = format!("{:#}", Target::of(&config).unwrap_err());
-        assert!(error.starts_with("--sni: \"10.1.2.3\" is no host name"), "{error}");
+        for (sni, part) in [
+            ("", "expected a name"),
+            ("a b", "expected a name"),
+            ("bücher.example", "xn--"),
+            ("a\n", "\\x0a"),
+        ] {
+            let config = Config { sni: Some(sni.to_owned()), ..Config::of("a.example") };
+            let error = format!("{:#}", Target::of(&config).unwrap_err());
+            assert!(error.starts_with("--sni") && error.contains(part) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_as_they_are_given() {
+        for (sni, name, exact) in [
+            ("b.example", Some("b.example"), None),
+            ("B.example", Some("b.example"), Some("B.example")),
+            ("b.example.", Some("b.example"), Some("b.example.")),
+            ("10.1.2.3", Some("a.example"), Some("10.1.2.3")),
+            ("::1", Some("a.example"), Some("::1")),
+            ("a.example:443", Some("a.example"), Some("a.example:443")),
+        ] {
+            let target =
+                Target::of(&Config { sni: Some(sni.to_owned()), ..Config::of("a.example") }).unwrap();
+            assert_eq!(
+                (target.name.as_ref().map(AsRef::as_ref), target.exact.as_deref()),
+                (name, exact),
+                "{sni}"
+            );
+        }
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 use sni_probe_terminal::units::latency;
 use sni_probe_terminal::{Cell, Colour, Column, Painted, Table, printable, printable_within};
 
-use super::report::{Attempt, AttemptKind, AttemptOutcome, Certificate, CheckReport, CheckVerdict};
+use super::report::{
+    Attempt, AttemptKind, AttemptOutcome, Certificate, CheckClient, CheckReport, CheckVerdict,
+};
 
 /// Names of a certificate that are shown.
 const MAX_NAMES: usize = 10;
@@ -23,14 +25,18 @@ pub(super) fn render(report: &CheckReport, colour: bool) -> String {
     }
     text.push_str("\n\n");
     let _ = write!(text, "{}", table(&report.attempts, colour));
-    if !report.attempts.iter().any(|attempt| attempt.kind == AttemptKind::Named) {
+    let is_name = |attempt: &Attempt| matches!(attempt.kind, AttemptKind::Named | AttemptKind::ExactName);
+    if !report.attempts.iter().any(is_name) {
         text.push_str("(no name to ask for: the target is an address; --sni gives one)\n");
+    }
+    if report.attempts.iter().any(|attempt| attempt.client == CheckClient::HelloOnly) {
+        text.push_str("(*: a hello that rustls cannot send; the first answer is shown, the handshake was not completed)\n");
     }
     certificates(&mut text, &report.attempts);
     let sentence_colour = match report.verdict {
         CheckVerdict::NonSniSameCertificate => Colour::Green,
         CheckVerdict::NonSniOtherCertificate | CheckVerdict::Unknown => Colour::Yellow,
-        CheckVerdict::NonSniRefused | CheckVerdict::NameRefused => Colour::Red,
+        CheckVerdict::NonSniRefused | CheckVerdict::NameRefused | CheckVerdict::RejectedByHttp => Colour::Red,
     };
     let _ = writeln!(text, "\n{}", Painted::new(report.sentence.as_str(), colour.then_some(sentence_colour)));
     next(&mut text, report);
@@ -47,7 +53,7 @@ fn table(attempts: &[Attempt], colour: bool) -> Table {
         Column::left("certificate"),
     ]);
     for attempt in attempts {
-        let is_good = attempt.outcome == AttemptOutcome::Handshake;
+        let is_good = matches!(attempt.outcome, AttemptOutcome::Handshake | AttemptOutcome::ServerHello);
         let colour = colour.then_some(if is_good { Colour::Green } else { Colour::Red });
         table.row([
             hello(attempt).into(),
@@ -62,12 +68,26 @@ fn table(attempts: &[Attempt], colour: bool) -> Table {
 }
 
 fn hello(attempt: &Attempt) -> String {
-    attempt.server_name.as_deref().map_or_else(|| "(no SNI)".to_owned(), printable)
+    let name = attempt.server_name.as_deref().map_or_else(|| "(no SNI)".to_owned(), printable);
+    let what = match attempt.kind {
+        AttemptKind::ExactName => " (as given)",
+        AttemptKind::PostQuantum => " (post-quantum)",
+        AttemptKind::Named | AttemptKind::WithoutSni | AttemptKind::UnknownName => "",
+    };
+    let mark = if attempt.client == CheckClient::HelloOnly { " *" } else { "" };
+    format!("{name}{what}{mark}")
 }
 
 fn outcome(attempt: &Attempt) -> String {
     match attempt.outcome {
-        AttemptOutcome::Handshake => "handshake".to_owned(),
+        AttemptOutcome::Handshake => match attempt.http_status {
+            Some(status) => format!("HTTP {status}"),
+            None => "handshake".to_owned(),
+        },
+        AttemptOutcome::ServerHello => "ServerHello".to_owned(),
+        AttemptOutcome::RejectedByHttp => {
+            format!("rejected by HTTP {}", attempt.http_status.unwrap_or_default())
+        }
         AttemptOutcome::Reset => "reset".to_owned(),
         AttemptOutcome::Alert => format!("alert {}", attempt.alert.as_deref().unwrap_or_default()),
         AttemptOutcome::Closed => "closed".to_owned(),
@@ -129,10 +149,21 @@ fn next(text: &mut String, report: &CheckReport) {
             ("sni-probe diagnose --help".to_owned(), "why, and what to change"),
             ("sni-probe run --events text".to_owned(), "on the gateway's node: who connects without SNI"),
         ],
-        CheckVerdict::NameRefused => vec![
-            (by_hand, "the same by hand"),
-            ("sni-probe diagnose --help".to_owned(), "why, and what to change"),
-        ],
+        CheckVerdict::RejectedByHttp => {
+            vec![(
+                format!("curl -vk https://{address}/"),
+                "the same by hand: to an address curl sends no SNI",
+            )]
+        }
+        CheckVerdict::NameRefused => {
+            let named = report.attempts.iter().find(|attempt| attempt.kind == AttemptKind::Named);
+            let name = named.and_then(|named| named.server_name.as_deref()).unwrap_or_default();
+            let by_hand = format!("openssl s_client -connect {address} -servername {name} </dev/null");
+            vec![
+                (by_hand, "whether another client is served"),
+                ("sni-probe diagnose --help".to_owned(), "why, and what to change"),
+            ]
+        }
         CheckVerdict::Unknown => vec![(by_hand, "what another client says")],
     };
     let mut table = Table::without_heads([Column::left(""), Column::left("")]).indent(2);
@@ -147,6 +178,7 @@ fn next(text: &mut String, report: &CheckReport) {
 mod tests {
     use jiff::Timestamp;
 
+    use super::super::report::Offered;
     use super::*;
 
     #[test]
@@ -161,6 +193,8 @@ mod tests {
         };
         let named = Attempt {
             kind: AttemptKind::Named,
+            client: CheckClient::Rustls,
+            http_status: None,
             server_name: Some("a.example".to_owned()),
             connected: true,
             outcome: AttemptOutcome::Handshake,
@@ -185,6 +219,7 @@ mod tests {
             target: "a.example".to_owned(),
             address: Some("10.1.2.3:443".to_owned()),
             attempts: vec![named, without],
+            offered: Offered::default(),
             verdict: CheckVerdict::NonSniRefused,
             sentence: "non-SNI clients are refused".to_owned(),
         };

@@ -1,10 +1,14 @@
 //! What follows from the attempts, and how to say it.
 
 use jiff::Timestamp;
+use sni_probe_hello::POST_QUANTUM_BYTES;
 use sni_probe_terminal::printable;
 
-use super::report::{Attempt, AttemptKind, AttemptOutcome, Certificate, CheckVerdict};
+use super::report::{Attempt, AttemptKind, AttemptOutcome, Certificate, CheckClient, CheckVerdict, Offered};
 use super::target::Host;
+
+/// Misdirected Request (RFC 9110, section 15.5.20).
+const MISDIRECTED: u16 = 421;
 
 /// What a gateway did with a hello, as far as its certificate goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +27,9 @@ impl Answer {
     fn of(attempt: &Attempt) -> Self {
         match attempt.outcome {
             _ if attempt.certificate.is_some() => Self::Served,
-            AttemptOutcome::Handshake => Self::Served,
+            AttemptOutcome::Handshake | AttemptOutcome::ServerHello | AttemptOutcome::RejectedByHttp => {
+                Self::Served
+            }
             _ if !attempt.connected => Self::Nothing,
             AttemptOutcome::Reset | AttemptOutcome::Alert | AttemptOutcome::Closed => Self::Refused,
             AttemptOutcome::Timeout => Self::Silent,
@@ -36,7 +42,24 @@ impl Answer {
 }
 
 /// The verdict, and the sentence to it. `expected` is for whom the certificate should be.
-pub(super) fn conclude(attempts: &[Attempt], expected: &Host, now: Timestamp) -> (CheckVerdict, String) {
+pub(super) fn conclude(
+    attempts: &[Attempt],
+    expected: &Host,
+    offered: &Offered,
+    now: Timestamp,
+) -> (CheckVerdict, String) {
+    let (verdict, sentence) = of_sni(attempts, expected, offered, now);
+    let (verdict, sentence) = of_http(attempts).unwrap_or((verdict, sentence));
+    (verdict, sentence + &http_note(attempts, verdict) + &exact_note(attempts) + &post_quantum_note(attempts))
+}
+
+/// What follows from the handshakes with the name, without SNI, and with an unknown name.
+fn of_sni(
+    attempts: &[Attempt],
+    expected: &Host,
+    offered: &Offered,
+    now: Timestamp,
+) -> (CheckVerdict, String) {
     let find = |kind| attempts.iter().find(|attempt: &&Attempt| attempt.kind == kind);
     let named = find(AttemptKind::Named);
     let Some(without) = find(AttemptKind::WithoutSni) else {
@@ -46,8 +69,9 @@ pub(super) fn conclude(attempts: &[Attempt], expected: &Host, now: Timestamp) ->
         (Answer::Served, named) => served(without, named, expected, now),
         (Answer::Refused, None) => {
             let sentence = format!(
-                "non-SNI clients are refused ({}); whether a name is served was not tried: give one by --sni{}",
+                "rustls was refused without SNI ({}); whether a host name is served was not tried: give one by --sni{}{}",
                 reason(without),
+                of_alert(without, offered),
                 default_certificate(find(AttemptKind::UnknownName))
             );
             (CheckVerdict::NonSniRefused, sentence)
@@ -64,10 +88,10 @@ pub(super) fn conclude(attempts: &[Attempt], expected: &Host, now: Timestamp) ->
         }
         (Answer::Refused, Some((Answer::Refused, named))) => {
             let sentence = format!(
-                "all clients are refused: without SNI ({}) and with the name {expected} ({}){}",
+                "rustls was refused without SNI ({}) and with the name {expected} ({}); another client may be served{}",
                 reason(without),
                 reason(named),
-                of_versions(named)
+                of_alert(named, offered)
             );
             (CheckVerdict::NameRefused, sentence)
         }
@@ -183,13 +207,93 @@ fn default_certificate(unknown: Option<&Attempt>) -> String {
     }
 }
 
-/// Alerts that have another cause than the name more often than not.
-fn of_versions(attempt: &Attempt) -> &'static str {
+/// What alerts say that are about the client's offer, or may be.
+fn of_alert(attempt: &Attempt, offered: &Offered) -> String {
     match attempt.alert.as_deref() {
-        Some("protocol_version" | "handshake_failure" | "insufficient_security") => {
-            "; such an alert is about TLS versions or cipher suites, not about names"
+        Some("protocol_version" | "insufficient_security") => {
+            "; such an alert is about TLS versions or cipher suites, not about names".to_owned()
         }
-        _ => "",
+        Some("handshake_failure") => format!(
+            "; this alert says that the gateway takes nothing of what a client offers, and some gateways (Node.js, Erlang, \
+             sniproxy, Java) refuse names with it. rustls offered the signature algorithms {} and the groups {}",
+            offered.signature_algorithms.join(", "),
+            offered.groups.join(", ")
+        ),
+        _ => String::new(),
+    }
+}
+
+fn of_kind(attempts: &[Attempt], kind: AttemptKind) -> Option<&Attempt> {
+    attempts.iter().find(|attempt| attempt.kind == kind)
+}
+
+fn is_rejected(attempt: &Attempt) -> bool {
+    attempt.outcome == AttemptOutcome::RejectedByHttp
+}
+
+/// Clients without SNI that are rejected after the handshake, where those with the name are not.
+fn of_http(attempts: &[Attempt]) -> Option<(CheckVerdict, String)> {
+    let without = of_kind(attempts, AttemptKind::WithoutSni).filter(|without| is_rejected(without))?;
+    let status = without.http_status?;
+    let sentence = match of_kind(attempts, AttemptKind::Named) {
+        Some(named) if Answer::of(named) == Answer::Served && !is_rejected(named) => {
+            let with_name =
+                named.http_status.map_or_else(|| reason(named), |status| format!("HTTP {status}"));
+            format!(
+                "non-SNI clients complete the handshake and are then rejected by HTTP {status}; those that send the name {} get {with_name}",
+                printable(named.server_name.as_deref().unwrap_or_default())
+            )
+        }
+        // RFC 9110, section 15.5.20: the request came to a server that is not meant.
+        None if status == MISDIRECTED => format!(
+            "non-SNI clients complete the handshake and are then rejected by HTTP {status}; no name was tried: give one by --sni"
+        ),
+        _ => return None,
+    };
+    Some((CheckVerdict::RejectedByHttp, sentence))
+}
+
+/// What the requests were answered, where that is not the verdict.
+fn http_note(attempts: &[Attempt], verdict: CheckVerdict) -> String {
+    if verdict == CheckVerdict::RejectedByHttp {
+        return String::new();
+    }
+    let answer = |kind, hello: &str| {
+        let attempt = of_kind(attempts, kind)?;
+        let no_answer = attempt.error.as_deref().filter(|_| attempt.outcome == AttemptOutcome::Handshake);
+        let answer = attempt.http_status.map(|status| format!("HTTP {status}"));
+        Some(format!("; {} {hello}", answer.or_else(|| no_answer.map(str::to_owned))?))
+    };
+    let without = answer(AttemptKind::WithoutSni, "without SNI").unwrap_or_default();
+    without + &answer(AttemptKind::Named, "with the name").unwrap_or_default()
+}
+
+/// What the gateway does with the name exactly as it was given.
+fn exact_note(attempts: &[Attempt]) -> String {
+    let Some(exact) = of_kind(attempts, AttemptKind::ExactName) else { return String::new() };
+    let name = printable(exact.server_name.as_deref().unwrap_or_default());
+    let what = match (Answer::of(exact), exact.client) {
+        (Answer::Served, CheckClient::Rustls) => "is served".to_owned(),
+        (Answer::Served, CheckClient::HelloOnly) => {
+            "is answered by a ServerHello (the handshake was not completed)".to_owned()
+        }
+        (Answer::Refused, _) => format!("is refused ({})", reason(exact)),
+        (Answer::Silent | Answer::Nothing, _) => format!("has no answer that tells ({})", reason(exact)),
+    };
+    format!("; the name exactly as given, {name}, {what}")
+}
+
+/// A large hello in two segments that fares otherwise than a small one.
+fn post_quantum_note(attempts: &[Attempt]) -> String {
+    let Some(large) = of_kind(attempts, AttemptKind::PostQuantum) else { return String::new() };
+    let small = of_kind(attempts, AttemptKind::Named).or_else(|| of_kind(attempts, AttemptKind::WithoutSni));
+    let is_small_served = small.is_some_and(|small| Answer::of(small) == Answer::Served);
+    match Answer::of(large) {
+        Answer::Refused | Answer::Silent if is_small_served => format!(
+            "; a post-quantum ClientHello of {POST_QUANTUM_BYTES} bytes in two segments is not served ({}), a small one is",
+            reason(large)
+        ),
+        _ => String::new(),
     }
 }
 

@@ -19,7 +19,9 @@ fn attempt(kind: AttemptKind, outcome: AttemptOutcome) -> Attempt {
     use AttemptOutcome::{Refused, Unreachable};
     Attempt {
         kind,
+        client: CheckClient::Rustls,
         server_name: None,
+        http_status: None,
         connected: !matches!(outcome, Refused | Unreachable),
         outcome,
         alert: None,
@@ -36,7 +38,9 @@ fn served(kind: AttemptKind, certificate: Certificate) -> Attempt {
 }
 
 fn told_of(attempts: &[Attempt]) -> (CheckVerdict, String) {
-    conclude(attempts, &Host::Name(DnsName::try_from("a.example").unwrap()), NOW)
+    let offered =
+        Offered { signature_algorithms: vec!["ed25519".to_owned()], groups: vec!["x25519".to_owned()] };
+    conclude(attempts, &Host::Name(DnsName::try_from("a.example").unwrap()), &offered, NOW)
 }
 
 use AttemptKind::{Named, UnknownName, WithoutSni};
@@ -166,4 +170,59 @@ fn what_cannot_be_told() {
         told_of(&[attempt(Named, Handshake), attempt(WithoutSni, Handshake)]).0,
         CheckVerdict::NonSniOtherCertificate
     );
+}
+
+/// An attempt without a certificate that was answered.
+fn answered(kind: AttemptKind, client: CheckClient, name: &str) -> Attempt {
+    let outcome = if client == CheckClient::Rustls { Handshake } else { AttemptOutcome::ServerHello };
+    Attempt { client, server_name: Some(name.to_owned()), ..attempt(kind, outcome) }
+}
+
+#[test]
+fn this_client_is_not_all_clients() {
+    let alert = |kind| Attempt { alert: Some("handshake_failure".to_owned()), ..attempt(kind, Alert) };
+    let (verdict, sentence) = told_of(&[alert(Named), alert(WithoutSni)]);
+    assert_eq!(verdict, CheckVerdict::NameRefused);
+    for part in
+        ["rustls was refused", "another client may be served", "refuse names with it", "ed25519", "x25519"]
+    {
+        assert!(sentence.contains(part), "{part} is not in: {sentence}");
+    }
+    assert!(!sentence.contains("all clients") && !sentence.contains("not about names"), "{sentence}");
+    let (_, sentence) = told_of(&[alert(WithoutSni)]);
+    assert!(sentence.contains("refuse names with it"), "{sentence}");
+}
+
+#[test]
+fn further_hellos_are_reported_and_do_not_decide() {
+    let both = [Named, WithoutSni].map(|kind| served(kind, certificate("a.example", true)));
+    for (further, part) in [
+        (
+            answered(AttemptKind::ExactName, CheckClient::HelloOnly, "a.example."),
+            "; the name exactly as given, a.example., is answered by a ServerHello (the handshake was not completed)",
+        ),
+        (
+            answered(AttemptKind::ExactName, CheckClient::Rustls, "A.example"),
+            "; the name exactly as given, A.example, is served",
+        ),
+        (
+            Attempt { server_name: Some("a.example.".to_owned()), ..attempt(AttemptKind::ExactName, Reset) },
+            "; the name exactly as given, a.example., is refused (Reset)",
+        ),
+        (
+            attempt(AttemptKind::PostQuantum, Reset),
+            "; a post-quantum ClientHello of 1789 bytes in two segments is not served (Reset), a small one is",
+        ),
+    ] {
+        let (verdict, sentence) = told_of(&[&both[..], &[further]].concat());
+        assert_eq!(verdict, CheckVerdict::NonSniSameCertificate);
+        assert!(sentence.ends_with(part), "{part} is not the end of: {sentence}");
+    }
+    // Nothing is said of a large hello that fares as the small one does.
+    let (_, sentence) = told_of(&[
+        attempt(Named, Reset),
+        attempt(WithoutSni, Reset),
+        attempt(AttemptKind::PostQuantum, Reset),
+    ]);
+    assert!(!sentence.contains("post-quantum"), "{sentence}");
 }

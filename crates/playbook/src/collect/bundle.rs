@@ -70,8 +70,10 @@ pub(super) struct Missing {
 /// How a text is to be understood, to find the secrets in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// YAML or JSON: by field name. What cannot be parsed is left out.
-    Structured,
+    /// A configuration in YAML or JSON: by field name, and words that look like keys. What cannot be parsed is left out.
+    Configuration,
+    /// A JSON document: by field name. What cannot be parsed is left out.
+    Json,
     /// A JSON object a line.
     JsonLines,
     /// Anything else.
@@ -117,14 +119,15 @@ impl Bundle {
         let text = String::from_utf8_lossy(bytes);
         let before = self.redactor.count();
         let redacted = match kind {
-            Kind::Structured => self.redactor.structured(source, &text),
+            Kind::Configuration => self.redactor.configuration(source, &text),
+            Kind::Json => self.redactor.json(source, &text),
             Kind::JsonLines => Ok(self.redactor.json_lines(&text)),
             Kind::Text => Ok(self.redactor.text(&text)),
         };
         match redacted {
             Ok(text) => self.add(name, source, text.as_bytes(), Some(self.redactor.count() - before)),
             Err(error) => {
-                self.miss(name, &format!("{error:#}; left out, for its secrets cannot be told"));
+                self.miss(name, &format!("{error:#}; left out, because its secrets cannot be found"));
                 Ok(())
             }
         }
@@ -141,7 +144,7 @@ impl Bundle {
     /// Lists something as missing.
     pub(super) fn miss(&mut self, name: &str, reason: &str) {
         if self.manifest.missing.len() < MAX_MISSING {
-            let (name, reason) = (self.redactor.text(name), self.redactor.text(reason));
+            let (name, reason) = (self.redactor.message(name), self.redactor.message(reason));
             self.manifest.missing.push(Missing { name, reason });
         }
     }
@@ -177,7 +180,7 @@ impl Bundle {
         let digest = Sha256::digest(bytes);
         self.manifest.files.push(ManifestEntry {
             name: name.to_owned(),
-            source: self.redactor.text(source),
+            source: self.redactor.message(source),
             size: bytes.len() as u64,
             sha256: format!("{digest:x}"),
             redacted,

@@ -1,10 +1,14 @@
 //! Takes secrets out, and addresses if that is asked for.
 //!
-//! In YAML and JSON a secret is known by the name of its field ([`names`]); in any text by its form ([`text`]): keys in PEM,
-//! tokens with a known beginning, `name: value` with such a name. Rather too much is taken out than too little.
+//! In YAML and JSON a secret is known by the name of its field ([`names`]); in any text by its form ([`forms`]), by its place
+//! in a command line ([`commands`]), or by the name before it ([`text`]). Configurations also lose words that look like keys
+//! ([`opaque`]). Rather too much is taken out than too little.
 
 mod addresses;
+mod commands;
+mod forms;
 mod names;
+mod opaque;
 mod text;
 mod tree;
 
@@ -43,6 +47,16 @@ impl Redactor {
     /// Any text.
     pub(super) fn text(&mut self, text: &str) -> String {
         let text = text::redact(text, &mut self.count);
+        self.addresses(text)
+    }
+
+    /// A path, a URL, or a message of this program or of the system: words after the name of a secret stay.
+    pub(super) fn message(&mut self, text: &str) -> String {
+        let text = text::message(text, &mut self.count);
+        self.addresses(text)
+    }
+
+    fn addresses(&mut self, text: String) -> String {
         match &mut self.pseudonyms {
             Some(pseudonyms) => pseudonyms.replace(&text),
             None => text,
@@ -56,13 +70,22 @@ impl Redactor {
         words.iter().map(|word| word.as_str().unwrap_or(REDACTED).to_owned()).collect()
     }
 
-    /// YAML, of one or several documents, or JSON. Comments do not survive: secrets may be in them.
+    /// A JSON document of a daemon.
     ///
     /// # Errors
-    /// If it is neither: then no field has a name, and the secrets cannot be told. The error says where in `source`.
-    pub(super) fn structured(&mut self, source: &str, text: &str) -> anyhow::Result<String> {
+    /// If it is none: then no field has a name, and the secrets cannot be found.
+    pub(super) fn json(&mut self, source: &str, text: &str) -> anyhow::Result<String> {
+        let value = serde_json::from_str(text).map_err(|_| anyhow!("{source}: not JSON"))?;
+        Ok(format!("{:#}\n", tree::redact(self, value)))
+    }
+
+    /// A configuration in YAML, of one or several documents, or in JSON. Comments do not survive: secrets may be in them.
+    ///
+    /// # Errors
+    /// If it is neither: then no field has a name, and the secrets cannot be found. The error says where in `source`.
+    pub(super) fn configuration(&mut self, source: &str, text: &str) -> anyhow::Result<String> {
         if let Ok(value) = serde_json::from_str(text) {
-            return Ok(format!("{:#}\n", tree::redact(self, value)));
+            return Ok(format!("{:#}\n", tree::redact_configuration(self, value)));
         }
         let documents = tree::parse_yaml(self, text).map_err(|error| not_structured(source, &error))?;
         let mut redacted = String::new();
@@ -70,7 +93,7 @@ impl Redactor {
             if !redacted.is_empty() {
                 redacted.push_str("---\n");
             }
-            redacted.push_str(&tree::write_yaml(&tree::redact(self, document)));
+            redacted.push_str(&tree::write_yaml(&tree::redact_configuration(self, document)));
         }
         Ok(redacted)
     }

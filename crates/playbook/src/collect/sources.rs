@@ -19,10 +19,10 @@ use super::limits::{
 const PAGES: [(&str, &str, Kind); 6] = [
     ("/metrics", "daemon/metrics.txt", Kind::Text),
     ("/readyz", "daemon/readyz.txt", Kind::Text),
-    ("/api/v1/summary", "daemon/summary.json", Kind::Structured),
-    ("/api/v1/clients", "daemon/clients.json", Kind::Structured),
-    ("/api/v1/handshakes", "daemon/handshakes.json", Kind::Structured),
-    ("/api/v1/facts", "daemon/facts.json", Kind::Structured),
+    ("/api/v1/summary", "daemon/summary.json", Kind::Json),
+    ("/api/v1/clients", "daemon/clients.json", Kind::Json),
+    ("/api/v1/handshakes", "daemon/handshakes.json", Kind::Json),
+    ("/api/v1/facts", "daemon/facts.json", Kind::Json),
 ];
 
 /// Where a system says what it is (os-release(5)).
@@ -59,7 +59,7 @@ pub(super) fn collect(config: &Config, bundle: &mut Bundle) -> anyhow::Result<bo
     for (path, name) in files {
         let Some(path) = path else { continue };
         match read_whole(path, MAX_TEXT_BYTES) {
-            Ok(bytes) => bundle.text(name, &path.display().to_string(), Kind::Structured, &bytes)?,
+            Ok(bytes) => bundle.text(name, &path.display().to_string(), Kind::Configuration, &bytes)?,
             Err(error) => bundle.miss(name, &format!("{error:#}")),
         }
     }
@@ -118,7 +118,7 @@ fn routes_of_cluster(config: &Config, bundle: &mut Bundle) -> anyhow::Result<()>
     const NAME: &str = "config/apigeeroutes.json";
     match cluster::apigee_routes(config.kubeconfig.as_deref(), &config.namespace) {
         Ok((source, text)) => {
-            bundle.text(NAME, &source, Kind::Structured, text.as_bytes())?;
+            bundle.text(NAME, &source, Kind::Configuration, text.as_bytes())?;
             bundle.text(
                 "config/environment-groups.txt",
                 &source,

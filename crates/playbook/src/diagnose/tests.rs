@@ -12,7 +12,9 @@ use super::judge::is_routed;
 use super::model::{Answer, Cause, Confidence, Diagnosis, Inputs};
 use super::wire::{ClientFacts, Count, RefusalCount, WireFacts};
 use super::{diagnose, show};
-use crate::check::report::{Attempt, AttemptKind, AttemptOutcome, Certificate, CheckReport, CheckVerdict};
+use crate::check::report::{
+    Attempt, AttemptKind, AttemptOutcome, Certificate, CheckClient, CheckReport, CheckVerdict, Offered,
+};
 use crate::logs::report::{Counted, Joined, LogsReport};
 use crate::routes::report::{Finding, FindingCode, Route, RoutesReport, VirtualHost};
 
@@ -113,6 +115,8 @@ fn check(verdict: CheckVerdict, outcomes: [AttemptOutcome; 3]) -> CheckReport {
     let kinds = [AttemptKind::Named, AttemptKind::WithoutSni, AttemptKind::UnknownName];
     let attempt = |(kind, outcome): (AttemptKind, AttemptOutcome)| Attempt {
         kind,
+        client: CheckClient::Rustls,
+        http_status: None,
         server_name: (kind == AttemptKind::Named).then(|| NAME.to_owned()),
         connected: true,
         outcome,
@@ -134,6 +138,7 @@ fn check(verdict: CheckVerdict, outcomes: [AttemptOutcome; 3]) -> CheckReport {
         target: NAME.to_owned(),
         address: Some("192.0.2.1:443".to_owned()),
         attempts: kinds.into_iter().zip(outcomes).map(attempt).collect(),
+        offered: Offered::default(),
         verdict,
         sentence: "as the test says".to_owned(),
     }

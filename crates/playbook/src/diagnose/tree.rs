@@ -331,9 +331,13 @@ fn served_now(inputs: &Inputs) -> Step {
             AttemptKind::Named => "with the name",
             AttemptKind::WithoutSni => "without SNI",
             AttemptKind::UnknownName => "with an unknown name",
+            AttemptKind::ExactName => "with the name as given",
+            AttemptKind::PostQuantum => "with a post-quantum hello",
         };
         let outcome = match attempt.outcome {
             AttemptOutcome::Handshake => "handshake",
+            AttemptOutcome::ServerHello => "ServerHello (not completed)",
+            AttemptOutcome::RejectedByHttp => "rejected by HTTP",
             AttemptOutcome::Reset => "reset",
             AttemptOutcome::Alert => "alert",
             AttemptOutcome::Closed => "closed",
@@ -353,7 +357,7 @@ fn served_now(inputs: &Inputs) -> Step {
     let answer = match check.verdict {
         CheckVerdict::NonSniRefused => Some(false),
         CheckVerdict::NonSniSameCertificate | CheckVerdict::NonSniOtherCertificate => Some(true),
-        CheckVerdict::NameRefused | CheckVerdict::Unknown => None,
+        CheckVerdict::NameRefused | CheckVerdict::RejectedByHttp | CheckVerdict::Unknown => None,
     };
     step(question, answer, evidence)
 }

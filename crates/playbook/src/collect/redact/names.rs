@@ -1,10 +1,13 @@
 //! Names of fields whose values are secrets.
 
 /// Parts of such names, in lower case, without separators.
-const SECRET: [&str; 28] = [
+const SECRET: &[&str] = &[
     "password",
     "passwd",
     "passphrase",
+    "passcode",
+    "passkey",
+    "passw",
     "pwd",
     "secret",
     "token",
@@ -17,6 +20,7 @@ const SECRET: [&str; 28] = [
     "encryptionkey",
     "signingkey",
     "sharedkey",
+    "sharedaccess",
     "clientkey",
     "keydata",
     "credential",
@@ -30,72 +34,165 @@ const SECRET: [&str; 28] = [
     "bearer",
     "dockerconfigjson",
     "dockercfg",
+    "hmac",
+    "mnemonic",
+    "seedphrase",
+    "recoverycode",
+    "ldapbind",
+    "connectionstring",
+    "connstr",
+    "sessionid",
+    "csrf",
+    "xsrf",
+    // Other languages.
+    "kennwort",
+    "geheimnis",
+    "contrasena",
+    "contraseña",
+    "secreto",
+    "senha",
+    "segredo",
+    "motdepasse",
+    "wachtwoord",
+    "lösenord",
+    "losenord",
+    "adgangskode",
+    "salasana",
+    "hasło",
+    "haslo",
+    "heslo",
+    "jelszó",
+    "parola",
+    "пароль",
+    "密码",
+    "密碼",
+    "パスワード",
+    "비밀번호",
 ];
 /// Whole names.
-const SECRET_ALONE: [&str; 6] = ["key", "auth", "psk", "jwt", "pin", "sig"];
-/// Ends of such names: `DB_PASS`, `axHashSalt`, `X-Goog-Signature`.
-const SECRET_ENDS: [&str; 4] = ["pass", "salt", "keystore", "signature"];
-/// Words with such an end that are something else.
-const OTHER_WORDS: [&str; 2] = ["bypass", "compass"];
-/// Bytes of letters after one dash; what is longer is a word.
-const MAX_SHORT_FLAGS: usize = 6;
-/// The secret fields of a key in JSON (RFC 7518, 6.3.2 and 6.4), beside its type.
-const SECRET_OF_JWK: [&str; 8] = ["k", "d", "p", "q", "dp", "dq", "qi", "oth"];
+const SECRET_ALONE: &[&str] = &[
+    "key",
+    "auth",
+    "psk",
+    "jwt",
+    "pin",
+    "sig",
+    "sid",
+    "sas",
+    "session",
+    "seed",
+    "community",
+    "saml",
+    "otp",
+    "totp",
+    "clave",
+    "creds",
+    "cred",
+    "pass",
+    "pw",
+    "psw",
+    "mdp",
+];
+/// Ends of such names: `DB_PASS`, `bindpw`, `axHashSalt`, `X-Goog-Signature`.
+const SECRET_ENDS: &[&str] =
+    &["pass", "pw", "psw", "salt", "keystore", "signature", "psk", "jwt", "creds", "community", "pincode"];
+/// Ends of names whose values are secrets where they are single values, and otherwise hold something else.
+const SECRET_SCALAR_ENDS: &[&str] = &["auth", "dsn", "license", "licence", "webhook", "webhookurl"];
+/// Words with a secret's end that are something else: also directives of nginx.
+const OTHER_WORDS: &[&str] =
+    &["bypass", "compass", "proxypass", "fastcgipass", "grpcpass", "uwsgipass", "scgipass"];
+/// What precedes `key` in names of keys that are no secrets.
+const HARMLESS_KEYS: &[&str] = &[
+    "public",
+    "pub",
+    "topology",
+    "label",
+    "partition",
+    "sort",
+    "primary",
+    "foreign",
+    "routing",
+    "node",
+    "annotation",
+    "group",
+    "tag",
+    "field",
+    "index",
+    "cache",
+    "hash",
+    "object",
+    "metric",
+    "mon",
+    "tur",
+    "don",
+    "hot",
+];
 /// Ends of names whose values say where a secret is, and not what.
-const HARMLESS_ENDS: [&str; 6] = ["path", "file", "name", "ref", "refs", "namespace"];
+const HARMLESS_ENDS: &[&str] = &["path", "file", "filename", "name", "names", "ref", "refs", "namespace"];
+/// The secret fields of a key in JSON (RFC 7518, 6.3.2 and 6.4), beside its type.
+const SECRET_OF_JWK: &[&str] = &["k", "d", "p", "q", "dp", "dq", "qi", "oth"];
 
-/// Whether what stands under this name is a secret.
+/// Returns whether the value under this name is a secret.
 pub(super) fn is_secret(name: &str) -> bool {
     let name = normal(name);
-    let is_harmless = HARMLESS_ENDS.iter().any(|end| name.ends_with(end));
-    let has_secret_end = SECRET_ENDS.iter().any(|end| name.ends_with(end))
-        && !OTHER_WORDS.iter().any(|word| name.ends_with(word));
-    !is_harmless
-        && (has_secret_end
-            || SECRET_ALONE.contains(&name.as_str())
-            || SECRET.iter().any(|part| name.contains(part)))
+    let name = name.as_str();
+    if ends_with(name, HARMLESS_ENDS) {
+        return false;
+    }
+    SECRET_ALONE.contains(&name)
+        || SECRET.iter().any(|part| name.contains(part))
+        || ends_with(name, SECRET_ENDS) && !ends_with(name, OTHER_WORDS)
+        || is_key(name)
 }
 
-/// Whether what stands under this name is a secret where `kty` stands too, the type of a key.
+/// Returns whether a single value under this name is a secret. A list or an object under it need not be one.
+pub(super) fn is_secret_scalar(name: &str) -> bool {
+    ends_with(&normal(name), SECRET_SCALAR_ENDS)
+}
+
+/// Returns whether the value under this name is a secret where `kty` stands too, the type of a key.
 pub(super) fn is_secret_of_jwk(name: &str) -> bool {
     SECRET_OF_JWK.contains(&name)
 }
 
-/// Whether what follows this flag, as a word of its own, is a user and a password: of curl. It may be the last of several
-/// letters, `-sSu`.
-pub(super) fn is_login_flag(word: &str) -> bool {
-    let is_short = word.len() <= MAX_SHORT_FLAGS
-        && word
-            .strip_prefix('-')
-            .and_then(|letters| letters.strip_suffix(['u', 'U']))
-            .is_some_and(|letters| letters.bytes().all(|byte| byte.is_ascii_alphabetic()));
-    is_short || matches!(word, "--user" | "--proxy-user")
-}
-
-/// Whether this word is such a flag and what follows it, `-uuser:password`.
-pub(super) fn has_login(word: &str) -> bool {
-    word.starts_with("-u") && word.contains(':')
-}
-
-/// Whether what stands under this name says where a secret is.
+/// Returns whether the value under this name says where a secret is.
 pub(super) fn is_reference(name: &str) -> bool {
-    let name = normal(name);
-    name.ends_with("ref") || name.ends_with("refs")
+    ends_with(&normal(name), &["ref", "refs"])
 }
 
+/// Returns whether the value under this name is the name or the place of something.
+pub(super) fn is_harmless(name: &str) -> bool {
+    ends_with(&normal(name), HARMLESS_ENDS)
+}
+
+/// `masterKey`, `tls.key`, `AccountKey`.
+fn is_key(name: &str) -> bool {
+    let before = name.strip_suffix("keys").or_else(|| name.strip_suffix("key"));
+    before.is_some_and(|before| !before.is_empty() && !ends_with(before, HARMLESS_KEYS))
+}
+
+fn ends_with(name: &str, ends: &[&str]) -> bool {
+    ends.iter().any(|end| name.ends_with(end))
+}
+
+/// In lower case, without separators, and without a number at the end: `Pass Word 2` is `password`.
 fn normal(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphanumeric).map(|character| character.to_ascii_lowercase()).collect()
+    let letters = name.chars().filter(|character| character.is_alphanumeric());
+    let name: String = letters.flat_map(char::to_lowercase).collect();
+    name.trim_end_matches(|character: char| character.is_ascii_digit()).to_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_secret;
+    use super::{is_secret, is_secret_scalar};
 
     #[test]
     fn secrets_are_known_by_their_names() {
         for name in [
             "password",
             "DB_PASSWORD",
+            "Pass Word",
+            "password2",
             "sslKey",
             "private_key",
             "client-key-data",
@@ -112,22 +209,40 @@ mod tests {
             "keystore",
             "saKeyJson",
             "X-Goog-Signature",
+            "kms_data_key",
+            "AccountKey",
+            "tls.key",
+            "bindpw",
+            "userpw",
+            "hmac",
+            "Ocp-Apim-Subscription-Key",
+            "rocommunity",
+            "Contraseña",
+            "Datenbank-Passwort",
+            "sid",
         ] {
             assert!(is_secret(name), "{name}");
         }
         for name in [
             "sslKeyPath",
             "credentialName",
+            "credentialNames",
             "secretName",
             "secretKeyRef",
             "hostnames",
             "keyboard",
             "state",
             "bypass",
+            "proxy_pass",
             "signatureAlgorithm",
             "keystorePath",
+            "publicKey",
+            "topologyKey",
+            "monkey",
+            "seconds",
         ] {
             assert!(!is_secret(name), "{name}");
         }
+        assert!(is_secret_scalar("basicAuth") && is_secret_scalar("DSN") && !is_secret_scalar("author"));
     }
 }

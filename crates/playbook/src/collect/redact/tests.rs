@@ -6,7 +6,7 @@ use super::Redactor;
 const SECRET: &str = "hunter2x";
 
 fn structured(text: &str) -> String {
-    Redactor::new(false).structured("a.yaml", text).unwrap()
+    Redactor::new(false).configuration("a.yaml", text).unwrap()
 }
 
 fn text(text: &str) -> String {
@@ -96,6 +96,69 @@ fn secrets_in_any_text() {
     }
 }
 
+/// A file in which many secrets are planted, and their words.
+const PLANTED: &str = include_str!("testdata/planted.yaml");
+/// Other secrets of the same kinds, each with one of two words in it.
+const SIBLINGS: &str = include_str!("testdata/siblings.yaml");
+
+#[test]
+fn no_planted_secret_is_left() {
+    let mut planted: Vec<&str> = PLANTED
+        .split(|character: char| {
+            !(character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '/' | '='))
+        })
+        // SEKRET, also in base64.
+        .filter(|word| {
+            ["SEKRET", "U0VLUk", "NFS1JF", "TRUtSR", "hunter2-"].iter().any(|part| word.contains(part))
+        })
+        .collect();
+    planted.extend(["ghp_012", "AKIAIO", "wJalrX", "K7MDENG", "AIzaSy", "npm_012"]);
+    assert!(planted.len() >= 98, "{}", planted.len());
+    let redacted = structured(PLANTED);
+    let left: Vec<_> = planted.iter().filter(|word| redacted.contains(**word)).collect();
+    assert!(left.is_empty(), "{left:?} in\n{redacted}");
+}
+
+#[test]
+fn no_secret_of_the_same_kinds_is_left() {
+    let redacted = structured(SIBLINGS);
+    let left: Vec<_> = redacted
+        .lines()
+        .filter(|line| ["zzhidden", "ZZ9HIDDEN"].iter().any(|word| line.contains(word)))
+        .collect();
+    assert!(left.is_empty(), "{left:#?}");
+}
+
+#[test]
+fn a_message_keeps_its_reason() {
+    for message in [
+        "http://token:9917: Connection refused (os error 111); is the daemon running?",
+        "http://auth.example:9917/metrics: io: Connection reset by peer",
+        "cannot open /run/secrets/password: No such file or directory (os error 2)",
+        "https://keycloak-token:443: invalid peer certificate: UnknownIssuer; see --ca",
+        "cannot read api.key: Permission denied",
+        "the daemon wants a user and a password: see --password-file",
+    ] {
+        assert_eq!(Redactor::new(false).message(message), message);
+    }
+    let message =
+        Redactor::new(false).message("http://me:hunter2x@a.example: Connection refused?token=hunter2x");
+    assert!(message.contains("Connection refused") && !message.contains(SECRET), "{message}");
+}
+
+#[test]
+fn what_a_daemon_says_stays() {
+    for (name, sample) in [
+        ("summary", include_str!("../../../../model/samples/summary.json")),
+        ("clients", include_str!("../../../../model/samples/clients.json")),
+        ("handshakes", include_str!("../../../../model/samples/handshakes.json")),
+        ("facts", include_str!("../../../../model/samples/facts.json")),
+    ] {
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&Redactor::new(false).json(name, sample).unwrap()), read(sample), "{name}");
+    }
+}
+
 #[test]
 fn what_support_needs_stays() {
     let overrides = "\
@@ -131,14 +194,14 @@ virtualhosts:
 
 #[test]
 fn what_is_no_yaml_is_refused_without_showing_it() {
-    let error = Redactor::new(false).structured("a.yaml", "a:\n\t- password: hunter2x\n b").unwrap_err();
+    let error = Redactor::new(false).configuration("a.yaml", "a:\n\t- password: hunter2x\n b").unwrap_err();
     let error = format!("{error:#}");
     assert!(error.starts_with("a.yaml:2:") && error.ends_with(": neither YAML nor JSON"), "{error}");
 }
 
 #[test]
 fn bytes_in_yaml_are_not_called_bad_yaml() {
-    let error = Redactor::new(false).structured("a.yaml", "a: 1\nb: !!binary /wAB\n").unwrap_err();
+    let error = Redactor::new(false).configuration("a.yaml", "a: 1\nb: !!binary /wAB\n").unwrap_err();
     assert_eq!(error.to_string(), "a.yaml:2:13: a value with the tag !!binary is no text");
 }
 

@@ -1,76 +1,48 @@
-//! Secrets by their form, in any text.
+//! Secrets in any text: by their form ([`forms`]), in command lines ([`commands`]), and after a name that says so.
 
-use super::REDACTED;
-use super::names::{has_login, is_login_flag, is_secret, is_secret_of_jwk};
-
-/// How tokens begin that are known by that: JSON in base64 (JWTs, service accounts), those of Google, GitHub, GitLab,
-/// Slack, AWS, Stripe, Vault; and PEM in base64.
-const TOKENS: [&str; 20] = [
-    "eyJ",
-    "ewog",
-    "ewoJ",
-    "ya29.",
-    "1//",
-    "AIza",
-    "GOCSPX-",
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "github_pat_",
-    "glpat-",
-    "xoxb-",
-    "xoxp-",
-    "AKIA",
-    "ASIA",
-    "sk_live_",
-    "hvs.",
-    "LS0tLS1CRUdJTi",
-    "sk-",
-];
-/// A certificate in base64 is none.
-const CERTIFICATE: &str = "LS0tLS1CRUdJTiBDRVJU";
-/// Shorter ones are words that begin so by chance.
-const MIN_TOKEN: usize = 16;
-/// What precedes a secret without a gap: addresses of webhooks, which let in whoever knows them, and hashes of passwords
-/// (crypt(5)).
-const MARKS: [&str; 15] = [
-    "hooks.slack.com/services/",
-    "hooks.slack.com/workflows/",
-    "hooks.slack.com/triggers/",
-    "discord.com/api/webhooks/",
-    "webhook.office.com/",
-    "$2a$",
-    "$2b$",
-    "$2x$",
-    "$2y$",
-    "$1$",
-    "$5$",
-    "$6$",
-    "$y$",
-    "$apr1$",
-    "$argon2",
-];
-/// What precedes credentials in a header.
-const SCHEMES: [&str; 4] = ["bearer", "basic", "digest", "apikey"];
-const MIN_CREDENTIALS: usize = 6;
+use super::names::{is_secret, is_secret_of_jwk, is_secret_scalar};
+use super::{REDACTED, commands, forms};
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
+/// Parts of the labels of PEM blocks that are secret: keys, also static ones of a VPN.
+const SECRET_LABELS: [&str; 3] = ["PRIVATE", "SECRET", "Static key"];
+/// Words that follow the name of a secret in a sentence.
+const SENTENCE: [&str; 16] = [
+    "is", "was", "for", "of", "and", "or", "to", "in", "not", "with", "from", "has", "must", "that",
+    "required", "the",
+];
 
-/// The text without secrets; `count` grows by those.
+/// The text without secrets; `count` grows by their number.
 pub(super) fn redact(text: &str, count: &mut u64) -> String {
-    let text = private_keys(text, count);
+    let text = message(text, count);
     let mut redacted = String::with_capacity(text.len());
+    // The indentation of a name with a block of lines under it.
+    let mut block = None;
     for line in text.split_inclusive('\n') {
         let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
-        let line = user_info(line, count);
-        let line = logins(&marked(&line, count), count);
-        let line = words(&line, count);
-        redacted.push_str(&named(&line, count));
+        let indentation = line.len() - line.trim_start().len();
+        if block.is_some_and(|of_name| indentation > of_name && !line.trim().is_empty()) {
+            redacted.push_str(&line[..indentation]);
+            redacted.push_str(REDACTED);
+            *count += u64::from(!line.contains(REDACTED));
+            redacted.push_str(end);
+            continue;
+        }
+        block = begins_block(line).then_some(indentation);
+        let line = commands::redact(line, count);
+        let line = named(&line, count);
+        redacted.push_str(&bare(&line, count));
         redacted.push_str(end);
     }
     redacted
+}
+
+/// A sentence of this program or of the system without secrets: only those that are known by their form. What is said after
+/// a path or a host with the name of a secret stays.
+pub(super) fn message(text: &str, count: &mut u64) -> String {
+    forms::redact(&private_keys(text, count), count)
 }
 
 /// PEM blocks with a private key, also with escaped ends of lines; one without an end goes to the end of the text.
@@ -80,7 +52,7 @@ fn private_keys(text: &str, count: &mut u64) -> String {
     while let Some(begin) = rest.find(BEGIN) {
         let after = &rest[begin + BEGIN.len()..];
         let label = after.find(DASHES).map_or(after, |end| &after[..end]);
-        if !label.contains("PRIVATE") {
+        if !SECRET_LABELS.iter().any(|part| label.contains(part)) {
             let end = begin + BEGIN.len();
             redacted.push_str(&rest[..end]);
             rest = &rest[end..];
@@ -98,121 +70,12 @@ fn private_keys(text: &str, count: &mut u64) -> String {
     redacted
 }
 
-/// User and password in a URL.
-fn user_info(line: &str, count: &mut u64) -> String {
-    let mut redacted = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        redacted.push_str(before);
-        let is_end = |character: char| {
-            character.is_whitespace() || matches!(character, '/' | '?' | '#' | '"' | '\'' | '<' | '>')
-        };
-        let authority = after.find(is_end).map_or(after, |end| &after[..end]);
-        if let Some(user) = authority.rfind('@') {
-            redacted.push_str(REDACTED);
-            *count += 1;
-            rest = &after[user..];
-        } else {
-            rest = after;
-        }
-    }
-    redacted.push_str(rest);
-    redacted
-}
-
-/// What follows one of [`MARKS`], to the end of the word.
-fn marked(line: &str, count: &mut u64) -> String {
-    let mut redacted = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(end) = MARKS.iter().filter_map(|mark| rest.find(mark).map(|at| at + mark.len())).min() {
-        let (before, after) = rest.split_at(end);
-        redacted.push_str(before);
-        let is_end =
-            |character: char| character.is_whitespace() || matches!(character, '"' | '\'' | '<' | '>' | ')');
-        let (word, after) = after.split_at(after.find(is_end).unwrap_or(after.len()));
-        if word.len() >= MIN_CREDENTIALS && word != REDACTED {
-            redacted.push_str(REDACTED);
-            *count += 1;
-        } else {
-            redacted.push_str(word);
-        }
-        rest = after;
-    }
-    redacted.push_str(rest);
-    redacted
-}
-
-/// User and password after the flag for them, `-u user:password` or `-uuser:password`. Without a colon it is a user.
-fn logins(line: &str, count: &mut u64) -> String {
-    let mut redacted = String::with_capacity(line.len());
-    let mut is_login = false;
-    let mut rest = line;
-    while !rest.is_empty() {
-        let gap = rest.find(|character: char| !is_between(character)).unwrap_or(rest.len());
-        let (between, after) = rest.split_at(gap);
-        redacted.push_str(between);
-        // In quotes there may be a gap in it.
-        let quote =
-            between.chars().next_back().filter(|character| is_login && matches!(character, '"' | '\''));
-        let is_end = |character: char| quote.map_or(is_between(character), |quote| character == quote);
-        let (word, after) = after.split_at(after.find(is_end).unwrap_or(after.len()));
-        if is_login && word.contains(':') && word != REDACTED || has_login(word) {
-            redacted.push_str(REDACTED);
-            *count += 1;
-        } else {
-            redacted.push_str(word);
-        }
-        is_login = is_login_flag(word);
-        rest = after;
-    }
-    redacted
-}
-
-fn is_between(character: char) -> bool {
-    character.is_whitespace() || matches!(character, '"' | '\'' | ',' | '=' | '[' | ']')
-}
-
-/// Tokens that are known by their beginning, credentials after their scheme, and values after a flag.
-fn words(line: &str, count: &mut u64) -> String {
-    let mut redacted = String::with_capacity(line.len());
-    let mut rest = line;
-    // What the word before says of the next one: at least so long it is a secret.
-    let mut wanted = None;
-    while !rest.is_empty() {
-        let gap = rest.find(is_token).unwrap_or(rest.len());
-        let (between, after) = rest.split_at(gap);
-        redacted.push_str(between);
-        // It is another sentence, or another field.
-        if !between.chars().all(|character| matches!(character, ' ' | '\t' | ':')) {
-            wanted = None;
-        }
-        let length = after.find(|character| !is_token(character)).unwrap_or(after.len());
-        let (word, after) = after.split_at(length);
-        let is_known = word.len() >= MIN_TOKEN
-            && TOKENS.iter().any(|token| word.starts_with(token))
-            && !word.starts_with(CERTIFICATE);
-        if is_known || wanted.is_some_and(|length| word.len() >= length) {
-            redacted.push_str(REDACTED);
-            *count += 1;
-            wanted = None;
-        } else {
-            redacted.push_str(word);
-            wanted = if SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme)) {
-                Some(MIN_CREDENTIALS)
-            } else if word.starts_with("--") && !word.contains('=') && is_secret(word) {
-                Some(1)
-            } else {
-                None
-            };
-        }
-        rest = after;
-    }
-    redacted
-}
-
-fn is_token(character: char) -> bool {
-    character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.' | '+' | '/' | '=' | '~')
+/// Whether the value under a secret's name is in the lines after this one, as YAML has it.
+fn begins_block(line: &str) -> bool {
+    let line = line.trim_end().trim_end_matches(['-', '+']);
+    line.strip_suffix(['|', '>'])
+        .and_then(|line| line.trim_end().strip_suffix(':'))
+        .is_some_and(|name| is_secret(name_before(name)))
 }
 
 /// `name: value`, `name=value`, `"name": "value"` where the name is that of a secret.
@@ -224,7 +87,9 @@ fn named(line: &str, count: &mut u64) -> String {
     while let Some(at) = rest.find([':', '=']) {
         let is_colon = rest.as_bytes()[at] == b':';
         let name = name_before(&rest[..at]);
-        let is_named = is_secret(name) || is_jwk && is_secret_of_jwk(name);
+        let is_named = is_secret(name) || is_secret_scalar(name) || is_jwk && is_secret_of_jwk(name);
+        // A file of properties: the value goes to the end of the line.
+        let is_whole = redacted.is_empty() && rest[..at].trim().trim_matches(['"', '\'', '#', ' ']) == name;
         let (before, after) = rest.split_at(at + 1);
         redacted.push_str(before);
         rest = after;
@@ -233,7 +98,7 @@ fn named(line: &str, count: &mut u64) -> String {
         }
         let begin = rest.find(|character| !matches!(character, ' ' | '\t' | '=' | '>')).unwrap_or(rest.len());
         let (space, value) = rest.split_at(begin);
-        let length = value_length(value, is_colon);
+        let length = value_length(value, is_colon || is_whole);
         if value.is_empty() || length == 0 || value.starts_with(REDACTED) && length <= REDACTED.len() {
             continue;
         }
@@ -246,16 +111,60 @@ fn named(line: &str, count: &mut u64) -> String {
     redacted
 }
 
+/// `name value`, as in netrc, redis.conf and ldap.conf, where the name is that of a secret. A sentence that has such a word stays.
+fn bare(line: &str, count: &mut u64) -> String {
+    let is_netrc = line.contains("login ") || line.contains("machine ");
+    let is_alone = line.split_whitespace().count() == 2;
+    let mut redacted = String::with_capacity(line.len());
+    let mut is_after_name = false;
+    for part in line.split_inclusive([' ', '\t']) {
+        let word = part.trim_end_matches([' ', '\t']);
+        if word.is_empty() {
+            redacted.push_str(part);
+            continue;
+        }
+        let bare = word.trim_end_matches(['.', ',', ';', '!', ')', '"', '\'']);
+        let is_telling = is_netrc || is_alone || !bare.bytes().all(|byte| byte.is_ascii_lowercase());
+        if is_after_name && is_telling && !SENTENCE.contains(&bare) && is_value(bare) {
+            redacted.push_str(REDACTED);
+            redacted.push_str(&part[bare.len()..]);
+            *count += 1;
+            is_after_name = false;
+        } else {
+            redacted.push_str(part);
+            let is_name = word
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'#'));
+            is_after_name = is_name && !word.starts_with('-') && is_bare_name(word);
+        }
+    }
+    redacted
+}
+
+/// Names that are told from words of sentences: `key 1` says nothing.
+fn is_bare_name(word: &str) -> bool {
+    let word = word.trim_start_matches('#');
+    word.len() > "key".len() && is_secret(word) || matches!(word, "pwd" | "pw" | "psk")
+}
+
+/// Not a sign, a flag, a list, or something taken out.
+fn is_value(word: &str) -> bool {
+    word.starts_with(|character: char| {
+        character.is_alphanumeric() || matches!(character, '"' | '\'' | '$' | '>')
+    }) && !word.contains(REDACTED)
+        && !word.ends_with([':', '='])
+}
+
 /// The name at the end of the text, without its quotes.
 fn name_before(text: &str) -> &str {
     let text = text.trim_end_matches([' ', '\t', '"', '\'', '\\', ']', ':']);
-    let is_name = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.');
+    let is_name = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '.');
     let begin = text.char_indices().rev().find(|(_, character)| !is_name(*character));
     begin.map_or(text, |(at, character)| &text[at + character.len_utf8()..])
 }
 
-/// Bytes of the value: to its closing quote; without quotes to the end of the line after a colon, else to the end of the word.
-fn value_length(value: &str, is_colon: bool) -> usize {
+/// Bytes of the value: to its closing quote; without quotes to the end of the line, or to the next field or word.
+fn value_length(value: &str, is_to_end: bool) -> usize {
     for quote in ["\\\"", "\\'", "\"", "'"] {
         if let Some(quoted) = value.strip_prefix(quote) {
             let mut from = 0;
@@ -269,7 +178,18 @@ fn value_length(value: &str, is_colon: bool) -> usize {
             return value.len();
         }
     }
-    if is_colon {
+    // A connection string: `Password={a;b};`, `Password=two words;`.
+    if value.starts_with('{')
+        && let Some(end) = value.find('}')
+    {
+        return end + 1;
+    }
+    if let Some(end) = value.find(';')
+        && !value[..end].contains(['=', '"', '\'', '&'])
+    {
+        return end;
+    }
+    if is_to_end {
         return value.len();
     }
     let is_end =

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value};
 use serde_saphyr::{Options, options};
 
-use super::names::{is_login_flag, is_reference, is_secret, is_secret_of_jwk};
-use super::{REDACTED, Redactor};
+use super::commands::{Part, Words};
+use super::names::{is_reference, is_secret, is_secret_of_jwk, is_secret_scalar};
+use super::{REDACTED, Redactor, opaque};
 
 /// How deep a tree is looked into, and JSON and YAML in strings of it. Stops one that would overflow the stack;
 /// what is deeper is taken out.
@@ -12,17 +13,34 @@ const MAX_DEPTH: u32 = 64;
 
 /// What is around a value.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each holds for a part of the tree of its own")]
 struct Place {
     depth: u32,
     /// In an object of the kind Secret: its `data` are secrets, whatever their names.
     in_secret: bool,
     /// Under a name that says where a secret is: `key` is then the name of one.
     in_reference: bool,
+    /// In a file of the user's: words that look like keys are taken out.
+    is_configuration: bool,
+    /// Under a name with values that stay, whatever they look like.
+    is_kept: bool,
 }
+
+/// Types of Secrets, and the beginning of those of Kubernetes.
+const SECRET_TYPES: [&str; 3] = ["Opaque", "kubernetes.io/", "helm.sh/release"];
+/// Names of the field that has the name of a setting, beside its value.
+const SETTING_NAMES: [&str; 8] = ["name", "key", "id", "property", "field", "parameter", "setting", "option"];
+/// Names of the field with the value of a setting.
+const SETTING_VALUES: [&str; 7] = ["value", "val", "default", "defaultvalue", "content", "data", "values"];
 
 /// The tree without its secrets.
 pub(super) fn redact(redactor: &mut Redactor, value: Value) -> Value {
     visit(redactor, value, Place::default())
+}
+
+/// The tree of a user's configuration without its secrets, and without words that look like some.
+pub(super) fn redact_configuration(redactor: &mut Redactor, value: Value) -> Value {
+    visit(redactor, value, Place { is_configuration: true, ..Place::default() })
 }
 
 /// The documents, without the values with the tag `!!binary`: nothing can be told of what is in them.
@@ -78,21 +96,13 @@ fn visit(redactor: &mut Redactor, value: Value, place: Place) -> Value {
     match value {
         Value::Object(object) => Value::Object(visit_object(redactor, object, place)),
         Value::Array(values) => {
-            let (mut flag_before, mut login_before) = (false, false);
-            let mut visited = Vec::with_capacity(values.len());
-            for value in values {
-                let word = value.as_str().unwrap_or_default();
-                // `--password` and its value are two words; `--password=value` is one.
-                let is_flag = word == "-p" || word.starts_with('-') && !word.contains('=') && is_secret(word);
-                let is_value = std::mem::replace(&mut flag_before, is_flag) && !word.starts_with("--");
-                let is_after_login = std::mem::replace(&mut login_before, is_login_flag(word));
-                visited.push(if is_value || is_after_login && word.contains(':') {
-                    take_out(redactor, value)
-                } else {
-                    visit(redactor, value, place)
-                });
-            }
-            Value::Array(visited)
+            let mut words = Words::of_list();
+            let visit = |value: Value| match words.word(value.as_str().unwrap_or_default()) {
+                Part::From(0) => take_out(redactor, value),
+                Part::From(at) => take_out_end(redactor, &value, at),
+                Part::Nothing => visit(redactor, value, place),
+            };
+            Value::Array(values.into_iter().map(visit).collect())
         }
         Value::String(text) => Value::String(visit_string(redactor, &text, place)),
         other => other,
@@ -100,29 +110,51 @@ fn visit(redactor: &mut Redactor, value: Value, place: Place) -> Value {
 }
 
 fn visit_object(redactor: &mut Redactor, object: Map<String, Value>, place: Place) -> Map<String, Value> {
-    let word = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
-    let in_secret = place.in_secret || word("kind").starts_with("Secret");
-    // An entry of `env`.
-    let is_secret_value = is_secret(word("name"));
-    // `key` of a toleration or a selector is no secret.
-    let has_operator = object.contains_key("operator");
+    let in_secret = place.in_secret || is_of_secret(&object);
+    let is_secret_value = names_secret(&object);
+    // `key` of a toleration, of a selector or of a file in a volume is no secret.
+    let is_no_key =
+        ["operator", "path", "effect"].iter().any(|name| object.contains_key(*name)) || is_secret_value;
     let is_jwk = object.contains_key("kty");
     let mut visited = Map::new();
     for (name, value) in object {
-        let is_data = in_secret && matches!(name.as_str(), "data" | "stringData");
-        let is_name_of_key = name == "key" && (place.in_reference || has_operator);
-        let is_plain_secret = is_secret(&name) && !is_name_of_key || is_jwk && is_secret_of_jwk(&name);
+        let is_data = in_secret && matches!(name.as_str(), "data" | "stringData") || name == "binaryData";
+        let is_name_of_key = name == "key" && (place.in_reference || is_no_key);
+        let is_plain_secret = is_secret(&name) && !is_name_of_key
+            || is_jwk && is_secret_of_jwk(&name)
+            || is_secret_scalar(&name) && !value.is_object() && !value.is_array();
+        let is_value = is_secret_value && is_any_of(&name, &SETTING_VALUES);
         let value = if is_data {
             all_values(redactor, value)
-        } else if is_plain_secret || (name == "value" && is_secret_value) {
+        } else if is_plain_secret || is_value {
             take_out(redactor, value)
         } else {
             let in_reference = is_reference(&name);
-            visit(redactor, value, Place { in_secret, in_reference, ..place })
+            let is_kept = place.is_kept && !matches!(value, Value::Object(_)) || opaque::is_kept(&name);
+            visit(redactor, value, Place { in_secret, in_reference, is_kept, ..place })
         };
-        visited.insert(redactor.text(&name), value);
+        visited.insert(redactor.message(&name), value);
     }
     visited
+}
+
+/// Whether the object is a Secret: its `data` are secrets, whatever their names.
+fn is_of_secret(object: &Map<String, Value>) -> bool {
+    let word = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
+    let kind = word("kind").to_ascii_lowercase();
+    kind.starts_with("secret") || SECRET_TYPES.iter().any(|begin| word("type").starts_with(begin))
+}
+
+/// Whether the object is a setting with the name of a secret, such as an entry of `env`.
+fn names_secret(object: &Map<String, Value>) -> bool {
+    object
+        .iter()
+        .filter(|(name, _)| is_any_of(name, &SETTING_NAMES))
+        .any(|(_, value)| value.as_str().is_some_and(|value| is_secret(value) || is_secret_scalar(value)))
+}
+
+fn is_any_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// A string may itself be JSON or YAML: an annotation, a file in a ConfigMap.
@@ -141,7 +173,8 @@ fn visit_string(redactor: &mut Redactor, text: &str, place: Place) -> String {
             return written.collect::<Vec<_>>().join("---\n");
         }
     }
-    redactor.text(text)
+    let text = redactor.text(text);
+    if place.is_configuration && !place.is_kept { opaque::redact(&text, &mut redactor.count) } else { text }
 }
 
 /// The names stay, which tell what there is.
@@ -149,7 +182,7 @@ fn all_values(redactor: &mut Redactor, value: Value) -> Value {
     match value {
         Value::Object(object) => {
             let values =
-                object.into_iter().map(|(name, value)| (redactor.text(&name), take_out(redactor, value)));
+                object.into_iter().map(|(name, value)| (redactor.message(&name), take_out(redactor, value)));
             Value::Object(values.collect())
         }
         other => take_out(redactor, other),
@@ -166,4 +199,12 @@ fn take_out(redactor: &mut Redactor, value: Value) -> Value {
             Value::String(REDACTED.to_owned())
         }
     }
+}
+
+/// The word without its end.
+fn take_out_end(redactor: &mut Redactor, value: &Value, at: usize) -> Value {
+    let word = value.as_str().unwrap_or_default();
+    redactor.count += 1;
+    let begin = redactor.text(&word[..at]);
+    Value::String(format!("{begin}{REDACTED}"))
 }

@@ -144,7 +144,11 @@ fn name_refused(check: &CheckReport, named: &Attempt) -> Option<Judgement> {
                 "Client and gateway have no TLS version in common: {target} answers with one before 1.2."
             ),
         ),
-        AttemptOutcome::Handshake | AttemptOutcome::NotTls | AttemptOutcome::Refused => return None,
+        AttemptOutcome::Handshake
+        | AttemptOutcome::ServerHello
+        | AttemptOutcome::RejectedByHttp
+        | AttemptOutcome::NotTls
+        | AttemptOutcome::Refused => return None,
     };
     Some(Judgement { cause, confidence: Confidence::Likely, sentence })
 }

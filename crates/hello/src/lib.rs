@@ -1,6 +1,18 @@
 //! ClientHellos as bytes: also those that no real client can be made to send on demand.
 //!
-//! They are valid, so a gateway that has a certificate for them answers with a ServerHello.
+//! They are valid, so a gateway that has a certificate for them answers with a ServerHello. The crate makes bytes and nothing
+//! else: the same call gives the same bytes. `check` sends such hellos, and the tests of all crates are made of them.
+//!
+//! ```
+//! use sni_probe_hello::{ClientHelloBuilder, RECORD_HEADER};
+//!
+//! let hello = ClientHelloBuilder::new().server_name("a.example.").build();
+//! assert_eq!(hello[..2], [22, 3]);
+//! assert_eq!(hello.len() - RECORD_HEADER, usize::from(u16::from_be_bytes([hello[3], hello[4]])));
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod wire;
 
 use crate::wire::{
     HANDSHAKE, MAX_FRAGMENT, extension, handshake, record_of_version, short_length, shorts, vec8, vec16,
