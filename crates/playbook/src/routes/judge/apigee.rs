@@ -239,7 +239,7 @@ impl Apigee<'_> {
             value: list(&hostnames),
             expected: list(&["*"]),
             sentence:
-                "No ApigeeRoute has the host name *: clients without SNI get no certificate, and are reset."
+                "No ApigeeRoute with a TLS port has the host name *: clients without SNI get no certificate, and are reset."
                     .to_owned(),
         }
     }
