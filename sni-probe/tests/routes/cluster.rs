@@ -253,7 +253,10 @@ fn a_missing_right_is_a_note() {
         (ISTIO, Answer::Error(403)),
         ("/apis/networking.istio.io/v1/namespaces/apigee/gateways", Answer::Error(403)),
         (GATEWAYS, Answer::Error(403)),
-        ("/apis/gateway.networking.k8s.io/v1/namespaces/apigee/gateways", Answer::Objects(vec![shared_gateway()])),
+        (
+            "/apis/gateway.networking.k8s.io/v1/namespaces/apigee/gateways",
+            Answer::Objects(vec![shared_gateway()]),
+        ),
         (SETS, Answer::Error(500)),
     ]);
     let (report, code) = api.bench().report(&KUBE);

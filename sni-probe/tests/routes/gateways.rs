@@ -63,7 +63,8 @@ fn a_server_of_istio_without_every_host_does_not() {
     // One that is at another port, or other pods.
     let other_port = ALL.replace("443", "8443");
     assert_eq!(judge(&istio(&[NAMED, &other_port])), found("no_wildcard_route", "spec.servers[0].hosts"));
-    let other_pods = istio(&[ALL]).replace("istio: ingressgateway", "istio: other").replace("mygateway", "other");
+    let other_pods =
+        istio(&[ALL]).replace("istio: ingressgateway", "istio: other").replace("mygateway", "other");
     assert_eq!(
         judge(&format!("{}---\n{other_pods}", istio(&[NAMED]))),
         found("no_wildcard_route", "spec.servers[0].hosts")
@@ -142,7 +143,10 @@ fn a_note_is_no_finding() {
     assert_eq!(judge(&mutual), fine());
     let bench = Bench::new(&[("gateways.yaml", &mutual)]);
     let text = String::from_utf8(bench.run(&["--file", "gateways.yaml"]).stdout).unwrap();
-    assert!(text.contains("Note: istio-system/mygateway: Clients of mygateway/all need a certificate."), "{text}");
+    assert!(
+        text.contains("Note: istio-system/mygateway: Clients of mygateway/all need a certificate."),
+        "{text}"
+    );
     let (report, _) = bench.report(&["--file", "gateways.yaml"]);
     assert_eq!(report["notes"][0]["code"], "client_certificate");
 }

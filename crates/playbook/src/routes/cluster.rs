@@ -146,7 +146,11 @@ pub(super) fn list(config: &Config, notes: &mut Vec<Note>) -> anyhow::Result<(St
         if config.files.is_empty() {
             bail!("--kube: {nothing}");
         }
-        notes.push(Note { code: NoteCode::NothingInCluster, object: server.clone(), sentence: nothing + "." });
+        notes.push(Note {
+            code: NoteCode::NothingInCluster,
+            object: server.clone(),
+            sentence: nothing + ".",
+        });
     } else {
         unread.note(&server, &config.namespace, notes);
     }
@@ -224,8 +228,9 @@ impl Place<'_> {
             };
             for object in page.items {
                 let object = serde_json::to_value(object).and_then(Object::deserialize);
-                let object = object
-                    .with_context(|| format!("{server}: one of the {} is not of the known form", listed.name))?;
+                let object = object.with_context(|| {
+                    format!("{server}: one of the {} is not of the known form", listed.name)
+                })?;
                 objects.add(object, 0).with_context(|| (*server).to_owned())?;
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {

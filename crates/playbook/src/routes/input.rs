@@ -181,7 +181,8 @@ fn template(text: &str) -> Option<(&str, &str)> {
         let inside = line.trim_start_matches(['{', '-']).trim_start();
         // A comment in YAML may speak of templates.
         let begins_line = before.rsplit('\n').next()?.trim_start();
-        let is_action = inside.starts_with(['.', '$', '(', '/', '"']) || inside.starts_with(char::is_alphabetic);
+        let is_action =
+            inside.starts_with(['.', '$', '(', '/', '"']) || inside.starts_with(char::is_alphabetic);
         (is_action && line.contains("}}") && !begins_line.starts_with('#')).then_some((before, rest))
     })
 }

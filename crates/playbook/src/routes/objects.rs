@@ -205,7 +205,8 @@ fn identity(item: &Item) -> Option<(Kind, String)> {
 
 fn note_replaced(items: &[Item], what: &str, notes: &mut Vec<Note>) {
     let Some(first) = items.first() else { return };
-    let names: Vec<String> = items.iter().map(|item| format!("{} {}", item.kind.as_str(), item.object())).collect();
+    let names: Vec<String> =
+        items.iter().map(|item| format!("{} {}", item.kind.as_str(), item.object())).collect();
     let sentence = if names.len() == 1 {
         format!("{} {what}.", first.kind.as_str())
     } else {

@@ -61,7 +61,12 @@ fn notes(report: &RoutesReport) -> Vec<NoteCode> {
 
 /// An expectation of one file: findings, notes, and whether clients without SNI are served.
 #[track_caller]
-fn expect(yaml: &str, findings: &[FindingCode], with_notes: &[NoteCode], serves: Option<bool>) -> RoutesReport {
+fn expect(
+    yaml: &str,
+    findings: &[FindingCode],
+    with_notes: &[NoteCode],
+    serves: Option<bool>,
+) -> RoutesReport {
     let report = report(yaml, None).unwrap();
     assert_eq!(codes(&report), findings, "{yaml}\n{:#?}", report.findings);
     assert_eq!(notes(&report), with_notes, "{yaml}\n{:#?}", report.notes);
@@ -242,10 +247,14 @@ fn a_template_that_is_not_rendered_is_recognised() {
     ] {
         let error = format!("{:#}", Objects::default().add_file(&source(&text)).unwrap_err());
         assert!(error.starts_with(place), "{error}");
-        assert!(error.contains("a template that is not rendered: {{") && error.contains("`helm template`"), "{error}");
+        assert!(
+            error.contains("a template that is not rendered: {{") && error.contains("`helm template`"),
+            "{error}"
+        );
     }
     // Braces that decide nothing, and errors that are none of templates.
-    let rule = "kind: PrometheusRule\napiVersion: monitoring.coreos.com/v1\nspec: {name: '{{ $labels.x }}'}\n---\n";
+    let rule =
+        "kind: PrometheusRule\napiVersion: monitoring.coreos.com/v1\nspec: {name: '{{ $labels.x }}'}\n---\n";
     assert!(Objects::default().add_file(&source(&format!("{rule}{GROUP}"))).is_ok());
     let error = Objects::default().add_file(&source("spec: {{{\n")).unwrap_err().to_string();
     assert!(!error.contains("template"), "{error}");
@@ -255,7 +264,8 @@ fn a_template_that_is_not_rendered_is_recognised() {
 fn the_last_of_several_copies_counts() {
     let route = wildcard("non-sni", &["app=apigee-ingressgateway"]);
     let broken = route.replace("Client: true", "Client: false");
-    for (text, serves) in [(format!("{broken}---\n{route}"), true), (format!("{route}---\n{broken}"), false)] {
+    for (text, serves) in [(format!("{broken}---\n{route}"), true), (format!("{route}---\n{broken}"), false)]
+    {
         let report = report(&text, None).unwrap();
         assert_eq!(report.routes.len(), 1);
         assert_eq!(report.serves_non_sni, Some(serves), "{text}");
@@ -269,7 +279,9 @@ fn an_object_of_a_file_counts_before_that_of_the_cluster() {
     let mut objects = Objects::default();
     objects.add_file(&source(&route)).unwrap();
     let mut cluster = Objects::default();
-    cluster.add_file(&source(&format!("{}---{GROUP}", route.replace("Client: true", "Client: false")))).unwrap();
+    cluster
+        .add_file(&source(&format!("{}---{GROUP}", route.replace("Client: true", "Client: false"))))
+        .unwrap();
     let mut notes = Vec::new();
     objects.merge_cluster(cluster, &mut notes).unwrap();
     let report = judge(objects, Vec::new(), "", &["app=apigee-ingressgateway".to_owned()], notes);

@@ -48,7 +48,8 @@ impl Apigee<'_> {
             self.judge_route(entry, &mut found.findings);
             note_client_certificate(&entry.object(), &entry.route, false, found);
         }
-        let named_with_flag = || self.routes.iter().chain(&self.configs).any(|entry| has_flag_on_names(&entry.route));
+        let named_with_flag =
+            || self.routes.iter().chain(&self.configs).any(|entry| has_flag_on_names(&entry.route));
         let served = if self.routes.is_empty() {
             judge_groups_alone(&groups, &mut found.findings)
         } else {

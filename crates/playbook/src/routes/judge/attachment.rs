@@ -39,8 +39,9 @@ pub(super) fn place(
         _ => {}
     }
     let Some(Facts::Gateway(parent)) = gateways.get(&gateway).map(|item| &item.facts) else {
-        let sentence =
-            format!("Gateway {gateway}, the parent of ListenerSet {object}, was not read: it has to allow it.");
+        let sentence = format!(
+            "Gateway {gateway}, the parent of ListenerSet {object}, was not read: it has to allow it."
+        );
         found.note(NoteCode::ParentUnknown, &object, sentence);
         return Some(Place { gateway, is_there: Served::Unknown });
     };
@@ -70,7 +71,8 @@ fn allows(from: From, namespace: &str, object: &str) -> Served {
 }
 
 fn not_allowed(object: &str, gateway: &str, from: From) -> Finding {
-    let (value, expected) = if from == From::Same { ("Same", "All") } else { ("None", "Same, All or Selector") };
+    let (value, expected) =
+        if from == From::Same { ("Same", "All") } else { ("None", "Same, All or Selector") };
     Finding {
         code: FindingCode::ListenerSetNotAllowed,
         object: gateway.to_owned(),

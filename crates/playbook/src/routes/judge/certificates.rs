@@ -59,7 +59,8 @@ pub(super) fn judge(
 /// Whether the same pods may have both, at the same port.
 fn is_at_one_gateway(one: &RouteEntry, other: &RouteEntry) -> bool {
     let (ports, of_other) = (&one.tls_ports, &other.tls_ports);
-    let shares_port = ports.is_empty() || of_other.is_empty() || ports.iter().any(|port| of_other.contains(port));
+    let shares_port =
+        ports.is_empty() || of_other.is_empty() || ports.iter().any(|port| of_other.contains(port));
     shares_port && agree(&one.route.selector, &other.route.selector)
 }
 
@@ -85,6 +86,8 @@ fn several_certificates(entry: &RouteEntry, certificates: &[&str], what: &str) -
         path: "spec.ports".to_owned(),
         value: list(certificates),
         expected: "one certificate for all host names".to_owned(),
-        sentence: format!("{what}. Google's page says that all environment groups must use the same key and certificate."),
+        sentence: format!(
+            "{what}. Google's page says that all environment groups must use the same key and certificate."
+        ),
     }
 }

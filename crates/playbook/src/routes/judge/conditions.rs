@@ -50,11 +50,11 @@ pub(super) fn judge(subject: &Subject<'_>, conditions: &[Condition], found: &mut
         best = best.max(match (code, condition.reason.as_str()) {
             // Of kinds of routes, not of the certificate.
             (FindingCode::RefsNotResolved, "InvalidRouteKinds") if is_programmed => Served::Yes,
-            // One of several certificates, or an address that the infrastructure does not give.
+            // One of several certificates; an address that the infrastructure does not give; a Gateway of which some
+            // listeners are valid.
             (FindingCode::RefsNotResolved, _) if is_programmed => Served::Unknown,
-            (FindingCode::NotProgrammed, "AddressNotAssigned" | "AddressNotUsable") => Served::Unknown,
-            // A Gateway of which some listeners are valid.
-            (FindingCode::NotAccepted, "ListenersNotValid") => Served::Unknown,
+            (FindingCode::NotProgrammed, "AddressNotAssigned" | "AddressNotUsable")
+            | (FindingCode::NotAccepted, "ListenersNotValid") => Served::Unknown,
             _ => Served::No,
         });
     }

@@ -106,7 +106,9 @@ fn judge_port(gateway: &str, candidates: &[Candidate<'_>], known: &Known<'_>, fo
     let wildcards = candidates.iter().filter(|candidate| candidate.entry.route.wildcard);
     // One that serves is enough.
     let best = wildcards
-        .map(|candidate| judge_wildcard(candidate, behaviour, &known.attached, found).max(candidate.in_effect))
+        .map(|candidate| {
+            judge_wildcard(candidate, behaviour, &known.attached, found).max(candidate.in_effect)
+        })
         .min();
     if let Some(best) = best {
         return best;
@@ -211,7 +213,8 @@ fn no_wildcard(
         WithoutMatch::Reset => ": clients without SNI get no certificate, and are reset.".to_owned(),
         WithoutMatch::Alert => ": clients without SNI get no certificate, but an alert.".to_owned(),
         WithoutMatch::DefaultCertificate => {
-            ". Traefik sends its default certificate to clients without SNI, unless sniStrict is set.".to_owned()
+            ". Traefik sends its default certificate to clients without SNI, unless sniStrict is set."
+                .to_owned()
         }
         WithoutMatch::Unknown => {
             let class = class.map_or_else(|| "this Gateway".to_owned(), |class| format!("class {class}"));

@@ -87,7 +87,9 @@ fn judge_wildcard(entry: &RouteEntry, found: &mut Found) -> Served {
             "mode",
             or_none(tls_mode.as_deref()),
             "SIMPLE",
-            format!("Server {name} names a certificate but passes TLS on, so the backend decides. Without a mode it is PASSTHROUGH."),
+            format!(
+                "Server {name} names a certificate but passes TLS on, so the backend decides. Without a mode it is PASSTHROUGH."
+            ),
             Served::Unknown,
         )
     };

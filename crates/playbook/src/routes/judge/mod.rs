@@ -62,7 +62,10 @@ pub(super) fn judge(
     let of_kind = |kind: Kind| move |entry: &&RouteEntry| entry.kind == kind;
     let mut found = Found { findings: Vec::new(), notes };
     let apigee = Apigee {
-        routes: entries().filter(of_kind(Kind::ApigeeRoute)).filter(|entry| entry.tls_path.is_some()).collect(),
+        routes: entries()
+            .filter(of_kind(Kind::ApigeeRoute))
+            .filter(|entry| entry.tls_path.is_some())
+            .collect(),
         configs: entries().filter(of_kind(Kind::ApigeeRouteConfig)).collect(),
         gateways: entries()
             .filter(|entry| entry.kind != Kind::ApigeeRouteConfig)

@@ -237,11 +237,7 @@ fn parent_ref(fields: Fields<'_>, parent: &Map<String, Value>, path: &str) -> an
     })
 }
 
-fn conditions(
-    fields: Fields<'_>,
-    status: &Map<String, Value>,
-    path: &str,
-) -> anyhow::Result<Vec<Condition>> {
+fn conditions(fields: Fields<'_>, status: &Map<String, Value>, path: &str) -> anyhow::Result<Vec<Condition>> {
     let generation = fields.metadata.get("generation").and_then(Value::as_u64);
     let mut conditions = Vec::new();
     for (index, condition) in maps(status, "conditions", path)?.into_iter().enumerate() {

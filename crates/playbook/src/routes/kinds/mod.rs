@@ -50,9 +50,8 @@ impl Item {
 /// # Errors
 /// If a field is not of its type: its path, and what it has; or if its values are a template that is not rendered.
 pub(super) fn read(kind: Kind, api_version: &str, fields: Fields<'_>) -> anyhow::Result<Item> {
-    let template = template_in_map(fields.spec).or_else(|| {
-        ["name", "namespace"].iter().find_map(|key| template_in(fields.metadata.get(*key)?))
-    });
+    let template = template_in_map(fields.spec)
+        .or_else(|| ["name", "namespace"].iter().find_map(|key| template_in(fields.metadata.get(*key)?)));
     if let Some(template) = template {
         bail!("{}", unrendered(template));
     }

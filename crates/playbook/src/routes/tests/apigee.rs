@@ -51,7 +51,8 @@ fn the_flag_on_a_route_with_names_leaves_the_answer_open() {
     let sentence = &report.findings[0].sentence;
     assert!(sentence.contains("CRD reference") && !sentence.contains("reset"), "{sentence}");
     // A wildcard route that serves all of them decides.
-    let listing = flagged.replace("enableNonSniClient", "additionalGateways: [non-sni]\n  enableNonSniClient");
+    let listing =
+        flagged.replace("enableNonSniClient", "additionalGateways: [non-sni]\n  enableNonSniClient");
     let route = wildcard("non-sni", INGRESS);
     expect(&format!("{route}---{listing}"), &[FindingCode::NonSniClientOnNames], &[], Some(true));
     let broken = route.replace("Client: true", "Client: false");
@@ -72,14 +73,23 @@ fn settings_of_an_environment_group_are_read() {
     expect(&flagged, &codes, &[], None);
     let route = wildcard("non-sni", INGRESS);
     expect(&format!("{CONFIG}---\n{route}---{GROUP}"), &[], &[], Some(true));
-    expect(&format!("{unlisted}---\n{route}---{GROUP}"), &[FindingCode::NotInAdditionalGateways], &[], Some(false));
+    expect(
+        &format!("{unlisted}---\n{route}---{GROUP}"),
+        &[FindingCode::NotInAdditionalGateways],
+        &[],
+        Some(false),
+    );
 }
 
 #[test]
 fn there_is_one_wildcard_route_and_one_certificate_at_a_gateway() {
     let (one, other) = (wildcard("non-sni", INGRESS), wildcard("second", INGRESS));
-    let report =
-        expect(&format!("{one}---\n{other}---{GROUP}"), &[FindingCode::SeveralWildcardRoutes], &[], Some(true));
+    let report = expect(
+        &format!("{one}---\n{other}---{GROUP}"),
+        &[FindingCode::SeveralWildcardRoutes],
+        &[],
+        Some(true),
+    );
     assert_eq!(report.findings[0].value, r#"["apigee/non-sni", "apigee/second"]"#);
     // At another port, or another ingress gateway, it is another one.
     let elsewhere = other.replace("443", "8443");
@@ -104,8 +114,12 @@ fn there_is_one_wildcard_route_and_one_certificate_at_a_gateway() {
 
 #[test]
 fn a_selector_of_other_labels_names_the_flag() {
-    let report =
-        expect(&wildcard("non-sni", &["app=istio-ingressgateway"]), &[FindingCode::SelectorMismatch], &[], Some(false));
+    let report = expect(
+        &wildcard("non-sni", &["app=istio-ingressgateway"]),
+        &[FindingCode::SelectorMismatch],
+        &[],
+        Some(false),
+    );
     assert!(report.findings[0].sentence.contains("--ingress"));
 }
 

@@ -1,9 +1,11 @@
 //! Gateways, `ListenerSets` and routes of the Gateway API.
 
+use super::super::report::FindingCode::{Conflicted, NotAccepted, NotProgrammed, RefsNotResolved};
 use super::*;
 
 const ALL: &str = "{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: c}]}}";
-const TLS: &str = "{name: tls, port: 443, protocol: TLS, tls: {mode: Terminate, certificateRefs: [{name: c}]}}";
+const TLS: &str =
+    "{name: tls, port: 443, protocol: TLS, tls: {mode: Terminate, certificateRefs: [{name: c}]}}";
 const PASSED_ON: &str = "{name: tls, port: 443, protocol: TLS, tls: {mode: Passthrough}}";
 const PLAIN: &str = "{name: http, port: 80, protocol: HTTP}";
 
@@ -19,7 +21,7 @@ fn gateway(class: &str, listener: &str, more: &str) -> String {
     )
 }
 
-/// The ListenerSet `team/set` with one listener.
+/// The `ListenerSet` `team/set` with one listener.
 fn set(listener: &str, more: &str) -> String {
     format!(
         "---\napiVersion: gateway.networking.k8s.io/v1\nkind: ListenerSet\nmetadata: {{name: set, namespace: team}}\n\
@@ -88,8 +90,10 @@ fn a_listener_set_adds_listeners_where_it_is_allowed() {
     let report = expect(&at_one_port("8443"), &[FindingCode::NoWildcardRoute], &[], Some(false));
     assert_eq!(report.findings[0].object, "infra/shared");
     // As the experimental channel names it.
-    let experimental = set(ALL, "").replace("k8s.io/v1", "x-k8s.io/v1alpha1").replace("ListenerSet", "XListenerSet");
-    let report = expect(&format!("{}{experimental}", gateway("istio", PLAIN, &allowing("All"))), &[], &[], Some(true));
+    let experimental =
+        set(ALL, "").replace("k8s.io/v1", "x-k8s.io/v1alpha1").replace("ListenerSet", "XListenerSet");
+    let report =
+        expect(&format!("{}{experimental}", gateway("istio", PLAIN, &allowing("All"))), &[], &[], Some(true));
     assert_eq!(report.routes[1].kind, "ListenerSet (Gateway API)");
     assert_eq!(report.routes[1].name, "set/https");
 }
@@ -106,16 +110,18 @@ fn a_listener_set_without_its_gateway_leaves_the_answer_open() {
 
 /// `status` of the Gateway and of its listener `https`.
 fn status(of_gateway: &str, of_listener: &str) -> String {
-    format!("status: {{conditions: [{of_gateway}], listeners: [{{name: https, conditions: [{of_listener}]}}]}}\n")
+    format!(
+        "status: {{conditions: [{of_gateway}], listeners: [{{name: https, conditions: [{of_listener}]}}]}}\n"
+    )
 }
 
 #[test]
 fn conditions_say_what_is_not_in_effect() {
     let programmed = "{type: Programmed, status: 'True', reason: Programmed}";
-    let bad_refs = "{type: ResolvedRefs, status: 'False', reason: InvalidCertificateRef, message: 'no secret.'}";
+    let bad_refs =
+        "{type: ResolvedRefs, status: 'False', reason: InvalidCertificateRef, message: 'no secret.'}";
     let bad_kinds = bad_refs.replace("InvalidCertificateRef", "InvalidRouteKinds");
     let outdated = "{type: Accepted, status: 'False', observedGeneration: 1}";
-    use FindingCode::{Conflicted, NotAccepted, NotProgrammed, RefsNotResolved};
     let unclear = [NoteCode::StatusUnknown];
     for (of_gateway, of_listener, findings, notes, serves) in [
         (programmed, programmed.to_owned(), &[][..], &[][..], Some(true)),
@@ -123,16 +129,58 @@ fn conditions_say_what_is_not_in_effect() {
         // One of several certificates.
         ("", format!("{bad_refs}, {programmed}"), &[RefsNotResolved], &[], None),
         ("", format!("{bad_kinds}, {programmed}"), &[RefsNotResolved], &[], Some(true)),
-        ("", "{type: Conflicted, status: 'True', reason: HostnameConflict}".into(), &[Conflicted], &[], Some(false)),
+        (
+            "",
+            "{type: Conflicted, status: 'True', reason: HostnameConflict}".into(),
+            &[Conflicted],
+            &[],
+            Some(false),
+        ),
         ("", "{type: Conflicted, status: 'False', reason: NoConflicts}".into(), &[], &[], Some(true)),
         // As some controllers have it.
         ("", "{type: Conflicted, status: 'True', reason: NoConflicts}".into(), &[], &[], Some(true)),
-        ("", "{type: Accepted, status: 'False', reason: PortUnavailable}".into(), &[NotAccepted], &[], Some(false)),
-        ("", "{type: Programmed, status: 'False', reason: Invalid}".into(), &[NotProgrammed], &[], Some(false)),
-        ("{type: Programmed, status: 'False', reason: Invalid}", String::new(), &[NotProgrammed], &[], Some(false)),
-        ("{type: Programmed, status: 'False', reason: Invalid}", programmed.into(), &[NotProgrammed], &[], None),
-        ("{type: Programmed, status: 'False', reason: AddressNotAssigned}", String::new(), &[NotProgrammed], &[], None),
-        ("{type: Accepted, status: 'False', reason: InvalidParameters}", String::new(), &[NotAccepted], &[], Some(false)),
+        (
+            "",
+            "{type: Accepted, status: 'False', reason: PortUnavailable}".into(),
+            &[NotAccepted],
+            &[],
+            Some(false),
+        ),
+        (
+            "",
+            "{type: Programmed, status: 'False', reason: Invalid}".into(),
+            &[NotProgrammed],
+            &[],
+            Some(false),
+        ),
+        (
+            "{type: Programmed, status: 'False', reason: Invalid}",
+            String::new(),
+            &[NotProgrammed],
+            &[],
+            Some(false),
+        ),
+        (
+            "{type: Programmed, status: 'False', reason: Invalid}",
+            programmed.into(),
+            &[NotProgrammed],
+            &[],
+            None,
+        ),
+        (
+            "{type: Programmed, status: 'False', reason: AddressNotAssigned}",
+            String::new(),
+            &[NotProgrammed],
+            &[],
+            None,
+        ),
+        (
+            "{type: Accepted, status: 'False', reason: InvalidParameters}",
+            String::new(),
+            &[NotAccepted],
+            &[],
+            Some(false),
+        ),
         ("{type: Accepted, status: Unknown, reason: Pending}", String::new(), &[], &unclear, None),
         ("", outdated.into(), &[], &unclear, None),
     ] {
@@ -152,7 +200,8 @@ fn conditions_say_what_is_not_in_effect() {
 #[test]
 fn routes_decide_at_a_tls_listener() {
     let to_gateway = "parentRefs: [{name: shared, namespace: infra}]";
-    let tls_route = |version: &str, more: &str| route(version, "TLSRoute", "infra", &format!("{to_gateway}{more}"));
+    let tls_route =
+        |version: &str, more: &str| route(version, "TLSRoute", "infra", &format!("{to_gateway}{more}"));
     let with_names = ", hostnames: [a.example.com]";
     let only = [FindingCode::OnlyTlsRoutes];
     let by_routes = [NoteCode::DecidedByRoutes];

@@ -12,8 +12,10 @@ fn gateway(name: &str, selector: &str, servers: &[&str]) -> String {
 }
 
 const PODS: &str = "istio: ingressgateway";
-const ALL: &str = "{port: {number: 443, name: all, protocol: HTTPS}, tls: {mode: SIMPLE, credentialName: c}, hosts: ['*']}";
-const PASSED_ON: &str = "{port: {number: 443, name: tls, protocol: TLS}, tls: {mode: PASSTHROUGH}, hosts: ['*']}";
+const ALL: &str =
+    "{port: {number: 443, name: all, protocol: HTTPS}, tls: {mode: SIMPLE, credentialName: c}, hosts: ['*']}";
+const PASSED_ON: &str =
+    "{port: {number: 443, name: tls, protocol: TLS}, tls: {mode: PASSTHROUGH}, hosts: ['*']}";
 
 #[test]
 fn the_backend_decides_what_is_passed_on() {
@@ -42,7 +44,10 @@ fn a_host_in_upper_case_is_found() {
     let upper = ALL.replace("['*']", "['ns-A/API.example.com', '*', ok.example.com, 'NS/b.example.com']");
     let report = expect(&gateway("g", PODS, &[&upper]), &[FindingCode::UpperCaseHost], &[], Some(true));
     let finding = &report.findings[0];
-    assert_eq!((&*finding.value, &*finding.expected), (r#"["ns-A/API.example.com"]"#, r#"["ns-A/api.example.com"]"#));
+    assert_eq!(
+        (&*finding.value, &*finding.expected),
+        (r#"["ns-A/API.example.com"]"#, r#"["ns-A/api.example.com"]"#)
+    );
     assert_eq!(finding.path, "spec.servers[0].hosts");
 }
 
