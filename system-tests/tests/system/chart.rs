@@ -369,7 +369,8 @@ fn it_may_do_what_is_promised_and_no_more() {
     let objects = rendered(&everything());
     let role = only_in(&objects, "Role", "apigee");
     let resources = ["apigeeroutes", "apigeerouteconfigs"];
-    let permission = json!([{ "apiGroups": ["apigee.cloud.google.com"], "resources": resources, "verbs": ["list"] }]);
+    let permission =
+        json!([{ "apiGroups": ["apigee.cloud.google.com"], "resources": resources, "verbs": ["list"] }]);
     assert_eq!(role["rules"], permission);
     // Of `routes --kube`, which only lists.
     for rule in cluster_roles(&objects, "ClusterRole")[1]["rules"].as_array().unwrap() {

@@ -11,7 +11,7 @@ use sni_probe_terminal::printable_within;
 
 use super::entry::Kind;
 use super::input::InputText;
-use super::kinds::{self, Fields, Item};
+use super::kinds::{self, Facts, Fields, Item};
 use super::report::{Note, NoteCode};
 use super::text::list;
 
@@ -52,7 +52,7 @@ pub(super) struct Objects {
     pub(super) items: Vec<Item>,
     /// Objects that were skipped, by kind.
     pub(super) skipped: BTreeMap<String, usize>,
-    /// Routes, listeners and objects without any.
+    /// Routes, listeners, references of routes, and objects without any.
     count: usize,
 }
 
@@ -133,7 +133,8 @@ impl Objects {
     }
 
     fn push(&mut self, item: Item) -> anyhow::Result<()> {
-        self.count += item.entries.len().max(1);
+        let parents = if let Facts::Attached(route) = &item.facts { route.parents.len() } else { 0 };
+        self.count += item.entries.len().max(parents).max(1);
         self.items.push(item);
         if self.count > MAX_ROUTES {
             bail!(

@@ -8,11 +8,8 @@ use super::judge::USUAL_NAME;
 use super::report::{FindingCode, NoteCode, VirtualHost};
 use super::*;
 
-#[path = "tests/apigee.rs"]
 mod apigee;
-#[path = "tests/gateway_api.rs"]
 mod gateway_api;
-#[path = "tests/istio.rs"]
 mod istio;
 
 /// The route of an environment group, as Google's page has it.

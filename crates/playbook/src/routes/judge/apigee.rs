@@ -1,6 +1,6 @@
 //! What is wrong with `ApigeeRoutes`, their settings and virtual hosts, in the order of Google's page on clients without SNI.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::super::entry::{Kind, RouteEntry};
 use super::super::report::{Finding, FindingCode, Route, VirtualHost};
@@ -70,12 +70,25 @@ impl Apigee<'_> {
             }
             return Served::No;
         }
-        let findings = &found.findings;
-        let sound: HashSet<String> =
-            wildcards.iter().filter(|entry| is_sound(entry, findings)).map(|entry| entry.object()).collect();
+        let kept_out: HashSet<&str> = found
+            .findings
+            .iter()
+            .filter(|finding| finding.code.keeps_out())
+            .map(|finding| finding.object.as_str())
+            .collect();
+        let sound: HashSet<String> = wildcards
+            .iter()
+            .map(|entry| entry.object())
+            .filter(|object| !kept_out.contains(object.as_str()))
+            .collect();
+        let mut by_name: HashMap<&str, Vec<&RouteEntry>> = HashMap::new();
+        for entry in &wildcards {
+            by_name.entry(entry.route.name.as_str()).or_default().push(entry);
+        }
+        let first = wildcards.first().map_or(USUAL_NAME, |entry| entry.route.name.as_str());
         let mut is_served = !sound.is_empty();
         for group in groups {
-            is_served &= judge_group(group, &wildcards, &sound, &mut found.findings);
+            is_served &= judge_group(group, &by_name, first, &sound, &mut found.findings);
         }
         let named: Vec<&RouteEntry> =
             self.routes.iter().copied().filter(|entry| !entry.route.wildcard).collect();
@@ -264,19 +277,20 @@ fn has_flag_on_names(route: &Route) -> bool {
     route.enable_non_sni_client == Some(true) && !route.hostnames.iter().any(|host| host == "*")
 }
 
-/// Whether a group is bound to a wildcard route that serves it. `sound` are the objects with which nothing else is wrong.
+/// Whether a group is bound to a wildcard route that serves it. `wildcards` are by name, `usual` is the one that a group
+/// should list, and `sound` are the objects with which nothing else is wrong.
 fn judge_group(
     group: &Group<'_>,
-    wildcards: &[&RouteEntry],
+    wildcards: &HashMap<&str, Vec<&RouteEntry>>,
+    usual: &str,
     sound: &HashSet<String>,
     findings: &mut Vec<Finding>,
 ) -> bool {
-    let listed: HashSet<&str> = group.listed.iter().map(|name| bare(name)).collect();
+    let listed: BTreeSet<&str> = group.listed.iter().map(|name| bare(name)).collect();
     let bound: Vec<&RouteEntry> =
-        wildcards.iter().copied().filter(|entry| listed.contains(entry.route.name.as_str())).collect();
+        listed.iter().filter_map(|name| wildcards.get(name)).flatten().copied().collect();
     let Some(first) = bound.first() else {
-        let name = wildcards.first().map_or(USUAL_NAME, |entry| entry.route.name.as_str());
-        findings.push(not_listed(group, name));
+        findings.push(not_listed(group, usual));
         return false;
     };
     let here: Vec<&RouteEntry> =
@@ -335,12 +349,6 @@ fn not_listed(group: &Group<'_>, name: &str) -> Finding {
         expected: list(&expected),
         sentence: format!("{} does not list wildcard route {name}; {}.", group.what, group.remedy),
     }
-}
-
-/// Whether nothing is wrong with the wildcard route itself that keeps clients from being served.
-fn is_sound(entry: &RouteEntry, findings: &[Finding]) -> bool {
-    let object = entry.object();
-    !findings.iter().any(|finding| finding.object == object && finding.code.keeps_out())
 }
 
 /// Whether the selector has each of the labels. It may have more: `ingress_name` is one of several gateways.

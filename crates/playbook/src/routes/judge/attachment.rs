@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::entry::{Kind, RouteEntry};
-use super::super::kinds::gateway_api::{AttachedRoute, From, Listener, SetFacts};
+use super::super::kinds::gateway_api::{AttachedRoute, From, Listener, ParentRef, SetFacts};
 use super::super::kinds::{Facts, Item};
 use super::super::report::{Finding, FindingCode, NoteCode};
 use super::conditions::status;
@@ -86,10 +86,18 @@ fn not_allowed(object: &str, gateway: &str, from: From) -> Finding {
     }
 }
 
+/// A route's reference to an object.
+#[derive(Debug)]
+struct Reference<'a> {
+    namespace: &'a str,
+    route: &'a AttachedRoute,
+    parent: &'a ParentRef,
+}
+
 /// Routes by the object to which they attach.
 #[derive(Debug, Default)]
 pub(super) struct Attached<'a> {
-    of_parents: HashMap<(Kind, &'a str), Vec<(&'a str, &'a AttachedRoute)>>,
+    of_parents: HashMap<(Kind, &'a str), Vec<Reference<'a>>>,
 }
 
 /// What becomes of clients without SNI at a TLS listener, by its routes.
@@ -111,7 +119,7 @@ impl<'a> Attached<'a> {
             for parent in &route.parents {
                 let Some(kind) = parent.kind else { continue };
                 let routes = attached.of_parents.entry((kind, parent.object.as_str())).or_default();
-                routes.push((item.namespace.as_str(), route));
+                routes.push(Reference { namespace: &item.namespace, route, parent });
             }
         }
         attached
@@ -125,13 +133,9 @@ impl<'a> Attached<'a> {
             listener.route_kinds.is_empty() || listener.route_kinds.iter().any(|allowed| allowed == kind)
         };
         let mut answer = None;
-        for (namespace, route) in routes {
-            let refers = route.parents.iter().any(|parent| {
-                parent.kind == Some(entry.kind)
-                    && parent.object == object
-                    && parent.section.as_ref().is_none_or(|section| *section == listener.name)
-                    && parent.port.is_none_or(|port| entry.route.ports.contains(&port))
-            });
+        for Reference { namespace, route, parent } in routes {
+            let refers = parent.section.as_ref().is_none_or(|section| *section == listener.name)
+                && parent.port.is_none_or(|port| entry.route.ports.contains(&port));
             if !refers || allows(listener.routes_from, namespace, &object) == Served::No {
                 continue;
             }

@@ -7,7 +7,7 @@ use super::Found;
 use super::apigee::agree;
 
 /// Wildcard routes that are compared with one another, which is quadratic.
-const MAX_COMPARED: usize = 1000;
+pub(super) const MAX_COMPARED: usize = 100;
 
 /// Adds wildcard routes at one gateway, and environment groups with different certificates at the gateway of one.
 pub(super) fn judge(

@@ -6,6 +6,7 @@ use super::super::entry::RouteEntry;
 use super::super::kinds::istio::{AUTO_PASSTHROUGH, host_name};
 use super::super::report::{Finding, FindingCode, NoteCode, Route};
 use super::super::text::{list, or_none};
+use super::certificates::MAX_COMPARED;
 use super::{Found, Served, note_client_certificate, terminates};
 
 /// Servers of the same pods and port choose by SNI among one another, whichever Gateway has them: by selector.
@@ -37,19 +38,36 @@ pub(super) fn judge(servers: &[&RouteEntry], found: &mut Found) -> Served {
 
 /// Judges the servers of a port.
 fn judge_port(groups: &Groups<'_>, found: &mut Found) -> Served {
-    let mut of_wildcards: Vec<(&[String], Served)> = Vec::new();
+    let mut of_wildcards: BTreeMap<&[String], Served> = BTreeMap::new();
     for (selector, servers) in groups {
         let wildcards = servers.iter().filter(|entry| entry.route.wildcard);
         // One that serves is enough.
         if let Some(best) = wildcards.map(|entry| judge_wildcard(entry, found)).min() {
-            of_wildcards.push((selector, best));
+            of_wildcards.insert(selector, best);
         }
+    }
+    let is_comparable = of_wildcards.len() <= MAX_COMPARED;
+    if let (Some(first), false) = (groups.values().flatten().next(), is_comparable) {
+        let sentence = format!(
+            "There are {} selectors of servers for every host: more than {MAX_COMPARED}, so only equal selectors are taken for \
+             those of the same pods.",
+            of_wildcards.len()
+        );
+        found.note(NoteCode::TooManyToCompare, &first.object(), sentence);
     }
     let mut served = Served::Nothing;
     for (selector, servers) in groups {
         // A selector with fewer labels selects these pods as well.
-        let reaches = |labels: &[String]| labels.iter().all(|label| selector.contains(label));
-        let best = of_wildcards.iter().filter(|(labels, _)| reaches(labels)).map(|(_, served)| *served).min();
+        let reaches = |labels: &[String]| {
+            // Both are sorted.
+            let mut rest = selector.iter();
+            labels.iter().all(|label| rest.any(|other| other == label))
+        };
+        let best = if is_comparable {
+            of_wildcards.iter().filter(|(labels, _)| reaches(labels)).map(|(_, served)| *served).min()
+        } else {
+            of_wildcards.get(selector).copied()
+        };
         let of_group = best.unwrap_or_else(|| {
             found.findings.extend(servers.first().map(|first| no_wildcard(first, servers)));
             Served::No

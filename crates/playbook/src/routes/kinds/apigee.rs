@@ -1,5 +1,6 @@
 //! `ApigeeRoute` and `ApigeeRouteConfig` (apigee.cloud.google.com/v1alpha1).
 
+use anyhow::ensure;
 use serde_json::{Map, Value};
 
 use super::super::entry::{Kind, RouteEntry};
@@ -7,10 +8,14 @@ use super::super::report::Route;
 use super::istio::{Tls, tls};
 use super::values::{Fields, flag, labels, maps, number, text, texts};
 
+/// Ports of a route, which are compared with those of other routes.
+const MAX_PORTS: usize = 64;
+
 /// A route, from its hosts and ports.
 pub(super) fn route(fields: Fields<'_>) -> anyhow::Result<RouteEntry> {
     let spec = fields.spec;
     let ports = maps(spec, "ports", "spec")?;
+    ensure!(ports.len() <= MAX_PORTS, "spec.ports: more than {MAX_PORTS} ports");
     let mut numbers = Vec::new();
     let mut tls_ports = Vec::new();
     let mut certificates = Vec::new();

@@ -1,5 +1,7 @@
 //! Kinds of the Gateway API (gateway.networking.k8s.io): `Gateway`, `ListenerSet`, `TLSRoute`, `TCPRoute`, `GatewayClass`.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::super::entry::{Kind, RouteEntry};
@@ -89,17 +91,16 @@ pub(in super::super) struct ParentRef {
 
 /// An entry for each listener of a Gateway or a `ListenerSet`.
 pub(super) fn listeners(kind: Kind, fields: Fields<'_>) -> anyhow::Result<Vec<RouteEntry>> {
-    let mut states = Vec::new();
+    let mut states = HashMap::new();
     for (index, state) in maps(fields.status, "listeners", "status")?.into_iter().enumerate() {
         let path = format!("status.listeners[{index}]");
-        states.push((text(state, "name", &path)?, conditions(fields, state, &path)?));
+        states.insert(text(state, "name", &path)?.unwrap_or_default(), conditions(fields, state, &path)?);
     }
     let mut entries = Vec::new();
     for (index, listener) in maps(fields.spec, "listeners", "spec")?.into_iter().enumerate() {
         let mut entry = read_listener(kind, fields, index, listener)?;
         if let Some(facts) = &mut entry.listener {
-            let state = states.iter_mut().find(|(name, _)| name.as_ref() == Some(&facts.name));
-            facts.conditions = state.map(|(_, conditions)| std::mem::take(conditions)).unwrap_or_default();
+            facts.conditions = states.remove(&facts.name).unwrap_or_default();
         }
         entries.push(entry);
     }

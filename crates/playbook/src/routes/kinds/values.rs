@@ -1,11 +1,14 @@
 //! Typed access to the fields of an object. An error names the path of the field and what it has.
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use serde_json::{Map, Value};
 use sni_probe_terminal::printable_within;
 
 /// Characters of a value in a message.
 const MAX_SHOWN: usize = 80;
+
+/// Labels of a selector, which are compared with those of other selectors.
+const MAX_LABELS: usize = 64;
 
 /// The parts of an object.
 #[derive(Clone, Copy)]
@@ -108,6 +111,7 @@ pub(super) fn maps<'a>(
 pub(super) fn labels(labels: &Map<String, Value>, key: &str, path: &str) -> anyhow::Result<Vec<String>> {
     let Some(labels) = map(labels, key, path)? else { return Ok(Vec::new()) };
     let path = format!("{path}.{key}");
+    ensure!(labels.len() <= MAX_LABELS, "{path}: more than {MAX_LABELS} labels");
     let mut pairs = Vec::new();
     for key in labels.keys() {
         pairs.push(format!("{key}={}", text(labels, key, &path)?.unwrap_or_default()));

@@ -131,14 +131,21 @@ fn clients_of_a_mutual_route_need_a_certificate() {
 
 #[test]
 fn wildcard_routes_that_are_compared_have_a_bound() {
-    let routes: Vec<String> =
-        (0..1001).map(|number| wildcard("r", &[&format!("app={number}")]).replace("\"r\"", "r")).collect();
-    let routes: Vec<String> = routes
-        .iter()
-        .enumerate()
-        .map(|(index, route)| route.replace("name: r\n", &format!("name: r{index}\n")))
-        .collect();
+    let route = |number: usize| wildcard(&format!("r{number}"), &[&format!("app=a{number}")]);
+    let routes: Vec<String> = (0..101).map(route).collect();
     let report = report(&routes.join("---\n"), None).unwrap();
-    assert_eq!(report.routes.len(), 1001);
+    assert_eq!(report.routes.len(), 101);
     assert_eq!(notes(&report), [NoteCode::TooManyToCompare]);
+}
+
+#[test]
+fn ports_and_labels_have_a_bound() {
+    let ports = "  - {number: 443}\n".repeat(65);
+    let many = GROUP.replace("  ports:\n", &format!("  ports:\n{ports}"));
+    let error = format!("{:#}", report(&many, None).unwrap_err());
+    assert!(error.ends_with("spec.ports: more than 64 ports"), "{error}");
+    let labels: Vec<String> = (0..65).map(|number| format!("l{number}=x")).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let error = format!("{:#}", report(&wildcard("r", &labels), None).unwrap_err());
+    assert!(error.ends_with("spec.selector: more than 64 labels"), "{error}");
 }

@@ -244,3 +244,11 @@ fn clients_of_a_listener_that_validates_them_need_a_certificate() {
     let validating = ALL.replace("tls: {", "tls: {frontendValidation: {caCertificateRefs: [{name: ca}]}, ");
     expect(&gateway("istio", &validating, ""), &[], &[NoteCode::ClientCertificate], Some(true));
 }
+
+#[test]
+fn references_of_routes_have_a_bound() {
+    let parents = "{name: shared}, ".repeat(objects::MAX_ROUTES + 1);
+    let route = route("v1alpha2", "TCPRoute", "infra", &format!("parentRefs: [{parents}]"));
+    let error = format!("{:#}", report(&route, None).unwrap_err());
+    assert!(error.contains("more than 20000 routes"), "{error}");
+}

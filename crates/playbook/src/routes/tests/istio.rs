@@ -74,3 +74,15 @@ fn a_selector_with_fewer_labels_selects_the_same_pods() {
     assert_eq!(report.findings[0].object, "istio-system/named");
     expect(&both("app: ingress, ingress_name: int", more), &[FindingCode::NoWildcardRoute], &[], Some(false));
 }
+
+#[test]
+fn selectors_that_are_compared_have_a_bound() {
+    let named = ALL.replace("'*'", "a.example.com");
+    let mut gateways: Vec<String> =
+        (0..100).map(|number| gateway(&format!("g{number}"), &format!("app: a{number}"), &[ALL])).collect();
+    gateways.push(gateway("named", "app: a1, ingress_name: ext", &[&named]));
+    expect(&gateways.join("---\n"), &[], &[], Some(true));
+    gateways.push(gateway("one-more", "app: other", &[ALL]));
+    let codes = [FindingCode::NoWildcardRoute];
+    expect(&gateways.join("---\n"), &codes, &[NoteCode::TooManyToCompare], Some(false));
+}
