@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use sni_probe_playbook::routes::{self, DEFAULT_INGRESS, DEFAULT_NAMESPACE};
 
-/// Read the routes of a gateway, and tell whether clients without SNI are served
+/// Read the routes of a gateway, and report whether clients without SNI are served
 ///
-/// Reads ApigeeRoutes, Gateways of Istio and of the Gateway API, from files or the cluster, and the virtual hosts of
-/// overrides.yaml. Says of each field that is not as it should be what it has and should have.
+/// Reads ApigeeRoutes, Gateways of Istio, and Gateways and ListenerSets of the Gateway API, from files, the cluster or
+/// both, and the virtual hosts of overrides.yaml. Reports each wrong field with the value that it has and should have.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = EPILOGUE)]
 pub(crate) struct RoutesOptions {
@@ -20,9 +20,10 @@ pub(crate) struct RoutesOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) overrides: Option<PathBuf>,
 
-    /// Read the ApigeeRoutes from the cluster
+    /// Read ApigeeRoutes, Gateways and ListenerSets from the cluster
     ///
-    /// Takes permission to list apigeeroutes in the namespace; see docs/routes.md.
+    /// Takes permission to list these kinds (docs/routes.md). A kind that the cluster lacks, or that you may not list, is
+    /// reported as a note. With --file, an object of a file replaces the object of the same name in the cluster.
     #[arg(long)]
     pub(crate) kube: bool,
 
@@ -30,7 +31,7 @@ pub(crate) struct RoutesOptions {
     #[arg(long, value_name = "FILE", requires = "kube")]
     pub(crate) kubeconfig: Option<PathBuf>,
 
-    /// Namespace of the ApigeeRoutes in the cluster
+    /// Namespace of the ApigeeRoutes in the cluster; Gateways are read from all namespaces
     #[arg(short, long, value_name = "NAME", default_value = DEFAULT_NAMESPACE, value_parser = parse_namespace)]
     pub(crate) namespace: String,
 
@@ -58,14 +59,16 @@ Examples:
   sni-probe routes --file routes.yaml --json | jq -r '.findings[] | \"\\(.object) \\(.path): \\(.expected)\"'
       For programs: which field should have which value.
   kubectl get gateways.networking.istio.io -A -o yaml | sni-probe routes --file -
-      The same of Istio without Apigee.
-  kubectl get gateways.gateway.networking.k8s.io -A -o yaml | sni-probe routes --file -
-      The same of the Gateway API.
+      What the Gateways of Istio say.
+  kubectl get gateways.gateway.networking.k8s.io,listenersets,tlsroutes -A -o yaml | sni-probe routes --file -
+      What Gateways, ListenerSets and TLSRoutes of the Gateway API say.
+  sni-probe routes --kube --file new-route.yaml
+      Whether clients without SNI would be served once the file is applied to the cluster.
 
 Exit codes:
-  0  clients without SNI are served, as far as the configuration tells
-  1  they are not, or something is not as it should be
-  2  something could not be read, or the configuration does not tell; one line on stderr says why";
+  0  clients without SNI are served according to the configuration
+  1  clients without SNI are not served, or there are findings
+  2  the configuration does not decide it (notes say why), or an input could not be read (one line on stderr)";
 
 impl RoutesOptions {
     /// What the flags ask for.

@@ -63,7 +63,8 @@ fn a_server_of_istio_without_every_host_does_not() {
     // One that is at another port, or other pods.
     let other_port = ALL.replace("443", "8443");
     assert_eq!(judge(&istio(&[NAMED, &other_port])), found("no_wildcard_route", "spec.servers[0].hosts"));
-    let other_pods = istio(&[ALL]).replace("istio: ingressgateway", "istio: other");
+    let other_pods =
+        istio(&[ALL]).replace("istio: ingressgateway", "istio: other").replace("mygateway", "other");
     assert_eq!(
         judge(&format!("{}---\n{other_pods}", istio(&[NAMED]))),
         found("no_wildcard_route", "spec.servers[0].hosts")
@@ -72,12 +73,16 @@ fn a_server_of_istio_without_every_host_does_not() {
 
 #[test]
 fn a_server_of_istio_that_sends_no_certificate_does_not() {
-    for mode in ["PASSTHROUGH", "AUTO_PASSTHROUGH"] {
-        let server = ALL.replace("SIMPLE", mode);
-        assert_eq!(judge(&istio(&[&server])), found("tls_not_terminated", "spec.servers[0].tls.mode"));
+    // The backend decides, whatever certificate is named.
+    for server in [ALL.replace("SIMPLE", "PASSTHROUGH"), ALL.replace("mode: SIMPLE, ", "")] {
+        let (findings, serves, code) = judge(&istio(&[&server]));
+        assert_eq!(findings, [("tls_not_terminated".to_owned(), "spec.servers[0].tls.mode".to_owned())]);
+        assert_eq!((serves, code), (Value::Null, 1));
     }
-    let server = ALL.replace("mode: SIMPLE, ", "");
-    assert_eq!(judge(&istio(&[&server])), found("tls_not_terminated", "spec.servers[0].tls.mode"));
+    for server in ["{mode: PASSTHROUGH}", "{mode: AUTO_PASSTHROUGH}"] {
+        let server = ALL.replace("{mode: SIMPLE, credentialName: c}", server);
+        assert_eq!(judge(&istio(&[&server])), (Vec::new(), Value::Null, 2));
+    }
     let server = ALL.replace("SIMPLE, credentialName: c", "MUTUAL");
     assert_eq!(judge(&istio(&[&server])), found("no_credential", "spec.servers[0].tls.credentialName"));
 }
@@ -92,7 +97,7 @@ fn gateway_api(listeners: &[&str]) -> String {
     let listeners = listeners.join("\n  - ");
     format!(
         "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: edge}}\n\
-         spec:\n  gatewayClassName: x\n  listeners:\n  - {listeners}\n"
+         spec:\n  gatewayClassName: istio\n  listeners:\n  - {listeners}\n"
     )
 }
 
@@ -118,10 +123,60 @@ fn a_listener_that_does_not_serve_is_found() {
     let named = LISTENER.replace("port: 443", "port: 443, hostname: '*.example.com'");
     assert_eq!(judge(&gateway_api(&[&named])), found("no_wildcard_route", "spec.listeners[0].hostname"));
     let passed_on = LISTENER.replace("tls: {", "tls: {mode: Passthrough, ").replace("HTTPS", "TLS");
-    assert_eq!(judge(&gateway_api(&[&passed_on])), found("tls_not_terminated", "spec.listeners[0].tls.mode"));
+    assert_eq!(judge(&gateway_api(&[&passed_on])), (Vec::new(), Value::Null, 2));
+    let contradictory = LISTENER.replace("tls: {", "tls: {mode: Passthrough, ");
+    assert_eq!(
+        judge(&gateway_api(&[&contradictory])),
+        found("tls_not_terminated", "spec.listeners[0].tls.mode")
+    );
     let without = LISTENER.replace("[{kind: Secret, name: c}]", "[]");
     assert_eq!(
         judge(&gateway_api(&[&without])),
         found("no_credential", "spec.listeners[0].tls.certificateRefs")
     );
+}
+
+/// Notes are shown, and do not change the exit code.
+#[test]
+fn a_note_is_no_finding() {
+    let mutual = istio(&[&ALL.replace("SIMPLE", "MUTUAL")]);
+    assert_eq!(judge(&mutual), fine());
+    let bench = Bench::new(&[("gateways.yaml", &mutual)]);
+    let text = String::from_utf8(bench.run(&["--file", "gateways.yaml"]).stdout).unwrap();
+    assert!(
+        text.contains("Note: istio-system/mygateway: Clients of mygateway/all need a certificate."),
+        "{text}"
+    );
+    let (report, _) = bench.report(&["--file", "gateways.yaml"]);
+    assert_eq!(report["notes"][0]["code"], "client_certificate");
+}
+
+/// The open cases of other projects, where they are at hand.
+#[test]
+fn files_of_other_projects_are_judged() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/cases/reports");
+    if !directory.is_dir() {
+        println!("skipped: there is no {}", directory.display());
+        return;
+    }
+    for (name, serves, code) in [
+        ("38-apigee-v13-route.yaml", json!(false), 1),
+        ("39-devrel-wildcard.yaml", json!(true), 0),
+        ("40-route-with-names-and-flag.yaml", Value::Null, 1),
+        ("42-istio-servercertificate-wildcard.yaml", json!(true), 0),
+        ("44-istio-passthrough.yaml", json!(false), 1),
+        ("45-gwapi-wildcard-hostname.yaml", json!(false), 1),
+        ("46-traefik-two-listeners.yaml", Value::Null, 1),
+        ("48-listenerset.yaml", json!(true), 0),
+        ("48b-listenerset-second.yaml", json!(true), 0),
+        ("50-helm-template-output.yaml", json!(true), 0),
+        ("55-istio-hosts-forms.yaml", json!(true), 0),
+        ("56-gwapi-unresolved-ref.yaml", json!(false), 1),
+        ("59-gke-gateway.yaml", json!(true), 0),
+        ("83-apigee-both-ports.yaml", json!(true), 0),
+    ] {
+        let text = std::fs::read_to_string(directory.join(name)).unwrap();
+        let (_, of_file, exit) = judge(&text);
+        assert_eq!((of_file, exit), (serves, code), "{name}");
+    }
 }

@@ -361,15 +361,24 @@ fn it_may_do_what_is_promised_and_no_more() {
         assert_eq!(has_role, is_kube, "{name}");
         if has_role {
             let rules = json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"] }]);
-            assert_eq!(only(&objects, "ClusterRole")["rules"], rules, "{name}");
+            assert_eq!(cluster_roles(&objects, "ClusterRole")[0]["rules"], rules, "{name}");
         }
         let roles = objects.iter().filter(|object| object["kind"] == "Role").count();
         assert_eq!(roles, if name == "everything" { 2 } else { 0 }, "{name}");
     }
     let objects = rendered(&everything());
     let role = only_in(&objects, "Role", "apigee");
-    let permission = json!([{ "apiGroups": ["apigee.cloud.google.com"], "resources": ["apigeeroutes"], "verbs": ["list"] }]);
+    let resources = ["apigeeroutes", "apigeerouteconfigs"];
+    let permission =
+        json!([{ "apiGroups": ["apigee.cloud.google.com"], "resources": resources, "verbs": ["list"] }]);
     assert_eq!(role["rules"], permission);
+    // Of `routes --kube`, which only lists.
+    for rule in cluster_roles(&objects, "ClusterRole")[1]["rules"].as_array().unwrap() {
+        assert_eq!(rule["verbs"], json!(["list"]), "{rule}");
+    }
+    let mut values = everything();
+    values["rbac"]["routes"]["gateways"] = json!(false);
+    assert_eq!(cluster_roles(&rendered(&values), "ClusterRole").len(), 1);
     let pod_security =
         &only(&objects, "Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"];
     assert_eq!(pod_security, "privileged");
@@ -911,6 +920,13 @@ fn googles_collector_may_read_the_secrets_and_no_others() {
 }
 
 /// Releases of the same name: what they have outside of their namespaces must not be the same.
+/// ClusterRoles or their bindings: those of the daemon first, then those of `routes --kube`.
+fn cluster_roles<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    let mut roles: Vec<&Value> = objects.iter().filter(|object| object["kind"] == kind).collect();
+    roles.sort_by_key(|role| role["metadata"]["name"].as_str().unwrap().ends_with("-routes"));
+    roles
+}
+
 #[test]
 fn two_namespaces_have_a_release_each() {
     let names = |namespace: &str| -> BTreeSet<String> {
@@ -923,8 +939,12 @@ fn two_namespaces_have_a_release_each() {
             format!("{} {} {}", object["kind"], metadata["namespace"], metadata["name"])
         };
         let objects = rendered(&values);
-        let binding = only(&objects, "ClusterRoleBinding");
-        assert_eq!(binding["roleRef"]["name"], only(&objects, "ClusterRole")["metadata"]["name"]);
+        let bindings = cluster_roles(&objects, "ClusterRoleBinding");
+        let roles = cluster_roles(&objects, "ClusterRole");
+        assert_eq!((bindings.len(), roles.len()), (2, 2));
+        for (binding, role) in bindings.iter().zip(roles) {
+            assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
+        }
         let routes = only_in(&objects, "RoleBinding", "apigee");
         assert_eq!(routes["roleRef"]["name"], only_in(&objects, "Role", "apigee")["metadata"]["name"]);
         objects.iter().map(name).collect()
@@ -1020,7 +1040,8 @@ fn all_objects_are_in_the_namespace() {
         };
         assert_eq!(object["metadata"]["namespace"], expected, "{}", object["kind"]);
         assert_eq!(object["metadata"]["labels"]["team"], "edge", "{}", object["kind"]);
-        if object["kind"] == "ClusterRoleBinding" {
+        let is_of_routes = object["metadata"]["name"] == "sni-probe.edge-routes";
+        if object["kind"] == "ClusterRoleBinding" && !is_of_routes {
             assert_eq!(object["subjects"][0]["namespace"], "edge");
         }
     }

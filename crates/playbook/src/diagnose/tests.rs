@@ -99,6 +99,7 @@ fn routes(
         }],
         skipped: BTreeMap::new(),
         findings: findings.iter().map(finding).collect(),
+        notes: Vec::new(),
         serves_non_sni: Some(findings.is_empty()),
     }
 }

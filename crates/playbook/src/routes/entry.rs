@@ -1,15 +1,23 @@
 //! A route or a listener, whatever it was read from.
 
+use super::kinds::gateway_api::Listener;
 use super::report::Route;
 
 /// Kinds that are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Kind {
     ApigeeRoute,
-    /// A server of a Gateway of Istio.
+    /// The settings from which Apigee makes the routes of an environment group.
+    ApigeeRouteConfig,
+    /// A Gateway of Istio; its servers are the entries.
     Istio,
-    /// A listener of a Gateway of the Gateway API.
+    /// A Gateway of the Gateway API; its listeners are the entries.
     GatewayApi,
+    /// More listeners for a Gateway of the Gateway API.
+    ListenerSet,
+    TlsRoute,
+    TcpRoute,
+    GatewayClass,
 }
 
 /// A route or a listener, and where it stands.
@@ -23,6 +31,19 @@ pub(super) struct RouteEntry {
     pub(super) hosts_path: String,
     /// The fields of TLS; `None` if it does not speak TLS.
     pub(super) tls_path: Option<String>,
+    /// Ports at which it speaks TLS.
+    pub(super) tls_ports: Vec<u16>,
+    /// Certificates that it names, each once.
+    pub(super) certificates: Vec<String>,
+    /// Of the Gateway API only.
+    pub(super) listener: Option<Listener>,
+}
+
+impl RouteEntry {
+    /// "namespace/name" of the object.
+    pub(super) fn object(&self) -> String {
+        format!("{}/{}", self.route.namespace, self.gateway)
+    }
 }
 
 impl Kind {
@@ -30,18 +51,29 @@ impl Kind {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::ApigeeRoute => "ApigeeRoute",
+            Self::ApigeeRouteConfig => "ApigeeRouteConfig",
             Self::Istio => "Gateway (Istio)",
             Self::GatewayApi => "Gateway (Gateway API)",
+            Self::ListenerSet => "ListenerSet (Gateway API)",
+            Self::TlsRoute => "TLSRoute",
+            Self::TcpRoute => "TCPRoute",
+            Self::GatewayClass => "GatewayClass",
         }
     }
 
-    /// What an object is, if it is read.
+    /// The kind of an object; `None` if it is not read.
     pub(super) fn of(api_version: &str, kind: &str) -> Option<Self> {
         let (group, _) = api_version.split_once('/')?;
         match (group, kind) {
             ("apigee.cloud.google.com", "ApigeeRoute") => Some(Self::ApigeeRoute),
+            ("apigee.cloud.google.com", "ApigeeRouteConfig") => Some(Self::ApigeeRouteConfig),
             ("networking.istio.io", "Gateway") => Some(Self::Istio),
             ("gateway.networking.k8s.io", "Gateway") => Some(Self::GatewayApi),
+            ("gateway.networking.k8s.io", "ListenerSet")
+            | ("gateway.networking.x-k8s.io", "XListenerSet" | "ListenerSet") => Some(Self::ListenerSet),
+            ("gateway.networking.k8s.io", "TLSRoute") => Some(Self::TlsRoute),
+            ("gateway.networking.k8s.io", "TCPRoute") => Some(Self::TcpRoute),
+            ("gateway.networking.k8s.io", "GatewayClass") => Some(Self::GatewayClass),
             _ => None,
         }
     }

@@ -9,6 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_saphyr::{Options, alias_limits, budget, options};
 use sni_probe_terminal::printable_within;
 
+use super::kinds::unrendered;
+
 /// Bytes of a file, which is in memory while it is parsed. Ten thousand routes are about 20 MiB; a file of another
 /// kind that was named by mistake is refused.
 pub(super) const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -122,6 +124,10 @@ impl InputText {
     }
 
     fn yaml_error(&self, error: &serde_saphyr::Error) -> anyhow::Error {
+        if let Some((before, template)) = template(&self.text) {
+            let (line, column) = position(before.as_bytes());
+            return anyhow::anyhow!("{}:{line}:{column}: {}", self.name, unrendered(template));
+        }
         let place = match error.location() {
             Some(location) if location.line() > 0 => {
                 format!("{}:{}:{}", self.name, location.line(), location.column())
@@ -164,6 +170,21 @@ fn yaml_options() -> Options {
         alias_limits: alias_limits! { max_total_replayed_events: MAX_ALIAS_EVENTS },
         with_snippet: false,
     }
+}
+
+/// Where the first action of a Go template begins, as charts of Helm have them: what is before it, and the rest. Braces
+/// within braces that are YAML of another program are not one.
+fn template(text: &str) -> Option<(&str, &str)> {
+    text.match_indices("{{").find_map(|(at, _)| {
+        let (before, rest) = text.split_at_checked(at)?;
+        let line = rest.lines().next()?;
+        let inside = line.trim_start_matches(['{', '-']).trim_start();
+        // A comment in YAML may speak of templates.
+        let begins_line = before.rsplit('\n').next()?.trim_start();
+        let is_action =
+            inside.starts_with(['.', '$', '(', '/', '"']) || inside.starts_with(char::is_alphabetic);
+        (is_action && line.contains("}}") && !begins_line.starts_with('#')).then_some((before, rest))
+    })
 }
 
 /// Line and column of what comes next, from 1.

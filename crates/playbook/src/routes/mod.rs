@@ -1,19 +1,18 @@
 //! `routes`: what the configuration of a gateway says of clients without SNI.
 //!
 //! ```text
-//! --file       input ─▶ objects ─┐
-//! --kube     cluster ─▶ objects ─┼─▶ routes ─┐
-//! --overrides  input ─▶ overrides ───────────┴─▶ findings: apigee, listeners ─▶ text or JSON
+//! --file       input ─▶ objects ─▶ kinds ─┐
+//! --kube     cluster ─▶ objects ─▶ kinds ─┤
+//! --overrides  input ─▶ overrides ────────┴─▶ judge: apigee, istio, gateway_api ─▶ text or JSON
 //! ```
 
-mod apigee;
 mod cluster;
 mod config;
 mod entry;
-mod fields;
 pub mod fix;
 mod input;
-mod listeners;
+mod judge;
+mod kinds;
 mod objects;
 mod overrides;
 pub mod report;
@@ -25,11 +24,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 
-use self::apigee::Apigee;
 pub use self::config::{Config, DEFAULT_INGRESS, DEFAULT_NAMESPACE};
-use self::entry::Kind;
+use self::judge::judge;
 use self::objects::Objects;
-use self::report::{RoutesReport, VirtualHost};
+use self::report::RoutesReport;
 use crate::COULD_NOT_RUN;
 
 /// They are not served, or something is not as it should be.
@@ -68,17 +66,20 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
 /// Reads what the config name, and judges it.
 ///
 /// # Errors
-/// If something cannot be read, or there is nothing in it of which this can tell: one line, with file, line and column.
+/// If something cannot be read, or there is nothing in it that decides about clients without SNI: one line, with file, line and column.
 pub fn read(config: &Config) -> anyhow::Result<RoutesReport> {
     let mut objects = Objects::default();
     let mut sources = Vec::new();
+    let mut notes = Vec::new();
     for file in &config.files {
         let source = input::read(file)?;
         objects.add_file(&source)?;
         sources.push(source.name);
     }
+    objects.keep_last(&mut notes);
     if config.kube {
-        let server = cluster::list(config, &mut objects)?;
+        let (server, of_cluster) = cluster::list(config, &mut notes)?;
+        objects.merge_cluster(of_cluster, &mut notes)?;
         sources.push(format!("{server} (namespace {})", config.namespace));
     }
     let mut virtual_hosts = Vec::new();
@@ -88,41 +89,9 @@ pub fn read(config: &Config) -> anyhow::Result<RoutesReport> {
         sources.push(source.name.clone());
     }
     let overrides = overrides.as_ref().map_or("", |source| &source.name);
-    let mut report = judge(objects, virtual_hosts, overrides, &config.ingress);
+    let mut report = judge(objects, virtual_hosts, overrides, &config.ingress, notes);
     report.sources = sources;
     Ok(report)
-}
-
-/// What is wrong with all of it. `overrides` is the name of the file with the virtual hosts.
-fn judge(
-    objects: Objects,
-    virtual_hosts: Vec<VirtualHost>,
-    overrides: &str,
-    ingress: &[String],
-) -> RoutesReport {
-    let entries = &objects.entries;
-    let apigee = Apigee {
-        routes: entries.iter().filter(|entry| entry.kind == Kind::ApigeeRoute).collect(),
-        gateways: entries.iter().map(|entry| entry.gateway.as_str()).collect(),
-        virtual_hosts: &virtual_hosts,
-        overrides,
-        ingress,
-    };
-    let (mut findings, apigee_serves) = apigee.judge();
-    let listeners_serve = listeners::judge(entries, &mut findings);
-    // A stable sort: those of a kind stay in the order of the objects.
-    findings.sort_by_key(|finding| finding.code);
-    RoutesReport {
-        sources: Vec::new(),
-        routes: objects.entries.into_iter().map(|entry| entry.route).collect(),
-        virtual_hosts,
-        skipped: objects.skipped,
-        findings,
-        serves_non_sni: match (apigee_serves, listeners_serve) {
-            (Some(apigee), Some(listeners)) => Some(apigee && listeners),
-            (one, other) => one.or(other),
-        },
-    }
 }
 
 /// The file as messages name it.

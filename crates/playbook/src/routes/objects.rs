@@ -1,6 +1,6 @@
-//! Objects of Kubernetes, of which three kinds tell of host names.
+//! Objects of Kubernetes, of which some kinds decide about clients without SNI.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use anyhow::{Context as _, bail};
@@ -9,11 +9,13 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use sni_probe_terminal::printable_within;
 
-use super::entry::{Kind, RouteEntry};
-use super::fields::{self, Fields};
+use super::entry::Kind;
 use super::input::InputText;
+use super::kinds::{self, Facts, Fields, Item};
+use super::report::{Note, NoteCode};
+use super::text::list;
 
-/// Routes and listeners, of all files: what is judged, and printed.
+/// Routes, listeners and other objects of all inputs that are judged.
 pub(super) const MAX_ROUTES: usize = 20_000;
 /// Kinds that are counted one by one; those after them as `other`.
 const MAX_KINDS: usize = 32;
@@ -22,26 +24,36 @@ const MAX_LIST_DEPTH: usize = 4;
 /// Characters of a kind.
 const MAX_KIND: usize = 64;
 /// What is kept of `spec`, `status` and `metadata`. Objects of other kinds may be large.
-const WANTED: [&str; 11] = [
+const WANTED: [&str; 19] = [
     "additionalGateways",
+    "allowedListeners",
     "annotations",
+    "conditions",
+    "controllerName",
     "enableNonSniClient",
+    "gatewayClassName",
+    "generation",
     "hostnames",
     "listeners",
     "name",
     "namespace",
+    "parentRef",
+    "parentRefs",
     "ports",
     "selector",
     "servers",
     "state",
+    "tls",
 ];
 
 /// What was read so far.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
-    pub(super) entries: Vec<RouteEntry>,
-    /// Objects that were passed over, by kind.
+    pub(super) items: Vec<Item>,
+    /// Objects that were skipped, by kind.
     pub(super) skipped: BTreeMap<String, usize>,
+    /// Routes, listeners, references of routes, and objects without any.
+    count: usize,
 }
 
 /// An object, or a list of them.
@@ -60,25 +72,18 @@ pub(super) struct Object {
 #[derive(Debug, Default)]
 struct Wanted(Map<String, Value>);
 
-impl RouteEntry {
-    /// "namespace/name" of the object.
-    pub(super) fn object(&self) -> String {
-        format!("{}/{}", self.route.namespace, self.gateway)
-    }
-}
-
 impl Objects {
     /// Takes the objects of a file.
     ///
     /// # Errors
-    /// If it is no JSON and no YAML, a field is not of its type, or none of its objects is a route.
+    /// If it is no JSON and no YAML, a field is not of its type, or none of its objects is of a kind that is read.
     pub(super) fn add_file(&mut self, source: &InputText) -> anyhow::Result<()> {
         let documents: Vec<Object> = source.documents()?;
         let mut of_file = Self::default();
         for object in documents {
             of_file.add(object, 0).with_context(|| source.name.clone())?;
         }
-        if of_file.entries.is_empty() {
+        if of_file.items.is_empty() {
             let kinds: Vec<String> =
                 of_file.skipped.iter().map(|(kind, count)| format!("{kind} ({count})")).collect();
             let found = if kinds.is_empty() {
@@ -122,14 +127,16 @@ impl Objects {
             return Ok(());
         };
         let parts = Fields { metadata: &metadata.0, spec: &spec.0, status: &status.0 };
-        let entries = fields::entries(known, parts)
+        let item = kinds::read(known, &api_version, parts)
             .with_context(|| format!("{} {}", known.as_str(), printable_within(MAX_KIND, &parts.name())))?;
-        self.extend(entries)
+        self.push(item)
     }
 
-    fn extend(&mut self, entries: Vec<RouteEntry>) -> anyhow::Result<()> {
-        self.entries.extend(entries);
-        if self.entries.len() > MAX_ROUTES {
+    fn push(&mut self, item: Item) -> anyhow::Result<()> {
+        let parents = if let Facts::Attached(route) = &item.facts { route.parents.len() } else { 0 };
+        self.count += item.entries.len().max(parents).max(1);
+        self.items.push(item);
+        if self.count > MAX_ROUTES {
             bail!(
                 "more than {MAX_ROUTES} routes and listeners; name fewer files, or one namespace (kubectl -n)"
             );
@@ -137,11 +144,51 @@ impl Objects {
         Ok(())
     }
 
-    fn merge(&mut self, other: Self) -> anyhow::Result<()> {
+    /// Adds the objects of another input.
+    ///
+    /// # Errors
+    /// If there are more than [`MAX_ROUTES`].
+    pub(super) fn merge(&mut self, other: Self) -> anyhow::Result<()> {
         for (kind, count) in other.skipped {
             self.skip(&kind, count);
         }
-        self.extend(other.entries)
+        other.items.into_iter().try_for_each(|item| self.push(item))
+    }
+
+    /// Adds the objects of the cluster: an object of a file counts instead of the cluster's, as if it were applied.
+    ///
+    /// # Errors
+    /// As [`merge`](Self::merge).
+    pub(super) fn merge_cluster(&mut self, mut cluster: Self, notes: &mut Vec<Note>) -> anyhow::Result<()> {
+        let of_files: HashSet<_> = self.items.iter().filter_map(identity).collect();
+        let (replaced, kept): (Vec<Item>, Vec<Item>) = cluster
+            .items
+            .into_iter()
+            .partition(|item| identity(item).is_some_and(|key| of_files.contains(&key)));
+        note_replaced(&replaced, "counts as the file has it, not as the cluster has it", notes);
+        cluster.items = kept;
+        self.merge(cluster)
+    }
+
+    /// Keeps the last of objects that are there several times.
+    pub(super) fn keep_last(&mut self, notes: &mut Vec<Note>) {
+        let last: HashMap<_, usize> = self
+            .items
+            .iter()
+            .enumerate()
+            .filter_map(|(index, item)| Some((identity(item)?, index)))
+            .collect();
+        let is_last: Vec<bool> = self
+            .items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| identity(item).is_none_or(|key| last.get(&key) == Some(&index)))
+            .collect();
+        let mut is_last = is_last.into_iter();
+        let (kept, replaced) =
+            std::mem::take(&mut self.items).into_iter().partition(|_| is_last.next().unwrap_or(true));
+        self.items = kept;
+        note_replaced(&replaced, "is there several times; the last one counts", notes);
     }
 
     fn skip(&mut self, kind: &str, count: usize) {
@@ -150,6 +197,23 @@ impl Objects {
         let is_known = self.skipped.len() < MAX_KINDS || self.skipped.contains_key(&kind);
         *self.skipped.entry(if is_known { kind } else { "other".to_owned() }).or_default() += count;
     }
+}
+
+/// What makes two objects the same; `None` of one without a name.
+fn identity(item: &Item) -> Option<(Kind, String)> {
+    (!item.name.is_empty()).then(|| (item.kind, item.object()))
+}
+
+fn note_replaced(items: &[Item], what: &str, notes: &mut Vec<Note>) {
+    let Some(first) = items.first() else { return };
+    let names: Vec<String> =
+        items.iter().map(|item| format!("{} {}", item.kind.as_str(), item.object())).collect();
+    let sentence = if names.len() == 1 {
+        format!("{} {what}.", first.kind.as_str())
+    } else {
+        format!("Each of {} {what}.", list(&names))
+    };
+    notes.push(Note { code: NoteCode::Replaced, object: first.object(), sentence });
 }
 
 impl<'de> Deserialize<'de> for Wanted {

@@ -13,18 +13,20 @@ pub struct RoutesReport {
     pub routes: Vec<Route>,
     /// Virtual hosts of `overrides.yaml`: environment groups.
     pub virtual_hosts: Vec<VirtualHost>,
-    /// Objects that were passed over, by kind.
+    /// Objects that were skipped, by kind.
     pub skipped: BTreeMap<String, usize>,
     /// What is wrong, most important first.
     pub findings: Vec<Finding>,
-    /// Whether clients without SNI are served, as far as the configuration tells; `None` if it does not.
+    /// What is not wrong, but limits the answer or the clients that it is about.
+    pub notes: Vec<Note>,
+    /// Whether clients without SNI are served according to the configuration; `None` if it does not decide that.
     pub serves_non_sni: Option<bool>,
 }
 
-/// An `ApigeeRoute`, an Istio `Gateway`'s server, or a listener of the Gateway API.
+/// An `ApigeeRoute`, an `ApigeeRouteConfig`, an Istio `Gateway`'s server, or a listener of the Gateway API.
 #[derive(Clone, Debug, Serialize)]
 pub struct Route {
-    /// `ApigeeRoute`, `Gateway (Istio)`, `Gateway (Gateway API)`.
+    /// `ApigeeRoute`, `ApigeeRouteConfig`, `Gateway (Istio)`, `Gateway (Gateway API)`, `ListenerSet (Gateway API)`.
     pub kind: String,
     /// Its namespace.
     pub namespace: String,
@@ -32,7 +34,7 @@ pub struct Route {
     pub name: String,
     /// Host names, `*` among them.
     pub hostnames: Vec<String>,
-    /// Whether one of them is `*`.
+    /// Whether it takes clients by TLS, and one of its host names is `*`.
     pub wildcard: bool,
     /// `spec.enableNonSniClient`; `None` where there is no such field.
     pub enable_non_sni_client: Option<bool>,
@@ -82,6 +84,49 @@ pub struct Finding {
     pub sentence: String,
 }
 
+/// Something that limits the answer, or the clients that it is about, and is not wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// A word for programs.
+    pub code: NoteCode,
+    /// The object or the source: `istio-system/ingress`, the URL of an API server.
+    pub object: String,
+    /// A sentence for people.
+    pub sentence: String,
+}
+
+/// Kinds of notes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoteCode {
+    /// The gateway passes TLS on: the backend decides.
+    DecidedByBackend,
+    /// The routes of a TLS listener decide, and were not read or do not say.
+    DecidedByRoutes,
+    /// The implementation serves clients without SNI with its default certificate.
+    DefaultCertificate,
+    /// The parent of a `ListenerSet`, or its permission to attach, was not read.
+    ParentUnknown,
+    /// The status does not say whether the object is in effect.
+    StatusUnknown,
+    /// Clients need a certificate.
+    ClientCertificate,
+    /// A server between clusters is left out.
+    BetweenClusters,
+    /// There are more wildcard routes than are compared with one another.
+    TooManyToCompare,
+    /// An object is in several inputs.
+    Replaced,
+    /// The cluster lacks a kind.
+    KindMissing,
+    /// A kind must not be listed in the cluster.
+    NotAllowed,
+    /// A kind could not be listed for another reason.
+    NotListed,
+    /// The cluster has no object that is read.
+    NothingInCluster,
+}
+
 /// Ways to have it wrong, most important first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -90,6 +135,8 @@ pub enum FindingCode {
     NoWildcardRoute,
     /// The wildcard route has not `enableNonSniClient: true`.
     NonSniClientNotEnabled,
+    /// A route with host names has `enableNonSniClient: true`, for which two references differ.
+    NonSniClientOnNames,
     /// The wildcard route is not in `additionalGateways` of a virtual host.
     NotInAdditionalGateways,
     /// The selector does not match the ingress gateway.
@@ -98,12 +145,43 @@ pub enum FindingCode {
     PortMismatch,
     /// The listener does not end TLS, so it picks no certificate.
     TlsNotTerminated,
+    /// The listener has only routes that need a name.
+    OnlyTlsRoutes,
     /// No certificate is named.
     NoCredential,
     /// The route is not in the state `running`.
     NotRunning,
+    /// The Gateway does not allow the `ListenerSet`.
+    ListenerSetNotAllowed,
+    /// The status says that the Gateway, `ListenerSet` or listener is not accepted.
+    NotAccepted,
+    /// The status says that the listener is in conflict with another one.
+    Conflicted,
+    /// The status says that references of the listener, such as its certificate, are not resolved.
+    RefsNotResolved,
+    /// The status says that the Gateway, `ListenerSet` or listener is not programmed.
+    NotProgrammed,
     /// A name in `additionalGateways` is that of no route.
     UnknownAdditionalGateway,
+    /// There are several wildcard routes at one ingress gateway.
+    SeveralWildcardRoutes,
+    /// Environment groups at the ingress gateway of a wildcard route have different certificates.
+    SeveralCertificates,
+    /// A host in upper case, which no client's name matches.
+    UpperCaseHost,
     /// The wildcard route has other host names beside `*`.
     WildcardAmongOthers,
+}
+
+impl FindingCode {
+    /// Whether it can keep clients without SNI from being served.
+    pub fn keeps_out(self) -> bool {
+        !matches!(
+            self,
+            Self::SeveralWildcardRoutes
+                | Self::SeveralCertificates
+                | Self::UpperCaseHost
+                | Self::WildcardAmongOthers
+        )
+    }
 }

@@ -2,11 +2,15 @@
 
 use proptest::prelude::*;
 
-use super::apigee::USUAL_NAME;
 use super::fix::{WildcardRoute, overrides_yaml, wildcard_route_yaml};
 use super::input::InputText;
-use super::report::{FindingCode, VirtualHost};
+use super::judge::USUAL_NAME;
+use super::report::{FindingCode, NoteCode, VirtualHost};
 use super::*;
+
+mod apigee;
+mod gateway_api;
+mod istio;
 
 /// The route of an environment group, as Google's page has it.
 const GROUP: &str = r#"
@@ -46,6 +50,25 @@ fn wildcard(name: &str, selector: &[&str]) -> String {
     let selector: Vec<String> = selector.iter().map(|&label| label.to_owned()).collect();
     let route = WildcardRoute { name, namespace: "apigee", credential: "org-dev-cert", selector: &selector };
     wildcard_route_yaml(&route)
+}
+
+fn notes(report: &RoutesReport) -> Vec<NoteCode> {
+    report.notes.iter().map(|note| note.code).collect()
+}
+
+/// An expectation of one file: findings, notes, and whether clients without SNI are served.
+#[track_caller]
+fn expect(
+    yaml: &str,
+    findings: &[FindingCode],
+    with_notes: &[NoteCode],
+    serves: Option<bool>,
+) -> RoutesReport {
+    let report = report(yaml, None).unwrap();
+    assert_eq!(codes(&report), findings, "{yaml}\n{:#?}", report.findings);
+    assert_eq!(notes(&report), with_notes, "{yaml}\n{:#?}", report.notes);
+    assert_eq!(report.serves_non_sni, serves, "{yaml}");
+    report
 }
 
 fn codes(report: &RoutesReport) -> Vec<FindingCode> {
@@ -139,7 +162,7 @@ fn a_broken_wildcard_route_serves_nobody_though_a_sound_one_is_there() {
     let sound = wildcard("sound", &["app=apigee-ingressgateway"]);
     let group = GROUP.replace("non-sni", "broken");
     let report = report(&format!("{broken}---\n{sound}---{group}"), None).unwrap();
-    assert_eq!(codes(&report), [FindingCode::NonSniClientNotEnabled]);
+    assert_eq!(codes(&report), [FindingCode::NonSniClientNotEnabled, FindingCode::SeveralWildcardRoutes]);
     assert_eq!(report.serves_non_sni, Some(false));
 }
 
@@ -208,6 +231,63 @@ fn aliases_that_stand_for_billions_are_refused() {
 }
 
 #[test]
+fn a_template_that_is_not_rendered_is_recognised() {
+    let istio = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: g}\nspec:\n  servers:\n";
+    for (text, place) in [
+        // Not YAML.
+        ("kind: Gateway\nmetadata:\n  name: {{ .Values.name }}\n".to_owned(), "f.yaml:3:9: "),
+        (format!("{istio}  {{{{- if .Values.tls }}}}\n  - hosts: ['*']\n  {{{{- end }}}}\n"), "f.yaml:6:3: "),
+        ("# {{ a comment }}\n{{- include \"x\" . | nindent 2 }}\nkind: a: b\n".to_owned(), "f.yaml:2:1: "),
+        // YAML, with a template in a value that decides.
+        (format!("{istio}  - hosts: ['{{{{ .Values.host }}}}']\n"), "f.yaml: Gateway (Istio) g: "),
+        (istio.replace("name: g", "name: '{{ .Release.Name }}-g'"), "f.yaml: Gateway (Istio) "),
+    ] {
+        let error = format!("{:#}", Objects::default().add_file(&source(&text)).unwrap_err());
+        assert!(error.starts_with(place), "{error}");
+        assert!(
+            error.contains("a template that is not rendered: {{") && error.contains("`helm template`"),
+            "{error}"
+        );
+    }
+    // Braces that decide nothing, and errors that are none of templates.
+    let rule =
+        "kind: PrometheusRule\napiVersion: monitoring.coreos.com/v1\nspec: {name: '{{ $labels.x }}'}\n---\n";
+    assert!(Objects::default().add_file(&source(&format!("{rule}{GROUP}"))).is_ok());
+    let error = Objects::default().add_file(&source("spec: {{{\n")).unwrap_err().to_string();
+    assert!(!error.contains("template"), "{error}");
+}
+
+#[test]
+fn the_last_of_several_copies_counts() {
+    let route = wildcard("non-sni", &["app=apigee-ingressgateway"]);
+    let broken = route.replace("Client: true", "Client: false");
+    for (text, serves) in [(format!("{broken}---\n{route}"), true), (format!("{route}---\n{broken}"), false)]
+    {
+        let report = report(&text, None).unwrap();
+        assert_eq!(report.routes.len(), 1);
+        assert_eq!(report.serves_non_sni, Some(serves), "{text}");
+        assert_eq!(notes(&report), [NoteCode::Replaced]);
+    }
+}
+
+#[test]
+fn an_object_of_a_file_counts_before_that_of_the_cluster() {
+    let route = wildcard("non-sni", &["app=apigee-ingressgateway"]);
+    let mut objects = Objects::default();
+    objects.add_file(&source(&route)).unwrap();
+    let mut cluster = Objects::default();
+    cluster
+        .add_file(&source(&format!("{}---{GROUP}", route.replace("Client: true", "Client: false"))))
+        .unwrap();
+    let mut notes = Vec::new();
+    objects.merge_cluster(cluster, &mut notes).unwrap();
+    let report = judge(objects, Vec::new(), "", &["app=apigee-ingressgateway".to_owned()], notes);
+    assert_eq!((report.routes.len(), report.serves_non_sni), (2, Some(true)));
+    assert_eq!(report.notes.len(), 1);
+    assert!(report.notes[0].sentence.ends_with("counts as the file has it, not as the cluster has it."));
+}
+
+#[test]
 fn routes_have_a_bound() {
     let listeners = "{},".repeat(objects::MAX_ROUTES + 1);
     let text = format!(
@@ -265,6 +345,15 @@ fn almost_yaml() -> impl Strategy<Value = String> {
         "servers: ",
         "listeners: ",
         "metadata: ",
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: ListenerSet\n",
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\n",
+        "apiVersion: gateway.networking.k8s.io/v1alpha2\nkind: TLSRoute\n",
+        "kind: ApigeeRouteConfig\n",
+        "parentRef: ",
+        "parentRefs: ",
+        "conditions: ",
+        "allowedListeners: ",
+        "{{ .Values.x }}",
     ];
     proptest::collection::vec(proptest::sample::select(parts.to_vec()), 0..40)
         .prop_map(|parts| parts.concat())
@@ -299,7 +388,7 @@ fn judge_bytes(bytes: Vec<u8>) {
         let hosts = overrides::parse(&source).unwrap_or_default();
         let mut objects = Objects::default();
         objects.add_file(&source)?;
-        Ok(judge(objects, hosts, "f", &["app=x".to_owned()]))
+        Ok(judge(objects, hosts, "f", &["app=x".to_owned()], Vec::new()))
     });
     match result {
         Ok(report) => {

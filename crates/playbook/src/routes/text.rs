@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use sni_probe_terminal::units::counted;
 use sni_probe_terminal::{Colour, Column, Painted, Table, printable_within};
 
-use super::report::{Finding, Route, RoutesReport, VirtualHost};
+use super::report::{Finding, Note, Route, RoutesReport, VirtualHost};
 
 /// Names in a list that are shown.
 const MAX_NAMES: usize = 20;
@@ -30,10 +30,17 @@ pub(super) fn render(report: &RoutesReport, colour: bool) -> String {
         let kinds: Vec<String> =
             report.skipped.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         // Writing to a `String` cannot fail.
-        let _ = writeln!(text, "Passed over: {}\n", printable_within(MAX_LINE, &kinds.join(", ")));
+        let _ = writeln!(text, "Skipped: {}\n", printable_within(MAX_LINE, &kinds.join(", ")));
     }
     for (index, finding) in report.findings.iter().enumerate() {
         write_finding(&mut text, index + 1, finding, colour);
+    }
+    for Note { object, sentence, .. } in &report.notes {
+        let shown = |part: &str| printable_within(MAX_LINE, part);
+        let _ = writeln!(text, "Note: {}: {}", shown(object), shown(sentence));
+    }
+    if !report.notes.is_empty() {
+        text.push('\n');
     }
     let painted = match report.serves_non_sni {
         Some(true) => Colour::Green,
@@ -52,11 +59,12 @@ pub fn verdict(report: &RoutesReport) -> String {
         count => format!("; {}", counted(count as u64, "finding")),
     };
     let answer = match report.serves_non_sni {
-        Some(true) => "Clients without SNI are served, as far as the configuration tells",
+        Some(true) => "Clients without SNI are served according to this configuration",
         Some(false) => "Clients without SNI are not served by this configuration",
-        None => {
+        None if report.routes.is_empty() => {
             "Whether clients without SNI are served cannot be told from this; read the routes as well (--file, --kube)"
         }
+        None => "Whether clients without SNI are served cannot be told from this configuration",
     };
     format!("{answer}{findings}.")
 }

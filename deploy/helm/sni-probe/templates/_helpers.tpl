@@ -183,3 +183,16 @@ emptyDir:
 {{- end -}}
 {{- toYaml $groups -}}
 {{- end -}}
+
+{{/* Subjects of rbac.routes, as a list. */}}
+{{- define "sni-probe.routesSubjects" -}}
+{{- range .Values.rbac.routes.subjects }}
+- kind: {{ .kind }}
+  name: {{ .name | quote }}
+  {{- if eq .kind "ServiceAccount" }}
+  namespace: {{ .namespace | default (include "sni-probe.namespace" $) }}
+  {{- else }}
+  apiGroup: rbac.authorization.k8s.io
+  {{- end }}
+{{- end }}
+{{- end }}

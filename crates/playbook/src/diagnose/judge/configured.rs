@@ -39,7 +39,7 @@ pub(super) fn configured_wrong(routes: &RoutesReport) -> Option<(Cause, String)>
         return Some((Cause::NotInAdditionalGateways, why));
     }
     // The wildcard route is there, and not in effect: as if it were not.
-    routes.findings.first().map(|finding| {
+    routes.findings.iter().find(|finding| finding.code.keeps_out()).map(|finding| {
         let why = format!("the wildcard route is not in effect: {} {}", place(finding), is(finding));
         (Cause::NoWildcardRoute, why)
     })

@@ -1,20 +1,23 @@
-//! What is wrong with `ApigeeRoutes` and virtual hosts, in the order of Google's page on clients without SNI.
+//! What is wrong with `ApigeeRoutes`, their settings and virtual hosts, in the order of Google's page on clients without SNI.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::entry::RouteEntry;
-use super::listeners::terminates;
-use super::report::{Finding, FindingCode, Route, VirtualHost};
-use super::text::{list, or_none};
+use super::super::entry::{Kind, RouteEntry};
+use super::super::report::{Finding, FindingCode, Route, VirtualHost};
+use super::super::text::{list, or_none};
+use super::{Found, Served, certificates, note_client_certificate, terminates};
 
 /// The name that Google's page gives the wildcard route.
-pub(super) const USUAL_NAME: &str = "non-sni";
+pub(in super::super) const USUAL_NAME: &str = "non-sni";
 /// `status.state` of a route that is in effect.
 const RUNNING: &str = "running";
 
 /// All that is known of an Apigee installation.
 pub(super) struct Apigee<'a> {
+    /// Routes with a port that speaks TLS.
     pub(super) routes: Vec<&'a RouteEntry>,
+    /// The settings of environment groups.
+    pub(super) configs: Vec<&'a RouteEntry>,
     /// Names that `additionalGateways` may have.
     pub(super) gateways: HashSet<&'a str>,
     pub(super) virtual_hosts: &'a [VirtualHost],
@@ -24,7 +27,7 @@ pub(super) struct Apigee<'a> {
     pub(super) ingress: &'a [String],
 }
 
-/// What names additional gateways: a virtual host of `overrides.yaml`, or the route that is made from one.
+/// What names additional gateways: a virtual host of `overrides.yaml`, or the settings or the route made from one.
 struct Group<'a> {
     object: String,
     path: String,
@@ -38,30 +41,59 @@ struct Group<'a> {
 }
 
 impl Apigee<'_> {
-    /// What is wrong, and whether clients without SNI are served; `None` if that cannot be told.
-    pub(super) fn judge(&self) -> (Vec<Finding>, Option<bool>) {
+    /// Adds what is wrong, and says whether clients without SNI are served.
+    pub(super) fn judge(&self, found: &mut Found) -> Served {
         let groups = self.groups();
-        if self.routes.is_empty() {
-            return judge_overrides_alone(&groups);
+        for entry in self.routes.iter().chain(&self.configs) {
+            self.judge_route(entry, &mut found.findings);
+            note_client_certificate(&entry.object(), &entry.route, false, found);
         }
-        let mut findings = Vec::new();
-        for entry in &self.routes {
-            self.judge_route(entry, &mut findings);
-        }
-        self.judge_names(&groups, &mut findings);
+        let named_with_flag =
+            || self.routes.iter().chain(&self.configs).any(|entry| has_flag_on_names(&entry.route));
+        let served = if self.routes.is_empty() {
+            judge_groups_alone(&groups, &mut found.findings)
+        } else {
+            self.judge_routes(&groups, named_with_flag(), found)
+        };
+        // The flag may serve them where no wildcard route does.
+        if served == Served::No && named_with_flag() { Served::Unknown } else { served }
+    }
+
+    fn judge_routes(&self, groups: &[Group<'_>], has_flag_on_names: bool, found: &mut Found) -> Served {
+        self.judge_names(groups, &mut found.findings);
         let wildcards: Vec<&RouteEntry> =
             self.routes.iter().copied().filter(|entry| entry.route.wildcard).collect();
         if wildcards.is_empty() {
-            findings.push(self.no_wildcard_route());
-            return (findings, Some(false));
+            // With the flag there is a finding of its own.
+            if !has_flag_on_names {
+                found.findings.push(self.no_wildcard_route());
+            }
+            return Served::No;
         }
-        let sound: HashSet<String> =
-            wildcards.iter().filter(|entry| is_sound(entry, &findings)).map(|entry| entry.object()).collect();
+        let kept_out: HashSet<&str> = found
+            .findings
+            .iter()
+            .filter(|finding| finding.code.keeps_out())
+            .map(|finding| finding.object.as_str())
+            .collect();
+        let sound: HashSet<String> = wildcards
+            .iter()
+            .map(|entry| entry.object())
+            .filter(|object| !kept_out.contains(object.as_str()))
+            .collect();
+        let mut by_name: HashMap<&str, Vec<&RouteEntry>> = HashMap::new();
+        for entry in &wildcards {
+            by_name.entry(entry.route.name.as_str()).or_default().push(entry);
+        }
+        let first = wildcards.first().map_or(USUAL_NAME, |entry| entry.route.name.as_str());
         let mut is_served = !sound.is_empty();
-        for group in &groups {
-            is_served &= judge_group(group, &wildcards, &sound, &mut findings);
+        for group in groups {
+            is_served &= judge_group(group, &by_name, first, &sound, &mut found.findings);
         }
-        (findings, Some(is_served))
+        let named: Vec<&RouteEntry> =
+            self.routes.iter().copied().filter(|entry| !entry.route.wildcard).collect();
+        certificates::judge(&wildcards, &named, self.virtual_hosts, found);
+        if is_served { Served::Yes } else { Served::No }
     }
 
     /// Virtual hosts, and routes other than those that are additional gateways themselves.
@@ -80,19 +112,22 @@ impl Apigee<'_> {
         }
         let of_routes = self.routes.iter().flat_map(|entry| &entry.route.additional_gateways);
         let of_hosts = self.virtual_hosts.iter().flat_map(|host| &host.additional_gateways);
-        let additional: HashSet<&str> = of_routes.chain(of_hosts).map(|name| bare(name)).collect();
-        for entry in &self.routes {
-            let Route { name, wildcard, additional_gateways, selector, ports, .. } = &entry.route;
-            if *wildcard || additional.contains(name.as_str()) {
+        let of_configs = self.configs.iter().flat_map(|entry| &entry.route.additional_gateways);
+        let additional: HashSet<&str> =
+            of_routes.chain(of_hosts).chain(of_configs).map(|name| bare(name)).collect();
+        for entry in self.configs.iter().chain(&self.routes) {
+            let Route { name, wildcard, additional_gateways, selector, .. } = &entry.route;
+            let is_route = entry.kind == Kind::ApigeeRoute;
+            if *wildcard || is_route && additional.contains(name.as_str()) {
                 continue;
             }
             groups.push(Group {
                 object: entry.object(),
                 path: "spec.additionalGateways".to_owned(),
-                what: format!("Route {name}"),
+                what: format!("{} {name}", if is_route { "Route" } else { "ApigeeRouteConfig" }),
                 listed: additional_gateways,
                 selector,
-                ports,
+                ports: &entry.tls_ports,
                 remedy: "it comes from additionalGateways of the virtual host in overrides.yaml: set it there, and \
                          apply the overrides",
             });
@@ -124,13 +159,30 @@ impl Apigee<'_> {
                 format!("Wildcard route {name} does not enable clients without SNI."),
             );
         }
+        if has_flag_on_names(&entry.route) {
+            add(
+                FindingCode::NonSniClientOnNames,
+                "spec.enableNonSniClient",
+                "true".to_owned(),
+                "a route of its own with the host name *".to_owned(),
+                format!(
+                    "{} {name} is for host names and has enableNonSniClient. Google's page says that hostnames must be *; \
+                     the CRD reference says that the flag adds * to the gateway. Which of them holds is not known: try it \
+                     with `sni-probe check`.",
+                    entry.kind.as_str()
+                ),
+            );
+        }
         if *wildcard && !names_all(selector, self.ingress) {
             add(
                 FindingCode::SelectorMismatch,
                 "spec.selector",
                 list(selector),
                 list(self.ingress),
-                format!("The selector of wildcard route {name} does not name the ingress gateway's pods."),
+                format!(
+                    "The selector of wildcard route {name} does not name the ingress gateway's pods. If these have other \
+                     labels, name the labels with --ingress."
+                ),
             );
         }
         if *wildcard && !terminates(&entry.route) {
@@ -142,7 +194,7 @@ impl Apigee<'_> {
                 format!("Wildcard route {name} does not end TLS, so no certificate is sent."),
             );
         }
-        if credential.is_none() {
+        if credential.is_none() && entry.kind == Kind::ApigeeRoute {
             add(
                 FindingCode::NoCredential,
                 &format!("{tls_path}.credentialName"),
@@ -201,33 +253,44 @@ impl Apigee<'_> {
             value: list(&hostnames),
             expected: list(&["*"]),
             sentence:
-                "No ApigeeRoute has the host name *: clients without SNI get no certificate, and are reset."
+                "No ApigeeRoute with a TLS port has the host name *: clients without SNI get no certificate, and are reset."
                     .to_owned(),
         }
     }
 }
 
-/// Without routes: a virtual host that names no gateway has no wildcard route, one that does may.
-fn judge_overrides_alone(groups: &[Group<'_>]) -> (Vec<Finding>, Option<bool>) {
-    let without = groups.iter().filter(|group| group.listed.is_empty());
-    let findings: Vec<Finding> = without.map(|group| not_listed(group, USUAL_NAME)).collect();
-    let serves = if findings.is_empty() { None } else { Some(false) };
-    (findings, serves)
+/// Without routes: an environment group that names no gateway has no wildcard route, one that does may have one.
+fn judge_groups_alone(groups: &[Group<'_>], findings: &mut Vec<Finding>) -> Served {
+    let before = findings.len();
+    findings.extend(
+        groups.iter().filter(|group| group.listed.is_empty()).map(|group| not_listed(group, USUAL_NAME)),
+    );
+    match groups {
+        [] => Served::Nothing,
+        _ if findings.len() > before => Served::No,
+        _ => Served::Unknown,
+    }
 }
 
-/// Whether a group is bound to a wildcard route that serves it. `sound` are the objects with which nothing else is wrong.
+/// Whether a route for host names is to take clients without SNI as well: two references differ about that.
+fn has_flag_on_names(route: &Route) -> bool {
+    route.enable_non_sni_client == Some(true) && !route.hostnames.iter().any(|host| host == "*")
+}
+
+/// Whether a group is bound to a wildcard route that serves it. `wildcards` are by name, `usual` is the one that a group
+/// should list, and `sound` are the objects with which nothing else is wrong.
 fn judge_group(
     group: &Group<'_>,
-    wildcards: &[&RouteEntry],
+    wildcards: &HashMap<&str, Vec<&RouteEntry>>,
+    usual: &str,
     sound: &HashSet<String>,
     findings: &mut Vec<Finding>,
 ) -> bool {
-    let listed: HashSet<&str> = group.listed.iter().map(|name| bare(name)).collect();
+    let listed: BTreeSet<&str> = group.listed.iter().map(|name| bare(name)).collect();
     let bound: Vec<&RouteEntry> =
-        wildcards.iter().copied().filter(|entry| listed.contains(entry.route.name.as_str())).collect();
+        listed.iter().filter_map(|name| wildcards.get(name)).flatten().copied().collect();
     let Some(first) = bound.first() else {
-        let name = wildcards.first().map_or(USUAL_NAME, |entry| entry.route.name.as_str());
-        findings.push(not_listed(group, name));
+        findings.push(not_listed(group, usual));
         return false;
     };
     let here: Vec<&RouteEntry> =
@@ -248,13 +311,13 @@ fn judge_group(
     }
     // Both may be wrong at once.
     let candidates = if here.is_empty() { &bound } else { &here };
-    let is_missed = |port: &u16| !candidates.iter().any(|entry| has_port(&entry.route, *port));
+    let is_missed = |port: &u16| !candidates.iter().any(|entry| has_port(entry, *port));
     if let (Some(first), true) = (candidates.first(), group.ports.iter().any(is_missed)) {
         findings.push(Finding {
             code: FindingCode::PortMismatch,
             object: first.object(),
             path: "spec.ports".to_owned(),
-            value: numbers(&first.route.ports),
+            value: numbers(&first.tls_ports),
             expected: numbers(group.ports),
             sentence: format!(
                 "{} is at other ports than its wildcard route {}.",
@@ -267,8 +330,8 @@ fn judge_group(
 }
 
 /// Whether a route is at the port; one that names none may be at any.
-fn has_port(route: &Route, port: u16) -> bool {
-    route.ports.is_empty() || route.ports.contains(&port)
+fn has_port(entry: &RouteEntry, port: u16) -> bool {
+    entry.tls_ports.is_empty() || entry.tls_ports.contains(&port)
 }
 
 fn numbers(ports: &[u16]) -> String {
@@ -288,21 +351,13 @@ fn not_listed(group: &Group<'_>, name: &str) -> Finding {
     }
 }
 
-/// Whether nothing is wrong with the wildcard route itself that keeps clients from being served.
-fn is_sound(entry: &RouteEntry, findings: &[Finding]) -> bool {
-    let object = entry.object();
-    !findings
-        .iter()
-        .any(|finding| finding.object == object && finding.code != FindingCode::WildcardAmongOthers)
-}
-
 /// Whether the selector has each of the labels. It may have more: `ingress_name` is one of several gateways.
 fn names_all(selector: &[String], labels: &[String]) -> bool {
     labels.iter().all(|label| selector.contains(label))
 }
 
 /// Whether the same pods may have the labels of both: no key has two values.
-fn agree(one: &[String], other: &[String]) -> bool {
+pub(super) fn agree(one: &[String], other: &[String]) -> bool {
     let pairs = |labels| <[String]>::iter(labels).filter_map(|label| label.split_once('='));
     pairs(one).all(|(key, value)| pairs(other).all(|(same, of_other)| same != key || of_other == value))
 }

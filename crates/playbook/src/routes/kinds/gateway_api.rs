@@ -1,0 +1,257 @@
+//! Kinds of the Gateway API (gateway.networking.k8s.io): `Gateway`, `ListenerSet`, `TLSRoute`, `TCPRoute`, `GatewayClass`.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::super::entry::{Kind, RouteEntry};
+use super::super::report::Route;
+use super::values::{Fields, labels, map, maps, number, text, texts};
+
+/// With which GKE names the certificates of a Gateway outside of its listeners.
+const GKE_CERTIFICATES: &str = "networking.gke.io/certmap";
+
+/// A listener's settings beside those of every kind.
+#[derive(Debug)]
+pub(in super::super) struct Listener {
+    /// Its name within the object.
+    pub(in super::super) name: String,
+    /// Protocol TLS: its routes choose by SNI, or take everything. Otherwise HTTPS, with routes that choose later.
+    pub(in super::super) is_tls: bool,
+    /// Kinds of routes that may attach; empty if all of the protocol may.
+    pub(in super::super) route_kinds: Vec<String>,
+    /// Namespaces of these routes.
+    pub(in super::super) routes_from: From,
+    /// Clients need a certificate.
+    pub(in super::super) asks_for_certificate: bool,
+    /// Its conditions in `status`.
+    pub(in super::super) conditions: Vec<Condition>,
+}
+
+/// Namespaces that may attach something (`from`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum From {
+    None,
+    Same,
+    All,
+    /// By labels of the namespace, which are not read.
+    Selector,
+}
+
+/// A condition in `status`.
+#[derive(Debug)]
+pub(in super::super) struct Condition {
+    /// Such as `Programmed`.
+    pub(in super::super) name: String,
+    /// `True`, `False`, `Unknown`.
+    pub(in super::super) status: String,
+    pub(in super::super) reason: String,
+    pub(in super::super) message: String,
+    /// It is about an older generation of the object.
+    pub(in super::super) is_outdated: bool,
+}
+
+/// A Gateway beside its listeners.
+#[derive(Debug)]
+pub(in super::super) struct GatewayFacts {
+    pub(in super::super) class: Option<String>,
+    /// Namespaces of the `ListenerSets` that may attach.
+    pub(in super::super) sets_from: From,
+    pub(in super::super) conditions: Vec<Condition>,
+}
+
+/// A `ListenerSet` beside its listeners.
+#[derive(Debug)]
+pub(in super::super) struct SetFacts {
+    pub(in super::super) parent: ParentRef,
+    pub(in super::super) conditions: Vec<Condition>,
+}
+
+/// A route that takes the connections of a TLS listener.
+#[derive(Debug)]
+pub(in super::super) struct AttachedRoute {
+    pub(in super::super) parents: Vec<ParentRef>,
+    /// A `TLSRoute`; otherwise a `TCPRoute`.
+    pub(in super::super) is_tls: bool,
+    /// Whether it takes only clients with one of its names. Only a `TLSRoute` before v1 may have none.
+    pub(in super::super) needs_name: bool,
+}
+
+/// A reference to a Gateway or a `ListenerSet`.
+#[derive(Debug)]
+pub(in super::super) struct ParentRef {
+    /// `None` if it is of another kind.
+    pub(in super::super) kind: Option<Kind>,
+    /// "namespace/name".
+    pub(in super::super) object: String,
+    /// The listener's name; `None` for all of them.
+    pub(in super::super) section: Option<String>,
+    pub(in super::super) port: Option<u16>,
+}
+
+/// An entry for each listener of a Gateway or a `ListenerSet`.
+pub(super) fn listeners(kind: Kind, fields: Fields<'_>) -> anyhow::Result<Vec<RouteEntry>> {
+    let mut states = HashMap::new();
+    for (index, state) in maps(fields.status, "listeners", "status")?.into_iter().enumerate() {
+        let path = format!("status.listeners[{index}]");
+        states.insert(text(state, "name", &path)?.unwrap_or_default(), conditions(fields, state, &path)?);
+    }
+    let mut entries = Vec::new();
+    for (index, listener) in maps(fields.spec, "listeners", "spec")?.into_iter().enumerate() {
+        let mut entry = read_listener(kind, fields, index, listener)?;
+        if let Some(facts) = &mut entry.listener {
+            facts.conditions = states.remove(&facts.name).unwrap_or_default();
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+pub(super) fn gateway(fields: Fields<'_>) -> anyhow::Result<GatewayFacts> {
+    let nothing = Map::new();
+    let allowed = map(fields.spec, "allowedListeners", "spec")?.unwrap_or(&nothing);
+    Ok(GatewayFacts {
+        class: text(fields.spec, "gatewayClassName", "spec")?,
+        sets_from: from(allowed, "spec.allowedListeners")?.unwrap_or(From::None),
+        conditions: conditions(fields, fields.status, "status")?,
+    })
+}
+
+pub(super) fn listener_set(fields: Fields<'_>) -> anyhow::Result<SetFacts> {
+    let nothing = Map::new();
+    let parent = map(fields.spec, "parentRef", "spec")?.unwrap_or(&nothing);
+    Ok(SetFacts {
+        parent: parent_ref(fields, parent, "spec.parentRef")?,
+        conditions: conditions(fields, fields.status, "status")?,
+    })
+}
+
+pub(super) fn attached_route(
+    kind: Kind,
+    api_version: &str,
+    fields: Fields<'_>,
+) -> anyhow::Result<AttachedRoute> {
+    let mut parents = Vec::new();
+    for (index, parent) in maps(fields.spec, "parentRefs", "spec")?.into_iter().enumerate() {
+        parents.push(parent_ref(fields, parent, &format!("spec.parentRefs[{index}]"))?);
+    }
+    let has_names = !texts(fields.spec, "hostnames", "spec")?.is_empty();
+    // From v1 on the API server takes no TLSRoute without hostnames.
+    let needs_name = kind == Kind::TlsRoute && (has_names || api_version.ends_with("/v1"));
+    Ok(AttachedRoute { parents, is_tls: kind == Kind::TlsRoute, needs_name })
+}
+
+pub(super) fn controller(fields: Fields<'_>) -> anyhow::Result<Option<String>> {
+    text(fields.spec, "controllerName", "spec")
+}
+
+fn read_listener(
+    kind: Kind,
+    fields: Fields<'_>,
+    index: usize,
+    listener: &Map<String, Value>,
+) -> anyhow::Result<RouteEntry> {
+    let path = format!("spec.listeners[{index}]");
+    let tls_path = format!("{path}.tls");
+    // The API compares protocols without regard to case.
+    let protocol = text(listener, "protocol", &path)?.unwrap_or_default().to_ascii_uppercase();
+    let speaks_tls = matches!(protocol.as_str(), "HTTPS" | "TLS");
+    // Without one it takes every name, and none.
+    let hostname = text(listener, "hostname", &path)?.filter(|name| !name.is_empty());
+    let hostname = hostname.unwrap_or_else(|| "*".to_owned());
+    let nothing = Map::new();
+    let tls = map(listener, "tls", &path)?.unwrap_or(&nothing);
+    let mode = text(tls, "mode", &tls_path)?.unwrap_or_else(|| "Terminate".to_owned());
+    let mut credential = None;
+    for (index, reference) in maps(tls, "certificateRefs", &tls_path)?.into_iter().enumerate() {
+        let name = text(reference, "name", &format!("{tls_path}.certificateRefs[{index}]"))?;
+        credential = credential.or(name);
+    }
+    // Implementations have their own ways to name one.
+    let options = labels(tls, "options", &tls_path)?.into_iter().next();
+    let annotations = map(fields.metadata, "annotations", "metadata")?.unwrap_or(&nothing);
+    let credential = credential.or(options).or(text(annotations, GKE_CERTIFICATES, "metadata.annotations")?);
+    let name = text(listener, "name", &path)?.unwrap_or_else(|| index.to_string());
+    let ports: Vec<u16> = number(listener, "port", &path)?.into_iter().collect();
+    let allowed_path = format!("{path}.allowedRoutes");
+    let allowed = map(listener, "allowedRoutes", &path)?.unwrap_or(&nothing);
+    let mut route_kinds = Vec::new();
+    for (index, route_kind) in maps(allowed, "kinds", &allowed_path)?.into_iter().enumerate() {
+        route_kinds.extend(text(route_kind, "kind", &format!("{allowed_path}.kinds[{index}]"))?);
+    }
+    Ok(RouteEntry {
+        kind,
+        gateway: fields.name(),
+        hosts_path: format!("{path}.hostname"),
+        tls_path: speaks_tls.then_some(tls_path.clone()),
+        tls_ports: if speaks_tls { ports.clone() } else { Vec::new() },
+        certificates: Vec::new(),
+        route: Route {
+            kind: kind.as_str().to_owned(),
+            namespace: fields.namespace(),
+            name: format!("{}/{name}", fields.name()),
+            wildcard: speaks_tls && hostname == "*",
+            hostnames: vec![hostname],
+            enable_non_sni_client: None,
+            selector: Vec::new(),
+            credential,
+            tls_mode: speaks_tls.then_some(mode),
+            min_tls_version: None,
+            ports,
+            additional_gateways: Vec::new(),
+            state: None,
+        },
+        listener: Some(Listener {
+            name,
+            is_tls: protocol == "TLS",
+            route_kinds,
+            routes_from: from(allowed, &allowed_path)?.unwrap_or(From::Same),
+            asks_for_certificate: map(tls, "frontendValidation", &tls_path)?.is_some(),
+            conditions: Vec::new(),
+        }),
+    })
+}
+
+/// `namespaces.from`; `None` if it is not set. A value that is not known is taken for a selector: it may allow.
+fn from(allowed: &Map<String, Value>, path: &str) -> anyhow::Result<Option<From>> {
+    let Some(namespaces) = map(allowed, "namespaces", path)? else { return Ok(None) };
+    let from = text(namespaces, "from", &format!("{path}.namespaces"))?;
+    Ok(from.map(|from| match from.as_str() {
+        "None" => From::None,
+        "Same" => From::Same,
+        "All" => From::All,
+        _ => From::Selector,
+    }))
+}
+
+fn parent_ref(fields: Fields<'_>, parent: &Map<String, Value>, path: &str) -> anyhow::Result<ParentRef> {
+    let group = text(parent, "group", path)?.unwrap_or_else(|| "gateway.networking.k8s.io".to_owned());
+    let kind = text(parent, "kind", path)?.unwrap_or_else(|| "Gateway".to_owned());
+    let kind = Kind::of(&format!("{group}/v1"), &kind);
+    let namespace = text(parent, "namespace", path)?.unwrap_or_else(|| fields.namespace());
+    let name = text(parent, "name", path)?.unwrap_or_default();
+    Ok(ParentRef {
+        kind: kind.filter(|kind| matches!(kind, Kind::GatewayApi | Kind::ListenerSet)),
+        object: format!("{namespace}/{name}"),
+        section: text(parent, "sectionName", path)?.filter(|name| !name.is_empty()),
+        port: number(parent, "port", path)?,
+    })
+}
+
+fn conditions(fields: Fields<'_>, status: &Map<String, Value>, path: &str) -> anyhow::Result<Vec<Condition>> {
+    let generation = fields.metadata.get("generation").and_then(Value::as_u64);
+    let mut conditions = Vec::new();
+    for (index, condition) in maps(status, "conditions", path)?.into_iter().enumerate() {
+        let path = format!("{path}.conditions[{index}]");
+        let observed = condition.get("observedGeneration").and_then(Value::as_u64);
+        let word = |key: &str| Ok::<_, anyhow::Error>(text(condition, key, &path)?.unwrap_or_default());
+        conditions.push(Condition {
+            name: word("type")?,
+            status: word("status")?,
+            reason: word("reason")?,
+            message: word("message")?,
+            is_outdated: matches!((observed, generation), (Some(observed), Some(now)) if observed < now),
+        });
+    }
+    Ok(conditions)
+}
