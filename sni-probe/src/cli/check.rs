@@ -34,7 +34,7 @@ pub(crate) struct CheckOptions {
 
     /// After each handshake with the name and without SNI, make one request for this path
     ///
-    /// An answer of 400, 403 or 421 to the client without SNI, and another one with the name, is rejected_by_http: Apache (2.4.68
+    /// An answer of 400, 403 or 421 to the client without SNI, and another one with the name, is a rejection: Apache (2.4.68
     /// and later), Tomcat and Jetty refuse such clients there. The Host header has the name.
     #[arg(long, value_name = "PATH")]
     pub(crate) http: Option<String>,
