@@ -3,6 +3,7 @@
 //! ```text
 //! nginx    2023/05/01 10:00:00 [info] 29#29: *1 … while SSL handshaking, client: ADDRESS, server: …
 //! HAProxy  … ADDRESS [05/Jan/2024:15:06:36.978] frontend/1: SSL handshake failure
+//! HAProxy  … ADDRESS [05/Jan/2024:15:06:36.978] frontend backend/<NOSRV> -1/-1/0 0 SC …
 //! Go       http: TLS handshake error from ADDRESS: REASON                       (Traefik, Caddy, and any server in Go)
 //! Caddy    … no certificate matching TLS ClientHello {"remote":"ADDRESS","server_name":"…"}
 //! Envoy    [time][1][debug][…] … closing connection from ADDRESS: no matching filter chain found
@@ -24,6 +25,9 @@ const NO_CERTIFICATE: &str = "no certificate matching TLS ClientHello";
 const HANDSHAKING: &str = "while SSL handshaking";
 const NO_CHAIN: &str = "closing connection from ";
 const TLS_ERROR: &str = "remote address:";
+
+/// HAProxy's place of a server where there is none.
+const NO_SERVER: &str = "/<NOSRV> ";
 
 /// What HAProxy writes of a connection that did not become a session.
 const OF_HAPROXY: [&str; 6] = [
@@ -149,7 +153,34 @@ fn of_nginx(line: &str) -> Option<LogEntry<'_>> {
     Some(local(entry))
 }
 
+/// `ADDRESS [time] frontend backend/<NOSRV> timers bytes STATE …` of mode tcp. Without a backend the frontend's name is in its place: no rule
+/// for the name.
+fn of_haproxy_tcp(line: &str) -> Option<LogEntry<'_>> {
+    let (head, rest) = line.split_once(NO_SERVER)?;
+    let mut words = rest.split(' ');
+    let (_, _, state) = (words.next()?, words.next()?, words.next()?);
+    // In mode http there is a status, and the handshake was over.
+    if state.len() != 2 || !state.starts_with(['P', 'S']) {
+        return None;
+    }
+    let (head, bind) = head.rsplit_once("] ")?;
+    let (frontend, backend) = bind.split_once(' ')?;
+    let (head, time) = head.rsplit_once(" [").or_else(|| head.rsplit_once('['))?;
+    let client = head.rsplit(' ').next().filter(|client| client.contains(':'))?;
+    let is_unrouted = frontend.trim_end_matches('~') == backend;
+    let kind = if is_unrouted { Kind::NoFilterChain } else { Kind::OtherFailure };
+    let mut entry = entry("HAProxy", kind, client);
+    if !is_unrouted {
+        entry.transport_failure = Some(Cow::Borrowed("<NOSRV>: no server of the backend is up"));
+    }
+    entry.time = Some(Cow::Borrowed(time));
+    Some(local(entry))
+}
+
 fn of_haproxy(line: &str) -> Option<LogEntry<'_>> {
+    if line.contains(NO_SERVER) {
+        return of_haproxy_tcp(line);
+    }
     let (at, reason) = OF_HAPROXY.iter().find_map(|reason| line.find(reason).map(|at| (at, *reason)))?;
     let (head, bind) = line[..at].trim_end().trim_end_matches(':').rsplit_once("] ")?;
     let (head, time) = head.rsplit_once(" [").or_else(|| head.rsplit_once('['))?;
@@ -169,14 +200,15 @@ fn of_haproxy(line: &str) -> Option<LogEntry<'_>> {
 fn of_envoy(line: &str) -> Option<LogEntry<'_>> {
     let time = leading_time(line).map(Cow::Borrowed);
     if let Some((_, rest)) = line.split_once(NO_CHAIN)
-        && let Some((client, "no matching filter chain found")) =
-            rest.split_once(": ").map(|(client, rest)| (client, rest.trim()))
+        && let Some((client, reason)) = rest.split_once(": ")
+        && reason.starts_with("no matching filter chain found")
     {
         return Some(local(LogEntry { time, ..entry("Envoy's debug log", Kind::NoFilterChain, client) }));
     }
     let (_, rest) = line.split_once(TLS_ERROR)?;
     let (client, reason) = rest.split_once(',').filter(|(_, reason)| reason.starts_with("TLS_error"))?;
-    let failure = Some(Cow::Borrowed(reason.trim()));
+    // Istio's form of the log ends with a thread.
+    let failure = Some(Cow::Borrowed(reason.split('\t').next()?.trim()));
     Some(local(LogEntry {
         time,
         transport_failure: failure,

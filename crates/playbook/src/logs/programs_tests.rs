@@ -2,7 +2,7 @@ use super::*;
 use crate::logs::failure::FailureKind;
 
 /// Lines as the programs write them: program, kind, client, name.
-const LINES: [(&str, &str, Kind, &str, Name<'static>); 17] = [
+const LINES: [(&str, &str, Kind, &str, Name<'static>); 20] = [
     (
         "2019/12/29 18:55:32 http: TLS handshake error from 192.0.2.226:62037: no certificate available for ''",
         "Caddy",
@@ -122,6 +122,27 @@ const LINES: [(&str, &str, Kind, &str, Name<'static>); 17] = [
         "127.0.0.1:52658",
         Name::NotLogged,
     ),
+    (
+        "Jan  5 15:06:36 localhost haproxy[19555]: 192.0.2.200:50191 [05/Jan/2024:15:06:36.978] fe fe/<NOSRV> -1/-1/0 0 PR 1/1/0/0/0 0/0",
+        "HAProxy",
+        Kind::NoFilterChain,
+        "192.0.2.200:50191",
+        Name::NotLogged,
+    ),
+    (
+        "192.0.2.200:50191 [05/Jan/2024:15:06:36.978] fe be/<NOSRV> -1/-1/0 0 SC 1/1/0/0/0 0/0",
+        "HAProxy",
+        Kind::OtherFailure,
+        "192.0.2.200:50191",
+        Name::NotLogged,
+    ),
+    (
+        "2026-11-30T13:00:46.975000Z\tdebug\tenvoy conn_handler external/envoy/source/common/listener_manager/active_stream_listener_base.cc:34\tclosing connection from 127.0.0.1:52598: no matching filter chain found\tthread=29",
+        "Envoy's debug log",
+        Kind::NoFilterChain,
+        "127.0.0.1:52598",
+        Name::NotLogged,
+    ),
 ];
 
 #[test]
@@ -146,6 +167,7 @@ fn times_with_and_without_a_zone() {
         (8, Some("2023-05-01T10:00:00Z"), true),
         (12, Some("2024-01-05T15:06:36.978Z"), true),
         (15, Some("2026-11-30T13:00:46.714Z"), true),
+        (19, Some("2026-11-30T13:00:46.975Z"), false),
     ] {
         let entry = parse(LINES[line].0.as_bytes()).unwrap();
         let time = time.map(|time| time.parse().unwrap());
@@ -188,6 +210,8 @@ fn other_lines() {
         "2023/05/01 10:00:00 [error] 29#29: *1 open() failed (2: No such file), client: 192.0.2.5, server: x",
         "remote address:1.2.3.4:5,none",
         "no certificate matching TLS ClientHello {",
+        // Mode http: the handshake was over.
+        "192.0.2.1:5 [05/Jan/2024:15:06:36.978] fe fe/<NOSRV> -1/-1/-1/-1/0 400 187 - - PR-- 1/1/0/0/0 0/0 \"<BADREQ>\"",
     ] {
         assert_eq!(parse(line.as_bytes()), None, "{line}");
     }

@@ -17,6 +17,9 @@ use super::entry::{LogEntry, Name, something};
 /// Of the words after the last quote: client, and after it name and route.
 const CLIENT: usize = 3;
 
+/// Words after the flags among which there are two numbers. The reason of a failure has spaces in old versions.
+const MAX_WORDS_BEFORE_COUNTS: usize = 40;
+
 /// What a protocol is at the end of a request.
 const PROTOCOLS: [&[u8]; 6] = [b" -", b" HTTP/1.0", b" HTTP/1.1", b" HTTP/2", b" HTTP/2.0", b" HTTP/3"];
 
@@ -33,6 +36,9 @@ pub(super) fn parse(line: &[u8]) -> Option<LogEntry<'_>> {
     let mut words = rest.split(|&byte| byte == b' ');
     let status = status(words.next()?)?;
     let flags = words.next()?;
+    if !has_counts(words.clone()) {
+        return None;
+    }
     let details = words.next()?;
     // Envoy has a number of bytes here, old versions of Istio something in quotes.
     let is_istio = !details.iter().all(u8::is_ascii_digit) && !details.starts_with(b"\"");
@@ -72,6 +78,15 @@ fn split_request(text: &[u8]) -> Option<(&[u8], &[u8])> {
     // Formats of one's own may end otherwise.
     let end = ends().find(has_protocol).or_else(|| ends().next())?;
     Some((&text[..end], &text[end + 2..]))
+}
+
+/// Bytes received and sent, and the duration, stand behind each other: that tells the line from one of Apache or nginx.
+fn has_counts<'w>(words: impl Iterator<Item = &'w [u8]>) -> bool {
+    let mut is_after_number = false;
+    words.take(MAX_WORDS_BEFORE_COUNTS).any(|word| {
+        let is_number = !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+        std::mem::replace(&mut is_after_number, is_number) && is_number
+    })
 }
 
 fn status(word: &[u8]) -> Option<u16> {
@@ -212,6 +227,10 @@ mod tests {
             "[2025-05-19T04:46:20.117Z] \"- - -\" 4000 NR 0",
             "[2025-05-19 04:46:20.117][1][info][main] [source/server/server.cc:938] starting \"main\" loop",
             "[pod/a/b] {\"x\" 0 NR 0",
+            "[2025-05-19T04:46:20.117Z] \"- - -\" 0 NR",
+            // Apache: an access log of requests.
+            "[19/May/2025:04:46:20 +0000] \"GET / HTTP/1.1\" 304 - \"-\" \"Mozilla/5.0 (X11; Linux x86_64) 126\"",
+            "[19/May/2025:04:46:20 +0000] \"GET / HTTP/1.1\" 200 512 \"-\" \"curl\"",
         ] {
             assert_eq!(parse(line.as_bytes()), None, "{line}");
         }
