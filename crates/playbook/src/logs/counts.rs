@@ -198,7 +198,7 @@ impl Counts {
             other_failures: self.failures.counted(),
             failure_kinds: self.kinds.counted(),
             by_invalid_name: self.invalid_names.counted(),
-            by_fingerprint: self.fingerprints.counted().into_iter().map(fingerprint).collect(),
+            by_fingerprint: self.fingerprints.counted().iter().map(fingerprint).collect(),
             by_program: self.programs.counted(),
             by_client: self.clients.counted(),
             by_hour: hours.chain(other).collect(),
@@ -215,7 +215,7 @@ impl Counts {
     }
 }
 
-fn fingerprint(counted: Counted) -> Fingerprint {
+fn fingerprint(counted: &Counted) -> Fingerprint {
     let some = |text: &str| (text != "-").then(|| text.to_owned());
     // What is counted together has no fingerprint.
     let (ja4, ja3) = counted.name.split_once(' ').map_or((None, None), |(ja4, ja3)| (some(ja4), some(ja3)));

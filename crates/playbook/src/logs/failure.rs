@@ -124,7 +124,7 @@ impl Kinds {
         let came = KINDS.iter().zip(self.0).filter(|&(_, count)| count > 0);
         let mut all: Vec<Counted> =
             came.map(|(&(_, name), count)| Counted { name: name.to_owned(), count }).collect();
-        all.sort_by(|a, b| b.count.cmp(&a.count));
+        all.sort_by_key(|kind| std::cmp::Reverse(kind.count));
         all
     }
 }

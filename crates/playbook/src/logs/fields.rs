@@ -43,42 +43,98 @@ pub(super) enum Key {
 }
 
 impl Key {
-    /// The names of Apigee and of Istio's default are found without being changed: their logs are long.
+    /// The names of Apigee and of Istio's default are found by their length, without being changed: their logs are long.
     #[inline]
     pub(super) fn of(name: &str) -> Self {
-        match name {
-            "start_time" => Self::Start,
-            "remote_address" | "downstream_remote_address" => Self::Client,
-            "sni_host" | "requested_server_name" => Self::Name,
-            "status" | "response_code" => Self::Status,
-            "status_details" | "response_code_details" => Self::Details,
-            "upstream_response_flags" | "response_flags" => Self::Flags,
-            "request_method" | "method" => Self::Method,
-            "tls_protocol" | "bytes_sent" | "bytes_received" | "upstream_address" | "upstream_host" => {
-                Self::Use
-            }
-            "request_protocol" | "protocol" => Self::Protocol,
-            "request_time"
-            | "upstream_service_time"
-            | "upstream_response_time"
-            | "host"
-            | "upstream_cluster"
-            | "request_path"
-            | "request_id"
-            | "user_agent"
-            | "request"
-            | "x_forwarded_for"
-            | "apigee_dynamic_data"
-            | "authority"
-            | "path"
-            | "duration"
-            | "route_name"
-            | "upstream_local_address"
-            | "downstream_local_address" => Self::Other,
+        match name.len() {
+            4 => match name {
+                "host" | "path" => Self::Other,
+                _ => Self::of_any_spelling(name),
+            },
+            6 => match name {
+                "status" => Self::Status,
+                "method" => Self::Method,
+                _ => Self::of_any_spelling(name),
+            },
+            7 => match name {
+                "request" => Self::Other,
+                _ => Self::of_any_spelling(name),
+            },
+            8 => match name {
+                "sni_host" => Self::Name,
+                "protocol" => Self::Protocol,
+                "duration" => Self::Other,
+                _ => Self::of_any_spelling(name),
+            },
+            9 => match name {
+                "authority" => Self::Other,
+                _ => Self::of_any_spelling(name),
+            },
+            10 => match name {
+                "start_time" => Self::Start,
+                "bytes_sent" => Self::Use,
+                "request_id" | "user_agent" | "route_name" => Self::Other,
+                _ => Self::of_any_spelling(name),
+            },
+            12 => match name {
+                "tls_protocol" => Self::Use,
+                "request_time" | "request_path" => Self::Other,
+                _ => Self::of_any_spelling(name),
+            },
+            13 => match name {
+                "response_code" => Self::Status,
+                "upstream_host" => Self::Use,
+                _ => Self::of_any_spelling(name),
+            },
+            14 => match name {
+                "remote_address" => Self::Client,
+                "status_details" => Self::Details,
+                "response_flags" => Self::Flags,
+                "request_method" => Self::Method,
+                "bytes_received" => Self::Use,
+                _ => Self::of_any_spelling(name),
+            },
+            15 => match name {
+                "x_forwarded_for" => Self::Other,
+                _ => Self::of_any_spelling(name),
+            },
+            16 => match name {
+                "upstream_address" => Self::Use,
+                "request_protocol" => Self::Protocol,
+                "upstream_cluster" => Self::Other,
+                _ => Self::of_any_spelling(name),
+            },
+            19 => match name {
+                "apigee_dynamic_data" => Self::Other,
+                _ => Self::of_any_spelling(name),
+            },
+            21 => match name {
+                "requested_server_name" => Self::Name,
+                "response_code_details" => Self::Details,
+                "upstream_service_time" => Self::Other,
+                _ => Self::of_any_spelling(name),
+            },
+            22 => match name {
+                "upstream_response_time" | "upstream_local_address" => Self::Other,
+                _ => Self::of_any_spelling(name),
+            },
+            23 => match name {
+                "upstream_response_flags" => Self::Flags,
+                _ => Self::of_any_spelling(name),
+            },
+            24 => match name {
+                "downstream_local_address" => Self::Other,
+                _ => Self::of_any_spelling(name),
+            },
+            25 => match name {
+                "downstream_remote_address" => Self::Client,
+                _ => Self::of_any_spelling(name),
+            },
             _ => Self::of_any_spelling(name),
         }
     }
 
+    #[cold]
     fn of_any_spelling(name: &str) -> Self {
         let mut letters = [0; MAX_NAME_BYTES];
         let mut length = 0;
@@ -194,6 +250,7 @@ impl<'a> Scalar<'a> {
 
     /// A status between 0 and 999. Formats without typed values write `"200"`, and some stores make `200.0` of it.
     fn status(&self) -> u16 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
         let of_float = |number: f64| if (0.0..1000.0).contains(&number) { number as u16 } else { 0 };
         match self {
             Self::Text(text) => text.parse().unwrap_or_else(|_| text.parse().map_or(0, of_float)),
@@ -216,6 +273,7 @@ impl<'a> Scalar<'a> {
 
 /// The fields of an object or of a line of `key=value`.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a group of fields that was there")]
 pub(super) struct Fields<'a> {
     entry: LogEntry<'a>,
     peer: Option<Cow<'a, str>>,
@@ -302,7 +360,13 @@ impl<'a> Fields<'a> {
     }
 
     /// The entry, if the fields are those of an access log.
-    pub(super) fn finish(self) -> Option<LogEntry<'a>> {
+    pub(super) fn finish(mut self) -> Option<LogEntry<'a>> {
+        self.settle()?;
+        Some(self.entry)
+    }
+
+    /// The same in its place: an entry is large, and a log has many.
+    pub(super) fn settle(&mut self) -> Option<&LogEntry<'a>> {
         let is_entry = if self.has_reason {
             self.has_status || self.has_connection || self.has_time
         } else {
@@ -311,9 +375,13 @@ impl<'a> Fields<'a> {
         if !is_entry {
             return None;
         }
-        let mut entry = self.entry;
-        entry.time = entry.time.or(self.other_time);
-        entry.client = entry.client.or(self.peer);
+        let entry = &mut self.entry;
+        if entry.time.is_none() {
+            entry.time = self.other_time.take();
+        }
+        if entry.client.is_none() {
+            entry.client = self.peer.take();
+        }
         if let (Some(client), Some(port)) = (&entry.client, self.port)
             && let Ok(address) = client.parse::<std::net::IpAddr>()
             && let Ok(port) = u16::try_from(port)
@@ -321,6 +389,12 @@ impl<'a> Fields<'a> {
             entry.client = Some(Cow::Owned(std::net::SocketAddr::new(address, port).to_string()));
         }
         Some(entry)
+    }
+
+    /// Whether a request is known: then neither the protocol nor the use of the connection says more.
+    #[inline]
+    pub(super) fn has_request(&self) -> bool {
+        self.entry.has_request
     }
 
     /// The time of an object that is no entry itself: the entries in it may have none.

@@ -123,8 +123,7 @@ impl Lines {
         self.start = 0;
         loop {
             let read = match &mut self.encoding {
-                None => self.stream.read(&mut self.buffer[self.end..]),
-                Some(Encoding::Utf8) => self.stream.read(&mut self.buffer[self.end..]),
+                None | Some(Encoding::Utf8) => self.stream.read(&mut self.buffer[self.end..]),
                 Some(Encoding::Utf16(utf16)) => utf16.read(&mut self.stream, &mut self.buffer[self.end..]),
             };
             match read {

@@ -223,7 +223,7 @@ proptest::proptest! {
     fn changed_lines(line in 0..LINES.len(), at in 0_usize..200, with in "\\PC{0,3}") {
         let line = LINES[line].0;
         let at = line.floor_char_boundary(at.min(line.len()));
-        let _ = (parse(line[..at].as_bytes()), parse(line[at..].as_bytes()));
+        let _ = (parse(&line.as_bytes()[..at]), parse(&line.as_bytes()[at..]));
         let _ = parse(format!("{}{with}{}", &line[..at], &line[at..]).as_bytes());
     }
 }

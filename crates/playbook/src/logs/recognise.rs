@@ -91,15 +91,13 @@ impl<'t> Context<'t> {
         (self.level < MAX_WRAPPERS).then_some(Self { level: self.level + 1, time: time.or(self.time) })
     }
 
-    fn emit(self, mut entry: LogEntry<'_>, text: &[u8], found: &mut Sink<'_>) -> Found {
+    #[inline]
+    fn emit(self, entry: &LogEntry<'_>, text: &[u8], found: &mut Sink<'_>) -> Found {
         match self.time {
             Some(time) if entry.time.is_none() => {
-                found(&LogEntry { time: Some(Cow::Borrowed(time)), ..entry }, text)
+                found(&LogEntry { time: Some(Cow::Borrowed(time)), ..entry.clone() }, text);
             }
-            _ => {
-                entry.time = entry.time.take();
-                found(&entry, text);
-            }
+            _ => found(entry, text),
         }
         Found::Entries(1)
     }
@@ -107,17 +105,22 @@ impl<'t> Context<'t> {
     fn line(self, content: &[u8], found: &mut Sink<'_>) -> Found {
         let content = content.trim_ascii();
         match content.first() {
-            Some(b'{') => match json::parse(content) {
-                Parsed::Entry(entry) => self.emit(entry, content, found),
-                Parsed::Object => self.tree(content, found).into(),
-                Parsed::Unfinished => Found::Unfinished,
-                Parsed::Malformed => self.objects(content, found),
-            },
+            Some(b'{') => {
+                let mut fields = Fields::default();
+                match json::parse(content, &mut fields) {
+                    Parsed::Object => match fields.settle() {
+                        Some(entry) => self.emit(entry, content, found),
+                        None => self.tree(content, found).into(),
+                    },
+                    Parsed::Unfinished => Found::Unfinished,
+                    Parsed::Malformed => self.objects(content, found),
+                }
+            }
             Some(b'[') => match content[1..].trim_ascii_start().first() {
                 Some(b'{') => self.objects(content, found),
                 Some(b'"') => self.tree(content, found).into(),
                 _ => match text::parse(content) {
-                    Some(entry) => self.emit(entry, content, found),
+                    Some(entry) => self.emit(&entry, content, found),
                     None => self.after_prefix(content, found),
                 },
             },
@@ -168,9 +171,12 @@ impl<'t> Context<'t> {
     }
 
     fn object(self, text: &[u8], found: &mut Sink<'_>) -> u64 {
-        match json::parse(text) {
-            Parsed::Entry(entry) => self.emit(entry, text, found).count(),
-            Parsed::Object => self.tree(text, found),
+        let mut fields = Fields::default();
+        match json::parse(text, &mut fields) {
+            Parsed::Object => match fields.settle() {
+                Some(entry) => self.emit(entry, text, found).count(),
+                None => self.tree(text, found),
+            },
             Parsed::Unfinished | Parsed::Malformed => 0,
         }
     }
@@ -206,7 +212,7 @@ impl<'t> Context<'t> {
             }
         }
         if let Some(entry) = own.finish().or_else(|| programs::of_object(node)) {
-            return self.emit(entry, text, found).count();
+            return self.emit(&entry, text, found).count();
         }
         let time = time.into_time();
         let Some(deeper) = self.deeper(time.as_deref()) else { return 0 };
@@ -226,7 +232,7 @@ impl<'t> Context<'t> {
 
     fn list(self, items: &[Node<'_>], text: &[u8], found: &mut Sink<'_>) -> u64 {
         if let Some(entry) = of_attributes(items) {
-            return self.emit(entry, text, found).count();
+            return self.emit(&entry, text, found).count();
         }
         let Some(deeper) = self.deeper(None) else { return 0 };
         let of_item = |item: &Node<'_>| match item.text() {
@@ -258,7 +264,7 @@ impl<'t> Context<'t> {
             if let Some(start) = memrchr(b'[', &head[..end])
                 && let Some(entry) = text::parse(&content[start..])
             {
-                return self.emit(entry, &content[start..], found);
+                return self.emit(&entry, &content[start..], found);
             }
         }
         if let Some((text, time)) = logfmt::message(content) {
@@ -268,7 +274,7 @@ impl<'t> Context<'t> {
             }
         }
         if let Some(entry) = programs::parse(content).or_else(|| logfmt::parse(content)) {
-            return self.emit(entry, content, found);
+            return self.emit(&entry, content, found);
         }
         match without_colours(content) {
             Some(plain) => deeper.line(&plain, found),

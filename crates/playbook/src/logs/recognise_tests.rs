@@ -51,9 +51,9 @@ const WRAPPERS: [&str; 27] = [
     r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"x"},"attributes":[{"key":"start_time","value":{"stringValue":"2025-05-19T04:46:20.117Z"}},{"key":"response_flags","value":{"stringValue":"NR"}},{"key":"downstream_remote_address","value":{"stringValue":"198.51.100.28:19432"}}]}]}]}]}"#,
     // In two wrappers, with a label or a name before it, in a list.
     r#"{"message":"{\"log\":\"{\\\"response_flags\\\":\\\"NR\\\",\\\"remote_address\\\":\\\"198.51.100.28:19432\\\",\\\"start_time\\\":\\\"2025-05-19T04:46:20.117Z\\\"}\\n\"}"}"#,
-    r#"[OBJECT]"#,
+    "[OBJECT]",
     r#"[{"message":LINE}]"#,
-    r#"[LINE]"#,
+    "[LINE]",
 ];
 
 #[test]
@@ -142,7 +142,7 @@ fn wrappers_without_end() {
 #[test]
 fn cut_off_lines_go_on_or_are_nothing() {
     for end in 0..JSON.len() {
-        let found = line(JSON[..end].as_bytes(), &mut |_, _| panic!("{end}"));
+        let found = line(&JSON.as_bytes()[..end], &mut |_, _| panic!("{end}"));
         assert_eq!(found, if end == 0 { Found::Nothing } else { Found::Unfinished });
     }
 }

@@ -53,16 +53,16 @@ impl Scanner {
 
     /// Takes a piece of a line that is longer than the buffer: of such a line there are only the objects.
     fn part(&mut self, bytes: &[u8], found: &mut Sink<'_>) {
-        if !self.pending.is_long {
-            self.give_up();
-            self.pending.is_long = true;
-            let head = &bytes[..bytes.len().min(HEAD_BYTES)];
-            let start = head.windows(2).position(|pair| matches!(pair, b"{\"" | b"[{" | b"{ " | b"[ "));
-            self.pending.is_skipped = start.is_none();
-            self.pending.push_bytes(&bytes[start.unwrap_or(0)..], found);
-        } else {
+        if self.pending.is_long {
             self.pending.push_bytes(bytes, found);
+            return;
         }
+        self.give_up();
+        self.pending.is_long = true;
+        let head = &bytes[..bytes.len().min(HEAD_BYTES)];
+        let start = head.windows(2).position(|pair| matches!(pair, b"{\"" | b"[{" | b"{ " | b"[ "));
+        self.pending.is_skipped = start.is_none();
+        self.pending.push_bytes(&bytes[start.unwrap_or(0)..], found);
     }
 
     /// Takes a line for the object that is open; `false` if it is none of its lines.

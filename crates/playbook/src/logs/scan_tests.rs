@@ -137,7 +137,7 @@ fn an_object_without_end_is_bounded() {
     assert_eq!(scanner.other_lines, lines as u64 + 1);
 }
 
-/// Elasticsearch, CloudWatch Logs: one object around all entries, in one line or over many.
+/// Elasticsearch, `CloudWatch` Logs: one object around all entries, in one line or over many.
 #[test]
 fn a_wrapper_that_is_longer_than_the_bound() {
     let line = one_line();

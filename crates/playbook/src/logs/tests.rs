@@ -76,7 +76,8 @@ fn events_tell_what_a_null_was() {
 #[test]
 fn what_envoy_wrote() {
     type Counts = (u64, u64, u64, u64, u64);
-    let cases: [(&str, &str, Counts, &[(&str, u64)]); 5] = [
+    type Case = (&'static str, &'static str, Counts, &'static [(&'static str, u64)]);
+    let cases: [Case; 5] = [
         (
             "listener",
             include_str!("testdata/envoy-1.40-listener.jsonl"),
@@ -197,7 +198,7 @@ fn fingerprints_become_likely_software() {
                 .then(|| (columns[0].to_owned(), columns[2].to_owned()))
         })
         .unwrap();
-    let with = |ja4: &str| REFUSED.replace("{", &format!("{{\"tls_ja4_fingerprint\":\"{ja4}\","));
+    let with = |ja4: &str| REFUSED.replace('{', &format!("{{\"tls_ja4_fingerprint\":\"{ja4}\","));
     let text = format!("{}\n{}\n{}\n", with(&ja4), with(&ja4), with("t13d1516h2_8daaf6152771_02713d6af862"));
     let report = read(&Config::of(vec![files.write("a.log", &text)])).unwrap();
     assert_eq!((report.null_likely_without_sni, report.null_likely_with_sni), (2, 1));
