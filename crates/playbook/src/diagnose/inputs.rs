@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Context as _, bail, ensure};
@@ -13,6 +13,7 @@ use super::model::Inputs;
 use super::wire::{self, WireFacts};
 use crate::check;
 use crate::logs;
+use crate::logs::report::LogsReport;
 use crate::routes;
 use crate::routes::report::RoutesReport;
 
@@ -33,12 +34,27 @@ pub(super) fn gather(config: &Config) -> anyhow::Result<Inputs> {
              --kube, --check"
         );
     }
+    let mut notes = Vec::new();
     Ok(Inputs {
         wire: wire(config)?,
-        logs: (!logs.is_empty()).then(|| logs::read(&logs::Config::of(logs.clone()))).transpose()?,
+        logs: match read_logs(logs) {
+            // A gateway that just started has not written yet: that is no fault of the other inputs.
+            Err(error)
+                if error.is::<logs::NothingWritten>() && (has_wire || has_routes || check.is_some()) =>
+            {
+                notes.push(format!("--logs {error:#}"));
+                None
+            }
+            read => read?,
+        },
+        notes,
         routes: has_routes.then(|| read_routes(config)).transpose()?,
         check: check.as_deref().map(|target| check::examine(&check::Config::of(target))).transpose()?,
     })
+}
+
+fn read_logs(files: &[PathBuf]) -> anyhow::Result<Option<LogsReport>> {
+    (!files.is_empty()).then(|| logs::read(&logs::Config::of(files.to_vec()))).transpose()
 }
 
 fn wire(config: &Config) -> anyhow::Result<Option<WireFacts>> {

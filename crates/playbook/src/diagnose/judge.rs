@@ -250,8 +250,8 @@ fn mismatch(count: u64) -> Judgement {
 /// Nothing, or nothing bad, was seen on the wire.
 fn by_logs(inputs: &Inputs, logs: &LogsReport, wire: Option<&WireFacts>) -> Judgement {
     let (without, named) = match &logs.joined {
-        Some(joined) => (joined.really_without_sni, joined.had_a_name + logs.sni_present),
-        None => (logs.sni_null, logs.sni_present),
+        Some(joined) => (joined.really_without_sni + logs.sni_invalid, joined.had_a_name + logs.sni_present),
+        None => (logs.sni_null + logs.sni_invalid, logs.sni_present),
     };
     let is_mismatch = |word: &str| {
         let word = word.to_uppercase();

@@ -18,6 +18,8 @@ pub(super) struct Inputs {
     pub routes: Option<RoutesReport>,
     /// What the gateway answers now.
     pub check: Option<CheckReport>,
+    /// Inputs that were named and say nothing yet, a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// The decision tree with its answers, and what follows.

@@ -104,8 +104,10 @@ fn without_sni(inputs: &Inputs) -> Step {
             }
             None => {}
         }
+        evidence.extend(logs.notes.iter().map(|note| printable_within(LINE, note)));
         evidence.extend(logs.sample.iter().map(|line| printable_within(LINE, line)));
     }
+    evidence.extend(inputs.notes.iter().map(|note| printable_within(LINE, note)));
     step("Do clients connect without SNI?", answer, evidence)
 }
 

@@ -1,15 +1,18 @@
 //! Counting entries, in bounded memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use jiff::Timestamp;
+use sni_probe_core::software;
 use sni_probe_core::tally::Tally;
 use sni_probe_model::REST;
+use sni_probe_terminal::units::counted;
 
-use super::entry::{Kind, LogEntry, Name};
+use super::entry::{Kind, LogEntry, NO_REASON, Name};
+use super::failure::{FailureKind, Kinds};
 use super::join::Waiting;
-use super::report::{Counted, LogsReport};
+use super::report::{Counted, Fingerprint, LogsReport};
 use super::tally::Words;
 
 /// Hours that are told apart: a year of them, and more.
@@ -17,6 +20,12 @@ const MAX_HOURS: usize = 10_000;
 
 /// Longest entry that is kept as evidence, in bytes.
 const MAX_SAMPLE_BYTES: usize = 4096;
+
+/// Clients of programs that write two lines for one refusal, as Caddy does: the second is found among so many.
+const MAX_RECENT: usize = 256;
+
+/// Longest time that is shown because it is not understood, in bytes.
+const MAX_TIME_BYTES: usize = 64;
 
 /// What stands for what a format does not have.
 const UNKNOWN: &str = "unknown";
@@ -29,7 +38,18 @@ pub(super) struct Counts {
     report: LogsReport,
     clients: Words,
     names: Words,
+    invalid_names: Words,
     failures: Words,
+    kinds: Kinds,
+    programs: Words,
+    /// By `JA4 JA3`, with `-` for none.
+    fingerprints: Words,
+    /// Clients of the last lines of other programs.
+    recent: VecDeque<String>,
+    /// A time that is not understood.
+    odd_time: Option<String>,
+    /// Entries of other programs whose time has no zone.
+    local_times: u64,
     /// By hours since 1970.
     hours: Tally<i64, u64>,
     /// Entries without a time.
@@ -45,7 +65,14 @@ impl Counts {
             report: LogsReport::default(),
             clients: Words::default(),
             names: Words::default(),
+            invalid_names: Words::default(),
             failures: Words::default(),
+            kinds: Kinds::default(),
+            programs: Words::default(),
+            fingerprints: Words::default(),
+            recent: VecDeque::new(),
+            odd_time: None,
+            local_times: 0,
             hours: Tally::new(MAX_HOURS),
             without_hour: 0,
             waiting: is_joined.then(Waiting::default),
@@ -54,19 +81,58 @@ impl Counts {
 
     /// Counts an entry. `text` is the entry as it was read.
     pub(super) fn add(&mut self, entry: &LogEntry<'_>, text: &[u8]) {
+        if self.is_repeated(entry) {
+            return;
+        }
         let time = entry.timestamp();
         let report = &mut self.report;
         report.entries += 1;
-        if let Some(time) = time {
-            report.first = Some(report.first.map_or(time, |first| first.min(time)));
-            report.last = Some(report.last.map_or(time, |last| last.max(time)));
+        match (time, &entry.time) {
+            (Some(time), _) => {
+                report.first = Some(report.first.map_or(time, |first| first.min(time)));
+                report.last = Some(report.last.map_or(time, |last| last.max(time)));
+            }
+            (None, Some(odd)) => {
+                report.time_not_understood += 1;
+                self.odd_time
+                    .get_or_insert_with(|| odd[..odd.floor_char_boundary(MAX_TIME_BYTES)].to_owned());
+            }
+            (None, None) => report.without_time += 1,
+        }
+        if let Some(program) = entry.program {
+            self.programs.add(program.name);
+            self.local_times += u64::from(program.is_local_time);
         }
         match entry.kind() {
-            Kind::Served => report.served += 1,
+            Kind::Served => self.report.served += 1,
             Kind::NoFilterChain => self.add_refused(entry, time, text),
-            Kind::OtherFailure => self.failures.add(entry.failure().unwrap_or(UNKNOWN)),
+            Kind::OtherFailure => {
+                self.failures.add(&entry.failure());
+                self.kinds.add(entry.failure_kind());
+            }
+            Kind::NoReason => {
+                self.failures.add(NO_REASON);
+                self.kinds.add(FailureKind::NoReason);
+            }
             Kind::Unremarkable => {}
         }
+    }
+
+    /// Whether it is the second line of one refusal. Caddy writes one of the certificate and one of the handshake.
+    fn is_repeated(&mut self, entry: &LogEntry<'_>) -> bool {
+        let (Some(program), Some(client)) = (entry.program, &entry.client) else { return false };
+        if program.kind != Kind::NoFilterChain || program.name != "Caddy" {
+            return false;
+        }
+        if let Some(at) = self.recent.iter().position(|recent| recent == client) {
+            self.recent.remove(at);
+            return true;
+        }
+        if self.recent.len() == MAX_RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(client[..client.floor_char_boundary(MAX_TIME_BYTES)].to_owned());
+        false
     }
 
     fn add_refused(&mut self, entry: &LogEntry<'_>, time: Option<Timestamp>, text: &[u8]) {
@@ -79,7 +145,19 @@ impl Counts {
                 report.sni_present += 1;
                 self.names.add(name);
             }
-            Name::Null => report.sni_null += 1,
+            Name::Invalid(name) => {
+                report.sni_invalid += 1;
+                self.invalid_names.add(name);
+            }
+            Name::Null => {
+                report.sni_null += 1;
+                // The fourth character of a JA4: `d` with an SNI extension, `i` without.
+                match entry.ja4.as_deref().and_then(|ja4| ja4.as_bytes().get(3)) {
+                    Some(b'i') => report.null_likely_without_sni += 1,
+                    Some(b'd') => report.null_likely_with_sni += 1,
+                    _ => {}
+                }
+            }
             Name::NotLogged => report.sni_not_logged += 1,
         }
         match (address, &entry.client) {
@@ -91,10 +169,16 @@ impl Counts {
             Some(hour) => *self.hours.of(&hour) += 1,
             None => self.without_hour += 1,
         }
+        if entry.ja4.is_some() || entry.ja3.is_some() {
+            let or_none =
+                |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().unwrap_or("-").replace(' ', "");
+            self.fingerprints.add(&format!("{} {}", or_none(&entry.ja4), or_none(&entry.ja3)));
+        }
         if let Some(waiting) = &mut self.waiting
             && entry.name == Name::Null
         {
-            waiting.add(address, time);
+            let is_local = entry.program.is_some_and(|program| program.is_local_time);
+            waiting.add(address, time.filter(|_| !is_local));
         }
         // One with a null says more of the case that this is about.
         if report.sample.is_none() || (report.sni_null == 1 && entry.name == Name::Null) {
@@ -110,15 +194,74 @@ impl Counts {
         let hours = hours.iter().map(|(&hour, &count)| Counted { name: hour_name(hour), count });
         let other = other_hours + self.without_hour;
         let other = (other > 0).then(|| Counted { name: REST.to_owned(), count: other });
-        let report = LogsReport {
+        let mut report = LogsReport {
             other_failures: self.failures.counted(),
+            failure_kinds: self.kinds.counted(),
+            by_invalid_name: self.invalid_names.counted(),
+            by_fingerprint: self.fingerprints.counted().iter().map(fingerprint).collect(),
+            by_program: self.programs.counted(),
             by_client: self.clients.counted(),
             by_hour: hours.chain(other).collect(),
             by_name: self.names.counted(),
             ..self.report
         };
+        report.notes = notes(
+            &report,
+            self.kinds.count(FailureKind::NoReason),
+            self.odd_time.as_deref(),
+            self.local_times,
+        );
         (report, self.waiting)
     }
+}
+
+fn fingerprint(counted: &Counted) -> Fingerprint {
+    let some = |text: &str| (text != "-").then(|| text.to_owned());
+    // What is counted together has no fingerprint.
+    let (ja4, ja3) = counted.name.split_once(' ').map_or((None, None), |(ja4, ja3)| (some(ja4), some(ja3)));
+    let likely = software::likely(ja4.as_deref(), ja3.as_deref()).map(str::to_owned);
+    Fingerprint { ja4, ja3, count: counted.count, likely }
+}
+
+/// What a reader of the counts has to know.
+fn notes(report: &LogsReport, no_reason: u64, odd_time: Option<&str>, local_times: u64) -> Vec<String> {
+    let entries = |count| counted(count, "entry");
+    let mut notes = Vec::new();
+    if let Some(odd) = odd_time {
+        notes.push(format!(
+            "{} with a time that is not understood (such as {:?}): in no hour, and --events joins by address and port alone; use \
+             %START_TIME% without a format",
+            entries(report.time_not_understood),
+            odd
+        ));
+    }
+    if report.without_time > 0 {
+        notes.push(format!(
+            "{} without a time: in no hour, and --events joins by address and port alone",
+            entries(report.without_time)
+        ));
+    }
+    if local_times > 0 {
+        notes.push(format!(
+            "{} of other programs with a time without a zone: read as UTC, and --events joins by address and port alone",
+            entries(local_times)
+        ));
+    }
+    if no_reason > 0 {
+        notes.push(format!(
+            "{} without a name and a reason, and with the flags \"-\": Envoy writes this for a ClientHello over its limit (16 KiB), for a \
+             missing PROXY header, for a client that left before its ClientHello, and in some formats for a client without SNI that \
+             was served",
+            entries(no_reason)
+        ));
+    }
+    if report.sni_invalid > 0 {
+        notes.push(format!(
+            "{} with a name that is no host name (invalid:NAME): an address, or a name with a port, counts as without SNI",
+            entries(report.sni_invalid)
+        ));
+    }
+    notes
 }
 
 /// The hour's begin, in RFC 3339.

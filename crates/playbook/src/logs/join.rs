@@ -34,15 +34,17 @@ const LINES_AT_A_STRETCH: u64 = 4096;
 pub(super) struct Waiting {
     clients: HashMap<SocketAddr, Vec<Connection>>,
     count: usize,
-    /// Entries that cannot be joined: for want of room, or without an address or time.
+    /// Entries that cannot be joined: for want of room, or without an address and port.
     not_joined: u64,
+    by_address_alone: u64,
     events: u64,
 }
 
 /// An entry.
 #[derive(Debug)]
 struct Connection {
-    time: Timestamp,
+    /// `None` if the entry's time is not known: then any event with its address and port counts.
+    time: Option<Timestamp>,
     /// The nearest event so far.
     seen: Option<NearestEvent>,
 }
@@ -52,13 +54,16 @@ struct NearestEvent {
     distance: SignedDuration,
     /// What the hello names; `None` if it has no name.
     name: Option<String>,
+    /// Another event of an entry without a time says otherwise.
+    is_contradicted: bool,
 }
 
 impl Waiting {
     pub(super) fn add(&mut self, client: Option<SocketAddr>, time: Option<Timestamp>) {
-        match (client, time) {
-            (Some(client), Some(time)) if self.count < MAX_WAITING => {
+        match client {
+            Some(client) if self.count < MAX_WAITING => {
                 self.count += 1;
+                self.by_address_alone += u64::from(time.is_none());
                 self.clients.entry(client).or_default().push(Connection { time, seen: None });
             }
             _ => self.not_joined += 1,
@@ -96,12 +101,18 @@ impl Waiting {
 
     /// What the events say of the entries.
     pub(super) fn finish(self) -> Joined {
-        let mut joined = Joined { events: self.events, not_seen: self.not_joined, ..Joined::default() };
+        let mut joined = Joined {
+            events: self.events,
+            not_seen: self.not_joined,
+            by_address_alone: self.by_address_alone,
+            ..Joined::default()
+        };
         let (mut without, mut names) = (Words::default(), Words::default());
         for (client, connections) in &self.clients {
             for connection in connections {
                 match &connection.seen {
                     None => joined.not_seen += 1,
+                    Some(NearestEvent { is_contradicted: true, .. }) => joined.undecided += 1,
                     Some(NearestEvent { name: Some(name), .. }) => {
                         joined.had_a_name += 1;
                         names.add(name);
@@ -133,16 +144,30 @@ impl Waiting {
             None => event.peer.and_then(|peer| self.clients.get_mut(&canonical(peer))),
             found => found,
         };
-        let distance = |connection: &Connection| event.time.duration_since(connection.time).abs();
-        let nearest =
-            connections.and_then(|connections| connections.iter_mut().min_by_key(|one| distance(one)));
-        if let Some(connection) = nearest {
-            let distance = distance(connection);
-            let is_nearest = connection.seen.as_ref().is_none_or(|seen| distance < seen.distance);
-            if distance <= WINDOW && is_nearest {
-                connection.seen = Some(NearestEvent { distance, name: name.map(str::to_owned) });
+        let Some(connections) = connections else { return };
+        // Two timeless entries of one address and port are one as good as the other: each event counts for all of them.
+        for connection in connections.iter_mut().filter(|connection| connection.time.is_none()) {
+            match &mut connection.seen {
+                Some(seen) => seen.is_contradicted |= seen.name.is_some() != name.is_some(),
+                None => connection.seen = Some(NearestEvent::new(SignedDuration::ZERO, name)),
             }
         }
+        let timed = connections.iter_mut().filter_map(|connection| {
+            let distance = event.time.duration_since(connection.time?).abs();
+            Some((distance, connection))
+        });
+        if let Some((distance, connection)) = timed.min_by_key(|(distance, _)| *distance) {
+            let is_nearest = connection.seen.as_ref().is_none_or(|seen| distance < seen.distance);
+            if distance <= WINDOW && is_nearest {
+                connection.seen = Some(NearestEvent::new(distance, name));
+            }
+        }
+    }
+}
+
+impl NearestEvent {
+    fn new(distance: SignedDuration, name: Option<&str>) -> Self {
+        Self { distance, name: name.map(str::to_owned), is_contradicted: false }
     }
 }
 

@@ -86,5 +86,37 @@ fn more_entries_than_wait() {
     waiting.add(Some(CLIENT.parse().unwrap()), None);
     waiting.see(&event(CLIENT, 0, "absent", None));
     let joined = waiting.finish();
-    assert_eq!((joined.really_without_sni, joined.not_seen), (1, 4));
+    assert_eq!((joined.really_without_sni, joined.not_seen, joined.by_address_alone), (1, 4, 0));
+}
+
+/// An entry whose time is not known is joined by address and port alone, and says so.
+#[test]
+fn without_a_time() {
+    let joined = |events: &[Event]| {
+        let mut waiting = Waiting::default();
+        waiting.add(Some(CLIENT.parse().unwrap()), None);
+        for event in events {
+            waiting.see(event);
+        }
+        let joined = waiting.finish();
+        assert_eq!(joined.by_address_alone, 1);
+        (joined.really_without_sni, joined.had_a_name, joined.not_seen, joined.undecided)
+    };
+    let without = |seconds| event(CLIENT, seconds, "absent", None);
+    let named = |seconds| event(CLIENT, seconds, "present", Some("b.example"));
+    assert_eq!(joined(&[without(86_400)]), (1, 0, 0, 0));
+    assert_eq!(joined(&[named(-86_400), named(5)]), (0, 1, 0, 0));
+    assert_eq!(joined(&[named(-86_400), without(5), named(9)]), (0, 0, 0, 1));
+    assert_eq!(joined(&[event("10.138.0.28:19433", 0, "absent", None)]), (0, 0, 1, 0));
+}
+
+/// An event near in time belongs to the entry that has a time, and to those of unknown time as well.
+#[test]
+fn with_and_without_a_time() {
+    let mut waiting = Waiting::default();
+    waiting.add(Some(CLIENT.parse().unwrap()), Some(at(0)));
+    waiting.add(Some(CLIENT.parse().unwrap()), None);
+    waiting.see(&event(CLIENT, 1, "absent", None));
+    let joined = waiting.finish();
+    assert_eq!((joined.really_without_sni, joined.by_address_alone), (2, 1));
 }

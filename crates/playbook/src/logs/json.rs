@@ -1,7 +1,7 @@
-//! Entries that are JSON objects: Apigee's ingress log, and other formats of Envoy by the usual names of fields.
+//! JSON: objects that are entries themselves, in one pass, and trees of all others.
 //!
-//! Each line is parsed to its end: a field's name in some client's path or user agent is not taken for the field. Values
-//! that do not matter are stepped over, and those that do are borrowed.
+//! Each object is parsed to its end: a field's name in some client's path or user agent is not taken for the field. Values
+//! that do not matter are skipped, and those that do are borrowed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,127 +9,67 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::entry::{LogEntry, Name, something};
+use super::fields::{Fields, Key, Scalar};
 
 /// What a piece of text is.
-#[derive(Debug)]
-pub(super) enum Parsed<'a> {
-    Entry(LogEntry<'a>),
-    /// An object of a log shipper around a line.
-    Wrapped(Cow<'a, str>),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parsed {
+    /// A complete object.
+    Object,
     /// An object that goes on.
     Unfinished,
-    NoEntry,
+    /// Not an object, or not one alone.
+    Malformed,
 }
 
-/// Looks at an object, with nothing after it but what a list of objects has.
-pub(super) fn parse(text: &[u8]) -> Parsed<'_> {
+/// Reads the fields of an object, with nothing after it but what a list of objects has.
+pub(super) fn parse<'a>(text: &'a [u8], fields: &mut Fields<'a>) -> Parsed {
     let text = text.trim_ascii_end();
     let text = text.strip_suffix(b",").unwrap_or(text);
-    match serde_json::from_slice::<Object<'_>>(text) {
-        Ok(object) => object.into_parsed(),
+    // One look at the whole line is faster than one at each of its texts.
+    match std::str::from_utf8(text) {
+        Ok(text) => read(serde_json::Deserializer::from_str(text), fields),
+        Err(_) => read(serde_json::Deserializer::from_slice(text), fields),
+    }
+}
+
+fn read<'a, R: serde_json::de::Read<'a>>(
+    mut deserializer: serde_json::Deserializer<R>,
+    fields: &mut Fields<'a>,
+) -> Parsed {
+    match deserializer.deserialize_map(ObjectVisitor(fields)).and_then(|()| deserializer.end()) {
+        Ok(()) => Parsed::Object,
         Err(error) if error.is_eof() => Parsed::Unfinished,
-        Err(_) => Parsed::NoEntry,
+        Err(_) => Parsed::Malformed,
     }
 }
 
-/// What is read of an object.
-#[derive(Debug, Default)]
-struct Object<'a> {
-    entry: LogEntry<'a>,
-    /// A field that only access logs have.
-    has_details: bool,
-    has_status: bool,
-    /// Envoy's fields of the connection.
-    has_connection: bool,
-    /// What a shipper put into its own object.
-    line: Option<Cow<'a, str>>,
-    payload: Option<Box<Object<'a>>>,
+/// Any value, with all that is in it.
+#[derive(Debug)]
+pub(super) enum Node<'a> {
+    Scalar(Scalar<'a>),
+    List(Vec<Node<'a>>),
+    Object(Vec<(Cow<'a, str>, Node<'a>)>),
 }
 
-impl<'a> Object<'a> {
-    fn into_parsed(self) -> Parsed<'a> {
-        if self.has_details || (self.has_status && self.has_connection) {
-            return Parsed::Entry(self.entry);
-        }
-        match (self.payload, self.line) {
-            (Some(payload), _) => payload.into_parsed(),
-            (None, Some(line)) => Parsed::Wrapped(line),
-            (None, None) => Parsed::NoEntry,
+/// Parses a value. Its size is bounded by that of the text, its depth by `serde_json` (128).
+pub(super) fn tree(text: &[u8]) -> Option<Node<'_>> {
+    serde_json::from_slice(text).ok()
+}
+
+impl<'a> Node<'a> {
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Scalar(Scalar::Text(text)) => Some(text),
+            _ => None,
         }
     }
 
-    fn set(&mut self, key: Key, value: Scalar<'a>) {
-        let entry = &mut self.entry;
-        match key {
-            Key::Time => entry.time = value.text().or(entry.time.take()),
-            Key::Client => {
-                entry.client = value.text().or(entry.client.take());
-                self.has_connection = true;
-            }
-            Key::Name => {
-                match value.text() {
-                    Some(name) => entry.name = Name::Present(name),
-                    None if entry.name == Name::NotLogged => entry.name = Name::Null,
-                    None => {}
-                }
-                self.has_connection = true;
-            }
-            Key::Status => {
-                entry.status = value.status();
-                self.has_status = true;
-            }
-            Key::Details => {
-                entry.details = value.text();
-                self.has_details = true;
-            }
-            Key::Flags => {
-                entry.flags = value.text();
-                self.has_details = true;
-            }
-            Key::Method => entry.has_request = value.text().is_some(),
-            Key::TransportFailure => {
-                entry.transport_failure = value.text();
-                self.has_details = true;
-            }
-            Key::Line => self.line = value.text(),
-            Key::Payload | Key::Other => {}
-        }
-    }
-}
-
-/// The names of fields that are known.
-#[derive(Clone, Copy, Debug)]
-enum Key {
-    Time,
-    Client,
-    Name,
-    Status,
-    Details,
-    Flags,
-    Method,
-    TransportFailure,
-    /// Docker's files, and Cloud Logging's lines that are no JSON.
-    Line,
-    /// Cloud Logging's.
-    Payload,
-    Other,
-}
-
-impl Key {
-    fn of(name: &str) -> Self {
-        match name {
-            "start_time" => Self::Time,
-            "remote_address" | "downstream_remote_address" => Self::Client,
-            "sni_host" | "requested_server_name" => Self::Name,
-            "status" | "response_code" => Self::Status,
-            "status_details" | "response_code_details" => Self::Details,
-            "upstream_response_flags" | "response_flags" => Self::Flags,
-            "request_method" | "method" => Self::Method,
-            "downstream_transport_failure_reason" => Self::TransportFailure,
-            "log" | "textPayload" => Self::Line,
-            "jsonPayload" => Self::Payload,
-            _ => Self::Other,
+    /// The value of an object's field.
+    pub(super) fn get(&self, name: &str) -> Option<&Node<'a>> {
+        match self {
+            Self::Object(fields) => fields.iter().find(|(key, _)| key == name).map(|(_, value)| value),
+            Self::Scalar(_) | Self::List(_) => None,
         }
     }
 }
@@ -152,55 +92,25 @@ impl<'de> Deserialize<'de> for Key {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor;
-        impl<'de> Visitor<'de> for ObjectVisitor {
-            type Value = Object<'de>;
+/// Sets fields in their place: they are large, and a log has many.
+struct ObjectVisitor<'f, 'a>(&'f mut Fields<'a>);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+impl<'de: 'a, 'a> Visitor<'de> for ObjectVisitor<'_, 'a> {
+    type Value = ();
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut object = Object::default();
-                while let Some(key) = map.next_key::<Key>()? {
-                    match key {
-                        Key::Other => drop(map.next_value::<IgnoredAny>()?),
-                        Key::Payload => object.payload = Some(Box::new(map.next_value()?)),
-                        known => object.set(known, map.next_value()?),
-                    }
-                }
-                Ok(object)
-            }
-        }
-        deserializer.deserialize_map(ObjectVisitor)
-    }
-}
-
-/// A value, as far as it is text or a number.
-#[derive(Debug)]
-enum Scalar<'a> {
-    Text(Cow<'a, str>),
-    Number(u64),
-    Nothing,
-}
-
-impl<'a> Scalar<'a> {
-    fn text(self) -> Option<Cow<'a, str>> {
-        match self {
-            Self::Text(text) => something(text),
-            Self::Number(_) | Self::Nothing => None,
-        }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
     }
 
-    /// Formats without typed values write `"200"`.
-    fn status(self) -> u16 {
-        match self {
-            Self::Text(text) => text.parse().unwrap_or(0),
-            Self::Number(number) => u16::try_from(number).unwrap_or(0),
-            Self::Nothing => 0,
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<Key>()? {
+            match key {
+                Key::Other => drop(map.next_value::<IgnoredAny>()?),
+                Key::Use | Key::Protocol if self.0.has_request() => drop(map.next_value::<IgnoredAny>()?),
+                known => self.0.set(known, map.next_value()?),
+            }
         }
+        Ok(())
     }
 }
 
@@ -223,15 +133,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
             }
 
             fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-                Ok(Scalar::Number(number))
+                Ok(Scalar::Integer(number))
             }
 
             fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
                 Ok(Scalar::Nothing)
             }
 
-            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(Scalar::Nothing)
+            fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+                Ok(Scalar::Float(number))
             }
 
             fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
@@ -256,16 +166,85 @@ impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
     }
 }
 
+/// A field's name.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Scalar::deserialize(deserializer)? {
+            Scalar::Text(text) => Ok(Self(text)),
+            _ => Ok(Self(Cow::Borrowed(""))),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Node<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NodeVisitor;
+        impl<'de> Visitor<'de> for NodeVisitor {
+            type Value = Node<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Node::Scalar(Scalar::Text(Cow::Borrowed(text))))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Node::Scalar(Scalar::Text(Cow::Owned(text.to_owned()))))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+                Ok(Node::Scalar(Scalar::Integer(number)))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(Node::Scalar(Scalar::Nothing))
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+                Ok(Node::Scalar(Scalar::Float(number)))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Node::Scalar(Scalar::Nothing))
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Node::Scalar(Scalar::Nothing))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut nodes = Vec::new();
+                while let Some(node) = list.next_element()? {
+                    nodes.push(node);
+                }
+                Ok(Node::List(nodes))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some((Text(name), value)) = map.next_entry()? {
+                    fields.push((name, value));
+                }
+                Ok(Node::Object(fields))
+            }
+        }
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::entry::Kind;
+    use super::super::entry::{Kind, LogEntry, Name};
     use super::*;
 
     fn entry(text: &str) -> LogEntry<'_> {
-        match parse(text.as_bytes()) {
-            Parsed::Entry(entry) => entry,
-            other => panic!("{text}: {other:?}"),
-        }
+        let mut fields = Fields::default();
+        assert_eq!(parse(text.as_bytes(), &mut fields), Parsed::Object, "{text}");
+        fields.finish().unwrap_or_else(|| panic!("{text}"))
     }
 
     #[test]
@@ -293,7 +272,7 @@ mod tests {
     fn values_of_any_type() {
         let given =
             entry(r#"{"status":{"a":[1]},"status_details":[{}],"response_flags":-1.5,"sni_host":true}"#);
-        assert_eq!(given, LogEntry { name: Name::Null, ..LogEntry::default() });
+        assert_eq!(given, LogEntry { name: Name::Null, has_flags: true, ..LogEntry::default() });
     }
 
     #[test]
@@ -302,24 +281,28 @@ mod tests {
             r#"{"level":"info","time":"2025-05-19T04:46:20Z","msg":"filter_chain_not_found"}"#,
             r#"{"status":"ok"}"#,
             "{}",
-            "{]",
-            "{\"a\":\"\u{1}\"}",
         ] {
-            assert!(matches!(parse(text.as_bytes()), Parsed::NoEntry), "{text}");
+            let mut fields = Fields::default();
+            assert_eq!(parse(text.as_bytes(), &mut fields), Parsed::Object, "{text}");
+            assert_eq!(fields.finish(), None, "{text}");
+        }
+        for text in ["{]", "{\"a\":\"\u{1}\"}", "{} {}", "[{}]"] {
+            assert_eq!(parse(text.as_bytes(), &mut Fields::default()), Parsed::Malformed, "{text}");
         }
         for text in ["{", r#"{"status"#, r#"{"status":0,"#] {
-            assert!(matches!(parse(text.as_bytes()), Parsed::Unfinished), "{text}");
+            assert_eq!(parse(text.as_bytes(), &mut Fields::default()), Parsed::Unfinished, "{text}");
         }
         // Deep nesting neither recurses without end nor is it taken for more.
-        assert!(matches!(parse("{\"a\":".repeat(100_000).as_bytes()), Parsed::Unfinished));
-        assert!(matches!(parse("{\"jsonPayload\":".repeat(100_000).as_bytes()), Parsed::NoEntry));
+        assert_eq!(parse("{\"a\":".repeat(100_000).as_bytes(), &mut Fields::default()), Parsed::Unfinished);
+        assert!(tree("{\"a\":".repeat(100_000).as_bytes()).is_none());
+        assert!(tree("[".repeat(100_000).as_bytes()).is_none());
     }
 
     #[test]
-    fn in_the_objects_of_log_shippers() {
-        let docker = r#"{"log":"{\"status\":0}\n","stream":"stdout","time":"2025-05-19T04:46:20Z"}"#;
-        assert!(matches!(parse(docker.as_bytes()), Parsed::Wrapped(line) if line == "{\"status\":0}\n"));
-        let cloud = r#"{"insertId":"1","jsonPayload":{"status":0,"upstream_response_flags":"NR"}},"#;
-        assert_eq!(entry(cloud).kind(), Kind::NoFilterChain);
+    fn a_tree() {
+        let node = tree(br#"{"a":[1,"x\n",null],"b":{"c":"d"}}"#).unwrap();
+        assert_eq!(node.get("b").and_then(|b| b.get("c")).and_then(Node::text), Some("d"));
+        let Some(Node::List(list)) = node.get("a") else { panic!("{node:?}") };
+        assert_eq!(list[1].text(), Some("x\n"));
     }
 }

@@ -8,15 +8,19 @@ use anyhow::{Context as _, bail};
 use memchr::memchr;
 use sni_probe_pcap::Unpacked;
 
-/// Longest line, in bytes. Stops a file without line ends from filling the memory; a longer one is no entry.
+use super::utf16::{self, Utf16};
+
+/// Longest line that is lent in one piece, in bytes. Stops a file without line ends from filling the memory; a longer one comes in pieces.
 pub(super) const MAX_LINE_BYTES: usize = 1024 * 1024;
 
 /// A line without its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
     Text(&'a [u8]),
-    /// Longer than [`MAX_LINE_BYTES`]: stepped over.
-    TooLong,
+    /// A piece of a line that is longer than [`MAX_LINE_BYTES`].
+    Part(&'a [u8]),
+    /// The last piece of such a line; may be empty.
+    LastPart(&'a [u8]),
 }
 
 /// Reads lines.
@@ -29,6 +33,17 @@ pub(super) struct Lines {
     /// Of `buffer`: what is read and not yet lent.
     start: usize,
     end: usize,
+    /// Pieces of the current line have been lent.
+    is_long: bool,
+    /// What the first bytes say of the encoding; `None` before them.
+    encoding: Option<Encoding>,
+}
+
+/// How the text is encoded.
+#[derive(Debug)]
+enum Encoding {
+    Utf8,
+    Utf16(Utf16),
 }
 
 impl Lines {
@@ -50,7 +65,8 @@ impl Lines {
 
     fn new(stream: Box<dyn Read + Send>, length: Option<u64>) -> anyhow::Result<Self> {
         let stream = Unpacked::open(stream).context("cannot be read")?;
-        Ok(Self { stream, length, buffer: vec![0; MAX_LINE_BYTES], start: 0, end: 0 })
+        let buffer = vec![0; MAX_LINE_BYTES];
+        Ok(Self { stream, length, buffer, start: 0, end: 0, is_long: false, encoding: None })
     }
 
     pub(super) fn length(&self) -> Option<u64> {
@@ -62,58 +78,107 @@ impl Lines {
         self.stream.position()
     }
 
-    /// The next line; the last one may lack its end.
+    /// The next line, or the next piece of a long one; the last line may lack its end.
     ///
     /// # Errors
     /// If the system does not read on, or what is packed is damaged or cut off. All lines before have been given out.
     pub(super) fn next_line(&mut self) -> anyhow::Result<Option<Line<'_>>> {
-        let mut is_too_long = false;
         // Bytes after `start` that have no line end.
         let mut searched = 0;
         loop {
             if let Some(at) = memchr(b'\n', &self.buffer[self.start + searched..self.end]) {
                 let line = self.start..self.start + searched + at;
                 self.start = line.end + 1;
-                return Ok(Some(if is_too_long { Line::TooLong } else { Line::Text(&self.buffer[line]) }));
+                let text = &self.buffer[line];
+                return Ok(Some(if std::mem::take(&mut self.is_long) {
+                    Line::LastPart(text)
+                } else {
+                    Line::Text(text)
+                }));
             }
             searched = self.end - self.start;
-            if searched == self.buffer.len() {
-                is_too_long = true;
-                (self.start, self.end, searched) = (0, 0, 0);
+            if searched + utf16::MAX_UNIT_BYTES > self.buffer.len() {
+                let part = self.start..self.end;
+                (self.start, self.end, self.is_long) = (0, 0, true);
+                return Ok(Some(Line::Part(&self.buffer[part])));
             }
             if self.fill()? == 0 {
                 let line = self.start..self.end;
                 self.start = self.end;
-                return Ok(match (is_too_long, line.is_empty()) {
-                    (true, _) => Some(Line::TooLong),
+                let is_empty = line.is_empty();
+                let text = &self.buffer[line];
+                return Ok(match (std::mem::take(&mut self.is_long), is_empty) {
+                    (true, _) => Some(Line::LastPart(text)),
                     (false, true) => None,
-                    (false, false) => Some(Line::Text(&self.buffer[line])),
+                    (false, false) => Some(Line::Text(text)),
                 });
             }
         }
     }
 
-    /// Reads more behind what is there; 0 at the end.
+    /// Reads more after what is there; 0 at the end.
     fn fill(&mut self) -> anyhow::Result<usize> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
         loop {
-            match self.stream.read(&mut self.buffer[self.end..]) {
+            let read = match &mut self.encoding {
+                None | Some(Encoding::Utf8) => self.stream.read(&mut self.buffer[self.end..]),
+                Some(Encoding::Utf16(utf16)) => utf16.read(&mut self.stream, &mut self.buffer[self.end..]),
+            };
+            match read {
                 Ok(count) => {
                     self.end += count;
+                    if self.encoding.is_none() && count > 0 {
+                        self.begin()?;
+                    }
                     return Ok(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    return Err(match self.stream.format() {
-                        Some(format) => anyhow::Error::new(error).context(format!(
-                            "the {format} data are damaged or end early (what came before counts; copy the file again)"
-                        )),
-                        None => anyhow::Error::new(error).context("cannot be read to its end"),
-                    });
-                }
+                Err(error) => return Err(self.describe(error)),
             }
+        }
+    }
+
+    /// Looks at the first bytes: a byte order mark is not part of the text, and UTF-16 is decoded.
+    fn begin(&mut self) -> anyhow::Result<()> {
+        while self.end < utf16::MARK_BYTES {
+            match self.stream.read(&mut self.buffer[self.end..]) {
+                Ok(0) => break,
+                Ok(count) => self.end += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.describe(error)),
+            }
+        }
+        let first = &self.buffer[..self.end];
+        let (encoding, mark) = match Utf16::detect(first) {
+            Some((utf16, mark)) => (Encoding::Utf16(utf16), mark),
+            None => (Encoding::Utf8, if first.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 }),
+        };
+        self.start = mark;
+        if let Encoding::Utf16(mut utf16) = encoding {
+            // What was read is decoded in place of it: it gets longer by half at most.
+            let raw = self.buffer[mark..self.end].to_vec();
+            let mut text = Vec::with_capacity(raw.len() / 2 * 3);
+            utf16.decode(&raw, &mut text);
+            if text.len() > self.buffer.len() {
+                self.buffer.resize(text.len(), 0);
+            }
+            self.buffer[..text.len()].copy_from_slice(&text);
+            (self.start, self.end) = (0, text.len());
+            self.encoding = Some(Encoding::Utf16(utf16));
+        } else {
+            self.encoding = Some(encoding);
+        }
+        Ok(())
+    }
+
+    fn describe(&self, error: io::Error) -> anyhow::Error {
+        match self.stream.format() {
+            Some(format) => anyhow::Error::new(error).context(format!(
+                "the {format} data are damaged or end early (what came before counts; copy the file again)"
+            )),
+            None => anyhow::Error::new(error).context("cannot be read to its end"),
         }
     }
 }
@@ -127,42 +192,81 @@ pub(super) fn is_stdin(path: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn lines(bytes: Vec<u8>) -> Vec<Option<Vec<u8>>> {
+    /// The lines, each in one piece, and how many came in several.
+    fn read(bytes: Vec<u8>) -> (Vec<Vec<u8>>, usize) {
         let mut lines = Lines::new(Box::new(io::Cursor::new(bytes)), None).unwrap();
-        let mut all = Vec::new();
+        let (mut all, mut long, mut parts) = (Vec::new(), 0, Vec::new());
         while let Some(line) = lines.next_line().unwrap() {
-            all.push(match line {
-                Line::Text(text) => Some(text.to_vec()),
-                Line::TooLong => None,
-            });
+            match line {
+                Line::Text(text) => all.push(text.to_vec()),
+                Line::Part(part) => parts.extend_from_slice(part),
+                Line::LastPart(part) => {
+                    parts.extend_from_slice(part);
+                    all.push(std::mem::take(&mut parts));
+                    long += 1;
+                }
+            }
         }
-        all
+        assert!(parts.is_empty());
+        (all, long)
+    }
+
+    fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
+        read(bytes.to_vec()).0
     }
 
     #[test]
     fn lines_with_and_without_an_end() {
-        let text = |text: &str| Some(text.as_bytes().to_vec());
-        assert_eq!(lines(b"a\n\nbc\nd".to_vec()), [text("a"), text(""), text("bc"), text("d")]);
-        assert_eq!(lines(Vec::new()), []);
+        assert_eq!(lines(b"a\n\nbc\nd"), [&b"a"[..], b"", b"bc", b"d"]);
+        assert_eq!(lines(b""), Vec::<Vec<u8>>::new());
+        assert_eq!(lines(b"\xef\xbb\xbfa\n\xef\xbb\xbfb"), [&b"a"[..], b"\xef\xbb\xbfb"]);
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_stepped_over() {
-        let mut bytes = vec![b'x'; 3 * MAX_LINE_BYTES + 5];
-        bytes.extend(b"\nnext\n");
-        assert_eq!(lines(bytes), [None, Some(b"next".to_vec())]);
-        assert_eq!(lines(vec![b'x'; MAX_LINE_BYTES]), [None]);
-        let mut longest = vec![b'x'; MAX_LINE_BYTES - 1];
-        longest.push(b'\n');
-        assert_eq!(lines(longest)[0].as_ref().unwrap().len(), MAX_LINE_BYTES - 1);
+    fn a_long_line_comes_in_pieces() {
+        let long = vec![b'x'; 3 * MAX_LINE_BYTES + 5];
+        assert!(read([&long[..], b"\nnext\n"].concat()) == (vec![long.clone(), b"next".to_vec()], 1));
+        assert!(read(long.clone()) == (vec![long], 1));
+        let longest = vec![b'x'; MAX_LINE_BYTES - utf16::MAX_UNIT_BYTES];
+        assert!(read([&longest[..], b"\n"].concat()) == (vec![longest], 0));
     }
 
     #[test]
     fn lines_over_the_ends_of_the_buffer() {
         let all: Vec<Vec<u8>> =
             (0..5000_usize).map(|index| vec![b"abcdefg"[index % 7]; index % 997]).collect();
-        let read: Vec<Vec<u8>> = lines(all.join(&b'\n')).into_iter().map(Option::unwrap).collect();
-        assert_eq!(read.len(), all.len());
-        assert!(read == all);
+        assert!(lines(&all.join(&b'\n')) == all);
+    }
+
+    /// PowerShell writes UTF-16 with a mark, other programs of Windows without.
+    #[test]
+    fn utf16_with_and_without_a_mark() {
+        let texts: Vec<String> =
+            (0..20_000).map(|number| format!("{{\"n\": {number}, \"ü€😀\": \"\"}}")).collect();
+        let text = texts.join("\r\n");
+        for (mark, is_big) in [("\u{feff}", false), ("\u{feff}", true), ("", false), ("", true)] {
+            let units = format!("{mark}{text}");
+            let bytes: Vec<u8> = units
+                .encode_utf16()
+                .flat_map(|unit| if is_big { unit.to_be_bytes() } else { unit.to_le_bytes() })
+                .collect();
+            let read: Vec<String> = lines(&bytes)
+                .into_iter()
+                .map(|line| String::from_utf8(line).unwrap().trim_end().to_owned())
+                .collect();
+            assert!(read == texts, "{mark:?} {is_big}: {:?}", read.first());
+        }
+    }
+
+    #[test]
+    fn damaged_utf16() {
+        // Half a pair, and an odd number of bytes.
+        assert_eq!(
+            lines(b"\xff\xfe\x3d\xd8a\0\n\0b"),
+            ["\u{fffd}a".as_bytes().to_vec(), "\u{fffd}".as_bytes().to_vec()]
+        );
+        for first in [&b"\xff"[..], b"\xff\xfe", b"\xef\xbb", b"\0", b"a"] {
+            assert!(lines(first).len() <= 1);
+        }
     }
 }

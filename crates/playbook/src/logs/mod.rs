@@ -1,23 +1,35 @@
 //! `logs`: what a gateway's access logs say of clients that were refused before they had a certificate.
 //!
 //! ```text
-//! file ─▶ lines ─▶ scan: prefix, json | text ─▶ LogEntry ─▶ counts ─▶ report ─▶ show
-//! events ─────────────────────────────────────────────▶ join ──────┘
+//! file ─▶ lines ─▶ scan: prefix, recognise (json, text, logfmt, programs) ─▶ LogEntry ─▶ counts ─▶ report ─▶ show
+//!            └─▶ hints (what a file without entries looks like)                          │
+//! events ─────────────────────────────────────────────────────────────────────────▶ join ┘
 //! ```
 
 mod config;
 mod counts;
 mod entry;
+mod failure;
+mod fields;
+mod flags;
+mod hints;
 mod join;
 mod json;
 mod lines;
+mod logfmt;
 mod prefix;
+mod programs;
+mod recognise;
 pub mod report;
 mod scan;
 mod show;
+mod split;
 mod tally;
 mod text;
+mod time;
+mod utf16;
 
+use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,10 +37,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, bail, ensure};
 use sni_probe_terminal::Progress;
+use sni_probe_terminal::units::counted;
 
 pub use self::config::Config;
 use self::counts::Counts;
-use self::lines::Lines;
+use self::hints::Hints;
+use self::lines::{Line, Lines};
 use self::report::LogsReport;
 use self::scan::Scanner;
 use crate::COULD_NOT_RUN;
@@ -63,10 +77,23 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// There is nothing in the logs yet: the files are empty, or not written.
+#[derive(Debug)]
+pub struct NothingWritten(String);
+
+impl fmt::Display for NothingWritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NothingWritten {}
+
 /// Reads the logs. What of them cannot be read is in the report's `unread`.
 ///
 /// # Errors
-/// If there is no entry at all: a file cannot be read, or is no access log; or if the events cannot be read.
+/// If there is no entry at all: a file cannot be read, or is no access log; or if the events cannot be read. It is
+/// [`NothingWritten`] if all files are empty or do not exist.
 pub fn read(config: &Config) -> anyhow::Result<LogsReport> {
     read_until(config, &AtomicBool::new(false))
 }
@@ -85,9 +112,12 @@ fn expected() -> String {
 fn read_until(config: &Config, interrupted: &AtomicBool) -> anyhow::Result<LogsReport> {
     let mut reading = Reading::new(!config.events.is_empty());
     let mut unread = Vec::new();
+    let mut empty = Vec::new();
     for file in &config.files {
-        if let Err(error) = reading.file(file, interrupted) {
-            unread.push(error.context(shown_name(file)));
+        match reading.file(file, interrupted) {
+            Ok(true) => {}
+            Ok(false) => empty.push(shown_name(file)),
+            Err(error) => unread.push(error.context(shown_name(file))),
         }
         if interrupted.load(Ordering::Relaxed) {
             break;
@@ -98,11 +128,16 @@ fn read_until(config: &Config, interrupted: &AtomicBool) -> anyhow::Result<LogsR
     report.lines = reading.lines;
     report.other_lines = reading.scanner.other_lines;
     if report.entries == 0 {
+        let is_unwritten = unread.iter().all(is_not_there);
         return Err(match unread.into_iter().next() {
+            Some(error) if is_unwritten => NothingWritten(format!("{error:#}")).into(),
             Some(error) => error,
-            None => no_entries(&report),
+            None => NothingWritten(format!("{}: empty; {}", empty.join(", "), expected())).into(),
         });
     }
+    report
+        .notes
+        .extend(empty.iter().map(|file| format!("{file} is empty: nothing has been written to it yet")));
     report.unread = unread.iter().map(|error| format!("{error:#}")).collect();
     if let Some(mut waiting) = waiting {
         for file in &config.events {
@@ -113,9 +148,12 @@ fn read_until(config: &Config, interrupted: &AtomicBool) -> anyhow::Result<LogsR
     Ok(report)
 }
 
-fn no_entries(report: &LogsReport) -> anyhow::Error {
-    let files = report.files.join(", ");
-    anyhow::anyhow!("{files}: empty; {}", expected())
+/// Whether a file could not be read because it does not exist.
+fn is_not_there(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::NotFound)
 }
 
 fn shown_name(file: &Path) -> String {
@@ -136,37 +174,44 @@ impl Reading {
         Self { counts: Counts::new(is_joined), scanner: Scanner::default(), lines: 0, entries: 0 }
     }
 
-    fn file(&mut self, path: &Path, interrupted: &AtomicBool) -> anyhow::Result<()> {
+    /// Reads a file; `false` if it is empty.
+    fn file(&mut self, path: &Path, interrupted: &AtomicBool) -> anyhow::Result<bool> {
         let mut lines = Lines::open(path)?;
         let progress = Progress::new(&shown_name(path), lines.length());
         let before = (self.lines, self.entries);
-        let result = self.lines(&mut lines, &progress, interrupted);
+        let mut hints = Hints::default();
+        let result = self.lines(&mut lines, &progress, &mut hints, interrupted);
         self.scanner.finish();
         result?;
         let (lines, entries) = (self.lines - before.0, self.entries - before.1);
         // One that is empty was just put aside, or its gateway just started.
         ensure!(
             entries > 0 || lines == 0 || interrupted.load(Ordering::Relaxed),
-            "no entry of an access log in {lines} lines; {}",
-            expected()
+            "no entry of an access log in {}; {}",
+            counted(lines, "line"),
+            hints.sentence().map_or_else(expected, |looks| format!("it looks like {looks}"))
         );
-        Ok(())
+        Ok(lines > 0)
     }
 
     fn lines(
         &mut self,
         lines: &mut Lines,
         progress: &Progress,
+        hints: &mut Hints,
         interrupted: &AtomicBool,
     ) -> anyhow::Result<()> {
         while let Some(line) = lines.next_line()? {
-            self.lines += 1;
             let Self { counts, entries, .. } = self;
-            self.scanner.take(&line, |entry, text| {
+            let is_piece = matches!(line, Line::Part(_));
+            let (Line::Text(text) | Line::Part(text) | Line::LastPart(text)) = &line;
+            hints.see(text);
+            self.scanner.take(&line, &mut |entry, text| {
                 *entries += 1;
                 counts.add(entry, text);
             });
-            if self.lines.is_multiple_of(LINES_AT_A_STRETCH) {
+            self.lines += u64::from(!is_piece);
+            if self.lines.is_multiple_of(LINES_AT_A_STRETCH) || is_piece {
                 progress.set(lines.position());
                 if interrupted.load(Ordering::Relaxed) {
                     break;

@@ -41,7 +41,8 @@ fn strip_pod(line: &[u8]) -> Option<&[u8]> {
 fn strip_time(line: &[u8]) -> Option<&[u8]> {
     let is_date =
         line.len() > 20 && line[..4].iter().all(u8::is_ascii_digit) && line[4] == b'-' && line[10] == b'T';
-    let end = memchr(b' ', line).filter(|&end| is_date && end <= 40)?;
+    // After a tab there is a level: the time belongs to the line.
+    let end = memchr(b' ', line).filter(|&end| is_date && end <= 40 && !line[..end].contains(&b'\t'))?;
     Some(&line[end + 1..])
 }
 

@@ -10,6 +10,8 @@ pub struct LogsReport {
     pub files: Vec<String>,
     /// Files of which nothing, or not all, could be read: a line each that says why.
     pub unread: Vec<String>,
+    /// What a reader of the counts has to know, a sentence each: empty files, times that are not understood, entries without a reason.
+    pub notes: Vec<String>,
     /// Lines in all.
     pub lines: u64,
     /// Entries of an access log. Most are a line; those that are written over several are one entry.
@@ -24,16 +26,35 @@ pub struct LogsReport {
     pub sni_null: u64,
     /// Those with a name.
     pub sni_present: u64,
+    /// Those with a name that is no host name (`invalid:NAME` of Istio since 1.23.2): without SNI, as everywhere.
+    pub sni_invalid: u64,
     /// Those whose format has no such field.
     pub sni_not_logged: u64,
-    /// Other TLS failures, by their `status_details` or transport failure reason.
+    /// Of the null ones, those whose JA4 says that the ClientHello had no SNI extension (`i`).
+    pub null_likely_without_sni: u64,
+    /// Of the null ones, those whose JA4 says that it had one (`d`).
+    pub null_likely_with_sni: u64,
+    /// Other failures, by transport failure reason, `status_details`, termination details, or the flags and their meaning.
     pub other_failures: Vec<Counted>,
+    /// The same by kind: `plain_http`, `no_certificate`, `tls_mismatch`, `client_certificate`, `certificate_rejected`,
+    /// `upstream_unreachable`, `incomplete_hello`, `no_reason`, `other`.
+    pub failure_kinds: Vec<Counted>,
     /// Entries without a filter chain by client address, most first; at most a named number, the others under `other`.
     pub by_client: Vec<Counted>,
     /// The same by the hour (UTC, RFC 3339), in the order of time.
     pub by_hour: Vec<Counted>,
     /// The same by name, where there was one.
     pub by_name: Vec<Counted>,
+    /// The same by a name that is no host name.
+    pub by_invalid_name: Vec<Counted>,
+    /// The same by fingerprint, where the log has JA4 or JA3, and the software that likely has it.
+    pub by_fingerprint: Vec<Fingerprint>,
+    /// Entries by program, other than those of Envoy's access logs.
+    pub by_program: Vec<Counted>,
+    /// Entries whose time is in a form that is not understood. They are in no hour.
+    pub time_not_understood: u64,
+    /// Entries without a time.
+    pub without_time: u64,
     /// First and last entry.
     pub first: Option<Timestamp>,
     /// As above.
@@ -53,6 +74,19 @@ pub struct Counted {
     pub count: u64,
 }
 
+/// A fingerprint of refused clients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fingerprint {
+    /// JA4; null if the log has none.
+    pub ja4: Option<String>,
+    /// JA3; null if the log has none.
+    pub ja3: Option<String>,
+    /// Entries.
+    pub count: u64,
+    /// The software that likely has the fingerprint (docs/software.md); null if it is not known.
+    pub likely: Option<String>,
+}
+
 /// Entries with a null `sni_host` by what sni-probe saw on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Joined {
@@ -64,6 +98,10 @@ pub struct Joined {
     pub had_a_name: u64,
     /// Nothing of it was seen.
     pub not_seen: u64,
+    /// Events with the same address and port contradict each other, and the entry's time does not tell which it is.
+    pub undecided: u64,
+    /// Of all these, entries whose time is not known: they are joined by address and port alone.
+    pub by_address_alone: u64,
     /// The clients of [`really_without_sni`](Self::really_without_sni), most first.
     pub clients_without_sni: Vec<Counted>,
     /// The names of [`had_a_name`](Self::had_a_name), most first.

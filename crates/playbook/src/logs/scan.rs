@@ -1,15 +1,13 @@
 //! From lines to entries: which lines are entries, alone or several together.
 
-use memchr::memchr;
-
-use super::entry::LogEntry;
-use super::json::{self, Parsed};
-use super::lines::{Line, MAX_LINE_BYTES};
+use super::lines::Line;
 use super::prefix::{self, Content};
+use super::recognise::{self, Found, Sink};
+use super::split::Splitter;
 use super::text;
 
-/// What may stand before an entry that is not known (`name | ` of docker compose, stern), in bytes.
-const MAX_UNKNOWN_PREFIX: usize = 256;
+/// Bytes at the begin of a line that is longer than the buffer in which its first object is looked for.
+const HEAD_BYTES: usize = 1024;
 
 /// Puts entries together.
 #[derive(Debug, Default)]
@@ -19,34 +17,17 @@ pub(super) struct Scanner {
     pub(super) other_lines: u64,
 }
 
-/// What a piece of text is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
-    Entry,
-    /// An object that goes on in the next line.
-    Unfinished,
-    Nothing,
-}
-
 impl Scanner {
-    /// Takes a line, and calls `found` with the entry that it is, or ends, and its text.
-    pub(super) fn take(&mut self, line: &Line<'_>, mut found: impl FnMut(&LogEntry<'_>, &[u8])) {
-        let Line::Text(line) = line else {
-            self.give_up();
-            self.other_lines += 1;
-            return;
-        };
-        let content = prefix::strip(line);
-        if !self.pending.is_empty() && self.go_on(content, &mut found) {
-            return;
-        }
-        match recognise(content.text, &mut found) {
-            Found::Entry => {}
-            Found::Unfinished => {
+    /// Takes a line, and calls `found` with each entry that it is, holds, or ends, and its text.
+    pub(super) fn take(&mut self, line: &Line<'_>, found: &mut Sink<'_>) {
+        match line {
+            Line::Text(line) => self.text(line, found),
+            Line::Part(bytes) => self.part(bytes, found),
+            Line::LastPart(bytes) => {
+                self.part(bytes, found);
+                self.pending.lines += 1;
                 self.give_up();
-                self.pending.push(content);
             }
-            Found::Nothing => self.other_lines += 1,
         }
     }
 
@@ -55,8 +36,37 @@ impl Scanner {
         self.give_up();
     }
 
+    fn text(&mut self, line: &[u8], found: &mut Sink<'_>) {
+        let content = prefix::strip(line);
+        if !self.pending.is_empty() && self.go_on(content, found) {
+            return;
+        }
+        match recognise::line(content.text, found) {
+            Found::Entries(_) => {}
+            Found::Unfinished => {
+                self.give_up();
+                self.pending.push(content, found);
+            }
+            Found::Nothing => self.other_lines += 1,
+        }
+    }
+
+    /// Takes a piece of a line that is longer than the buffer: of such a line there are only the objects.
+    fn part(&mut self, bytes: &[u8], found: &mut Sink<'_>) {
+        if self.pending.is_long {
+            self.pending.push_bytes(bytes, found);
+            return;
+        }
+        self.give_up();
+        self.pending.is_long = true;
+        let head = &bytes[..bytes.len().min(HEAD_BYTES)];
+        let start = head.windows(2).position(|pair| matches!(pair, b"{\"" | b"[{" | b"{ " | b"[ "));
+        self.pending.is_skipped = start.is_none();
+        self.pending.push_bytes(&bytes[start.unwrap_or(0)..], found);
+    }
+
     /// Takes a line for the object that is open; `false` if it is none of its lines.
-    fn go_on(&mut self, content: Content<'_>, found: &mut impl FnMut(&LogEntry<'_>, &[u8])) -> bool {
+    fn go_on(&mut self, content: Content<'_>, found: &mut Sink<'_>) -> bool {
         match self.pending.fit(content.text) {
             Fit::Foreign => return false,
             Fit::Broken => {
@@ -65,76 +75,33 @@ impl Scanner {
             }
             Fit::Fits => {}
         }
-        if self.pending.push(content) {
-            if recognise(&self.pending.text, found) == Found::Entry {
-                self.pending.clear();
-            } else {
-                self.give_up();
-            }
-        } else if self.pending.text.len() > MAX_LINE_BYTES {
+        self.pending.push(content, found);
+        if !self.pending.splitter.is_open() {
             self.give_up();
         }
         true
     }
 
+    /// Ends what is open. Its lines are other lines if there was no entry in them.
     fn give_up(&mut self) {
-        self.other_lines += self.pending.lines;
+        if self.pending.entries == 0 {
+            self.other_lines += self.pending.lines;
+        }
         self.pending.clear();
     }
 }
 
-fn recognise(content: &[u8], found: &mut impl FnMut(&LogEntry<'_>, &[u8])) -> Found {
-    match parse(content) {
-        Parsed::Entry(entry) => {
-            found(&entry, content);
-            Found::Entry
-        }
-        Parsed::Unfinished => Found::Unfinished,
-        Parsed::NoEntry => Found::Nothing,
-        // Only once: a shipper's object is not in another.
-        Parsed::Wrapped(line) => match parse(line.as_bytes()) {
-            Parsed::Entry(entry) => {
-                found(&entry, line.as_bytes());
-                Found::Entry
-            }
-            Parsed::Wrapped(_) | Parsed::Unfinished | Parsed::NoEntry => Found::Nothing,
-        },
-    }
-}
-
-fn parse(content: &[u8]) -> Parsed<'_> {
-    let content = content.trim_ascii();
-    match content.first() {
-        Some(b'{') => json::parse(content),
-        Some(b'[') if content.get(1).is_some_and(u8::is_ascii_digit) => {
-            text::parse(content).map_or(Parsed::NoEntry, Parsed::Entry)
-        }
-        _ => parse_after_unknown_prefix(content),
-    }
-}
-
-fn parse_after_unknown_prefix(content: &[u8]) -> Parsed<'_> {
-    let head = &content[..content.len().min(MAX_UNKNOWN_PREFIX)];
-    if content.ends_with(b"}")
-        && let Some(start) = memchr(b'{', head)
-        && let parsed @ (Parsed::Entry(_) | Parsed::Wrapped(_)) = json::parse(&content[start..])
-    {
-        return parsed;
-    }
-    let entry = memchr::memmem::find(head, b"[2").and_then(|start| text::parse(&content[start..]));
-    entry.map_or(Parsed::NoEntry, Parsed::Entry)
-}
-
-/// The lines of an object that is not at its end.
+/// The lines of an object or a list that is not at its end, or the pieces of a long line.
 #[derive(Debug, Default)]
 struct Pending {
-    text: Vec<u8>,
+    splitter: Splitter,
     lines: u64,
+    entries: u64,
     /// The last line was a part of one.
     is_part: bool,
-    depth: usize,
-    in_string: bool,
-    is_escaped: bool,
+    is_long: bool,
+    /// A long line without an object.
+    is_skipped: bool,
 }
 
 /// How a line stands to the object that is open.
@@ -155,8 +122,8 @@ impl Pending {
         if self.is_part {
             return Fit::Fits;
         }
-        // No line ends in a string, and an object within is indented.
-        if self.in_string || content.starts_with(b"{") {
+        // No line ends in a string, and an object within is indented, or in a list.
+        if self.splitter.is_in_string() || (content.starts_with(b"{") && !self.splitter.is_in_list()) {
             return Fit::Broken;
         }
         match content.trim_ascii_start().first() {
@@ -166,30 +133,24 @@ impl Pending {
         }
     }
 
-    /// Appends a line; `true` if the object is at its end. Without the line ends: JSON does not need them, and the parts
-    /// of a line have none.
-    fn push(&mut self, content: Content<'_>) -> bool {
+    /// Appends a line, without its end: JSON does not need them, and the parts of a line have none.
+    fn push(&mut self, content: Content<'_>, found: &mut Sink<'_>) {
         self.lines += 1;
         self.is_part = content.is_part;
-        self.text.extend_from_slice(content.text);
-        for &byte in content.text {
-            match byte {
-                _ if self.is_escaped => self.is_escaped = false,
-                b'\\' if self.in_string => self.is_escaped = true,
-                b'"' => self.in_string = !self.in_string,
-                _ if self.in_string => {}
-                b'{' => self.depth += 1,
-                b'}' => self.depth = self.depth.saturating_sub(1),
-                _ => {}
-            }
+        self.push_bytes(content.text, found);
+    }
+
+    fn push_bytes(&mut self, bytes: &[u8], found: &mut Sink<'_>) {
+        if !self.is_skipped {
+            let entries = &mut self.entries;
+            self.splitter.push(bytes, |object| *entries += recognise::object(object, found));
         }
-        self.depth == 0
     }
 
     fn clear(&mut self) {
-        let mut text = std::mem::take(&mut self.text);
-        text.clear();
-        *self = Self { text, ..Self::default() };
+        let mut splitter = std::mem::take(&mut self.splitter);
+        splitter.clear();
+        *self = Self { splitter, ..Self::default() };
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::logs::entry::Kind;
+use crate::logs::split::MAX_OBJECT_BYTES;
 
 /// The entry of Google's page, as it is printed there.
 const PAGE: &str = r#"{
@@ -43,7 +44,7 @@ fn scan(text: &str) -> (Vec<(Kind, String)>, u64) {
     let mut scanner = Scanner::default();
     let mut entries = Vec::new();
     for line in text.lines() {
-        scanner.take(&Line::Text(line.as_bytes()), |entry, _| {
+        scanner.take(&Line::Text(line.as_bytes()), &mut |entry, _| {
             entries.push((entry.kind(), entry.client.clone().unwrap_or_default().into_owned()));
         });
     }
@@ -123,30 +124,71 @@ fn what_is_cut_off_is_no_entry_and_hides_none() {
 }
 
 #[test]
-fn an_object_without_end_is_given_up() {
+fn an_object_without_end_is_bounded() {
     let mut scanner = Scanner::default();
     let line = format!("\"{}\",", "x".repeat(1000));
-    let lines = 3 * MAX_LINE_BYTES / 1000;
-    scanner.take(&Line::Text(b"{"), |_, _| panic!("no entry"));
+    let lines = 3 * MAX_OBJECT_BYTES / 1000;
+    scanner.take(&Line::Text(b"{"), &mut |_, _| panic!("no entry"));
     for _ in 0..lines {
-        scanner.take(&Line::Text(line.as_bytes()), |_, _| panic!("no entry"));
-        assert!(scanner.pending.text.len() <= MAX_LINE_BYTES + line.len());
+        scanner.take(&Line::Text(line.as_bytes()), &mut |_, _| panic!("no entry"));
+        assert!(scanner.pending.splitter.kept() <= MAX_OBJECT_BYTES);
     }
-    scanner.take(&Line::TooLong, |_, _| panic!("no entry"));
-    assert_eq!(scanner.other_lines, lines as u64 + 2);
+    scanner.finish();
+    assert_eq!(scanner.other_lines, lines as u64 + 1);
+}
+
+/// Elasticsearch, `CloudWatch` Logs: one object around all entries, in one line or over many.
+#[test]
+fn a_wrapper_that_is_longer_than_the_bound() {
+    let line = one_line();
+    let entries = 3 * MAX_OBJECT_BYTES / line.len();
+    let events: Vec<String> =
+        (0..entries).map(|_| serde_json::json!({ "message": line, "n": [1] }).to_string()).collect();
+    for (text, separator) in
+        [("{\"nextToken\":\"x\",\"events\":[", ""), ("[", ""), ("{\n  \"events\": [\n", "\n")]
+    {
+        let text = format!("{text}{}]}}\n", events.join(&format!(",{separator}")));
+        let mut scanner = Scanner::default();
+        let mut found = 0;
+        for one in text.lines() {
+            let pieces: Vec<&[u8]> = one.as_bytes().chunks(MAX_OBJECT_BYTES).collect();
+            for (at, piece) in pieces.iter().enumerate() {
+                let line = match (pieces.len(), at + 1 == pieces.len()) {
+                    (1, _) => Line::Text(piece),
+                    (_, true) => Line::LastPart(piece),
+                    (_, false) => Line::Part(piece),
+                };
+                scanner.take(&line, &mut |_, _| found += 1);
+            }
+        }
+        scanner.finish();
+        assert_eq!((found, scanner.other_lines), (entries, 0));
+    }
+}
+
+#[test]
+fn a_long_line_that_is_no_json() {
+    let mut scanner = Scanner::default();
+    let text = vec![b'x'; MAX_OBJECT_BYTES];
+    scanner.take(&Line::Part(&text), &mut |_, _| panic!("no entry"));
+    scanner.take(&Line::Part(&text), &mut |_, _| panic!("no entry"));
+    scanner
+        .take(&Line::LastPart(b"{\"status\":0,\"response_flags\":\"NR\"}"), &mut |_, _| panic!("no entry"));
+    assert_eq!((scanner.other_lines, scanner.pending.splitter.kept()), (1, 0));
+    assert_eq!(scan(&one_line()), (vec![the_page()], 0));
 }
 
 proptest::proptest! {
-    /// No bytes make it panic, and every line is in an entry or counted as another.
+    /// No bytes make it panic, and every line holds an entry or is counted as another.
     #[test]
     fn any_lines(lines in proptest::collection::vec("[\\[{}\"\\\\:, a2\\]-]{0,12}", 0..40)) {
         let mut scanner = Scanner::default();
         let mut entries = 0_u64;
         for line in &lines {
-            scanner.take(&Line::Text(line.as_bytes()), |_, _| entries += 1);
+            scanner.take(&Line::Text(line.as_bytes()), &mut |_, _| entries += 1);
         }
         scanner.finish();
-        proptest::prop_assert!(scanner.other_lines + entries <= lines.len() as u64);
+        proptest::prop_assert!(scanner.other_lines <= lines.len() as u64);
         proptest::prop_assert!(entries > 0 || scanner.other_lines == lines.len() as u64);
     }
 }

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use sni_probe_model::REST;
 use sni_probe_terminal::units::counted;
 use sni_probe_terminal::{Colour, Column, Painted, Table, printable, printable_within};
 
-use super::report::{Counted, Joined, LogsReport};
+use super::report::{Counted, Fingerprint, Joined, LogsReport};
 
 /// Clients, names and reasons that are shown, each; all are in the JSON.
 const SHOWN: usize = 20;
@@ -18,6 +19,8 @@ const WIDTH: usize = 10;
 const BAR: u64 = 40;
 /// Characters of a reason; Envoy's are long.
 const MAX_REASON: usize = 120;
+/// Characters of a note.
+const MAX_NOTE: usize = 400;
 /// Characters of the sample; Apigee's entries have about 600.
 const MAX_SAMPLE: usize = 1000;
 
@@ -30,6 +33,9 @@ can tell:
   sni-probe replay --format json capture.pcap > events.jsonl      or of a capture from that time
   sni-probe logs --events events.jsonl ...                        then this tells which null really had no SNI
 ";
+
+const NOT_SEEN_THEN: &str = "were not seen: no event with that client's address and port at that time";
+const NOT_SEEN: &str = "were not seen: no event with that client's address and port";
 
 /// The report as text.
 pub(super) fn show(report: &LogsReport, colour: bool) -> String {
@@ -46,7 +52,10 @@ pub(super) fn show(report: &LogsReport, colour: bool) -> String {
     list(&mut text, "Clients that were refused, by number", &report.by_client, 64);
     hours(&mut text, &report.by_hour);
     list(&mut text, "Names in entries without a filter chain, by number", &report.by_name, 64);
+    list(&mut text, "Names that are no host names, by number", &report.by_invalid_name, 64);
+    fingerprints(&mut text, &report.by_fingerprint);
     list(&mut text, "Other failures before a request, by number", &report.other_failures, MAX_REASON);
+    list(&mut text, "Lines of other programs, by number", &report.by_program, 64);
     if let Some(sample) = &report.sample {
         let _ =
             writeln!(text, "\nOne entry without a filter chain:\n  {}", printable_within(MAX_SAMPLE, sample));
@@ -55,6 +64,9 @@ pub(super) fn show(report: &LogsReport, colour: bool) -> String {
         Some(joined) => show_joined(&mut text, joined, report),
         None if report.sni_null > 0 => text.push_str(NULL_IS_NO_PROOF),
         None => {}
+    }
+    for note in &report.notes {
+        let _ = writeln!(text, "\nNote: {}", printable_within(MAX_NOTE, note));
     }
     text
 }
@@ -77,7 +89,10 @@ fn summary(text: &mut String, report: &LogsReport, colour: bool) {
     let _ = writeln!(text, "\n{:>WIDTH$}  served: a request has a status\n{refusals}", report.served);
     let of_refused = counts([
         (report.sni_null, "sni_host is null"),
+        (report.null_likely_without_sni, "of these by their JA4 likely without SNI"),
+        (report.null_likely_with_sni, "of these by their JA4 likely with a name that is not logged"),
         (report.sni_present, "sni_host is a name that no filter chain has"),
+        (report.sni_invalid, "sni_host is no host name (invalid): without SNI"),
         (report.sni_not_logged, "the format has no name"),
     ]);
     let of_others = counts([
@@ -118,6 +133,20 @@ fn list(text: &mut String, title: &str, words: &[Counted], length: usize) {
     let _ = write!(text, "{table}");
 }
 
+fn fingerprints(text: &mut String, fingerprints: &[Fingerprint]) {
+    let named = fingerprints.iter().map(|one| {
+        let fingerprint = one.ja4.as_deref().or(one.ja3.as_deref()).unwrap_or(REST);
+        let likely = one.likely.as_deref().map(|likely| format!(": likely {likely}")).unwrap_or_default();
+        Counted { name: format!("{fingerprint}{likely}"), count: one.count }
+    });
+    list(
+        text,
+        "Fingerprints of clients that were refused, by number",
+        &named.collect::<Vec<_>>(),
+        MAX_REASON,
+    );
+}
+
 fn hours(text: &mut String, hours: &[Counted]) {
     let Some(most) = hours.iter().map(|hour| hour.count).max() else { return };
     let left_out = hours.len().saturating_sub(SHOWN_HOURS);
@@ -147,11 +176,23 @@ fn show_joined(text: &mut String, joined: &Joined, report: &LogsReport) {
     for (count, meaning) in [
         (joined.really_without_sni, "really had no SNI"),
         (joined.had_a_name, "had a name: here the log's null is no proof"),
-        (joined.not_seen, "were not seen: no event with that client's address and port at that time"),
+        (joined.not_seen, if joined.by_address_alone == 0 { NOT_SEEN_THEN } else { NOT_SEEN }),
+        (joined.undecided, "are undecided: events with the same address and port contradict each other"),
     ] {
+        if count == 0 && meaning.starts_with("are undecided") {
+            continue;
+        }
         table.row([count.into(), meaning.into()]);
     }
     let _ = write!(text, "{table}");
+    if joined.by_address_alone > 0 {
+        let _ = writeln!(
+            text,
+            "\n{} joined by address and port alone, because the log's time is not known: another connection from the same\n\
+             address and port may be taken for the entry's.",
+            counted(joined.by_address_alone, "entry")
+        );
+    }
     list(text, "Clients that really sent no SNI, by number", &joined.clients_without_sni, 64);
     list(text, "Names that were sent where the log has null, by number", &joined.names, 64);
 }
@@ -218,6 +259,7 @@ mod tests {
             not_seen: 4,
             clients_without_sni: vec![counted("10.138.0.28", 20)],
             names: vec![counted("c.example", 5)],
+            ..Joined::default()
         };
         let text = show(&LogsReport { joined: Some(joined), ..report() }, false);
         assert!(text.contains("        20  really had no SNI\n         5  had a name"), "{text}");

@@ -1,6 +1,6 @@
 //! A route or a listener, whatever it was read from.
 
-use super::kinds::gateway_api::Listener;
+use super::listener::Listener;
 use super::report::Route;
 
 /// Kinds that are read.

@@ -13,6 +13,7 @@ pub mod fix;
 mod input;
 mod judge;
 mod kinds;
+mod listener;
 mod objects;
 mod overrides;
 pub mod report;

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::super::entry::{Kind, RouteEntry};
 use super::super::report::{Finding, FindingCode, Route, VirtualHost};
 use super::super::text::{list, or_none};
+use super::selectors::agree;
 use super::{Found, Served, certificates, note_client_certificate, terminates};
 
 /// The name that Google's page gives the wildcard route.
@@ -354,12 +355,6 @@ fn not_listed(group: &Group<'_>, name: &str) -> Finding {
 /// Whether the selector has each of the labels. It may have more: `ingress_name` is one of several gateways.
 fn names_all(selector: &[String], labels: &[String]) -> bool {
     labels.iter().all(|label| selector.contains(label))
-}
-
-/// Whether the same pods may have the labels of both: no key has two values.
-pub(super) fn agree(one: &[String], other: &[String]) -> bool {
-    let pairs = |labels| <[String]>::iter(labels).filter_map(|label| label.split_once('='));
-    pairs(one).all(|(key, value)| pairs(other).all(|(same, of_other)| same != key || of_other == value))
 }
 
 /// A gateway's name without a namespace.

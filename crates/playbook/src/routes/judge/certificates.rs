@@ -4,7 +4,7 @@ use super::super::entry::RouteEntry;
 use super::super::report::{Finding, FindingCode, NoteCode, VirtualHost};
 use super::super::text::list;
 use super::Found;
-use super::apigee::agree;
+use super::selectors::agree;
 
 /// Wildcard routes that are compared with one another, which is quadratic.
 pub(super) const MAX_COMPARED: usize = 100;

@@ -1,6 +1,6 @@
 //! What the status of a Gateway, a `ListenerSet` or a listener says of it.
 
-use super::super::kinds::gateway_api::Condition;
+use super::super::listener::Condition;
 use super::super::report::{Finding, FindingCode, NoteCode};
 use super::{Found, Served};
 use sni_probe_terminal::printable_within;

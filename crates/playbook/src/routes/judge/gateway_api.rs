@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::entry::{Kind, RouteEntry};
-use super::super::kinds::gateway_api::{Condition, Listener};
+use super::super::listener::{Condition, Listener};
 use super::super::kinds::{Facts, Item};
 use super::super::report::{Finding, FindingCode, NoteCode, Route};
 use super::super::text::{list, or_none};

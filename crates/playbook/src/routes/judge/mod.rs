@@ -7,6 +7,7 @@ mod class;
 mod conditions;
 mod gateway_api;
 mod istio;
+mod selectors;
 
 use self::apigee::Apigee;
 #[cfg(test)]

@@ -5,51 +5,12 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::super::entry::{Kind, RouteEntry};
+use super::super::listener::{Condition, From, Listener};
 use super::super::report::Route;
 use super::values::{Fields, labels, map, maps, number, text, texts};
 
 /// With which GKE names the certificates of a Gateway outside of its listeners.
 const GKE_CERTIFICATES: &str = "networking.gke.io/certmap";
-
-/// A listener's settings beside those of every kind.
-#[derive(Debug)]
-pub(in super::super) struct Listener {
-    /// Its name within the object.
-    pub(in super::super) name: String,
-    /// Protocol TLS: its routes choose by SNI, or take everything. Otherwise HTTPS, with routes that choose later.
-    pub(in super::super) is_tls: bool,
-    /// Kinds of routes that may attach; empty if all of the protocol may.
-    pub(in super::super) route_kinds: Vec<String>,
-    /// Namespaces of these routes.
-    pub(in super::super) routes_from: From,
-    /// Clients need a certificate.
-    pub(in super::super) asks_for_certificate: bool,
-    /// Its conditions in `status`.
-    pub(in super::super) conditions: Vec<Condition>,
-}
-
-/// Namespaces that may attach something (`from`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum From {
-    None,
-    Same,
-    All,
-    /// By labels of the namespace, which are not read.
-    Selector,
-}
-
-/// A condition in `status`.
-#[derive(Debug)]
-pub(in super::super) struct Condition {
-    /// Such as `Programmed`.
-    pub(in super::super) name: String,
-    /// `True`, `False`, `Unknown`.
-    pub(in super::super) status: String,
-    pub(in super::super) reason: String,
-    pub(in super::super) message: String,
-    /// It is about an older generation of the object.
-    pub(in super::super) is_outdated: bool,
-}
 
 /// A Gateway beside its listeners.
 #[derive(Debug)]

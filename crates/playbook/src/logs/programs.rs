@@ -1,0 +1,258 @@
+//! Lines of other programs that name a refused client.
+//!
+//! ```text
+//! nginx    2023/05/01 10:00:00 [info] 29#29: *1 … while SSL handshaking, client: ADDRESS, server: …
+//! HAProxy  … ADDRESS [05/Jan/2024:15:06:36.978] frontend/1: SSL handshake failure
+//! HAProxy  … ADDRESS [05/Jan/2024:15:06:36.978] frontend backend/<NOSRV> -1/-1/0 0 SC …
+//! Go       http: TLS handshake error from ADDRESS: REASON                       (Traefik, Caddy, and any server in Go)
+//! Caddy    … no certificate matching TLS ClientHello {"remote":"ADDRESS","server_name":"…"}
+//! Envoy    [time][1][debug][…] … closing connection from ADDRESS: no matching filter chain found
+//! Envoy    [time][1][debug][…] … remote address:ADDRESS,TLS_error:…
+//! ```
+//!
+//! Sources and versions: docs/log-formats.md.
+
+use std::borrow::Cow;
+
+use super::entry::{Kind, LogEntry, Name, ProgramEntry};
+use super::json::{self, Node};
+
+/// Longest line that is looked at, in bytes.
+const MAX_LINE_BYTES: usize = 8192;
+
+const GO_ERROR: &str = "http: TLS handshake error from ";
+const NO_CERTIFICATE: &str = "no certificate matching TLS ClientHello";
+const HANDSHAKING: &str = "while SSL handshaking";
+const NO_CHAIN: &str = "closing connection from ";
+const TLS_ERROR: &str = "remote address:";
+
+/// HAProxy's place of a server where there is none.
+const NO_SERVER: &str = "/<NOSRV> ";
+
+/// What HAProxy writes of a connection that did not become a session.
+const OF_HAPROXY: [&str; 6] = [
+    "SSL handshake failure",
+    "Connection error during SSL handshake",
+    "Connection closed during SSL handshake",
+    "Timeout during SSL handshake",
+    "Received something which does not look like a PROXY protocol header",
+    "Connection closed while waiting for PROXY protocol header",
+];
+
+/// An entry, if another program wrote the line and names a client.
+pub(super) fn parse(line: &[u8]) -> Option<LogEntry<'_>> {
+    let line = std::str::from_utf8(&line[..line.len().min(MAX_LINE_BYTES)]).ok()?;
+    of_go(line)
+        .or_else(|| of_caddy_console(line))
+        .or_else(|| of_nginx(line))
+        .or_else(|| of_envoy(line))
+        .or_else(|| of_haproxy(line))
+}
+
+/// The same of an object: Caddy's JSON.
+pub(super) fn of_object<'n>(node: &'n Node<'_>) -> Option<LogEntry<'n>> {
+    let text = |name| node.get(name).and_then(Node::text);
+    (text("msg") == Some(NO_CERTIFICATE)).then(|| of_caddy(node, None)).flatten()
+}
+
+fn of_caddy<'n>(node: &'n Node<'_>, time: Option<&'n str>) -> Option<LogEntry<'n>> {
+    let client = node.get("remote")?.text()?;
+    let name = node.get("server_name").and_then(Node::text).unwrap_or_default();
+    let mut entry = entry("Caddy", Kind::NoFilterChain, client);
+    entry.name = name_of(Cow::Borrowed(name));
+    entry.time = match node.get("ts") {
+        Some(Node::Scalar(super::fields::Scalar::Float(time))) => Some(Cow::Owned(time.to_string())),
+        Some(ts) => ts.text().map(Cow::Borrowed),
+        None => time.map(Cow::Borrowed),
+    };
+    Some(entry)
+}
+
+fn of_caddy_console(line: &str) -> Option<LogEntry<'static>> {
+    let (_, fields) = line.split_once(NO_CERTIFICATE)?;
+    let node = json::tree(fields.trim().as_bytes())?;
+    let found = of_caddy(&node, None)?;
+    let name = match found.name {
+        Name::Present(name) => Name::Present(Cow::Owned(name.into_owned())),
+        _ => Name::Null,
+    };
+    let client = found.client.map(|client| Cow::Owned(client.into_owned()));
+    let time = leading_time(line).map(|time| Cow::Owned(time.to_owned()));
+    Some(local(LogEntry { name, client, time, program: found.program, ..LogEntry::default() }))
+}
+
+/// `ADDRESS: REASON`; the address of IPv6 is in brackets.
+fn of_go(line: &str) -> Option<LogEntry<'_>> {
+    let at = line.find(GO_ERROR)?;
+    let (client, reason) = line[at + GO_ERROR.len()..].split_once(": ")?;
+    let reason = reason.trim();
+    let quoted = [
+        ("no certificate available for '", '\'', "Caddy"),
+        ("strict SNI enabled - No certificate found for domain: \"", '"', "Traefik"),
+        ("acme/autocert: host \"", '"', "Go"),
+    ];
+    let unescaped: Cow<'_, str> =
+        if reason.contains("\\\"") { reason.replace("\\\"", "\"").into() } else { reason.into() };
+    for (words, end, program) in quoted {
+        if let Some((_, name)) = unescaped.split_once(words)
+            && let Some((name, _)) = name.split_once(end)
+        {
+            let mut entry = entry(program, Kind::NoFilterChain, client);
+            entry.name = name_of(Cow::Owned(name.to_owned()));
+            entry.time = leading_time(line).map(Cow::Borrowed);
+            return Some(local(entry));
+        }
+    }
+    let is_nameless = reason.contains("missing server name");
+    let has_left = matches!(reason, "EOF")
+        || reason.ends_with("connection reset by peer")
+        || reason.ends_with("i/o timeout");
+    let kind = match (is_nameless, has_left) {
+        (true, _) => Kind::NoFilterChain,
+        (false, true) => Kind::Unremarkable,
+        (false, false) => Kind::OtherFailure,
+    };
+    let mut entry = entry("Go", kind, client);
+    if is_nameless {
+        entry.name = Name::Null;
+    }
+    entry.transport_failure = Some(Cow::Borrowed(reason.trim_end_matches('"')));
+    entry.time = leading_time(line).map(Cow::Borrowed);
+    Some(local(entry))
+}
+
+fn of_nginx(line: &str) -> Option<LogEntry<'_>> {
+    let (_, rest) = line.split_once(", client: ")?;
+    let client = rest.split([',', ' ']).next()?;
+    let head = &line[..line.len() - rest.len()];
+    let is_rejected = head.contains("handshake rejected while SSL handshaking");
+    let has_no_host = head.contains("no host in upstream \"\"");
+    if !is_rejected && !has_no_host && !head.contains(HANDSHAKING) {
+        return None;
+    }
+    // `time [level] pid#tid: *connection reason while …`
+    let (_, message) = head.split_once(": ")?;
+    let message = message
+        .strip_prefix('*')
+        .and_then(|rest| rest.split_once(' '))
+        .map_or(message, |(_, message)| message);
+    let reason = message.split(" while ").next()?.trim_end_matches(", client: ");
+    let has_left = ["client closed connection", "peer closed connection", "Connection reset by peer"]
+        .iter()
+        .any(|words| reason.contains(words));
+    let kind = match (is_rejected || has_no_host, has_left) {
+        (true, _) => Kind::NoFilterChain,
+        (false, true) => Kind::Unremarkable,
+        (false, false) => Kind::OtherFailure,
+    };
+    let mut entry = entry("nginx", kind, client);
+    if kind == Kind::OtherFailure {
+        entry.transport_failure = Some(Cow::Borrowed(reason));
+    }
+    entry.time = leading_time(line).map(Cow::Borrowed);
+    Some(local(entry))
+}
+
+/// `ADDRESS [time] frontend backend/<NOSRV> timers bytes STATE …` of mode tcp. Without a backend the frontend's name is in its place: no rule
+/// for the name.
+fn of_haproxy_tcp(line: &str) -> Option<LogEntry<'_>> {
+    let (head, rest) = line.split_once(NO_SERVER)?;
+    let mut words = rest.split(' ');
+    let (_, _, state) = (words.next()?, words.next()?, words.next()?);
+    // In mode http there is a status, and the handshake was over.
+    if state.len() != 2 || !state.starts_with(['P', 'S']) {
+        return None;
+    }
+    let (head, bind) = head.rsplit_once("] ")?;
+    let (frontend, backend) = bind.split_once(' ')?;
+    let (head, time) = head.rsplit_once(" [").or_else(|| head.rsplit_once('['))?;
+    let client = head.rsplit(' ').next().filter(|client| client.contains(':'))?;
+    let is_unrouted = frontend.trim_end_matches('~') == backend;
+    let kind = if is_unrouted { Kind::NoFilterChain } else { Kind::OtherFailure };
+    let mut entry = entry("HAProxy", kind, client);
+    if !is_unrouted {
+        entry.transport_failure = Some(Cow::Borrowed("<NOSRV>: no server of the backend is up"));
+    }
+    entry.time = Some(Cow::Borrowed(time));
+    Some(local(entry))
+}
+
+fn of_haproxy(line: &str) -> Option<LogEntry<'_>> {
+    if line.contains(NO_SERVER) {
+        return of_haproxy_tcp(line);
+    }
+    let (at, reason) = OF_HAPROXY.iter().find_map(|reason| line.find(reason).map(|at| (at, *reason)))?;
+    let (head, bind) = line[..at].trim_end().trim_end_matches(':').rsplit_once("] ")?;
+    let (head, time) = head.rsplit_once(" [").or_else(|| head.rsplit_once('['))?;
+    let client = head.rsplit(' ').next().filter(|client| client.contains(':'))?;
+    if bind.contains(' ') || !time.starts_with(|first: char| first.is_ascii_digit()) {
+        return None;
+    }
+    let mut entry = entry("HAProxy", Kind::OtherFailure, client);
+    // With the reason of the library in parentheses, where HAProxy has it (2.5 and later).
+    let end =
+        line[at + reason.len()..].find(')').map_or(at + reason.len(), |end| at + reason.len() + end + 1);
+    entry.transport_failure = Some(Cow::Borrowed(line[at..end].trim()));
+    entry.time = Some(Cow::Borrowed(time));
+    Some(local(entry))
+}
+
+fn of_envoy(line: &str) -> Option<LogEntry<'_>> {
+    let time = leading_time(line).map(Cow::Borrowed);
+    if let Some((_, rest)) = line.split_once(NO_CHAIN)
+        && let Some((client, reason)) = rest.split_once(": ")
+        && reason.starts_with("no matching filter chain found")
+    {
+        return Some(local(LogEntry { time, ..entry("Envoy's debug log", Kind::NoFilterChain, client) }));
+    }
+    let (_, rest) = line.split_once(TLS_ERROR)?;
+    let (client, reason) = rest.split_once(',').filter(|(_, reason)| reason.starts_with("TLS_error"))?;
+    // Istio's form of the log ends with a thread.
+    let failure = Some(Cow::Borrowed(reason.split('\t').next()?.trim()));
+    Some(local(LogEntry {
+        time,
+        transport_failure: failure,
+        ..entry("Envoy's debug log", Kind::OtherFailure, client)
+    }))
+}
+
+fn entry<'a>(name: &'static str, kind: Kind, client: &'a str) -> LogEntry<'a> {
+    let program = Some(ProgramEntry { name, kind, is_local_time: false });
+    LogEntry { client: Some(Cow::Borrowed(client)), program, ..LogEntry::default() }
+}
+
+/// An empty name, or an address: Caddy takes the address where a client sends no name.
+fn name_of(name: Cow<'_, str>) -> Name<'_> {
+    if name.is_empty() || name.parse::<std::net::IpAddr>().is_ok() { Name::Null } else { Name::Present(name) }
+}
+
+/// Sets that the time has no zone, unless it has one.
+fn local(mut entry: LogEntry<'_>) -> LogEntry<'_> {
+    let has_zone = entry
+        .time
+        .as_deref()
+        .is_some_and(|time| time.ends_with('Z') || time[time.floor_char_boundary(10)..].contains(['+', '-']));
+    if let Some(program) = &mut entry.program {
+        program.is_local_time = entry.time.is_some() && !has_zone;
+    }
+    entry
+}
+
+/// `2023/05/01 10:00:00`, `[2020-08-07 23:50:10.468]` or one word, at the begin of a line.
+fn leading_time(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    if let Some(rest) = line.strip_prefix('[') {
+        return rest.split(']').next();
+    }
+    let mut ends = line.match_indices([' ', '\t']).map(|(at, _)| at);
+    let (first, second) = (ends.next()?, ends.next());
+    let is_time = |end: usize| super::time::parse(&line[..end]).is_some();
+    second
+        .filter(|&end| is_time(end))
+        .or_else(|| Some(first).filter(|&end| is_time(end)))
+        .map(|end| &line[..end])
+}
+
+#[cfg(test)]
+#[path = "programs_tests.rs"]
+mod tests;
