@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::super::entry::{Kind, RouteEntry};
 use super::super::kinds::gateway_api::{AttachedRoute, ParentRef, SetFacts};
-use super::super::listener::{From, Listener};
 use super::super::kinds::{Facts, Item};
+use super::super::listener::{From, Listener};
 use super::super::report::{Finding, FindingCode, NoteCode};
 use super::conditions::status;
 use super::{Found, Served};

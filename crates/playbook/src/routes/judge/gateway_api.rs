@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::entry::{Kind, RouteEntry};
-use super::super::listener::{Condition, Listener};
 use super::super::kinds::{Facts, Item};
+use super::super::listener::{Condition, Listener};
 use super::super::report::{Finding, FindingCode, NoteCode, Route};
 use super::super::text::{list, or_none};
 use super::attachment::{Attached, ByRoutes, place};
