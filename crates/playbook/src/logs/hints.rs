@@ -159,6 +159,8 @@ fn look_at_text(text: &str) -> Option<Look> {
     let has = |words: &[&str]| words.iter().any(|words| text.contains(words));
     let begins = |words: &[&str]| words.iter().any(|words| text.starts_with(words));
     let is_json = trimmed.starts_with('{') || trimmed.starts_with("[{") || trimmed == "[";
+    // One that is cut off may have the fields after the cut.
+    let is_whole = trimmed.trim_end_matches([',', ']']).ends_with('}');
     if has(&["\"outcome\":"]) && has(&["\"sni\":"]) {
         Some(Look::Events)
     } else if has(&["accesslog-stackdriver"]) {
@@ -217,7 +219,7 @@ fn look_at_text(text: &str) -> Option<Look> {
         ])
     {
         Some(Look::OwnFormat)
-    } else if is_json {
+    } else if is_json && is_whole {
         Some(Look::Json)
     } else {
         None
@@ -278,6 +280,7 @@ mod tests {
             ("insertId,textPayload,timestamp\na,b,c\n", Some("CSV")),
             (r#"{"time":"x","msg":"y"}"#, Some("response_flags")),
             (r#"{"time":"x","client":"y","sni":"absent","outcome":"reset_by_gateway"}"#, Some("--events")),
+            ("{\n  \"time\": 1,\n", None),
             ("a\0b\n", Some("binary")),
         ] {
             let mut hints = Hints::default();
