@@ -96,7 +96,7 @@ impl CertificateNames {
         self.connections.clear();
     }
 
-    /// Returns how many ServerHellos came when there was no room.
+    /// Returns how many answers came when there was no room.
     pub(super) const fn no_room(&self) -> u64 {
         self.no_room
     }
