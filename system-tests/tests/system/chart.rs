@@ -920,7 +920,7 @@ fn googles_collector_may_read_the_secrets_and_no_others() {
 }
 
 /// Releases of the same name: what they have outside of their namespaces must not be the same.
-/// ClusterRoles or their bindings: those of the daemon first, then those of `routes --kube`.
+/// `ClusterRoles` or their bindings: those of the daemon first, then those of `routes --kube`.
 fn cluster_roles<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
     let mut roles: Vec<&Value> = objects.iter().filter(|object| object["kind"] == kind).collect();
     roles.sort_by_key(|role| role["metadata"]["name"].as_str().unwrap().ends_with("-routes"));
