@@ -111,4 +111,12 @@ mod tests {
         let request = Request::new("/a?b=c", "a.example").unwrap();
         assert!(request.0.starts_with("GET /a?b=c HTTP/1.1\r\nHost: a.example\r\n"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_answer(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40)) {
+            status(&bytes);
+            status(&[b"HTTP/1.1 ", &bytes[..]].concat());
+        }
+    }
 }

@@ -22,16 +22,6 @@ use crate::logs::report::LogsReport;
 
 /// Failures without the gateway's doing are noise below one of so many handshakes: clients that change their minds.
 const NOISE: u64 = 20;
-/// Words in the gateway's log of a handshake for which there is no common version or cipher suite.
-const MISMATCH_WORDS: [&str; 6] = [
-    "UNSUPPORTED_PROTOCOL",
-    "NO_SHARED_CIPHER",
-    "WRONG_VERSION",
-    "PROTOCOL_VERSION",
-    "HANDSHAKE_FAILURE",
-    "VERSION_TOO_LOW",
-];
-
 /// A cause, how sure it is, and why.
 #[derive(Clone, Debug)]
 pub(super) struct Judgement {
@@ -253,28 +243,13 @@ fn by_logs(inputs: &Inputs, logs: &LogsReport, wire: Option<&WireFacts>) -> Judg
         Some(joined) => (joined.really_without_sni + logs.sni_invalid, joined.had_a_name + logs.sni_present),
         None => (logs.sni_null + logs.sni_invalid, logs.sni_present),
     };
-    let is_mismatch = |word: &str| {
-        let word = word.to_uppercase();
-        MISMATCH_WORDS.iter().any(|mismatch| word.contains(mismatch))
+    let of_kind = |name: &str| {
+        let kinds = logs.failure_kinds.iter().filter(|kind| kind.name == name);
+        kinds.map(|kind| kind.count).sum::<u64>()
     };
-    let mismatches: u64 = logs
-        .other_failures
-        .iter()
-        .filter(|failure| is_mismatch(&failure.name))
-        .map(|failure| failure.count)
-        .sum();
+    let mismatches = of_kind("tls_mismatch");
     if without.max(named).max(mismatches) == 0 {
-        return match wire {
-            Some(wire) => nothing_refused(inputs, wire),
-            None => Judgement {
-                cause: Cause::NothingWrong,
-                confidence: Confidence::Likely,
-                sentence: format!(
-                    "Nothing is wrong: of {} entries in the log none is of a client for which there was no filter chain.",
-                    logs.entries
-                ),
-            },
-        };
+        return nothing_in_the_log(inputs, logs, wire);
     }
     if without >= named.max(mismatches) {
         without_sni(inputs, &Refused::in_the_log(logs, without))
@@ -289,6 +264,34 @@ fn by_logs(inputs: &Inputs, logs: &LogsReport, wire: Option<&WireFacts>) -> Judg
             ),
         }
     }
+}
+
+/// The judgement where no entry is of a client without a filter chain, or without a version or cipher suite in common.
+fn nothing_in_the_log(inputs: &Inputs, logs: &LogsReport, wire: Option<&WireFacts>) -> Judgement {
+    let failures: u64 = logs.other_failures.iter().map(|failure| failure.count).sum();
+    let first = logs.other_failures.iter().max_by_key(|failure| failure.count);
+    if let Some(first) = first {
+        return Judgement {
+            cause: Cause::NotEnoughEvidence,
+            confidence: Confidence::Unknown,
+            sentence: format!(
+                "The log has no client without a filter chain, but {failures} of {} entries are other failures, most often: {}.",
+                logs.entries,
+                printable(&first.name)
+            ),
+        };
+    }
+    wire.map_or_else(
+        || Judgement {
+            cause: Cause::NothingWrong,
+            confidence: Confidence::Likely,
+            sentence: format!(
+                "Nothing is wrong: of {} entries in the log none is of a client for which there was no filter chain.",
+                logs.entries
+            ),
+        },
+        |wire| nothing_refused(inputs, wire),
+    )
 }
 
 #[cfg(test)]

@@ -375,8 +375,13 @@ fn no_common_version_or_cipher() {
     let mut logs = logs(0, 0);
     let name = "TLS_error:|268435696:SSL routines:OPENSSL_internal:UNSUPPORTED_PROTOCOL".to_owned();
     logs.other_failures.push(Counted { name, count: 3 });
-    let inputs = Inputs { logs: Some(logs), ..Inputs::default() };
+    logs.failure_kinds.push(Counted { name: "tls_mismatch".to_owned(), count: 3 });
+    let inputs = Inputs { logs: Some(logs.clone()), ..Inputs::default() };
     expect(&diagnose(&inputs), Cause::TlsMismatch, Confidence::Likely);
+    // Other failures are no reason to say that nothing is wrong.
+    logs.failure_kinds.clear();
+    let inputs = Inputs { logs: Some(logs), ..Inputs::default() };
+    expect(&diagnose(&inputs), Cause::NotEnoughEvidence, Confidence::Unknown);
     let refused = check(CheckVerdict::NameRefused, [AttemptOutcome::Alert; 3]);
     let inputs = Inputs { check: Some(refused), ..Inputs::default() };
     expect(&diagnose(&inputs), Cause::TlsMismatch, Confidence::Likely);

@@ -26,13 +26,13 @@ pub(super) enum FailureKind {
 
 /// All kinds with their names.
 const KINDS: [(FailureKind, &str); 9] = [
-    (FailureKind::PlainHttp, "plain_http"),
+    (FailureKind::PlainHttp, "plain_http_client"),
     (FailureKind::NoCertificate, "no_certificate"),
     (FailureKind::TlsMismatch, "tls_mismatch"),
-    (FailureKind::ClientCertificate, "client_certificate"),
+    (FailureKind::ClientCertificate, "client_certificate_required"),
     (FailureKind::CertificateRejected, "certificate_rejected"),
     (FailureKind::UpstreamUnreachable, "upstream_unreachable"),
-    (FailureKind::IncompleteHello, "incomplete_hello"),
+    (FailureKind::IncompleteHello, "incomplete_hellos"),
     (FailureKind::NoReason, "no_reason"),
     (FailureKind::Other, "other"),
 ];

@@ -36,8 +36,8 @@ pub struct LogsReport {
     pub null_likely_with_sni: u64,
     /// Other failures, by transport failure reason, `status_details`, termination details, or the flags and their meaning.
     pub other_failures: Vec<Counted>,
-    /// The same by kind: `plain_http`, `no_certificate`, `tls_mismatch`, `client_certificate`, `certificate_rejected`,
-    /// `upstream_unreachable`, `incomplete_hello`, `no_reason`, `other`.
+    /// The same by kind: `plain_http_client`, `no_certificate`, `tls_mismatch`, `client_certificate_required`, `certificate_rejected`,
+    /// `upstream_unreachable`, `incomplete_hellos`, `no_reason`, `other`.
     pub failure_kinds: Vec<Counted>,
     /// Entries without a filter chain by client address, most first; at most a named number, the others under `other`.
     pub by_client: Vec<Counted>,

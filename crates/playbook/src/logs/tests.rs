@@ -82,7 +82,7 @@ fn what_envoy_wrote() {
             "listener",
             include_str!("testdata/envoy-1.40-listener.jsonl"),
             (0, 8, 4, 4, 0),
-            &[("plain_http", 1), ("tls_mismatch", 1), ("upstream_unreachable", 1)],
+            &[("plain_http_client", 1), ("tls_mismatch", 1), ("upstream_unreachable", 1)],
         ),
         (
             "PROXY header",
@@ -142,7 +142,12 @@ fn forms_of_envoy() {
         report.failure_kinds.iter().map(|kind| (kind.name.as_str(), kind.count)).collect();
     assert_eq!(
         kinds,
-        [("upstream_unreachable", 2), ("no_reason", 2), ("plain_http", 1), ("client_certificate", 1)]
+        [
+            ("upstream_unreachable", 2),
+            ("no_reason", 2),
+            ("plain_http_client", 1),
+            ("client_certificate_required", 1)
+        ]
     );
     let failures: Vec<&str> = report.other_failures.iter().map(|failure| failure.name.as_str()).collect();
     for part in ["NC: ", "UH: ", "no reason logged", "HTTP_REQUEST", "PEER_DID_NOT_RETURN_A_CERTIFICATE"] {

@@ -239,4 +239,15 @@ mod tests {
             let _ = parse(&ISTIO.as_bytes()[..end]);
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_lines(at in 0_usize..200, bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..8)) {
+            let mut line = ISTIO.as_bytes().to_vec();
+            let at = at.min(line.len());
+            line.splice(at..(at + bytes.len()).min(ISTIO.len()), bytes);
+            parse(&line);
+            parse(&line[at..]);
+        }
+    }
 }

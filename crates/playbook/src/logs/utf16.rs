@@ -83,3 +83,41 @@ impl Utf16 {
 fn push(text: &mut Vec<u8>, one: char) {
     text.extend_from_slice(one.encode_utf8(&mut [0; 4]).as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Read as _};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Decodes a file that is read in pieces of `piece` bytes.
+    fn decoded(file: &[u8], piece: usize, buffer: usize) -> Option<Vec<u8>> {
+        let (mut decoder, mark) = Utf16::detect(file)?;
+        let mut stream = BufReader::with_capacity(piece, &file[mark..]).take(u64::MAX);
+        let (mut text, mut buffer) = (Vec::new(), vec![0; buffer]);
+        loop {
+            match decoder.read(&mut stream, &mut buffer).unwrap() {
+                0 => return Some(text),
+                count => text.extend_from_slice(&buffer[..count]),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_comes_back(text in ".{0,60}", is_big_endian: bool, piece in 1_usize..20, buffer in MAX_UNIT_BYTES..40) {
+            let bytes = |unit: u16| if is_big_endian { unit.to_be_bytes() } else { unit.to_le_bytes() };
+            let file: Vec<u8> = [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(bytes).collect();
+            prop_assert_eq!(decoded(&file, piece, buffer), Some(text.into_bytes()));
+        }
+
+        #[test]
+        fn what_is_no_utf16_is_replaced(rest in prop::collection::vec(any::<u8>(), 0..60), buffer in MAX_UNIT_BYTES..40) {
+            let file = [&[0xff, 0xfe][..], &rest].concat();
+            let text = decoded(&file, 7, buffer).unwrap();
+            prop_assert!(std::str::from_utf8(&text).is_ok());
+        }
+    }
+}

@@ -224,3 +224,23 @@ fn a_command_line() {
     let redacted = Redactor::new(false).words(words.into_iter());
     assert_eq!(redacted, ["sni-probe", "--token", "[redacted]", "--password-file", "pw"]);
 }
+
+proptest::proptest! {
+    #[test]
+    fn secrets_between_other_words(before in "[a-z:=,/ .]{0,20}", after in "[a-z:=,/ .]{0,20}") {
+        for secret in [" --password=hunter2x ", " password: hunter2x ", " https://user:hunter2x@host.example/ ", " password=hunter2x "] {
+            let line = format!("{before}{secret}{after}");
+            proptest::prop_assert!(!text(&line).contains(SECRET), "{}", line);
+        }
+    }
+
+    #[test]
+    fn any_text(any in "\\PC{0,80}") {
+        let mut redactor = Redactor::new(true);
+        redactor.text(&any);
+        redactor.message(&any);
+        redactor.json_lines(&any);
+        let _ = redactor.configuration("a.yaml", &any);
+        redactor.words(any.split_whitespace().map(str::to_owned));
+    }
+}
