@@ -49,10 +49,9 @@ fn a_server_of_istio_with_every_host_serves() {
     let other = istio(&[ALL]).replace("mygateway", "other").replace("istio-system", "x");
     assert_eq!(judge(&format!("{}---\n{other}", istio(&[NAMED]))), fine());
     assert_eq!(judge(&istio(&[&ALL.replace("credentialName: c", "credentialNames: [a, b]")])), fine());
-    assert_eq!(
-        judge(&istio(&[&ALL.replace("mode: SIMPLE, credentialName: c", "mode: ISTIO_MUTUAL")])),
-        fine()
-    );
+    let two =
+        "tlsCertificates: [{serverCertificate: /a.crt, privateKey: /a.key}, {serverCertificate: /b.crt}]";
+    assert_eq!(judge(&istio(&[&ALL.replace("credentialName: c", two)])), fine());
 }
 
 #[test]
@@ -79,7 +78,7 @@ fn a_server_of_istio_that_sends_no_certificate_does_not() {
         assert_eq!(findings, [("tls_not_terminated".to_owned(), "spec.servers[0].tls.mode".to_owned())]);
         assert_eq!((serves, code), (Value::Null, 1));
     }
-    for server in ["{mode: PASSTHROUGH}", "{mode: AUTO_PASSTHROUGH}"] {
+    for server in ["{mode: PASSTHROUGH}", "{mode: AUTO_PASSTHROUGH}", "{mode: ISTIO_MUTUAL}"] {
         let server = ALL.replace("{mode: SIMPLE, credentialName: c}", server);
         assert_eq!(judge(&istio(&[&server])), (Vec::new(), Value::Null, 2));
     }
@@ -111,8 +110,12 @@ fn a_listener_without_hostname_serves() {
     for listeners in [&[LISTENER][..], &[&named, LISTENER, plain]] {
         assert_eq!(judge(&gateway_api(listeners)), fine(), "{listeners:?}");
     }
-    let options = LISTENER.replace("certificateRefs: [{kind: Secret, name: c}]", "options: {a.b/certs: c}");
-    assert_eq!(judge(&gateway_api(&[&options])), fine());
+    let option = |option: &str| {
+        LISTENER.replace("certificateRefs: [{kind: Secret, name: c}]", &format!("options: {{{option}}}"))
+    };
+    assert_eq!(judge(&gateway_api(&[&option("networking.gke.io/pre-shared-certs: c")])), fine());
+    // It may name a certificate.
+    assert_eq!(judge(&gateway_api(&[&option("a.b/certs: c")])), (Vec::new(), Value::Null, 2));
     let of_gke = gateway_api(&["{name: https, protocol: HTTPS, port: 443}"])
         .replace("name: edge", "name: edge, annotations: {networking.gke.io/certmap: store}");
     assert_eq!(judge(&of_gke), fine());

@@ -20,6 +20,16 @@ pub(super) enum Kind {
     GatewayClass,
 }
 
+/// Clients that a route or a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clients {
+    Any,
+    /// Gateways of other clusters of a mesh of Istio (`AUTO_PASSTHROUGH`), which always send a name.
+    OtherClusters,
+    /// Workloads of a mesh of Istio, by its certificates (`ISTIO_MUTUAL`).
+    MeshWorkloads,
+}
+
 /// A route or a listener, and where it stands.
 #[derive(Debug)]
 pub(super) struct RouteEntry {
@@ -35,6 +45,7 @@ pub(super) struct RouteEntry {
     pub(super) tls_ports: Vec<u16>,
     /// Certificates that it names, each once.
     pub(super) certificates: Vec<String>,
+    pub(super) clients: Clients,
     /// Of the Gateway API only.
     pub(super) listener: Option<Listener>,
 }
@@ -43,6 +54,11 @@ impl RouteEntry {
     /// "namespace/name" of the object.
     pub(super) fn object(&self) -> String {
         format!("{}/{}", self.route.namespace, self.gateway)
+    }
+
+    /// Whether it takes clients of any kind by TLS.
+    pub(super) fn takes_clients(&self) -> bool {
+        self.tls_path.is_some() && self.clients == Clients::Any
     }
 }
 
@@ -58,6 +74,24 @@ impl Kind {
             Self::TlsRoute => "TLSRoute",
             Self::TcpRoute => "TCPRoute",
             Self::GatewayClass => "GatewayClass",
+        }
+    }
+
+    /// The name of a kind that is not read: with its group if it is named as one that is.
+    pub(super) fn skipped(api_version: &str, kind: &str) -> String {
+        let is_similar = matches!(
+            kind,
+            "ApigeeRoute"
+                | "ApigeeRouteConfig"
+                | "Gateway"
+                | "ListenerSet"
+                | "TLSRoute"
+                | "TCPRoute"
+                | "GatewayClass"
+        );
+        match api_version.split_once('/') {
+            Some((group, _)) if is_similar => format!("{kind}.{group}"),
+            _ => kind.to_owned(),
         }
     }
 

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_saphyr::{Options, alias_limits, budget, options};
 use sni_probe_terminal::printable_within;
 
-use super::kinds::unrendered;
+use super::template;
 
 /// Bytes of a file, which is in memory while it is parsed. Ten thousand routes are about 20 MiB; a file of another
 /// kind that was named by mistake is refused.
@@ -85,12 +85,17 @@ impl InputText {
         Ok(Self { name, text })
     }
 
-    /// All documents: JSON if it begins as JSON does, else YAML.
+    /// All documents: JSON if it begins as JSON does and is JSON, else YAML. The elements of a list are documents too.
     ///
     /// # Errors
     /// If it is neither, or not of the form of `T`: file, line and column.
     pub(super) fn documents<T: DeserializeOwned>(&self) -> anyhow::Result<Vec<T>> {
-        let first = self.text.trim_start().as_bytes().first();
+        let text = self.text.trim_start();
+        if template::begins(text) {
+            let before = self.text.get(..self.text.len() - text.len()).unwrap_or_default();
+            return Err(self.template_error(before, text));
+        }
+        let first = text.as_bytes().first();
         if let Some(b'{' | b'[') = first {
             // YAML has its budget. In JSON there is one of these between any two.
             let separators = self.text.bytes().filter(|byte| matches!(byte, b',' | b':')).count();
@@ -102,31 +107,66 @@ impl InputText {
             }
         }
         match first {
-            Some(b'{') => self.json(serde_json::Deserializer::from_str(&self.text).into_iter().collect()),
-            Some(b'[') => self.json(serde_json::from_str(&self.text)),
-            _ => serde_saphyr::from_multiple_with_options(&self.text, yaml_options())
-                .map_err(|error| self.yaml_error(&error)),
+            Some(b'{') => {
+                let result = serde_json::Deserializer::from_str(&self.text).into_iter().collect();
+                self.json_or_flow(result, Self::yaml)
+            }
+            Some(b'[') => self.json_or_flow(serde_json::from_str(&self.text), Self::yaml_lists),
+            _ if begins_list(text) => self.yaml_lists(),
+            _ => self.yaml(),
         }
     }
 
-    fn json<T>(&self, result: Result<Vec<T>, serde_json::Error>) -> anyhow::Result<Vec<T>> {
-        result.map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            let text = error.to_string();
-            let reason = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);
-            let hint = if error.is_eof() { "; is the file whole?" } else { "" };
-            anyhow::anyhow!(
-                "{}:{line}:{column}: not JSON as expected: {}{hint}",
-                self.name,
-                printable_within(MAX_REASON, reason)
-            )
-        })
+    /// What was read as JSON. If it is no JSON, it may be the flow style of YAML, which needs no quotes.
+    fn json_or_flow<T>(
+        &self,
+        result: Result<Vec<T>, serde_json::Error>,
+        yaml: impl Fn(&Self) -> anyhow::Result<Vec<T>>,
+    ) -> anyhow::Result<Vec<T>> {
+        let error = match result {
+            Ok(documents) => return Ok(documents),
+            Err(error) => error,
+        };
+        if !error.is_syntax() {
+            return Err(self.json_error(&error));
+        }
+        let inside =
+            self.text.trim_start_matches(|next: char| next.is_whitespace() || matches!(next, '{' | '['));
+        let is_plain = inside.starts_with(|next: char| next.is_alphanumeric());
+        yaml(self).map_err(|of_yaml| if is_plain { of_yaml } else { self.json_error(&error) })
+    }
+
+    fn json_error(&self, error: &serde_json::Error) -> anyhow::Error {
+        let (line, column) = (error.line(), error.column());
+        let text = error.to_string();
+        let reason = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);
+        let hint = if error.is_eof() { "; is the file whole?" } else { "" };
+        anyhow::anyhow!(
+            "{}:{line}:{column}: not JSON as expected: {}{hint}",
+            self.name,
+            printable_within(MAX_REASON, reason)
+        )
+    }
+
+    fn yaml<T: DeserializeOwned>(&self) -> anyhow::Result<Vec<T>> {
+        serde_saphyr::from_multiple_with_options(&self.text, yaml_options())
+            .map_err(|error| self.yaml_error(&error))
+    }
+
+    /// Each document is a list, as `yq .items` prints it.
+    fn yaml_lists<T: DeserializeOwned>(&self) -> anyhow::Result<Vec<T>> {
+        let lists: Vec<Vec<T>> = self.yaml()?;
+        Ok(lists.into_iter().flatten().collect())
+    }
+
+    fn template_error(&self, before: &str, template: &str) -> anyhow::Error {
+        let (line, column) = position(before.as_bytes());
+        anyhow::anyhow!("{}:{line}:{column}: {}", self.name, template::unrendered(template))
     }
 
     fn yaml_error(&self, error: &serde_saphyr::Error) -> anyhow::Error {
-        if let Some((before, template)) = template(&self.text) {
-            let (line, column) = position(before.as_bytes());
-            return anyhow::anyhow!("{}:{line}:{column}: {}", self.name, unrendered(template));
+        if let Some((before, template)) = template::in_file(&self.text) {
+            return self.template_error(before, template);
         }
         let place = match error.location() {
             Some(location) if location.line() > 0 => {
@@ -172,19 +212,11 @@ fn yaml_options() -> Options {
     }
 }
 
-/// Where the first action of a Go template begins, as charts of Helm have them: what is before it, and the rest. Braces
-/// within braces that are YAML of another program are not one.
-fn template(text: &str) -> Option<(&str, &str)> {
-    text.match_indices("{{").find_map(|(at, _)| {
-        let (before, rest) = text.split_at_checked(at)?;
-        let line = rest.lines().next()?;
-        let inside = line.trim_start_matches(['{', '-']).trim_start();
-        // A comment in YAML may speak of templates.
-        let begins_line = before.rsplit('\n').next()?.trim_start();
-        let is_action =
-            inside.starts_with(['.', '$', '(', '/', '"']) || inside.starts_with(char::is_alphabetic);
-        (is_action && line.contains("}}") && !begins_line.starts_with('#')).then_some((before, rest))
-    })
+/// Whether the first document of YAML is a list in block style.
+fn begins_list(text: &str) -> bool {
+    let is_content = |line: &&str| !line.is_empty() && *line != "---" && !line.starts_with(['#', '%']);
+    let first = text.lines().map(str::trim).find(is_content);
+    first.is_some_and(|line| line == "-" || line.starts_with("- "))
 }
 
 /// Line and column of what comes next, from 1.

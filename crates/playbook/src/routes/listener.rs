@@ -13,8 +13,21 @@ pub(super) struct Listener {
     pub(super) routes_from: From,
     /// Clients need a certificate.
     pub(super) asks_for_certificate: bool,
+    pub(super) certificate: Certificate,
     /// Its conditions in `status`.
     pub(super) conditions: Vec<Condition>,
+}
+
+/// Whether a listener names its certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Certificate {
+    Named,
+    /// It has an option of its implementation that is not known: this may name one.
+    Option,
+    /// `tls` names none.
+    Missing,
+    /// It has no `tls`.
+    NoTls,
 }
 
 /// Namespaces that may attach something (`from`).
@@ -28,7 +41,7 @@ pub(super) enum From {
 }
 
 /// A condition in `status`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Condition {
     /// Such as `Programmed`.
     pub(super) name: String,

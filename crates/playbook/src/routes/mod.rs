@@ -17,6 +17,7 @@ mod listener;
 mod objects;
 mod overrides;
 pub mod report;
+mod template;
 pub mod text;
 
 use std::io::{self, Write as _};

@@ -24,7 +24,7 @@ const MAX_LIST_DEPTH: usize = 4;
 /// Characters of a kind.
 const MAX_KIND: usize = 64;
 /// What is kept of `spec`, `status` and `metadata`. Objects of other kinds may be large.
-const WANTED: [&str; 19] = [
+const WANTED: [&str; 20] = [
     "additionalGateways",
     "allowedListeners",
     "annotations",
@@ -39,6 +39,7 @@ const WANTED: [&str; 19] = [
     "namespace",
     "parentRef",
     "parentRefs",
+    "parents",
     "ports",
     "selector",
     "servers",
@@ -56,7 +57,7 @@ pub(super) struct Objects {
     count: usize,
 }
 
-/// An object, or a list of them.
+/// An object, a list of them, or an event of a watch (`kubectl get --watch --output-watch-events`).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Object {
@@ -66,6 +67,10 @@ pub(super) struct Object {
     spec: Wanted,
     status: Wanted,
     items: Option<Vec<Object>>,
+    /// Of an event of a watch: `ADDED`, `MODIFIED`, `DELETED`.
+    r#type: Option<Value>,
+    /// Of an event of a watch.
+    object: Option<Box<Object>>,
 }
 
 /// The [`WANTED`] fields of a map; none of what is no map.
@@ -105,7 +110,7 @@ impl Objects {
     /// # Errors
     /// If a field is not of its type: which one of which object; or if there are more than [`MAX_ROUTES`].
     pub(super) fn add(&mut self, object: Object, depth: usize) -> anyhow::Result<()> {
-        let Object { api_version, kind, metadata, spec, status, items } = object;
+        let Object { api_version, kind, metadata, spec, status, items, r#type, object } = object;
         let api_version = api_version.unwrap_or_default();
         let kind = kind.unwrap_or_default();
         if let Some(items) = items {
@@ -122,8 +127,22 @@ impl Objects {
             }
             return Ok(());
         }
+        if let (Some(changed), true) = (object, kind.is_empty()) {
+            if depth >= MAX_LIST_DEPTH {
+                bail!("more than {MAX_LIST_DEPTH} events within one another");
+            }
+            let before = self.items.len();
+            self.add(*changed, depth + 1)?;
+            if r#type.as_ref().and_then(Value::as_str) == Some("DELETED") {
+                for item in self.items.iter_mut().skip(before) {
+                    item.entries.clear();
+                    item.facts = Facts::Deleted;
+                }
+            }
+            return Ok(());
+        }
         let Some(known) = Kind::of(&api_version, &kind) else {
-            self.skip(&kind, 1);
+            self.skip(&Kind::skipped(&api_version, &kind), 1);
             return Ok(());
         };
         let parts = Fields { metadata: &metadata.0, spec: &spec.0, status: &status.0 };
@@ -170,7 +189,7 @@ impl Objects {
         self.merge(cluster)
     }
 
-    /// Keeps the last of objects that are there several times.
+    /// Keeps the last of objects that are there several times, and none that a watch says is deleted.
     pub(super) fn keep_last(&mut self, notes: &mut Vec<Note>) {
         let last: HashMap<_, usize> = self
             .items
@@ -188,6 +207,7 @@ impl Objects {
         let (kept, replaced) =
             std::mem::take(&mut self.items).into_iter().partition(|_| is_last.next().unwrap_or(true));
         self.items = kept;
+        self.items.retain(|item| !matches!(item.facts, Facts::Deleted));
         note_replaced(&replaced, "is there several times; the last one counts", notes);
     }
 

@@ -1,12 +1,14 @@
 //! `overrides.yaml` of Apigee hybrid: the virtual hosts.
 
 use std::collections::BTreeMap;
+use std::iter;
 
 use anyhow::bail;
 use serde::Deserialize;
 
 use super::input::InputText;
 use super::report::VirtualHost;
+use super::template;
 
 /// What is read of it; all else is left alone.
 #[derive(Debug, Deserialize)]
@@ -27,7 +29,8 @@ struct OverridesHost {
 /// The virtual hosts, in their order.
 ///
 /// # Errors
-/// If it is no YAML, a field is not of its type, or there are no virtual hosts.
+/// If it is no YAML, a field is not of its type, a value is a template that is not rendered, or there are no virtual
+/// hosts.
 pub(super) fn parse(source: &InputText) -> anyhow::Result<Vec<VirtualHost>> {
     let documents: Vec<Overrides> = source.documents()?;
     let has_field = documents.iter().any(|overrides| overrides.virtualhosts.is_some());
@@ -39,10 +42,25 @@ pub(super) fn parse(source: &InputText) -> anyhow::Result<Vec<VirtualHost>> {
         }
         bail!("{}: no `virtualhosts`; expected overrides.yaml of Apigee hybrid", source.name);
     }
+    for (index, host) in entries.iter().enumerate() {
+        if let Some(template) = host.strings().find_map(|text| template::in_value(text)) {
+            bail!("{}: virtualhosts[{index}]: {}", source.name, template::unrendered(template));
+        }
+    }
     Ok(entries.into_iter().map(OverridesHost::into_virtual_host).collect())
 }
 
 impl OverridesHost {
+    /// All its values.
+    fn strings(&self) -> impl Iterator<Item = &String> {
+        let labels = self.selector.iter().flatten().flat_map(|(key, value)| [key, value]);
+        let of_certificate = self.ssl_secret.iter().chain(&self.ssl_cert_path);
+        iter::once(&self.name)
+            .chain(labels)
+            .chain(self.additional_gateways.iter().flatten())
+            .chain(of_certificate)
+    }
+
     fn into_virtual_host(self) -> VirtualHost {
         let selector = self.selector.unwrap_or_default();
         VirtualHost {

@@ -105,6 +105,12 @@ pub enum NoteCode {
     DecidedByRoutes,
     /// The implementation serves clients without SNI with its default certificate.
     DefaultCertificate,
+    /// What the implementation does depends on its version.
+    DependsOnVersion,
+    /// The certificate may be named where it is not looked for.
+    CertificateUnknown,
+    /// Whether servers are at the same pods is not known: their selectors have different labels.
+    PodsUnknown,
     /// The parent of a `ListenerSet`, or its permission to attach, was not read.
     ParentUnknown,
     /// The status does not say whether the object is in effect.
@@ -113,6 +119,10 @@ pub enum NoteCode {
     ClientCertificate,
     /// A server between clusters is left out.
     BetweenClusters,
+    /// A server for workloads of the mesh is left out.
+    MeshOnly,
+    /// A server has a protocol of HTTP, so its `tls` has no effect.
+    TlsIgnored,
     /// There are more wildcard routes than are compared with one another.
     TooManyToCompare,
     /// An object is in several inputs.

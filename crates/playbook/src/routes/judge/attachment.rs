@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::super::entry::{Kind, RouteEntry};
-use super::super::kinds::gateway_api::{AttachedRoute, ParentRef, SetFacts};
+use super::super::kinds::gateway_api::{AttachedRoute, RouteParent, SetFacts};
 use super::super::kinds::{Facts, Item};
-use super::super::listener::{From, Listener};
+use super::super::listener::{Condition, From, Listener};
 use super::super::report::{Finding, FindingCode, NoteCode};
-use super::conditions::status;
+use super::conditions::{self, Subject, status};
 use super::{Found, Served};
 
 /// Where the listeners of an object are.
@@ -90,26 +90,34 @@ fn not_allowed(object: &str, gateway: &str, from: From) -> Finding {
 /// A route's reference to an object.
 #[derive(Debug)]
 struct Reference<'a> {
-    namespace: &'a str,
+    item: &'a Item,
     route: &'a AttachedRoute,
-    parent: &'a ParentRef,
+    parent: &'a RouteParent,
 }
 
 /// Routes by the object to which they attach.
 #[derive(Debug, Default)]
 pub(super) struct Attached<'a> {
-    of_parents: HashMap<(Kind, &'a str), Vec<Reference<'a>>>,
+    of_parents: HashMap<(Kind, String), Vec<Reference<'a>>>,
 }
 
-/// What becomes of clients without SNI at a TLS listener, by its routes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What becomes of clients without SNI at a TLS listener, by its routes. The greatest is the answer for several routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ByRoutes {
-    /// A `TCPRoute` takes every connection.
-    Taken,
     /// Every route takes clients with its names only.
     NeedsName,
+    /// A `TCPRoute` would take every connection, but its status says that it is not accepted.
+    NotAccepted,
     /// No route that decides was read.
     Unknown,
+    /// A `TCPRoute` takes every connection.
+    Taken,
+}
+
+/// Whether its status says that a route is not accepted.
+fn is_refused(parent: &RouteParent) -> bool {
+    let is_false = |accepted: &Condition| accepted.status == "False" && !accepted.is_outdated;
+    parent.accepted.as_ref().is_some_and(is_false)
 }
 
 impl<'a> Attached<'a> {
@@ -118,43 +126,74 @@ impl<'a> Attached<'a> {
         for item in items {
             let Facts::Attached(route) = &item.facts else { continue };
             for parent in &route.parents {
-                let Some(kind) = parent.kind else { continue };
-                let routes = attached.of_parents.entry((kind, parent.object.as_str())).or_default();
-                routes.push(Reference { namespace: &item.namespace, route, parent });
+                let Some(kind) = parent.reference.kind else { continue };
+                let routes = attached.of_parents.entry((kind, parent.reference.object.clone())).or_default();
+                routes.push(Reference { item, route, parent });
             }
         }
         attached
     }
 
+    /// The routes that refer to a listener, and whether each may attach to it.
+    fn references(
+        &self,
+        entry: &RouteEntry,
+        listener: &Listener,
+    ) -> impl Iterator<Item = (&Reference<'a>, Served)> {
+        let object = entry.object();
+        let routes = self.of_parents.get(&(entry.kind, object.clone())).map_or(&[][..], Vec::as_slice);
+        routes.iter().filter_map(move |reference| {
+            let RouteParent { reference: parent, accepted } = reference.parent;
+            let refers = parent.section.as_ref().is_none_or(|section| *section == listener.name)
+                && parent.port.is_none_or(|port| entry.route.ports.contains(&port));
+            let by_namespace = allows(listener.routes_from, &reference.item.namespace, &object);
+            // A controller that accepted it, or did not, knows.
+            let may_attach = match accepted {
+                Some(accepted) if accepted.is_outdated => by_namespace.max(Served::Unknown),
+                Some(accepted) if accepted.status == "True" => Served::Yes,
+                Some(accepted) if accepted.status == "False" => Served::No,
+                Some(_) => by_namespace.max(Served::Unknown),
+                None => by_namespace,
+            };
+            refers.then_some((reference, may_attach))
+        })
+    }
+
     /// What the routes of a TLS listener do with clients without SNI.
     pub(super) fn of(&self, entry: &RouteEntry, listener: &Listener) -> ByRoutes {
-        let object = entry.object();
-        let routes = self.of_parents.get(&(entry.kind, object.as_str())).map_or(&[][..], Vec::as_slice);
         let may_have = |kind: &str| {
             listener.route_kinds.is_empty() || listener.route_kinds.iter().any(|allowed| allowed == kind)
         };
-        let mut answer = None;
-        for Reference { namespace, route, parent } in routes {
-            let refers = parent.section.as_ref().is_none_or(|section| *section == listener.name)
-                && parent.port.is_none_or(|port| entry.route.ports.contains(&port));
-            if !refers || allows(listener.routes_from, namespace, &object) == Served::No {
-                continue;
-            }
-            let is_certain = allows(listener.routes_from, namespace, &object) == Served::Yes;
-            let of_route = match (route.needs_name, route.is_tls) {
-                (true, _) => ByRoutes::NeedsName,
-                (false, false) if is_certain && may_have("TCPRoute") => return ByRoutes::Taken,
+        let of_route = |(Reference { route, parent, .. }, may_attach): (&Reference<'a>, Served)| {
+            match (route.needs_name, route.is_tls, may_attach) {
+                (false, false, Served::No) if is_refused(parent) => Some(ByRoutes::NotAccepted),
+                (_, _, Served::No) => None,
+                (true, ..) => Some(ByRoutes::NeedsName),
+                (false, false, Served::Yes) if may_have("TCPRoute") => Some(ByRoutes::Taken),
                 // A TLSRoute without names: implementations differ.
-                _ => ByRoutes::Unknown,
+                _ => Some(ByRoutes::Unknown),
+            }
+        };
+        // Without a TCPRoute there can be no route that takes them.
+        let without = if may_have("TCPRoute") { ByRoutes::Unknown } else { ByRoutes::NeedsName };
+        self.references(entry, listener).filter_map(of_route).max().unwrap_or(without)
+    }
+
+    /// The `TCPRoutes` of a TLS listener that are not accepted.
+    pub(super) fn not_accepted(&self, entry: &RouteEntry, listener: &Listener) -> Vec<Finding> {
+        let mut found = Found::default();
+        for (Reference { item, route, parent }, may_attach) in self.references(entry, listener) {
+            let (Some(accepted), false, Served::No) = (&parent.accepted, route.is_tls, may_attach) else {
+                continue;
             };
-            let is_first = answer.is_none_or(|answer| answer == ByRoutes::NeedsName);
-            answer = if is_first { Some(of_route) } else { answer };
+            let object = item.object();
+            let subject = Subject {
+                object: &object,
+                path: format!("status.parents[{}]", parent.reference.object),
+                what: format!("TCPRoute {object}"),
+            };
+            conditions::judge(&subject, std::slice::from_ref(accepted), &mut found);
         }
-        match answer {
-            Some(answer) => answer,
-            // Then there can be no route that takes them.
-            None if !may_have("TCPRoute") => ByRoutes::NeedsName,
-            None => ByRoutes::Unknown,
-        }
+        found.findings
     }
 }

@@ -8,12 +8,16 @@ use sni_probe_terminal::printable_within;
 /// Characters of a condition's message that a sentence shows.
 const MAX_MESSAGE: usize = 200;
 
-/// Conditions that decide whether something is in effect, and the status of each that is wrong.
-const DECISIVE: [(&str, &str, FindingCode); 4] = [
+/// Conditions that decide whether something is in effect, and the status of each that is wrong. The last three are those
+/// of before Gateway API 0.6 (GEP-1364), which has others in their place.
+const DECISIVE: [(&str, &str, FindingCode); 7] = [
     ("Accepted", "False", FindingCode::NotAccepted),
     ("Conflicted", "True", FindingCode::Conflicted),
     ("ResolvedRefs", "False", FindingCode::RefsNotResolved),
     ("Programmed", "False", FindingCode::NotProgrammed),
+    ("Scheduled", "False", FindingCode::NotAccepted),
+    ("Detached", "True", FindingCode::NotAccepted),
+    ("Ready", "False", FindingCode::NotProgrammed),
 ];
 
 /// An object or a listener with a status.
@@ -34,6 +38,14 @@ pub(super) fn judge(subject: &Subject<'_>, conditions: &[Condition], found: &mut
     let mut unclear = Vec::new();
     for (name, wrong, code) in DECISIVE {
         let Some(condition) = conditions.iter().find(|condition| condition.name == name) else { continue };
+        let successor = match name {
+            "Scheduled" | "Detached" => "Accepted",
+            "Ready" => "Programmed",
+            _ => "",
+        };
+        if conditions.iter().any(|other| other.name == successor) {
+            continue;
+        }
         let is_conflict = name == "Conflicted";
         if condition.is_outdated || condition.status == "Unknown" {
             // Without a controller that knows conflicts, there are none to report.
@@ -92,7 +104,7 @@ fn finding(subject: &Subject<'_>, condition: &Condition, code: FindingCode) -> F
         object: subject.object.to_owned(),
         path: format!("{}.conditions[{name}]", subject.path),
         value: format!("{status} ({reason})"),
-        expected: if code == FindingCode::Conflicted { "False" } else { "True" }.to_owned(),
+        expected: if status == "True" { "False" } else { "True" }.to_owned(),
         sentence: format!("{} {says}{message}{end}", subject.what),
     }
 }

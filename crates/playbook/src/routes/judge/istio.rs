@@ -3,25 +3,32 @@
 use std::collections::BTreeMap;
 
 use super::super::entry::RouteEntry;
-use super::super::kinds::istio::{AUTO_PASSTHROUGH, host_name};
+use super::super::kinds::istio::host_name;
 use super::super::report::{Finding, FindingCode, NoteCode, Route};
 use super::super::text::{list, or_none};
 use super::certificates::MAX_COMPARED;
-use super::{Found, Served, note_client_certificate, terminates};
+use super::selectors::agree;
+use super::{Found, Served, is_left_out, note_client_certificate, terminates};
 
 /// Servers of the same pods and port choose by SNI among one another, whichever Gateway has them: by selector.
 type Groups<'a> = BTreeMap<&'a [String], Vec<&'a RouteEntry>>;
 
-/// Judges servers that speak TLS. Whether clients without SNI are served at all ports.
+/// What clients without SNI meet at the servers for every host of a selector.
+#[derive(Clone, Copy)]
+struct Wildcard<'a> {
+    first: &'a RouteEntry,
+    served: Served,
+}
+
+/// Judges the servers that speak TLS. Whether clients without SNI are served at all ports.
 pub(super) fn judge(servers: &[&RouteEntry], found: &mut Found) -> Served {
     let mut of_ports: BTreeMap<&[u16], Groups<'_>> = BTreeMap::new();
     for entry in servers {
-        if entry.route.tls_mode.as_deref() == Some(AUTO_PASSTHROUGH) {
-            let sentence = format!(
-                "Server {} is for other clusters of the mesh, which always send a name (AUTO_PASSTHROUGH): left out.",
-                entry.route.name
-            );
-            found.note(NoteCode::BetweenClusters, &entry.object(), sentence);
+        if entry.tls_path.is_none() {
+            note_ignored(entry, found);
+            continue;
+        }
+        if is_left_out(entry, found) {
             continue;
         }
         found.findings.extend(upper_case(entry));
@@ -36,15 +43,26 @@ pub(super) fn judge(servers: &[&RouteEntry], found: &mut Found) -> Served {
     served
 }
 
+/// Notes that `tls` of a server has no effect. On a port of protocol HTTP it often is `httpsRedirect` alone.
+fn note_ignored(entry: &RouteEntry, found: &mut Found) {
+    let Some(mode) = entry.route.tls_mode.as_deref() else { return };
+    let sentence = format!(
+        "Server {} has tls with mode {mode}, but Istio speaks no TLS at a port with a protocol of HTTP (HTTP, HTTP2, GRPC, \
+         GRPC-WEB): protocol HTTPS is the one with TLS.",
+        entry.route.name
+    );
+    found.note(NoteCode::TlsIgnored, &entry.object(), sentence);
+}
+
 /// Judges the servers of a port.
 fn judge_port(groups: &Groups<'_>, found: &mut Found) -> Served {
-    let mut of_wildcards: BTreeMap<&[String], Served> = BTreeMap::new();
+    let mut of_wildcards: BTreeMap<&[String], Wildcard<'_>> = BTreeMap::new();
     for (selector, servers) in groups {
-        let wildcards = servers.iter().filter(|entry| entry.route.wildcard);
-        // One that serves is enough.
-        if let Some(best) = wildcards.map(|entry| judge_wildcard(entry, found)).min() {
-            of_wildcards.insert(selector, best);
-        }
+        let mut wildcards = servers.iter().copied().filter(|entry| entry.route.wildcard);
+        let Some(first) = wildcards.next() else { continue };
+        let served = wildcards
+            .fold(judge_wildcard(first, found), |served, entry| either(served, judge_wildcard(entry, found)));
+        of_wildcards.insert(selector, Wildcard { first, served });
     }
     let is_comparable = of_wildcards.len() <= MAX_COMPARED;
     if let (Some(first), false) = (groups.values().flatten().next(), is_comparable) {
@@ -63,25 +81,49 @@ fn judge_port(groups: &Groups<'_>, found: &mut Found) -> Served {
             let mut rest = selector.iter();
             labels.iter().all(|label| rest.any(|other| other == label))
         };
-        let best = if is_comparable {
-            of_wildcards.iter().filter(|(labels, _)| reaches(labels)).map(|(_, served)| *served).min()
+        let of_group = if is_comparable {
+            let here = of_wildcards.iter().filter(|(labels, _)| reaches(labels)).map(|(_, here)| here.served);
+            here.reduce(either).or_else(|| {
+                // Pods may have the labels of both.
+                let mut others = of_wildcards.iter().filter(|(labels, _)| agree(selector, labels));
+                let (_, other) = others.find(|(_, other)| other.served != Served::No)?;
+                note_pods(servers.first()?, other.first, found);
+                Some(Served::Unknown)
+            })
         } else {
-            of_wildcards.get(selector).copied()
+            of_wildcards.get(selector).map(|here| here.served)
         };
-        let of_group = best.unwrap_or_else(|| {
+        served = served.max(of_group.unwrap_or_else(|| {
             found.findings.extend(servers.first().map(|first| no_wildcard(first, servers)));
             Served::No
-        });
-        served = served.max(of_group);
+        }));
     }
     served
+}
+
+/// What clients without SNI meet at two servers for every host. One that serves is enough; but which of two takes them is
+/// not known, if one of them passes TLS on.
+fn either(one: Served, other: Served) -> Served {
+    if one == Served::Unknown || other == Served::Unknown { Served::Unknown } else { one.min(other) }
+}
+
+fn note_pods(server: &RouteEntry, wildcard: &RouteEntry, found: &mut Found) {
+    let sentence = format!(
+        "Server {} takes every host name, but its selector {} differs from {}, that of server {}. Whether both are at the \
+         same pods depends on the labels of the pods, which are not read.",
+        wildcard.route.name,
+        list(&wildcard.route.selector),
+        list(&server.route.selector),
+        server.route.name
+    );
+    found.note(NoteCode::PodsUnknown, &server.object(), sentence);
 }
 
 fn judge_wildcard(entry: &RouteEntry, found: &mut Found) -> Served {
     let Route { name, tls_mode, credential, .. } = &entry.route;
     let tls_path = entry.tls_path.as_deref().unwrap_or_default();
     let (code, path, value, expected, sentence, served) = if terminates(&entry.route) {
-        if credential.is_some() || tls_mode.as_deref() == Some("ISTIO_MUTUAL") {
+        if credential.is_some() {
             return Served::Yes;
         }
         (

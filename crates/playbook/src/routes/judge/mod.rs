@@ -12,7 +12,7 @@ mod selectors;
 use self::apigee::Apigee;
 #[cfg(test)]
 pub(super) use self::apigee::USUAL_NAME;
-use super::entry::{Kind, RouteEntry};
+use super::entry::{Clients, Kind, RouteEntry};
 use super::objects::Objects;
 use super::report::{Finding, Note, NoteCode, Route, RoutesReport, VirtualHost};
 
@@ -77,8 +77,7 @@ pub(super) fn judge(
         ingress,
     };
     let of_apigee = apigee.judge(&mut found);
-    let servers: Vec<&RouteEntry> =
-        entries().filter(of_kind(Kind::Istio)).filter(|entry| entry.tls_path.is_some()).collect();
+    let servers: Vec<&RouteEntry> = entries().filter(of_kind(Kind::Istio)).collect();
     let of_istio = istio::judge(&servers, &mut found);
     let of_gateway_api = gateway_api::judge(&objects.items, &mut found);
     let Found { mut findings, mut notes } = found;
@@ -96,9 +95,32 @@ pub(super) fn judge(
     }
 }
 
+/// Whether a server or a listener that speaks TLS is not for clients in general: with a note.
+fn is_left_out(entry: &RouteEntry, found: &mut Found) -> bool {
+    let what = if entry.listener.is_some() { "Listener" } else { "Server" };
+    let name = &entry.route.name;
+    let (code, sentence) = match entry.clients {
+        Clients::Any => return false,
+        Clients::OtherClusters => (
+            NoteCode::BetweenClusters,
+            format!(
+                "{what} {name} is for other clusters of the mesh, which always send a name (AUTO_PASSTHROUGH): left out."
+            ),
+        ),
+        Clients::MeshWorkloads => (
+            NoteCode::MeshOnly,
+            format!(
+                "{what} {name} is for workloads of the mesh, which have certificates of the mesh (ISTIO_MUTUAL): left out."
+            ),
+        ),
+    };
+    found.note(code, &entry.object(), sentence);
+    true
+}
+
 /// Notes that clients of a listener need a certificate, if they do.
 fn note_client_certificate(object: &str, route: &Route, asks: bool, found: &mut Found) {
-    let is_mutual = matches!(route.tls_mode.as_deref(), Some("MUTUAL" | "ISTIO_MUTUAL"));
+    let is_mutual = matches!(route.tls_mode.as_deref(), Some("MUTUAL"));
     if asks || is_mutual {
         let sentence = format!(
             "Clients of {} need a certificate. A client without one is refused after the ServerHello, with SNI and \

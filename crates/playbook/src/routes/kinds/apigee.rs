@@ -3,9 +3,9 @@
 use anyhow::ensure;
 use serde_json::{Map, Value};
 
-use super::super::entry::{Kind, RouteEntry};
+use super::super::entry::{Clients, Kind, RouteEntry};
 use super::super::report::Route;
-use super::istio::{Tls, tls};
+use super::istio::{Tls, is_http, tls};
 use super::values::{Fields, flag, labels, maps, number, text, texts};
 
 /// Ports of a route, which are compared with those of other routes.
@@ -70,6 +70,7 @@ fn entry(
         hosts_path: "spec.hostnames".to_owned(),
         tls_ports,
         certificates,
+        clients: Clients::Any,
         listener: None,
         route: Route {
             kind: kind.as_str().to_owned(),
@@ -94,8 +95,6 @@ fn entry(
 fn is_plain(port: &Map<String, Value>, has_tls: bool, path: &str) -> anyhow::Result<bool> {
     Ok(match text(port, "protocol", path)?.map(|protocol| protocol.to_ascii_uppercase()).as_deref() {
         None | Some("HTTPS" | "TLS") => false,
-        // With `tls` on a port of HTTP there is only `httpsRedirect`.
-        Some("HTTP") => true,
-        Some(_) => !has_tls,
+        Some(protocol) => is_http(protocol) || !has_tls,
     })
 }

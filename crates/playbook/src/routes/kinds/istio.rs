@@ -2,12 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::super::entry::{Kind, RouteEntry};
+use super::super::entry::{Clients, Kind, RouteEntry};
 use super::super::report::Route;
 use super::values::{Fields, labels, map, maps, number, text, texts};
-
-/// TLS between clusters, by names that only meshes send: such servers take no clients from outside.
-pub(in super::super) const AUTO_PASSTHROUGH: &str = "AUTO_PASSTHROUGH";
 
 /// An entry for each server.
 pub(super) fn servers(fields: Fields<'_>) -> anyhow::Result<Vec<RouteEntry>> {
@@ -27,8 +24,7 @@ fn istio_server(fields: Fields<'_>, index: usize, server: &Map<String, Value>) -
     let tls_path = format!("{path}.tls");
     let protocol = text(port, "protocol", &port_path)?.unwrap_or_default().to_ascii_uppercase();
     let tls = tls(server, &tls_path)?;
-    // With `tls` on a port of HTTP there is only `httpsRedirect`.
-    let speaks_tls = matches!(protocol.as_str(), "HTTPS" | "TLS") || tls.is_some() && protocol != "HTTP";
+    let speaks_tls = matches!(protocol.as_str(), "HTTPS" | "TLS") || tls.is_some() && !is_http(&protocol);
     let mut tls = tls.unwrap_or_default();
     if speaks_tls {
         // The first of the enum ServerTLSSettings.TLSmode.
@@ -36,7 +32,12 @@ fn istio_server(fields: Fields<'_>, index: usize, server: &Map<String, Value>) -
     }
     let of_server = text(server, "name", &path)?.or(text(port, "name", &port_path)?);
     let ports: Vec<u16> = number(port, "number", &port_path)?.into_iter().collect();
-    let takes_clients = speaks_tls && tls.mode.as_deref() != Some(AUTO_PASSTHROUGH);
+    let clients = match tls.mode.as_deref() {
+        Some("AUTO_PASSTHROUGH") => Clients::OtherClusters,
+        Some("ISTIO_MUTUAL") => Clients::MeshWorkloads,
+        _ => Clients::Any,
+    };
+    let takes_clients = speaks_tls && clients == Clients::Any;
     Ok(RouteEntry {
         kind: Kind::Istio,
         gateway: fields.name(),
@@ -44,6 +45,7 @@ fn istio_server(fields: Fields<'_>, index: usize, server: &Map<String, Value>) -
         tls_path: speaks_tls.then_some(tls_path),
         tls_ports: if speaks_tls { ports.clone() } else { Vec::new() },
         certificates: Vec::new(),
+        clients,
         listener: None,
         route: Route {
             kind: Kind::Istio.as_str().to_owned(),
@@ -68,6 +70,12 @@ pub(in super::super) fn host_name(host: &str) -> &str {
     host.rsplit('/').next().unwrap_or(host)
 }
 
+/// Whether Istio takes the protocol, in upper case, for HTTP without TLS, whatever `tls` says
+/// (istio/istio, pkg/config/gateway, `IsTLSServer`; pkg/config/protocol, `IsHTTP`).
+pub(super) fn is_http(protocol: &str) -> bool {
+    matches!(protocol, "HTTP" | "HTTP2" | "HTTP_PROXY" | "GRPC" | "GRPC-WEB")
+}
+
 /// `tls` of Istio, and of Apigee, which makes Gateways of Istio from its routes.
 #[derive(Default)]
 pub(super) struct Tls {
@@ -82,7 +90,12 @@ pub(super) fn tls(map_with_tls: &Map<String, Value>, path: &str) -> anyhow::Resu
     let credential = text(tls, "credentialName", path)?.filter(|name| !name.is_empty());
     let credential = credential.or(texts(tls, "credentialNames", path)?.into_iter().next());
     // Istio also takes files of the gateway's container.
-    let credential = credential.or(text(tls, "serverCertificate", path)?);
+    let mut credential = credential.or(text(tls, "serverCertificate", path)?);
+    for (index, certificate) in maps(tls, "tlsCertificates", path)?.into_iter().enumerate() {
+        let file = text(certificate, "serverCertificate", &format!("{path}.tlsCertificates[{index}]"))?;
+        credential = credential.or(file);
+    }
+    let credential = credential.filter(|name| !name.is_empty());
     let min_version = text(tls, "minProtocolVersion", path)?;
     Ok(Some(Tls { credential, mode: text(tls, "mode", path)?, min_version }))
 }

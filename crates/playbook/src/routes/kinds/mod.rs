@@ -7,14 +7,11 @@ mod values;
 
 use anyhow::bail;
 use serde_json::{Map, Value};
-use sni_probe_terminal::printable_within;
 
 use self::gateway_api::{AttachedRoute, GatewayFacts, SetFacts};
 pub(super) use self::values::Fields;
 use super::entry::{Kind, RouteEntry};
-
-/// Characters of a template that a message shows.
-const MAX_TEMPLATE: usize = 60;
+use super::template;
 
 /// An object that was read.
 #[derive(Debug)]
@@ -36,6 +33,8 @@ pub(super) enum Facts {
     Attached(AttachedRoute),
     /// `spec.controllerName` of a `GatewayClass`.
     Controller(Option<String>),
+    /// An event of a watch says that the object is deleted.
+    Deleted,
 }
 
 impl Item {
@@ -53,7 +52,7 @@ pub(super) fn read(kind: Kind, api_version: &str, fields: Fields<'_>) -> anyhow:
     let template = template_in_map(fields.spec)
         .or_else(|| ["name", "namespace"].iter().find_map(|key| template_in(fields.metadata.get(*key)?)));
     if let Some(template) = template {
-        bail!("{}", unrendered(template));
+        bail!("{}", template::unrendered(template));
     }
     let (entries, facts) = match kind {
         Kind::ApigeeRoute => (vec![apigee::route(fields)?], Facts::None),
@@ -73,19 +72,9 @@ pub(super) fn read(kind: Kind, api_version: &str, fields: Fields<'_>) -> anyhow:
     Ok(Item { kind, namespace: fields.namespace(), name: fields.name(), entries, facts })
 }
 
-/// The message about a template that is not rendered. `template` begins with `{{`.
-pub(super) fn unrendered(template: &str) -> String {
-    let template = template.lines().next().unwrap_or_default();
-    let end = template.find("}}").map_or(template.len(), |end| end + "}}".len());
-    format!(
-        "a template that is not rendered: {}; render it first, for a chart with `helm template`, and read the result",
-        printable_within(MAX_TEMPLATE, template.get(..end).unwrap_or(template))
-    )
-}
-
 fn template_in(value: &Value) -> Option<&str> {
     match value {
-        Value::String(text) => text.find("{{").and_then(|at| text.get(at..)),
+        Value::String(text) => template::in_value(text),
         Value::Array(values) => values.iter().find_map(template_in),
         Value::Object(map) => template_in_map(map),
         Value::Null | Value::Bool(_) | Value::Number(_) => None,

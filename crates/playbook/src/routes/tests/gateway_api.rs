@@ -1,20 +1,19 @@
 //! Gateways, `ListenerSets` and routes of the Gateway API.
 
-use super::super::report::FindingCode::{Conflicted, NotAccepted, NotProgrammed, RefsNotResolved};
 use super::*;
 
-const ALL: &str = "{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: c}]}}";
-const TLS: &str =
+pub(super) const ALL: &str = "{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: c}]}}";
+pub(super) const TLS: &str =
     "{name: tls, port: 443, protocol: TLS, tls: {mode: Terminate, certificateRefs: [{name: c}]}}";
-const PASSED_ON: &str = "{name: tls, port: 443, protocol: TLS, tls: {mode: Passthrough}}";
-const PLAIN: &str = "{name: http, port: 80, protocol: HTTP}";
+pub(super) const PASSED_ON: &str = "{name: tls, port: 443, protocol: TLS, tls: {mode: Passthrough}}";
+pub(super) const PLAIN: &str = "{name: http, port: 80, protocol: HTTP}";
 
-fn named() -> String {
+pub(super) fn named() -> String {
     ALL.replace("name: https", "name: named, hostname: a.example.com")
 }
 
 /// The Gateway `infra/shared` of a class; `more` are further lines of it.
-fn gateway(class: &str, listener: &str, more: &str) -> String {
+pub(super) fn gateway(class: &str, listener: &str, more: &str) -> String {
     format!(
         "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: shared, namespace: infra, generation: 2}}\n\
          spec:\n  gatewayClassName: {class}\n  listeners:\n  - {listener}\n{more}"
@@ -22,18 +21,18 @@ fn gateway(class: &str, listener: &str, more: &str) -> String {
 }
 
 /// The `ListenerSet` `team/set` with one listener.
-fn set(listener: &str, more: &str) -> String {
+pub(super) fn set(listener: &str, more: &str) -> String {
     format!(
         "---\napiVersion: gateway.networking.k8s.io/v1\nkind: ListenerSet\nmetadata: {{name: set, namespace: team}}\n\
          spec:\n  parentRef: {{name: shared, namespace: infra}}\n  listeners:\n  - {listener}\n{more}"
     )
 }
 
-fn allowing(from: &str) -> String {
+pub(super) fn allowing(from: &str) -> String {
     format!("  allowedListeners: {{namespaces: {{from: {from}}}}}\n")
 }
 
-fn route(version: &str, kind: &str, namespace: &str, spec: &str) -> String {
+pub(super) fn route(version: &str, kind: &str, namespace: &str, spec: &str) -> String {
     format!(
         "---\napiVersion: gateway.networking.k8s.io/{version}\nkind: {kind}\nmetadata: {{name: r, namespace: {namespace}}}\n\
          spec: {{{spec}}}\n"
@@ -53,8 +52,12 @@ fn what_a_class_does_without_a_match_is_said_where_it_is_known() {
         let sentence = &report.findings[0].sentence;
         assert!(sentence.contains(says), "{sentence}");
         assert_eq!(sentence.contains("are reset"), says == "are reset", "{sentence}");
-        let notes: &[NoteCode] = if class == "traefik" { &[NoteCode::DefaultCertificate] } else { &[] };
-        expect(&gateway(class, ALL, ""), &[], notes, Some(true));
+        let (notes, of_all): (&[NoteCode], _) = match class {
+            "traefik" => (&[NoteCode::DefaultCertificate], Some(true)),
+            "nginx" => (&[NoteCode::DependsOnVersion], None),
+            _ => (&[], Some(true)),
+        };
+        expect(&gateway(class, ALL, ""), &[], notes, of_all);
     }
     // The class says which controller it is.
     let class = "---\napiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: edge}\n\
@@ -108,95 +111,6 @@ fn a_listener_set_without_its_gateway_leaves_the_answer_open() {
     expect(&other, &[], &[NoteCode::ParentUnknown], None);
 }
 
-/// `status` of the Gateway and of its listener `https`.
-fn status(of_gateway: &str, of_listener: &str) -> String {
-    format!(
-        "status: {{conditions: [{of_gateway}], listeners: [{{name: https, conditions: [{of_listener}]}}]}}\n"
-    )
-}
-
-#[test]
-fn conditions_say_what_is_not_in_effect() {
-    let programmed = "{type: Programmed, status: 'True', reason: Programmed}";
-    let bad_refs =
-        "{type: ResolvedRefs, status: 'False', reason: InvalidCertificateRef, message: 'no secret.'}";
-    let bad_kinds = bad_refs.replace("InvalidCertificateRef", "InvalidRouteKinds");
-    let outdated = "{type: Accepted, status: 'False', observedGeneration: 1}";
-    let unclear = [NoteCode::StatusUnknown];
-    for (of_gateway, of_listener, findings, notes, serves) in [
-        (programmed, programmed.to_owned(), &[][..], &[][..], Some(true)),
-        ("", bad_refs.to_owned(), &[RefsNotResolved], &[], Some(false)),
-        // One of several certificates.
-        ("", format!("{bad_refs}, {programmed}"), &[RefsNotResolved], &[], None),
-        ("", format!("{bad_kinds}, {programmed}"), &[RefsNotResolved], &[], Some(true)),
-        (
-            "",
-            "{type: Conflicted, status: 'True', reason: HostnameConflict}".into(),
-            &[Conflicted],
-            &[],
-            Some(false),
-        ),
-        ("", "{type: Conflicted, status: 'False', reason: NoConflicts}".into(), &[], &[], Some(true)),
-        // As some controllers have it.
-        ("", "{type: Conflicted, status: 'True', reason: NoConflicts}".into(), &[], &[], Some(true)),
-        (
-            "",
-            "{type: Accepted, status: 'False', reason: PortUnavailable}".into(),
-            &[NotAccepted],
-            &[],
-            Some(false),
-        ),
-        (
-            "",
-            "{type: Programmed, status: 'False', reason: Invalid}".into(),
-            &[NotProgrammed],
-            &[],
-            Some(false),
-        ),
-        (
-            "{type: Programmed, status: 'False', reason: Invalid}",
-            String::new(),
-            &[NotProgrammed],
-            &[],
-            Some(false),
-        ),
-        (
-            "{type: Programmed, status: 'False', reason: Invalid}",
-            programmed.into(),
-            &[NotProgrammed],
-            &[],
-            None,
-        ),
-        (
-            "{type: Programmed, status: 'False', reason: AddressNotAssigned}",
-            String::new(),
-            &[NotProgrammed],
-            &[],
-            None,
-        ),
-        (
-            "{type: Accepted, status: 'False', reason: InvalidParameters}",
-            String::new(),
-            &[NotAccepted],
-            &[],
-            Some(false),
-        ),
-        ("{type: Accepted, status: Unknown, reason: Pending}", String::new(), &[], &unclear, None),
-        ("", outdated.into(), &[], &unclear, None),
-    ] {
-        let yaml = gateway("eg", ALL, &status(of_gateway, &of_listener));
-        expect(&yaml, findings, notes, serves);
-    }
-    let report = expect(&gateway("eg", ALL, &status("", bad_refs)), &[RefsNotResolved], &[], Some(false));
-    let finding = &report.findings[0];
-    assert_eq!(finding.path, "status.listeners[https].conditions[ResolvedRefs]");
-    assert_eq!((&*finding.value, &*finding.expected), ("False (InvalidCertificateRef)", "True"));
-    assert!(finding.sentence.ends_with(": no secret."), "{}", finding.sentence);
-    // Of a listener without TLS it says nothing about clients without SNI.
-    let plain = status("", &bad_kinds).replace("name: https", "name: http");
-    expect(&gateway("eg", PLAIN, &plain), &[], &[], None);
-}
-
 #[test]
 fn routes_decide_at_a_tls_listener() {
     let to_gateway = "parentRefs: [{name: shared, namespace: infra}]";
@@ -240,9 +154,60 @@ fn routes_decide_at_a_tls_listener() {
 }
 
 #[test]
-fn clients_of_a_listener_that_validates_them_need_a_certificate() {
-    let validating = ALL.replace("tls: {", "tls: {frontendValidation: {caCertificateRefs: [{name: ca}]}, ");
-    expect(&gateway("istio", &validating, ""), &[], &[NoteCode::ClientCertificate], Some(true));
+fn listeners_between_clusters_and_of_the_mesh_are_left_out() {
+    let east_west = PASSED_ON.replace("443", "15443").replace(
+        "Passthrough",
+        "Passthrough, options: {gateway.istio.io/listener-protocol: auto-passthrough}",
+    );
+    let named_one = east_west.replace("name: tls", "name: tls, hostname: '*.local'");
+    let of_mesh = TLS.replace("443", "15008").replace(
+        "certificateRefs: [{name: c}]",
+        "options: {gateway.istio.io/tls-terminate-mode: ISTIO_MUTUAL}",
+    );
+    for (listener, note) in [
+        (&east_west, NoteCode::BetweenClusters),
+        (&named_one, NoteCode::BetweenClusters),
+        (&of_mesh, NoteCode::MeshOnly),
+    ] {
+        let report = expect(&gateway("istio", listener, ""), &[], &[note], None);
+        assert!(!report.routes[0].wildcard);
+        expect(&gateway("istio", &format!("{listener}\n  - {ALL}"), ""), &[], &[note], Some(true));
+        // Its status is of no concern.
+        let broken = "status: {conditions: [{type: Programmed, status: 'False'}]}\n";
+        expect(&gateway("istio", listener, broken), &[], &[note], None);
+    }
+    let other = east_west.replace("auto-passthrough", "other");
+    expect(&gateway("istio", &other, ""), &[], &[NoteCode::DecidedByBackend], None);
+}
+
+#[test]
+fn which_of_two_listeners_takes_clients_is_not_known_if_one_passes_tls_on() {
+    let both = |one: &str, other: &str| gateway("eg", &format!("{one}\n  - {other}"), "");
+    let by_backend = [NoteCode::DecidedByBackend];
+    expect(&both(ALL, PASSED_ON), &[], &by_backend, None);
+    expect(&both(PASSED_ON, ALL), &[], &by_backend, None);
+    expect(&both(ALL, &PASSED_ON.replace("443", "8443")), &[], &by_backend, None);
+    let with_name = PASSED_ON.replace("name: tls", "name: tls, hostname: a.example.com");
+    expect(&both(ALL, &with_name), &[], &[], Some(true));
+    // Routes of TLS take clients with their names only.
+    let tls_route =
+        route("v1", "TLSRoute", "infra", "parentRefs: [{name: shared}], hostnames: [a.example.com]");
+    let codes = [FindingCode::OnlyTlsRoutes];
+    expect(&format!("{}{tls_route}", both(ALL, PASSED_ON)), &codes, &[], Some(true));
+    // The status says which of both is in effect.
+    let conflict = "status: {listeners: [{name: tls, conditions: [{type: Conflicted, status: 'True', reason: ProtocolConflict}]}]}\n";
+    let yaml = format!("{}{conflict}", both(ALL, PASSED_ON));
+    expect(&yaml, &[FindingCode::Conflicted], &by_backend, Some(true));
+}
+
+#[test]
+fn contour_serves_them_by_routes_without_names() {
+    let by_routes = [NoteCode::DecidedByRoutes];
+    expect(&gateway("contour", ALL, ""), &[], &by_routes, None);
+    let class = "---\napiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: edge}\n\
+                 spec: {controllerName: projectcontour.io/gateway-controller}\n";
+    expect(&format!("{}{class}", gateway("edge", ALL, "")), &[], &by_routes, None);
+    expect(&gateway("contour", &named(), ""), &[FindingCode::NoWildcardRoute], &[], Some(false));
 }
 
 #[test]
