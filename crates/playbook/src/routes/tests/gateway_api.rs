@@ -172,7 +172,7 @@ fn listeners_between_clusters_and_of_the_mesh_are_left_out() {
         let report = expect(&gateway("istio", listener, ""), &[], &[note], None);
         assert!(!report.routes[0].wildcard);
         expect(&gateway("istio", &format!("{listener}\n  - {ALL}"), ""), &[], &[note], Some(true));
-        // Its status is of no concern.
+        // Its status does not count.
         let broken = "status: {conditions: [{type: Programmed, status: 'False'}]}\n";
         expect(&gateway("istio", listener, broken), &[], &[note], None);
     }

@@ -111,7 +111,7 @@ fn flow_style_and_lists_are_read() {
         (format!("- {a}\n- {b}\n"), 2),
         (format!("# two\n---\n- {a}\n- {b}\n"), 2),
         (format!("-\n  {a}\n"), 1),
-        // Quotes in flow style, as far as the writer has liked.
+        // Flow style with some keys in quotes.
         (a.replace("apiVersion:", "\"apiVersion\":"), 1),
         (json_a.clone(), 1),
         (format!("{json_a}{json_b}"), 2),
