@@ -1,7 +1,7 @@
 //! Secrets in command lines: the word after a flag, or what is glued to it.
 
 use super::REDACTED;
-use super::names::is_secret;
+use super::names::{is_secret, is_secret_scalar};
 use super::programs::{Program, login_verb};
 
 /// Flags of any program with `certificate:password` after them.
@@ -164,6 +164,7 @@ impl Words {
             "--from-literal" => Next::Literal,
             _ if CERTIFICATE_FLAGS.contains(&word) => Next::Certificate,
             _ if is_secret(word) => Next::Secret,
+            _ if word.starts_with("--") && is_secret_scalar(word) => Next::Likely,
             _ if is_login_flag(word) => Next::Login,
             _ => Next::Any,
         };
@@ -333,6 +334,7 @@ mod tests {
             "http -a user:hunter2x GET a",
             "ab -A user:hunter2x http://a/",
             "/usr/bin/hey -a user:hunter2x http://a/",
+            "tool --license hunter2x",
             "useradd -p hunterxx bob",
             "usermod -p hunterxx bob",
             "schtasks /create /ru u /rp hunterxx",

@@ -99,12 +99,14 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
                 port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit())
             },
         ),
+        // The same without a scheme.
+        Form::new("//", r#"(?:^|[\s"'=])//(?<secret>[^\s/?#"'<>@:]+:[^\s"'<>@/]+)@"#, always),
         // jdbc:oracle:thin:scott/tiger@…
         Form::new("@", r#"(?i)\bjdbc:(?:[a-z0-9]+:)+(?<secret>[^\s"'<>@/][^\s"'<>@]*)@"#, always),
         // user:password@tcp(host:1), user:password@host:1/db; the digest of an image is none.
         Form::new(
             "@",
-            r#"(?:^|[\s"'=\[(,])(?<secret>[\w.+%-]+:[^\s"'<>@:/]+)@(?<host>[\w.\[-]+)"#,
+            r#"(?:^|[\s"'=\[(,])(?<secret>[\w.+%-]+:[^\s"'<>@/]+)@(?<host>[\w.\[-]+)"#,
             |captures| !group(captures, "host").starts_with("sha"),
         ),
         // scott/tiger@database.
@@ -146,15 +148,15 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
             r#"[(\[]\s*\\?["'](?<name>[^"'\n\\]+)\\?["']\s*,\s*\\?["'](?<secret>[^"'\n\\]+)"#,
             |captures| is_secret(group(captures, "name")),
         ),
-        // SQL: IDENTIFIED BY '…', IDENTIFIED WITH a_plugin AS '…'. Without quotes, words in lower case may be a sentence.
+        // SQL: IDENTIFIED BY '…', IDENTIFIED WITH a_plugin AS '…'. In small letters it may be a sentence, unless there are quotes.
         Form::new(
-            "",
-            r#"(?i)\bidentified\s+(?:with\s+\S+\s+)?(?:by|as|using)\s+(?:password\s+|values\s+)?(?<secret>'[^'\n]*'|"[^"\n]*")"#,
+            "dentified",
+            r#"\b[Ii]dentified\s+(?:with\s+\S+\s+)?(?:by|as|using)\s+(?:password\s+|values\s+)?(?<secret>'[^'\n]*'|"[^"\n]*")"#,
             always,
         ),
         Form::new(
             "IDENTIFIED",
-            r#"\bIDENTIFIED\s+(?:WITH\s+\S+\s+)?(?:BY|AS|USING)\s+(?:PASSWORD\s+|VALUES\s+)?(?<secret>[^\s;,'"]+)"#,
+            r#"\bIDENTIFIED\s+(?:WITH\s+\S+\s+)?(?:BY|AS|USING)\s+(?:PASSWORD\s+|VALUES\s+)?(?<secret>'[^'\n]*'|"[^"\n]*"|[^\s;,'"]+)"#,
             always,
         ),
         // ipsec.secrets: `a b : PSK "…"`, `: RSA file "…"`.
@@ -164,15 +166,21 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
             always,
         ),
         // Redis: AUTH, with or without a user.
+        Form::new("AUTH", r"(?m)^\s*AUTH[ \t]+(?<secret>\S+(?:[ \t]+\S+)?)", always),
         Form::new(
-            "",
-            r"(?m)(?:^\s*AUTH|(?i:\b(?:redis|valkey)-cli\b[^|;&\n]*\sauth))[ \t]+(?<secret>\S+(?:[ \t]+\S+)?)",
+            "-cli",
+            r"\b(?:redis|valkey)-cli\b[^|;&\n]*\s(?:AUTH|auth)[ \t]+(?<secret>\S+(?:[ \t]+\S+)?)",
             always,
         ),
-        // PowerShell and Windows: ConvertTo-SecureString '…', net user a …, net use X: \\host\share ….
+        // PowerShell, and Windows: net user a …, net use X: \\host\share ….
         Form::new(
-            "",
-            r#"(?i)(?:\bConvertTo-SecureString\s+(?:-String\s+)?|\bnet1?\s+user\s+[^\s/]+\s+|\bnet1?\s+use\s+(?:\w:\s+)?\\\\\S+\s+)(?<secret>"[^"\n]*"|'[^'\n]*'|[^\s/$-]\S*)"#,
+            "SecureString",
+            r#"\bConvertTo-SecureString\s+(?:-String\s+)?(?<secret>"[^"\n]*"|'[^'\n]*'|[^\s$-]\S*)"#,
+            always,
+        ),
+        Form::new(
+            "net",
+            r#"\bnet1?\s+(?:user\s+[^\s/]+|use\s+(?:\w:\s+)?\\\\\S+)\s+(?<secret>"[^"\n]*"|[^\s/]\S*)"#,
             always,
         ),
         // Net-SNMP: com2sec name source community, createUser name SHA … AES ….
@@ -189,6 +197,26 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         ),
         // mount.cifs: user=a%….
         Form::new("%", r"(?i)\buser(?:name)?=[^\s%,&;]+%(?<secret>[^\s,&;]+)", always),
+        // Redis: user a on >…. Postfix: [host]:587 user:…. PPP: a * … *.
+        Form::new(" >", r"\buser\s+\S+\s(?:[^\n]*?\s)?>(?<secret>[^\s>]\S*)", always),
+        Form::new("]", r"(?m)^\s*\[[\w.:-]+\](?::\w+)?\s+[^\s:]+:(?<secret>[^\s:]+)\s*$", always),
+        Form::new("*", r"(?m)^\s*\S+\s+\*\s+(?<secret>[^\s*]\S*)\s+(?:\*|[\d.]+)\s*$", always),
+        // mysqli_connect('host', 'user', '…').
+        Form::new(
+            "connect(",
+            r#"connect\(\s*["'][^"'\n]*["']\s*,\s*["'][^"'\n]*["']\s*,\s*["'](?<secret>[^"'\n]+)"#,
+            always,
+        ),
+        // Terraform: variable "db_password" { default = "…" }.
+        Form::new(
+            "variable",
+            r#"\bvariable\s+"(?<name>[^"\n]+)"\s*\{[^}]*?\bdefault\s*=\s*"(?<secret>[^"\n]+)"#,
+            |captures| is_secret(group(captures, "name")),
+        ),
+        // A row of a table.
+        Form::new("|", r"\|[ *`]*(?<name>[\w. -]+?)[ *`]*\|\s*(?<secret>[^|\n]*[^|\s])\s*\|", |captures| {
+            is_secret(group(captures, "name"))
+        }),
         // setPassword("…").
         Form::new("(", r#"\b(?<name>\w+)\(\s*["'](?<secret>[^"'\n]+)["']"#, |captures| {
             is_secret(group(captures, "name"))
@@ -268,6 +296,6 @@ mod tests {
 
     #[test]
     fn every_form_is_a_pattern() {
-        assert_eq!(FORMS.len(), 35);
+        assert_eq!(FORMS.len(), 44);
     }
 }

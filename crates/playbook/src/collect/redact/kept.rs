@@ -13,6 +13,8 @@ pub(super) struct Field {
     fields: &'static [Self],
 }
 
+/// Characters of a name (RFC 1123).
+const MAX_NAME: usize = 253;
 /// Stands for any name: labels and options.
 const ANY: &str = "*";
 
@@ -114,4 +116,12 @@ impl Field {
     pub(super) fn is_value(&self) -> bool {
         self.fields.is_empty()
     }
+}
+
+/// Returns whether the text has the form of a name in Kubernetes, or of a host: such a value is no secret where a name is due.
+pub(super) fn is_name(text: &str) -> bool {
+    text.len() <= MAX_NAME
+        && text.bytes().all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'*')
+        })
 }

@@ -110,6 +110,7 @@ const SECRET_ALONE: &[&str] = &[
     "jwt",
     "pin",
     "sig",
+    "sign",
     "sid",
     "sas",
     "session",

@@ -161,9 +161,10 @@ fn bare(line: &str, count: &mut u64) -> String {
                 || byte == b'/' && is_command
         };
         let is_set = SETTERS.iter().any(|setter| setter.eq_ignore_ascii_case(previous));
-        let is_name = word.bytes().all(is_part)
-            && !word.starts_with('-')
-            && (is_bare_name(word) || (is_command || is_set) && is_secret(word));
+        let name = word.trim_start_matches(['(', '[', '{']);
+        let is_name = name.bytes().all(is_part)
+            && !name.starts_with('-')
+            && (is_bare_name(name) || (is_command || is_set) && is_secret(name));
         after_name = is_name.then_some(is_command || is_set);
         previous = word;
     }
@@ -197,7 +198,6 @@ const COMMANDS: &[&str] = &[
     "RequestHeader",
     "Header",
     "SetEnv",
-    "PassEnv",
     // Tools.
     "aws",
     "git",

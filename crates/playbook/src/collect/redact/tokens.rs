@@ -192,6 +192,11 @@ const TOKENS: &[&str] = &[
     "bkua_",
     "jfrt@",
 ];
+/// Beginnings that names of objects have too: there a token is in capitals, or has a long part.
+const BEGINNINGS_OF_NAMES: [&str; 12] =
+    ["key-", "sk-", "s.", "b.", "st.", "A3-", "API-", "ico-", "tk-us-", "p8e-", "pul-", "ops_"];
+/// Characters of a part of a token without capitals that begins as a name may.
+const MIN_PART: usize = 20;
 /// How long the shortest token is.
 pub(super) const MIN_LENGTH: usize = MIN_TOKEN_AFTER_LONG;
 /// Characters of a token. A shorter word begins so by chance.
@@ -214,6 +219,13 @@ pub(super) fn is_token(word: &str, beginning: &str) -> bool {
         && !is_certificate(word)
         && has_digit_or_capital(&word[beginning.len()..])
         && !is_host(word)
+        && !(BEGINNINGS_OF_NAMES.contains(&beginning) && is_name(&word[beginning.len()..]))
+}
+
+/// Whether the rest of a word is in small letters and digits, in short parts: `api-key-2024-cert`.
+fn is_name(rest: &str) -> bool {
+    !rest.bytes().any(|byte| byte.is_ascii_uppercase())
+        && rest.split(['-', '.', '_']).all(|part| part.len() < MIN_PART)
 }
 
 /// Returns whether the text has a digit or a capital.

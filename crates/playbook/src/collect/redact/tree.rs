@@ -220,7 +220,11 @@ fn is_login(text: &str) -> bool {
 /// A string may itself be JSON or YAML: an annotation, a file in a ConfigMap.
 fn visit_string(redactor: &mut Redactor, text: &str, place: Place) -> String {
     if place.field.is_some_and(Field::is_value) {
-        return redactor.message(text);
+        return if kept::is_name(text) {
+            redactor.addresses(text.to_owned())
+        } else {
+            redactor.message(text)
+        };
     }
     if is_certificate(text) {
         return text.to_owned();
