@@ -436,6 +436,61 @@ fn the_diagnosis_of_a_bundle_is_that_of_its_inputs() {
     }
 }
 
+/// Overrides and objects with values that look as those of secrets do.
+const LOOKING_LIKE_SECRETS: &str =
+    include_str!("../../crates/playbook/src/collect/redact/testdata/routes.yaml");
+/// Two virtual hosts with a certificate each at the wildcard route.
+const TWO_CERTIFICATES: &str = "\
+virtualhosts:
+- {name: a, sslSecret: cert-a, selector: {app: apigee-ingressgateway}, additionalGateways: [non-sni]}
+- {name: b, sslSecret: cert-b, selector: {app: apigee-ingressgateway}, additionalGateways: [non-sni]}
+";
+const WILDCARD_ROUTE: &str = "\
+apiVersion: apigee.cloud.google.com/v1alpha1
+kind: ApigeeRoute
+metadata: {name: non-sni, namespace: apigee}
+spec:
+  hostnames: [\"*\"]
+  ports: [{number: 443, protocol: HTTPS, tls: {credentialName: org-cert, mode: SIMPLE}}]
+  selector: {app: apigee-ingressgateway}
+  enableNonSniClient: true
+status: {state: running}
+";
+
+#[test]
+fn the_routes_of_a_bundle_are_those_of_its_inputs() {
+    let (overrides, objects) = LOOKING_LIKE_SECRETS.split_once("---\n").unwrap();
+    for (name, overrides, objects, expected) in [
+        ("certificates", TWO_CERTIFICATES, WILDCARD_ROUTE, "several_certificates"),
+        ("names", overrides, objects, "Secret other/missing does not exist."),
+        ("names", overrides, objects, "Store2024XCertmap"),
+        ("names", overrides, objects, "networking.gke.io/pre-shared-certs=Cert2024XA"),
+        ("names", overrides, objects, "Cert2024XFile"),
+        ("names", overrides, objects, "token=abc"),
+        ("flag", TWO_CERTIFICATES, ROUTE_WITHOUT_FLAG, "Secret-Cert2026A"),
+    ] {
+        let bench = Bench::new();
+        bench.put("overrides.yaml", overrides);
+        bench.put("routes.yaml", objects);
+        let sources = ["--overrides", "overrides.yaml", "--routes", "routes.yaml"];
+        let output = bench.collect(&[&["-o", "b.tar.zst"], &sources[..]].concat());
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", stderr(&output));
+        for (file, text) in bench.unpack("b.tar.zst") {
+            bench.put(&format!("bundle/{file}"), &text);
+        }
+        let routes = |directory: &str| {
+            let (file, overrides) = (format!("{directory}routes.yaml"), format!("{directory}overrides.yaml"));
+            let output = bench.run("routes", &["--json", "--file", &file, "--overrides", &overrides]);
+            let report = String::from_utf8(output.stdout.clone()).unwrap();
+            assert!(!report.is_empty(), "{name}: {}", stderr(&output));
+            (output.status.code(), report.replace("bundle/config/", ""))
+        };
+        let (live, bundle) = (routes(""), routes("bundle/config/"));
+        assert!(live.1.contains(expected), "{name}: no {expected} in {}", live.1);
+        assert_eq!(live, bundle, "{name}");
+    }
+}
+
 #[test]
 fn a_connection_error_keeps_its_reason() {
     let bench = filled();

@@ -5,11 +5,15 @@
 //! ([`opaque`]). Rather too much is taken out than too little.
 
 mod addresses;
+mod certificates;
 mod commands;
 mod forms;
+mod kept;
 mod names;
 mod opaque;
+mod programs;
 mod text;
+mod tokens;
 mod tree;
 
 use anyhow::anyhow;

@@ -1,51 +1,11 @@
 //! Secrets in command lines: the word after a flag, or what is glued to it.
 
 use super::REDACTED;
-use super::names::is_secret;
+use super::names::{is_secret, is_secret_scalar};
+use super::programs::{Program, login_verb};
 
-/// A program with flags of its own.
-#[derive(Debug)]
-struct Program {
-    /// Its names, as far as they are alike: a name that begins so.
-    begins: &'static [&'static str],
-    /// Flags with a secret after them, or glued to them.
-    flags: &'static [&'static str],
-    /// Whether the secret is only ever glued to the flag.
-    is_glued: bool,
-}
-
-const fn program(begins: &'static [&'static str], flags: &'static [&'static str]) -> Program {
-    Program { begins, flags, is_glued: false }
-}
-
-/// From their manual pages.
-const PROGRAMS: &[Program] = &[
-    Program { begins: &["mysql", "mariadb", "7z", "rar", "unrar"], flags: &["-p", "-hp"], is_glued: true },
-    program(
-        &[
-            "sshpass", "cqlsh", "mongo", "docker", "podman", "nerdctl", "helm", "skopeo", "buildah", "crane",
-            "oras",
-        ],
-        &["-p"],
-    ),
-    program(
-        &["az", "cf", "oc", "influx", "couchbase", "elasticsearch-", "rabbitmqadmin", "clickhouse"],
-        &["-p"],
-    ),
-    program(&["redis-", "valkey-"], &["-a"]),
-    program(&["ldap"], &["-w", "-s", "-a"]),
-    program(&["nodetool", "plink", "pscp", "psftp", "jmx"], &["-pw"]),
-    program(&["snmp"], &["-c", "-A", "-X"]),
-    program(&["zip", "unzip", "sqlcmd", "bcp", "isql", "mosquitto_", "ipmitool"], &["-P"]),
-    program(&["openssl"], &["-k", "-K", "-passin", "-passout", "-pass", "-macopt"]),
-    program(&["xfreerdp", "rdesktop"], &["-p", "/p:"]),
-    program(&["smbclient", "rpcclient", "smbmap"], &["-U", "-p"]),
-    program(&["kinit", "kadmin"], &["-w"]),
-    program(&["aria2c", "rclone", "lftp", "ncftp"], &["-p", "-u"]),
-];
-/// Programs with a secret among their other words: `vault login WORD`.
-const LOGINS: [(&str, &str); 3] =
-    [("vault", "login"), ("npm", "adduser"), ("gcloud", "activate-refresh-token")];
+/// Flags of any program with `certificate:password` after them.
+const CERTIFICATE_FLAGS: [&str; 2] = ["--cert", "--proxy-cert"];
 /// Long options with one dash that begin with `p`.
 const LONG_P: [&str; 14] = [
     "path", "pod", "port", "print", "profile", "project", "prefix", "proxy", "proto", "pretty", "policy",
@@ -76,6 +36,8 @@ enum Next {
     Likely,
     /// It is a user and a password, if it has a colon or a percent sign.
     Login,
+    /// It is the file of a certificate, and a password after a colon.
+    Certificate,
     /// It is `name=secret`.
     Literal,
 }
@@ -99,9 +61,14 @@ impl Words {
     /// What of the next word is to be taken out.
     pub(super) fn word(&mut self, word: &str) -> Part {
         match std::mem::take(&mut self.next) {
-            Next::Secret if !word.starts_with("--") => return Part::From(0),
+            Next::Secret if !is_flag(word) => return Part::From(0),
             Next::Likely if self.is_likely(word) => return Part::From(0),
             Next::Login if word.contains([':', '%']) => return Part::From(0),
+            Next::Certificate => {
+                if let Some(at) = password_of_certificate(word) {
+                    return Part::From(at);
+                }
+            }
             Next::Literal => {
                 if let Some(at) = word.find('=') {
                     return Part::From(at + 1);
@@ -109,7 +76,9 @@ impl Words {
             }
             _ => {}
         }
-        if !word.starts_with(['-', '/']) {
+        // A flag of Windows begins as a path does.
+        let is_path = word.starts_with('/') && word[1..].contains('/') && !word.contains(':');
+        if is_path || !word.starts_with(['-', '/']) {
             return self.plain(word);
         }
         if let Some(part) = self.program.and_then(|program| self.of_program(program, word)) {
@@ -119,14 +88,11 @@ impl Words {
     }
 
     fn plain(&mut self, word: &str) -> Part {
-        let base = word.rsplit('/').next().unwrap_or_default();
-        if let Some(program) =
-            PROGRAMS.iter().find(|one| one.begins.iter().any(|begin| base.starts_with(begin)))
-        {
+        let base = word.rsplit(['/', ',']).next().unwrap_or_default();
+        if let Some(program) = Program::of(base) {
             self.program = Some(program);
         }
-        let takes = LOGINS.iter().find(|(program, _)| *program == base);
-        if let Some((_, verb)) = takes {
+        if let Some(verb) = login_verb(base) {
             self.login = Some(verb);
         } else if self.login == Some(base) {
             self.next = Next::Likely;
@@ -135,6 +101,18 @@ impl Words {
     }
 
     fn of_program(&mut self, program: &Program, word: &str) -> Option<Part> {
+        if let Some(flag) = program.logins.iter().find(|flag| word.starts_with(**flag)) {
+            self.next = if word == *flag { Next::Login } else { Next::Any };
+            return Some(if word[flag.len()..].contains(':') {
+                Part::From(flag.len())
+            } else {
+                Part::Nothing
+            });
+        }
+        if let Some(flag) = program.certificates.iter().find(|flag| word.starts_with(**flag)) {
+            self.next = if word == *flag { Next::Certificate } else { Next::Any };
+            return Some(password_of_certificate(word).map_or(Part::Nothing, Part::From));
+        }
         let flag =
             program.flags.iter().filter(|flag| word.starts_with(**flag)).max_by_key(|flag| flag.len())?;
         let glued = &word[flag.len()..];
@@ -160,6 +138,9 @@ impl Words {
             return match () {
                 () if is_secret(name) => Part::From(after),
                 () if is_user && value.contains(':') => Part::From(after),
+                () if CERTIFICATE_FLAGS.contains(&name) => {
+                    password_of_certificate(value).map_or(Part::Nothing, |at| Part::From(after + at))
+                }
                 () if name == "--from-literal" => {
                     value.find('=').map_or(Part::Nothing, |at| Part::From(after + at + 1))
                 }
@@ -181,7 +162,9 @@ impl Words {
             "-p" => Next::Likely,
             "--user" | "--proxy-user" => Next::Login,
             "--from-literal" => Next::Literal,
+            _ if CERTIFICATE_FLAGS.contains(&word) => Next::Certificate,
             _ if is_secret(word) => Next::Secret,
+            _ if word.starts_with("--") && is_secret_scalar(word) => Next::Likely,
             _ if is_login_flag(word) => Next::Login,
             _ => Next::Any,
         };
@@ -198,6 +181,22 @@ impl Words {
                 || self.login.is_some()
                 || word.len() >= MIN_VALUE && !is_plain)
     }
+}
+
+/// Whether a word after a flag is another flag, and not a secret.
+fn is_flag(word: &str) -> bool {
+    word.starts_with("--")
+        || word.strip_prefix('-').is_some_and(|letters| {
+            letters.len() > 1 && letters.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
+        })
+}
+
+/// Where the password begins in curl's `certificate:password`. A drive's letter, a URL and `\:` have no password after them.
+fn password_of_certificate(word: &str) -> Option<usize> {
+    let is_one = |at: &usize| {
+        *at > 1 && !word[..*at].ends_with('\\') && !word[at + 1..].starts_with("//") && at + 1 < word.len()
+    };
+    word.match_indices(':').map(|(at, _)| at).find(is_one).map(|at| at + 1)
 }
 
 /// A number, a port, a mapping of ports, an address.
@@ -265,11 +264,17 @@ fn is_between(character: char) -> bool {
     character.is_whitespace() || matches!(character, ',' | '[' | ']' | '(' | ')' | ';' | '|' | '&')
 }
 
+/// Whether a comma belongs to the word around it, as in `user,password`. After a flag and beside quotes it separates words.
+fn is_within(text: &str, at: usize) -> bool {
+    let is_part = |character: char| !is_between(character) && !matches!(character, '"' | '\'' | '-');
+    !text.starts_with('-') && text[..at].ends_with(is_part) && text[at + 1..].starts_with(is_part)
+}
+
 /// Bytes of the word: parts in quotes belong to it, with what is between them.
 fn word_length(text: &str) -> usize {
     let mut at = 0;
     while let Some(character) = text[at..].chars().next() {
-        if is_between(character) {
+        if is_between(character) && !(character == ',' && is_within(text, at)) {
             break;
         }
         at += character.len_utf8();
@@ -316,6 +321,23 @@ mod tests {
             "vault login hunter2x",
             "kubectl create secret generic a --from-literal=b=hunter2x",
             "xfreerdp /u:a /p:hunter2x",
+            "keytool -genkey -keypass hunter2x",
+            "keytool -genkey -alias a -storepass hunter2x",
+            "lftp -u user,hunter2x host",
+            "[lftp,-u,hunter2x]",
+            "[echo,mysql,-phunter2x]",
+            "curl --cert c.pem:hunter2x https://a",
+            "curl --cert=c.pem:hunter2x https://a",
+            "curl -E c.p12:hunter2x https://a",
+            "curl -Ec.p12:hunter2x https://a",
+            "curl --proxy-cert 'C:\\a.pem:hunter2x' https://a",
+            "http -a user:hunter2x GET a",
+            "ab -A user:hunter2x http://a/",
+            "/usr/bin/hey -a user:hunter2x http://a/",
+            "tool --license hunter2x",
+            "useradd -p hunterxx bob",
+            "usermod -p hunterxx bob",
+            "schtasks /create /ru u /rp hunterxx",
         ] {
             let redacted = redact(line, &mut 0);
             assert!(!redacted.contains("hunter") && redacted.contains("[redacted]"), "{line} => {redacted}");
@@ -332,6 +354,8 @@ mod tests {
             "id -u root; sudo -u nobody",
             "it's a 'quoted thing",
             "nginx -c /etc/nginx.conf",
+            "grep -E a:b file; curl --cert a.pem https://b",
+            "curl -a x; about -A user:name",
             "--expected-non-sni gcp-lb --password-file pw",
         ] {
             assert_eq!(redact(line, &mut 0), line);

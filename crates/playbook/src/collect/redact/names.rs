@@ -44,9 +44,42 @@ const SECRET: &[&str] = &[
     "sessionid",
     "csrf",
     "xsrf",
+    "keytab",
+    "macaroon",
+    "unseal",
+    "authcode",
+    "authdata",
+    "backupcode",
+    "otpseed",
     // Other languages.
     "kennwort",
-    "geheimnis",
+    "geheim",
+    "lozinka",
+    "geslo",
+    "slaptažodis",
+    "slaptazodis",
+    "lykilorð",
+    "matkhau",
+    "mậtkhẩu",
+    "katasandi",
+    "şifre",
+    "sifre",
+    "schlüssel",
+    "schluessel",
+    "klucz",
+    "chiave",
+    "nyckel",
+    "κωδικός",
+    "секрет",
+    "токен",
+    "ключ",
+    "口令",
+    "密钥",
+    "密鑰",
+    "暗証番号",
+    "암호",
+    "كلمةالمرور",
+    "סיסמה",
     "contrasena",
     "contraseña",
     "secreto",
@@ -77,6 +110,7 @@ const SECRET_ALONE: &[&str] = &[
     "jwt",
     "pin",
     "sig",
+    "sign",
     "sid",
     "sas",
     "session",
@@ -85,7 +119,6 @@ const SECRET_ALONE: &[&str] = &[
     "saml",
     "otp",
     "totp",
-    "clave",
     "creds",
     "cred",
     "pass",
@@ -96,8 +129,14 @@ const SECRET_ALONE: &[&str] = &[
 /// Ends of such names: `DB_PASS`, `bindpw`, `axHashSalt`, `X-Goog-Signature`.
 const SECRET_ENDS: &[&str] =
     &["pass", "pw", "psw", "salt", "keystore", "signature", "psk", "jwt", "creds", "community", "pincode"];
+/// Words of names, between separators or capitals: `pfx`, `tls_p12`, `dataDek`. As parts of other words they say nothing.
+const SECRET_WORDS: &[&str] = &[
+    "kek", "dek", "tkn", "tok", "pfx", "p12", "pkcs12", "jks", "jceks", "pepper", "pswd", "pword", "scrt",
+    "clave", "llave", "chave", "clef", "nip",
+];
 /// Ends of names whose values are secrets where they are single values, and otherwise hold something else.
-const SECRET_SCALAR_ENDS: &[&str] = &["auth", "dsn", "license", "licence", "webhook", "webhookurl"];
+const SECRET_SCALAR_ENDS: &[&str] =
+    &["auth", "dsn", "license", "licence", "webhook", "webhookurl", "assertion"];
 /// Words with a secret's end that are something else: also directives of nginx.
 const OTHER_WORDS: &[&str] =
     &["bypass", "compass", "proxypass", "fastcgipass", "grpcpass", "uwsgipass", "scgipass"];
@@ -133,8 +172,8 @@ const HARMLESS_ENDS: &[&str] = &["path", "file", "filename", "name", "names", "r
 const SECRET_OF_JWK: &[&str] = &["k", "d", "p", "q", "dp", "dq", "qi", "oth"];
 
 /// Returns whether the value under this name is a secret.
-pub(super) fn is_secret(name: &str) -> bool {
-    let name = normal(name);
+pub(super) fn is_secret(written: &str) -> bool {
+    let name = normal(written);
     let name = name.as_str();
     if ends_with(name, HARMLESS_ENDS) {
         return false;
@@ -143,6 +182,7 @@ pub(super) fn is_secret(name: &str) -> bool {
         || SECRET.iter().any(|part| name.contains(part))
         || ends_with(name, SECRET_ENDS) && !ends_with(name, OTHER_WORDS)
         || is_key(name)
+        || has_secret_word(written)
 }
 
 /// Returns whether a single value under this name is a secret. A list or an object under it need not be one.
@@ -165,6 +205,34 @@ pub(super) fn is_harmless(name: &str) -> bool {
     ends_with(&normal(name), HARMLESS_ENDS)
 }
 
+/// Returns whether the value under this name is to say where a secret is: `authfile`, `passwordRef`.
+pub(super) fn is_login_place(name: &str) -> bool {
+    let name = normal(name);
+    HARMLESS_ENDS
+        .iter()
+        .filter_map(|end| name.strip_suffix(end))
+        .any(|of| is_secret(of) || is_secret_scalar(of))
+}
+
+/// Whether one of the words of a name is that of a secret.
+fn has_secret_word(name: &str) -> bool {
+    let mut word = String::new();
+    let mut was_small = false;
+    let mut has_one = false;
+    // A separator at the end closes the last word.
+    for character in name.chars().chain([' ']) {
+        if !character.is_alphanumeric() || was_small && character.is_uppercase() {
+            has_one |= SECRET_WORDS.contains(&word.as_str());
+            word.clear();
+        }
+        was_small = character.is_lowercase() || character.is_numeric();
+        if character.is_alphanumeric() {
+            word.extend(character.to_lowercase());
+        }
+    }
+    has_one
+}
+
 /// `masterKey`, `tls.key`, `AccountKey`.
 fn is_key(name: &str) -> bool {
     let before = name.strip_suffix("keys").or_else(|| name.strip_suffix("key"));
@@ -177,14 +245,14 @@ fn ends_with(name: &str, ends: &[&str]) -> bool {
 
 /// In lower case, without separators, and without a number at the end: `Pass Word 2` is `password`.
 fn normal(name: &str) -> String {
-    let letters = name.chars().filter(|character| character.is_alphanumeric());
-    let name: String = letters.flat_map(char::to_lowercase).collect();
+    let letters = name.chars().flat_map(char::to_lowercase);
+    let name: String = letters.filter(|character| character.is_alphanumeric()).collect();
     name.trim_end_matches(|character: char| character.is_ascii_digit()).to_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{is_secret, is_secret_scalar};
+    use super::{is_login_place, is_secret, is_secret_scalar};
 
     #[test]
     fn secrets_are_known_by_their_names() {
@@ -220,6 +288,28 @@ mod tests {
             "Contraseña",
             "Datenbank-Passwort",
             "sid",
+            "keytab",
+            "krb5Keytab",
+            "pfx",
+            "p12",
+            "client.p12",
+            "serverJks",
+            "pepper",
+            "KEK",
+            "data_dek",
+            "tkn",
+            "pswd",
+            "geheim",
+            "mot_de_passe",
+            "şifre",
+            "ŞİFRE",
+            // With combining marks.
+            "s\u{327}ifre",
+            "Contrasen\u{303}a",
+            "口令",
+            "密码",
+            "пароль",
+            "llave",
         ] {
             assert!(is_secret(name), "{name}");
         }
@@ -240,9 +330,18 @@ mod tests {
             "topologyKey",
             "monkey",
             "seconds",
+            "index",
+            "snippet",
+            "codek",
+            "stopword",
+            "enclave",
+            "p12Path",
+            "peppermint",
         ] {
             assert!(!is_secret(name), "{name}");
         }
         assert!(is_secret_scalar("basicAuth") && is_secret_scalar("DSN") && !is_secret_scalar("author"));
+        assert!(is_secret_scalar("client_assertion") && is_secret_scalar("samlAssertion"));
+        assert!(is_login_place("authfile") && is_login_place("passwordFile") && !is_login_place("logfile"));
     }
 }

@@ -6,57 +6,26 @@
 use std::sync::LazyLock;
 
 use regex::Regex;
+use serde_json::Value;
 
 use super::REDACTED;
+use super::certificates::is_certificate;
 use super::names::is_harmless;
 
-/// Names of fields with values that stay, whatever they look like: what `routes` and `diagnose` read, and what support asks for.
-/// In lower case, without separators.
+/// Names of fields with single values that stay, whatever they look like: what support asks for. In lower case, without separators.
 const KEPT: &[&str] = &[
     "apiversion",
     "kind",
     "name",
     "namespace",
     "uid",
-    "resourceversion",
     "generation",
-    "creationtimestamp",
-    "deletiontimestamp",
-    "lasttransitiontime",
-    "time",
-    "hostnames",
     "hostname",
-    "hosts",
     "host",
-    "hostaliases",
-    "dnsnames",
-    "domains",
     "fqdn",
-    "names",
-    "selector",
-    "matchlabels",
-    "labels",
-    "podselector",
-    "additionalgateways",
-    "credentialnames",
-    "certificaterefs",
-    "message",
-    "reason",
-    "type",
-    "status",
-    "state",
-    "protocol",
-    "mode",
-    "port",
-    "ports",
     "image",
-    "tag",
     "version",
     "revision",
-    "ciphersuites",
-    "minprotocolversion",
-    "maxprotocolversion",
-    "minimumprotocolversion",
     "org",
     "instanceid",
     "projectid",
@@ -64,19 +33,26 @@ const KEPT: &[&str] = &[
     "clustername",
     "clusterregion",
     "env",
-    "environment",
-    "ip",
-    "ips",
-    "address",
-    "addresses",
     "servername",
     "sni",
-    "schedule",
-    "cpu",
-    "memory",
-    "storage",
     "ociversion",
-    "digest",
+];
+/// Names of lists of such values.
+const KEPT_LISTS: &[&str] =
+    &["hostnames", "hosts", "dnsnames", "domains", "names", "credentialnames", "additionalgateways"];
+/// Names of maps from the names of variables or labels to their values.
+const VARIABLES: &[&str] = &[
+    "env",
+    "envs",
+    "envvar",
+    "envvars",
+    "extraenv",
+    "environment",
+    "environmentvariables",
+    "variables",
+    "vars",
+    "labels",
+    "annotations",
 ];
 /// Characters of a word with capitals and digits.
 const MIN_MIXED: usize = 8;
@@ -97,21 +73,42 @@ static KNOWN: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static BASE64: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[A-Za-z0-9+/_=-]{24,}").ok());
 /// A run of characters without those that separate the parts of names.
 static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[A-Za-z0-9_+=~!%^*-]{8,}").ok());
-/// How certificates in base64 begin, which are no secrets: as PEM, and as DER.
-const CERTIFICATES: [&str; 2] = ["LS0tLS1CRUdJTiBDRVJU", "MII"];
+/// Whether a single value under this name, or a list of single values, stays. A value of any other shape does not.
+pub(super) fn is_kept(name: &str, value: &Value) -> bool {
+    let normal = normal(name);
+    match value {
+        Value::Object(_) => false,
+        Value::Array(_) => KEPT_LISTS.contains(&normal.as_str()),
+        _ => KEPT.contains(&normal.as_str()) || KEPT_LISTS.contains(&normal.as_str()) || is_harmless(name),
+    }
+}
 
-/// Whether the values under this name stay.
-pub(super) fn is_kept(name: &str) -> bool {
+/// Whether a map under this name has names of variables or labels, not of fields.
+pub(super) fn has_variables(name: &str) -> bool {
+    VARIABLES.contains(&normal(name).as_str())
+}
+
+fn normal(name: &str) -> String {
     let letters = name.chars().filter(char::is_ascii_alphanumeric);
-    let normal: String = letters.map(|character| character.to_ascii_lowercase()).collect();
-    KEPT.contains(&normal.as_str()) || is_harmless(name)
+    letters.map(|character| character.to_ascii_lowercase()).collect()
 }
 
 /// The text without such words; `count` grows by their number.
 pub(super) fn redact(text: &str, count: &mut u64) -> String {
     let (Some(base64), Some(word)) = (&*BASE64, &*WORD) else { return text.to_owned() };
-    let text = replace(base64, text, is_base64, count);
-    replace(word, &text, is_opaque, count)
+    let mut redacted = String::with_capacity(text.len());
+    let mut copied = 0;
+    let mut between = |text: &str| {
+        let text = replace(base64, text, is_base64, count);
+        replace(word, &text, is_opaque, count)
+    };
+    for found in base64.find_iter(text).filter(|found| is_certificate(found.as_str())) {
+        redacted.push_str(&between(&text[copied..found.start()]));
+        redacted.push_str(found.as_str());
+        copied = found.end();
+    }
+    redacted.push_str(&between(&text[copied..]));
+    redacted
 }
 
 fn replace(pattern: &Regex, text: &str, is_one: fn(&str, &str) -> bool, count: &mut u64) -> String {
@@ -163,8 +160,7 @@ fn is_uuid(word: &str) -> bool {
 }
 
 fn is_known(word: &str) -> bool {
-    let is_certificate = word.len() >= MIN_LOWER && CERTIFICATES.iter().any(|begin| word.starts_with(begin));
-    is_certificate || KNOWN.as_ref().is_some_and(|known| known.is_match(word))
+    KNOWN.as_ref().is_some_and(|known| known.is_match(word))
 }
 
 /// Whether it has capitals, small letters, digits.
@@ -178,6 +174,8 @@ fn classes(word: &str) -> (bool, bool, bool) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn is_taken_out(text: &str) -> bool {
@@ -193,6 +191,9 @@ mod tests {
             "f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
             "tr0ub4dor%3",
             "a: Zx9Kq2Lm w",
+            // A private key without its first line.
+            "MIIEpAIBAAKCAQEA7SEKRET01aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "MIIKSEKRET03IBAzCCCgYGCSqGSIb3DQEHAaCC",
         ] {
             assert!(is_taken_out(text), "{text}");
         }
@@ -216,7 +217,7 @@ mod tests {
             "us-central1",
             "500Mi",
             "10.1.2.3:8443",
-            "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUI",
+            include_str!("testdata/certificate.pem.base64"),
             "sha256:5bd3a94b2c16197243b19889640cd7bb934e96b12efdf467668a6dc2186460bf",
         ] {
             assert!(!is_taken_out(text), "{text} => {}", redact(text, &mut 0));
@@ -225,7 +226,22 @@ mod tests {
 
     #[test]
     fn names_of_fields_with_values_that_stay() {
-        assert!(is_kept("hostnames") && is_kept("credentialName") && is_kept("apiVersion"));
-        assert!(!is_kept("license"));
+        let (scalar, list, map) = (json!("a"), json!(["a"]), json!({"a": "b"}));
+        for (name, value, expected) in [
+            ("hostnames", &list, true),
+            ("hostnames", &map, false),
+            ("credentialName", &scalar, true),
+            ("apiVersion", &scalar, true),
+            ("env", &scalar, true),
+            ("env", &list, false),
+            ("env", &map, false),
+            ("value", &scalar, false),
+            ("message", &scalar, false),
+            ("tag", &scalar, false),
+            ("license", &scalar, false),
+        ] {
+            assert_eq!(is_kept(name, value), expected, "{name}: {value}");
+        }
+        assert!(has_variables("env") && has_variables("envVars") && !has_variables("spec"));
     }
 }

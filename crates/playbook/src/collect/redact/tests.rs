@@ -45,6 +45,23 @@ fn fields_with_the_names_of_secrets() {
         "jwk: '{\"kty\":\"RSA\",\"n\":\"a\",\"d\":\"hunter2x\"}'",
         "command: [curl, -u, 'user:hunter2x']",
         "command: [mysql, -p, hunter2x]",
+        "runtime: {env: [{name: SIGNER, value: HUNTER2X10}]}",
+        "env: {OPENAI: sk9HUNTER2XAa, NAME: HUNTER2X10, HOST: HUNTER2X10}",
+        "environment: {X: HUNTER2X10}",
+        "environment: [HUNTER2X10, 'X=HUNTER2X10']",
+        "extraEnv: [{name: SIGNER, value: HUNTER2X10}]",
+        "labels: {x: HUNTER2X10, list: [HUNTER2X10]}",
+        "message: login failed with HUNTER2X10\ntype: HUNTER2X10\ntag: HUNTER2X10\nschedule: HUNTER2X10\nhostAliases: HUNTER2X10",
+        "hosts: [{name: a, anything: HUNTER2X10}]",
+        "selector: {x: HUNTER2X10}",
+        "metadata: {name: a, annotations: {networking.gke.io/certmap: HUNTER2X10}}",
+        "sslSecret: hunter2x",
+        "list: [{k: password, v: hunter2x}, {title: Password, text: hunter2x}, {variable: API_TOKEN, val: hunter2x}]",
+        "pairs: [[password, hunter2x], [token, hunter2x]]",
+        "authfile: 'alice:hunter2x'",
+        "keytab: hunter2x\npfx: hunter2x\np12: hunter2x\njks: hunter2x\npepper: hunter2x\nkek: hunter2x",
+        "geheim: hunter2x\nşifre: hunter2x\n口令: hunter2x",
+        "pem: MIIEpAIBAAKCAQEA7HUNTER2Xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         // hunter2x
         "harmless: !!binary aHVudGVyMng=",
         "list:\n- !<tag:yaml.org,2002:binary> |\n  aHVudGVyMng=",
@@ -52,7 +69,7 @@ fn fields_with_the_names_of_secrets() {
     ] {
         let redacted = structured(yaml);
         assert!(
-            !["12345678", SECRET, "aHVudGVyMng"].iter().any(|secret| redacted.contains(secret)),
+            !["12345678", SECRET, "HUNTER2X", "aHVudGVyMng"].iter().any(|secret| redacted.contains(secret)),
             "{yaml}\n=>\n{redacted}"
         );
     }
@@ -88,10 +105,60 @@ fn secrets_in_any_text() {
         "curl -uuser:hunter2x https://example.com/",
         "curl --user=\"user:a hunter2x\" https://example.com/",
         "key {\"kty\": \"oct\", \"k\": \"hunter2x\"}",
+        "keytool -genkey -keypass hunter2x",
+        "enable secret 5 hunter2x",
+        "username a password 7 hunter2x",
+        "ntp authentication-key 1 md5 hunter2x",
+        "tacacs-server key hunter2x",
+        "snmp-server community hunter2x RO",
+        "CREATE LOGIN a WITH PASSWORD = N'hunter2x'",
+        "lftp -u user,hunter2x host",
+        "proxy_set_header Authorization \"Basic hunter2x\";",
+        "proxy_set_header X-Api-Key hunter2x;",
+        "RequestHeader set X-Token hunter2x",
+        "<property><name>a.ConnectionPassword</name><value>hunter2x</value></property>",
+        "<p><id>1</id><name>password</name>\n<value>hunter2x</value></p>",
+        "<AdministratorPassword><Value>hunter2x</Value></AdministratorPassword>",
+        "<AdministratorPassword><PlainText>true</PlainText><Value>hunter2x",
+        "<dict><key>Password</key><string>hunter2x</string></dict>",
+        "define('DB_PASSWORD', 'hunter2x');",
+        "define('DB_PASSWORD','hunter2x');",
+        "[[\"password\",\"hunter2x\"]",
+        "CREATE USER u@h IDENTIFIED BY 'hunter2x'",
+        "GRANT ALL ON *.* TO u IDENTIFIED BY hunter2x;",
+        "ALTER USER u IDENTIFIED WITH caching_sha2_password BY \"hunter2x\"",
+        "curl --cert c.pem:hunter2x https://a",
+        "http -a u:hunter2x GET a",
+        "aws configure set aws_secret_access_key hunter2x",
+        "aws configure set aws_secret_access_key hunterx",
+        "git config user.token hunterx",
+        "ENV DB_PASSWORD hunterx",
+        "%any %any : PSK \"hunter2x\"",
+        ": RSA a.key \"hunter2x\"",
+        "redis-cli AUTH hunterx",
+        "redis-cli -h r auth user hunterx",
+        "AUTH default hunterx",
+        "user default on >hunterx ~* +@all",
+        "[smtp.example]:587 user:hunterx",
+        "u * hunterx *",
+        "mysqli_connect('h', 'u', 'hunterx', 'db')",
+        "variable \"db_password\" { default = \"hunterx\" }",
+        "| **password** | hunterx |",
+        "//u:hunterx@h/x",
+        "u:a:hunterx@h:22",
+        "https://a.example/?sign=hunterx",
+        "(password \"hunterx\")",
+        "redis-cli CONFIG SET requirepass hunterx",
+        "ConvertTo-SecureString 'hunter2x' -AsPlainText -Force",
+        "net user bob hunterx /add",
+        "//h/s /m cifs user=u%hunter2x 0 0",
+        "u:{PLAIN}hunter2x::",
+        "createUser u SHA hunterx AES hunter2x",
+        "com2sec local localhost hunterx",
         "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0thunter2x",
     ] {
         let redacted = text(line);
-        assert!(!redacted.contains(SECRET), "{line}\n=>\n{redacted}");
+        assert!(!redacted.contains("hunter"), "{line}\n=>\n{redacted}");
         assert!(redacted.contains("[redacted]"), "{redacted}");
     }
 }
@@ -179,7 +246,27 @@ virtualhosts:
     assert_eq!(read(&structured(toleration)), read(toleration));
     let reference = "env:\n- name: DB_PASSWORD\n  valueFrom: {secretKeyRef: {name: db, key: pw}}\n";
     assert_eq!(read(&structured(reference)), read(reference));
+    let kept = "\
+apiVersion: apps/v1
+kind: EC2NodeClass
+metadata: {name: Node2024XClass}
+env: Prod2024X
+image: {url: gcr.io/apigee-release/hybrid/apigee-udca, tag: 1.14.0}
+hosts: [Api2024X.example.com]
+keystoreFile: Keystore2024X
+";
+    assert_eq!(read(&structured(kept)), read(kept));
     for line in [
+        "sni_probe_clients{pod=\"api-key-7d9f8b6c5d-x2x9z\",namespace=\"sk-production-1\"} 1",
+        "the digest sha256:5bd3a94b does not match",
+        "snmp-server enable traps",
+        "git clone https://example.com/a.git",
+        "<key>Label</key><string>a</string>",
+        "identified by its address",
+        "connect(\"a\", \"b\")",
+        "0 * * * * root command > file",
+        "| token bucket size | 3",
+        "[a]:443 b",
         "sni_probe_handshakes_total{outcome=\"reset_by_gateway\",sni=\"absent\",source=\"other\"} 7",
         "https://example.com/?a=b",
         "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
@@ -190,6 +277,46 @@ virtualhosts:
     ] {
         assert_eq!(text(line), line);
     }
+}
+
+/// What `routes` and `diagnose` read, with values that look as secrets do.
+const READ: &str = include_str!("testdata/routes.yaml");
+
+#[test]
+fn what_routes_reads_stays() {
+    let documents = READ.split("---\n").collect::<Vec<_>>();
+    assert!(documents.len() >= 8, "{}", documents.len());
+    let read = |text: &str| serde_saphyr::from_str::<serde_json::Value>(text).unwrap();
+    for document in documents {
+        assert_eq!(read(&structured(document)), read(document), "{document}");
+        let json = read(document).to_string();
+        assert_eq!(read(&structured(&json)), read(document), "{document}");
+    }
+    // In another object, or in another place of it, the same names are those of any field.
+    for other in [
+        "apiVersion: v1\nkind: ApigeeRoute\nspec: {selector: {token: hunter2x}}",
+        "kind: ApigeeRoute\nspec: {selector: {token: hunter2x}}",
+        "apiVersion: apigee.cloud.google.com/v1\nkind: ApigeeRoute\nspec: {other: {selector: {token: hunter2x}}}",
+        "apiVersion: apigee.cloud.google.com/v1\nkind: ApigeeRoute\nspec: {selector: {a: {token: hunter2x}}}",
+        "other: {virtualhosts: [{sslSecret: hunter2x}]}",
+        "virtualhosts: [{name: a, sslKey: hunter2x, other: {token: hunter2x}}]",
+        "virtualhosts: [{name: 'https://user:hunter2x@host/', additionalGateways: ['Bearer hunter2x']}]",
+    ] {
+        assert!(!structured(other).contains(SECRET), "{}", structured(other));
+    }
+}
+
+#[test]
+fn certificates_stay_and_keys_do_not() {
+    let certificate = include_str!("testdata/certificate.pem");
+    for text in [certificate, include_str!("testdata/certificate.pem.base64")] {
+        let yaml = serde_saphyr::to_string(&serde_json::json!({"clientCa": text})).unwrap();
+        let redacted: serde_json::Value = serde_saphyr::from_str(&structured(&yaml)).unwrap();
+        assert_eq!(redacted["clientCa"], text);
+    }
+    let bundle = include_str!("testdata/certificate-and-key.pem.base64");
+    assert!(!structured(&format!("clientCa: {bundle}")).contains(&bundle[..bundle.len() - 4]));
+    assert!(!text(bundle).contains(&bundle[bundle.len() - 40..]));
 }
 
 #[test]

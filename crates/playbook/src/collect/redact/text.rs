@@ -8,6 +8,8 @@ const END: &str = "-----END ";
 const DASHES: &str = "-----";
 /// Parts of the labels of PEM blocks that are secret: keys, also static ones of a VPN.
 const SECRET_LABELS: [&str; 3] = ["PRIVATE", "SECRET", "Static key"];
+/// What is before the quote of a literal in SQL and in other languages; usually nothing.
+const LITERALS: [&str; 13] = ["", "N", "n", "U&", "u&", "E", "e", "B", "b", "X", "x", "R", "r"];
 /// Words that follow the name of a secret in a sentence.
 const SENTENCE: [&str; 16] = [
     "is", "was", "for", "of", "and", "or", "to", "in", "not", "with", "from", "has", "must", "that",
@@ -115,31 +117,111 @@ fn named(line: &str, count: &mut u64) -> String {
 fn bare(line: &str, count: &mut u64) -> String {
     let is_netrc = line.contains("login ") || line.contains("machine ");
     let is_alone = line.split_whitespace().count() == 2;
+    let first = line.split_whitespace().find(|word| !PROMPTS.contains(word)).unwrap_or_default();
+    let is_command = COMMANDS.contains(&first.rsplit('/').next().unwrap_or_default());
     let mut redacted = String::with_capacity(line.len());
-    let mut is_after_name = false;
-    for part in line.split_inclusive([' ', '\t']) {
-        let word = part.trim_end_matches([' ', '\t']);
-        if word.is_empty() {
-            redacted.push_str(part);
-            continue;
+    // The word is after the name of a secret, and whether it surely is its value.
+    let mut after_name = None;
+    let mut previous = "";
+    let mut rest = line;
+    while !rest.is_empty() {
+        let gap = rest.find(|character| !matches!(character, ' ' | '\t')).unwrap_or(rest.len());
+        let (space, after) = rest.split_at(gap);
+        redacted.push_str(space);
+        let is_quoted = after_name.is_some() && quote_at(after).is_some();
+        let end = after.find([' ', '\t']).unwrap_or(after.len());
+        let (word, after) = after.split_at(if is_quoted { value_length(after, false) } else { end });
+        rest = after;
+        let bare = if is_quoted { word } else { word.trim_end_matches(['.', ',', ';', '!', ')', '"', '\'']) };
+        if let Some(is_sure) = after_name.take() {
+            let is_kind = bare.len() <= 2 && bare.bytes().all(|byte| byte.is_ascii_digit())
+                || ENCRYPTIONS.iter().any(|known| known.eq_ignore_ascii_case(bare));
+            if is_command && is_kind && !rest.trim().is_empty() {
+                redacted.push_str(word);
+                after_name = Some(true);
+                continue;
+            }
+            let is_telling = is_netrc
+                || is_alone
+                || is_sure
+                || is_quoted
+                || !bare.bytes().all(|byte| byte.is_ascii_lowercase());
+            if is_telling && !SENTENCE.contains(&bare) && is_value(bare) {
+                redacted.push_str(REDACTED);
+                redacted.push_str(&word[bare.len()..]);
+                *count += 1;
+                previous = "";
+                continue;
+            }
         }
-        let bare = word.trim_end_matches(['.', ',', ';', '!', ')', '"', '\'']);
-        let is_telling = is_netrc || is_alone || !bare.bytes().all(|byte| byte.is_ascii_lowercase());
-        if is_after_name && is_telling && !SENTENCE.contains(&bare) && is_value(bare) {
-            redacted.push_str(REDACTED);
-            redacted.push_str(&part[bare.len()..]);
-            *count += 1;
-            is_after_name = false;
-        } else {
-            redacted.push_str(part);
-            let is_name = word
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'#'));
-            is_after_name = is_name && !word.starts_with('-') && is_bare_name(word);
-        }
+        redacted.push_str(word);
+        let is_part = |byte: u8| {
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b'_' | b'-' | b'.' | b'#')
+                || byte == b'/' && is_command
+        };
+        let is_set = SETTERS.iter().any(|setter| setter.eq_ignore_ascii_case(previous));
+        let name = word.trim_start_matches(['(', '[', '{']);
+        let is_name = name.bytes().all(is_part)
+            && !name.starts_with('-')
+            && (is_bare_name(name) || (is_command || is_set) && is_secret(name));
+        after_name = is_name.then_some(is_command || is_set);
+        previous = word;
     }
     redacted
 }
+
+/// What may be before the first word of a command.
+const PROMPTS: [&str; 7] = ["-", "$", "#", ">", "RUN", "sudo", "no"];
+/// Commands with names of secrets and their values among their words: of routers, of servers' configurations, of tools.
+const COMMANDS: &[&str] = &[
+    // Routers and switches.
+    "enable",
+    "username",
+    "user",
+    "snmp-server",
+    "tacacs-server",
+    "radius-server",
+    "neighbor",
+    "ppp",
+    "crypto",
+    "ntp",
+    "ip",
+    "key-string",
+    "tacacs",
+    "radius",
+    // Servers.
+    "proxy_set_header",
+    "fastcgi_param",
+    "uwsgi_param",
+    "add_header",
+    "RequestHeader",
+    "Header",
+    "SetEnv",
+    // Tools.
+    "aws",
+    "git",
+    "npm",
+    "yarn",
+    "pnpm",
+    "consul",
+    "etcdctl",
+    "redis-cli",
+    "valkey-cli",
+    "gcloud",
+    "heroku",
+    // Files of images, shells.
+    "ENV",
+    "ARG",
+    "LABEL",
+    "setenv",
+    "setx",
+];
+/// What routers have between the name of a secret and the secret, beside numbers: `password 7 …`, `key 1 md5 …`.
+const ENCRYPTIONS: [&str; 10] =
+    ["md5", "sha", "sha1", "sha256", "sha512", "ascii-text", "hex", "encrypted", "clear", "hexadecimal"];
+/// Words before the name of something that gets a value.
+const SETTERS: [&str; 8] = ["set", "add", "put", "env", "arg", "config", "setenv", "setx"];
 
 /// Names that are told from words of sentences: `key 1` says nothing.
 fn is_bare_name(word: &str) -> bool {
@@ -163,8 +245,17 @@ fn name_before(text: &str) -> &str {
     begin.map_or(text, |(at, character)| &text[at + character.len_utf8()..])
 }
 
+/// Where the opening quote of the value is: at its begin, or after the letters of a literal, as in `N'…'` of SQL.
+fn quote_at(value: &str) -> Option<usize> {
+    let quote = value.find(['"', '\''])?;
+    LITERALS.contains(&&value[..quote]).then_some(quote)
+}
+
 /// Bytes of the value: to its closing quote; without quotes to the end of the line, or to the next field or word.
 fn value_length(value: &str, is_to_end: bool) -> usize {
+    if let Some(letters) = quote_at(value).filter(|letters| *letters > 0) {
+        return letters + value_length(&value[letters..], is_to_end);
+    }
     for quote in ["\\\"", "\\'", "\"", "'"] {
         if let Some(quoted) = value.strip_prefix(quote) {
             let mut from = 0;

@@ -3,8 +3,10 @@
 use serde_json::{Map, Value};
 use serde_saphyr::{Options, options};
 
+use super::certificates::is_certificate;
 use super::commands::{Part, Words};
-use super::names::{is_reference, is_secret, is_secret_of_jwk, is_secret_scalar};
+use super::kept::{self, Field};
+use super::names::{is_login_place, is_reference, is_secret, is_secret_of_jwk, is_secret_scalar};
 use super::{REDACTED, Redactor, opaque};
 
 /// How deep a tree is looked into, and JSON and YAML in strings of it. Stops one that would overflow the stack;
@@ -24,14 +26,38 @@ struct Place {
     is_configuration: bool,
     /// Under a name with values that stay, whatever they look like.
     is_kept: bool,
+    /// In a map of variables: the names in it are no names of fields.
+    is_variable: bool,
+    /// The field that `routes` and `diagnose` read, or that leads to some.
+    field: Option<&'static Field>,
 }
 
 /// Types of Secrets, and the beginning of those of Kubernetes.
 const SECRET_TYPES: [&str; 3] = ["Opaque", "kubernetes.io/", "helm.sh/release"];
 /// Names of the field that has the name of a setting, beside its value.
-const SETTING_NAMES: [&str; 8] = ["name", "key", "id", "property", "field", "parameter", "setting", "option"];
+const SETTING_NAMES: [&str; 18] = [
+    "name",
+    "key",
+    "k",
+    "id",
+    "property",
+    "field",
+    "parameter",
+    "param",
+    "setting",
+    "option",
+    "attribute",
+    "variable",
+    "var",
+    "header",
+    "label",
+    "title",
+    "type",
+    "envvar",
+];
 /// Names of the field with the value of a setting.
-const SETTING_VALUES: [&str; 7] = ["value", "val", "default", "defaultvalue", "content", "data", "values"];
+const SETTING_VALUES: [&str; 10] =
+    ["value", "val", "v", "default", "defaultvalue", "content", "data", "values", "text", "string"];
 
 /// The tree without its secrets.
 pub(super) fn redact(redactor: &mut Redactor, value: Value) -> Value {
@@ -40,7 +66,8 @@ pub(super) fn redact(redactor: &mut Redactor, value: Value) -> Value {
 
 /// The tree of a user's configuration without its secrets, and without words that look like some.
 pub(super) fn redact_configuration(redactor: &mut Redactor, value: Value) -> Value {
-    visit(redactor, value, Place { is_configuration: true, ..Place::default() })
+    let place = Place { is_configuration: true, field: Some(&kept::OVERRIDES), ..Place::default() };
+    visit(redactor, value, place)
 }
 
 /// The documents, without the values with the tag `!!binary`: nothing can be told of what is in them.
@@ -95,7 +122,18 @@ fn visit(redactor: &mut Redactor, value: Value, place: Place) -> Value {
     let place = Place { depth: place.depth + 1, ..place };
     match value {
         Value::Object(object) => Value::Object(visit_object(redactor, object, place)),
-        Value::Array(values) => {
+        Value::Array(values) if place.field.is_some() => {
+            Value::Array(values.into_iter().map(|value| visit(redactor, value, place)).collect())
+        }
+        Value::Array(mut values) => {
+            // A pair: `["password", "…"]`.
+            if let [Value::String(name), value] = values.as_mut_slice()
+                && !value.is_object()
+                && !value.is_array()
+                && (is_secret(name) || is_secret_scalar(name))
+            {
+                *value = take_out(redactor, value.take());
+            }
             let mut words = Words::of_list();
             let visit = |value: Value| match words.word(value.as_str().unwrap_or_default()) {
                 Part::From(0) => take_out(redactor, value),
@@ -116,22 +154,33 @@ fn visit_object(redactor: &mut Redactor, object: Map<String, Value>, place: Plac
     let is_no_key =
         ["operator", "path", "effect"].iter().any(|name| object.contains_key(*name)) || is_secret_value;
     let is_jwk = object.contains_key("kty");
+    let parent = if place.is_configuration { Field::of_object(&object).or(place.field) } else { None };
     let mut visited = Map::new();
     for (name, value) in object {
+        let field = parent.and_then(|parent| parent.field(&name));
+        if field.is_some() {
+            let is_variable = opaque::has_variables(&name);
+            let value =
+                visit(redactor, value, Place { in_secret, field, is_kept: false, is_variable, ..place });
+            visited.insert(redactor.message(&name), value);
+            continue;
+        }
         let is_data = in_secret && matches!(name.as_str(), "data" | "stringData") || name == "binaryData";
         let is_name_of_key = name == "key" && (place.in_reference || is_no_key);
         let is_plain_secret = is_secret(&name) && !is_name_of_key
             || is_jwk && is_secret_of_jwk(&name)
             || is_secret_scalar(&name) && !value.is_object() && !value.is_array();
-        let is_value = is_secret_value && is_any_of(&name, &SETTING_VALUES);
+        let is_value = is_secret_value && is_any_of(&name, &SETTING_VALUES)
+            || is_login_place(&name) && value.as_str().is_some_and(is_login);
         let value = if is_data {
             all_values(redactor, value)
         } else if is_plain_secret || is_value {
             take_out(redactor, value)
         } else {
             let in_reference = is_reference(&name);
-            let is_kept = place.is_kept && !matches!(value, Value::Object(_)) || opaque::is_kept(&name);
-            visit(redactor, value, Place { in_secret, in_reference, is_kept, ..place })
+            let is_kept = !place.is_variable && opaque::is_kept(&name, &value);
+            let is_variable = value.is_object() && opaque::has_variables(&name);
+            visit(redactor, value, Place { in_secret, in_reference, is_kept, is_variable, field, ..place })
         };
         visited.insert(redactor.message(&name), value);
     }
@@ -157,8 +206,30 @@ fn is_any_of(name: &str, names: &[&str]) -> bool {
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
+/// Whether the text is a user and a password, where the name promises the place of them.
+fn is_login(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(user, password)| {
+        !user.is_empty()
+            && !password.is_empty()
+            && !text.contains(['/', '\\'])
+            && !text.contains(char::is_whitespace)
+            && !password.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
 /// A string may itself be JSON or YAML: an annotation, a file in a ConfigMap.
 fn visit_string(redactor: &mut Redactor, text: &str, place: Place) -> String {
+    if place.field.is_some_and(Field::is_value) {
+        return if kept::is_name(text) {
+            redactor.addresses(text.to_owned())
+        } else {
+            redactor.message(text)
+        };
+    }
+    if is_certificate(text) {
+        return text.to_owned();
+    }
+    let place = Place { field: None, ..place };
     if text.trim_start().starts_with(['{', '['])
         && let Ok(value) = serde_json::from_str(text)
     {
