@@ -410,7 +410,7 @@ mod tests {
             for (line, seconds) in lines {
                 let line = line.replace("TIME", &(1_738_288_766 + seconds).to_string());
                 super::super::recognise::line(line.as_bytes(), None, &mut |entry, text| {
-                    counts.add(entry, text)
+                    counts.add(entry, text);
                 });
             }
             let report = counts.finish().0;

@@ -297,7 +297,7 @@ fn look_at_text(text: &str) -> Option<Look> {
     }
 }
 
-/// `2025-05-19T04:46:20.117000Z	info	…`, as istio-agent and istiod write.
+/// A time, a level and a message between tabs, as istio-agent and istiod write.
 fn is_istio_proxy(text: &str) -> bool {
     let mut columns = text.split('\t');
     let time = columns.next().and_then(|time| time.rsplit(' ').next()).unwrap_or_default();
