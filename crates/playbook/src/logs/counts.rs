@@ -1,17 +1,18 @@
 //! Counting entries, in bounded memory.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sni_probe_core::software;
 use sni_probe_core::tally::Tally;
 use sni_probe_model::REST;
 use sni_probe_terminal::units::counted;
 
+use super::client::ClientAddress;
 use super::entry::{Kind, LogEntry, NO_REASON, Name};
 use super::failure::{FailureKind, Kinds};
 use super::join::Waiting;
+use super::programs;
 use super::report::{Counted, Fingerprint, LogsReport};
 use super::tally::Words;
 
@@ -24,6 +25,9 @@ const MAX_SAMPLE_BYTES: usize = 4096;
 /// Clients of programs that write two lines for one refusal, as Caddy does: the second is found among so many.
 const MAX_RECENT: usize = 256;
 
+/// Time between two lines of one refusal.
+const MAX_DISTANCE: SignedDuration = SignedDuration::from_secs(5);
+
 /// Longest time that is shown because it is not understood, in bytes.
 const MAX_TIME_BYTES: usize = 64;
 
@@ -31,6 +35,25 @@ const MAX_TIME_BYTES: usize = 64;
 const UNKNOWN: &str = "unknown";
 
 const SECONDS_PER_HOUR: i64 = 3600;
+
+/// A line of a program that writes two lines for one refusal.
+#[derive(Debug)]
+struct RecentLine {
+    client: String,
+    /// It is the line of the certificate, not of the handshake.
+    is_of_certificate: bool,
+    time: Option<Timestamp>,
+}
+
+impl RecentLine {
+    /// Two different lines of one client, within seconds where the times are known.
+    fn is_of_one_connection(&self, other: &Self) -> bool {
+        let distance = self.time.zip(other.time).map(|(one, other)| one.duration_since(other).abs());
+        self.client == other.client
+            && self.is_of_certificate != other.is_of_certificate
+            && distance.is_none_or(|distance| distance <= MAX_DISTANCE)
+    }
+}
 
 /// The counts so far.
 #[derive(Debug)]
@@ -44,8 +67,16 @@ pub(super) struct Counts {
     programs: Words,
     /// By `JA4 JA3`, with `-` for none.
     fingerprints: Words,
-    /// Clients of the last lines of other programs.
-    recent: VecDeque<String>,
+    /// The last lines of programs that write two lines for one refusal.
+    recent: VecDeque<RecentLine>,
+    /// Of the current file, refused entries without a name field and without a null.
+    unnamed: u64,
+    /// The current file has entries with a name and without a null.
+    has_names_without_nulls: bool,
+    /// Entries without a name field that are read as null, because others of the file have one.
+    omitted: u64,
+    /// Entries of Apache: refused after the handshake.
+    after_handshake: u64,
     /// A time that is not understood.
     odd_time: Option<String>,
     /// Entries of other programs whose time has no zone.
@@ -71,6 +102,10 @@ impl Counts {
             programs: Words::default(),
             fingerprints: Words::default(),
             recent: VecDeque::new(),
+            unnamed: 0,
+            has_names_without_nulls: false,
+            omitted: 0,
+            after_handshake: 0,
             odd_time: None,
             local_times: 0,
             hours: Tally::new(MAX_HOURS),
@@ -81,10 +116,11 @@ impl Counts {
 
     /// Counts an entry. `text` is the entry as it was read.
     pub(super) fn add(&mut self, entry: &LogEntry<'_>, text: &[u8]) {
-        if self.is_repeated(entry) {
+        let time = entry.timestamp();
+        if self.is_repeated(entry, time, text) {
             return;
         }
-        let time = entry.timestamp();
+        self.has_names_without_nulls |= entry.is_without_nulls && entry.name != Name::NotLogged;
         let report = &mut self.report;
         report.entries += 1;
         match (time, &entry.time) {
@@ -102,6 +138,7 @@ impl Counts {
         if let Some(program) = entry.program {
             self.programs.add(program.name);
             self.local_times += u64::from(program.is_local_time);
+            self.after_handshake += u64::from(program.name == programs::APACHE);
         }
         match entry.kind() {
             Kind::Served => self.report.served += 1,
@@ -119,25 +156,40 @@ impl Counts {
     }
 
     /// Whether it is the second line of one refusal. Caddy writes one of the certificate and one of the handshake.
-    fn is_repeated(&mut self, entry: &LogEntry<'_>) -> bool {
+    fn is_repeated(&mut self, entry: &LogEntry<'_>, time: Option<Timestamp>, text: &[u8]) -> bool {
         let (Some(program), Some(client)) = (entry.program, &entry.client) else { return false };
-        if program.kind != Kind::NoFilterChain || program.name != "Caddy" {
+        if program.kind != Kind::NoFilterChain || program.name != programs::CADDY {
             return false;
         }
-        if let Some(at) = self.recent.iter().position(|recent| recent == client) {
+        let line = RecentLine {
+            client: client[..client.floor_char_boundary(MAX_TIME_BYTES)].to_owned(),
+            is_of_certificate: programs::is_of_certificate(text),
+            time,
+        };
+        if let Some(at) = self.recent.iter().position(|recent| recent.is_of_one_connection(&line)) {
             self.recent.remove(at);
             return true;
         }
         if self.recent.len() == MAX_RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back(client[..client.floor_char_boundary(MAX_TIME_BYTES)].to_owned());
+        self.recent.push_back(line);
         false
     }
 
+    /// Ends a file. A format may leave out what is null (Envoy's `omit_empty_values`): an entry without a name field is one with a null name, if
+    /// others of its file have the field.
+    pub(super) fn end_file(&mut self) {
+        if self.has_names_without_nulls {
+            self.report.sni_not_logged -= self.unnamed;
+            self.report.sni_null += self.unnamed;
+            self.omitted += self.unnamed;
+        }
+        (self.unnamed, self.has_names_without_nulls) = (0, false);
+    }
+
     fn add_refused(&mut self, entry: &LogEntry<'_>, time: Option<Timestamp>, text: &[u8]) {
-        let address: Option<SocketAddr> = entry.client.as_deref().and_then(|client| client.parse().ok());
-        let address = address.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
+        let address = entry.client.as_deref().and_then(ClientAddress::parse);
         let report = &mut self.report;
         report.no_filter_chain += 1;
         match &entry.name {
@@ -158,10 +210,13 @@ impl Counts {
                     _ => {}
                 }
             }
-            Name::NotLogged => report.sni_not_logged += 1,
+            Name::NotLogged => {
+                report.sni_not_logged += 1;
+                self.unnamed += u64::from(entry.is_without_nulls);
+            }
         }
         match (address, &entry.client) {
-            (Some(address), _) => self.clients.add(&address.ip().to_string()),
+            (Some(address), _) => self.clients.add(&address.ip.to_string()),
             (None, Some(client)) => self.clients.add(client),
             (None, None) => self.clients.add(UNKNOWN),
         }
@@ -175,10 +230,10 @@ impl Counts {
             self.fingerprints.add(&format!("{} {}", or_none(&entry.ja4), or_none(&entry.ja3)));
         }
         if let Some(waiting) = &mut self.waiting
-            && entry.name == Name::Null
+            && matches!(entry.name, Name::Null | Name::NotLogged)
         {
             let is_local = entry.program.is_some_and(|program| program.is_local_time);
-            waiting.add(address, time.filter(|_| !is_local));
+            waiting.add(address.and_then(ClientAddress::socket), time.filter(|_| !is_local));
         }
         // One with a null says more of the case that this is about.
         if report.sample.is_none() || (report.sni_null == 1 && entry.name == Name::Null) {
@@ -188,7 +243,8 @@ impl Counts {
     }
 
     /// All of it as a report, and what is to be joined.
-    pub(super) fn finish(self) -> (LogsReport, Option<Waiting>) {
+    pub(super) fn finish(mut self) -> (LogsReport, Option<Waiting>) {
+        self.end_file();
         let (hours, other_hours) = self.hours.into_parts();
         let hours: BTreeMap<i64, u64> = hours.collect();
         let hours = hours.iter().map(|(&hour, &count)| Counted { name: hour_name(hour), count });
@@ -211,6 +267,18 @@ impl Counts {
             self.odd_time.as_deref(),
             self.local_times,
         );
+        if self.omitted > 0 {
+            report.notes.push(format!(
+                "{} without a name field beside others that have one: read as a null, which some formats leave out (omit_empty_values)",
+                counted(self.omitted, "entry")
+            ));
+        }
+        if self.after_handshake > 0 {
+            report.notes.push(format!(
+                "{} of Apache, which refuses a client without SNI with status 403, after the handshake",
+                counted(self.after_handshake, "entry")
+            ));
+        }
         (report, self.waiting)
     }
 }
@@ -323,6 +391,31 @@ mod tests {
             counts.add(&refused("10.0.0.1:1", "2025-05-19T04:59:59Z", name), text.as_bytes());
         }
         assert_eq!(counts.finish().0.sample.as_deref(), Some("null"));
+    }
+
+    /// Caddy's two lines of one connection count once, but not those of two.
+    #[test]
+    fn two_lines_of_one_refusal() {
+        let certificate = r#"{"level":"debug","ts":TIME,"msg":"no certificate matching TLS ClientHello","remote":"192.0.2.1:5","server_name":""}"#;
+        let handshake = r#"{"level":"debug","ts":TIME,"msg":"http: TLS handshake error from 192.0.2.1:5: no certificate available for ''"}"#;
+        for (lines, expected) in [
+            (&[(certificate, 0), (handshake, 1)][..], 1),
+            (&[(handshake, 0), (certificate, 1)], 1),
+            (&[(handshake, 0), (handshake, 1)], 2),
+            (&[(certificate, 0), (handshake, 60)], 2),
+            (&[(handshake, 0), (handshake, 86_400), (handshake, 172_800)], 3),
+            (&[(certificate, 0), (handshake, 0), (certificate, 1), (handshake, 1)], 2),
+        ] {
+            let mut counts = Counts::new(false);
+            for (line, seconds) in lines {
+                let line = line.replace("TIME", &(1_738_288_766 + seconds).to_string());
+                super::super::recognise::line(line.as_bytes(), None, &mut |entry, text| {
+                    counts.add(entry, text);
+                });
+            }
+            let report = counts.finish().0;
+            assert_eq!((report.no_filter_chain, report.without_time), (expected, 0), "{lines:?}");
+        }
     }
 
     /// Every entry is counted, be there room for its client or not.

@@ -18,6 +18,7 @@ pub(super) const NO_REASON: &str = "no reason logged: Envoy writes this for a Cl
 
 /// The fields that matter, as they are in the log. What is null, empty or `-` there is `None` here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is what a format has or an entry says")]
 pub(super) struct LogEntry<'a> {
     /// When it began, as it is written.
     pub(super) time: Option<Cow<'a, str>>,
@@ -43,6 +44,10 @@ pub(super) struct LogEntry<'a> {
     pub(super) ja3: Option<Cow<'a, str>>,
     /// There are bytes, a TLS version or a backend: the connection got further than its ClientHello.
     pub(super) is_used: bool,
+    /// The format has bytes, a TLS version or a backend.
+    pub(super) has_use: bool,
+    /// An object without a null among the fields that are known.
+    pub(super) is_without_nulls: bool,
     /// Set for the lines of other programs than Envoy.
     pub(super) program: Option<ProgramEntry>,
 }
@@ -119,7 +124,7 @@ impl LogEntry<'_> {
             Kind::Unremarkable
         } else if self.has_reason() || self.flags.as_deref().and_then(flags::failure).is_some() {
             Kind::OtherFailure
-        } else if self.name == Name::Null && self.has_flags && self.flags.is_none() && !self.is_used {
+        } else if self.is_all_null() {
             Kind::NoReason
         } else {
             Kind::Unremarkable
@@ -151,6 +156,12 @@ impl LogEntry<'_> {
         time::parse(self.time.as_deref()?)
     }
 
+    /// No field says anything. A format without a name must at least have the use of the connection.
+    fn is_all_null(&self) -> bool {
+        let is_nameless = self.name == Name::Null || (self.name == Name::NotLogged && self.has_use);
+        is_nameless && self.has_flags && self.flags.is_none() && !self.is_used
+    }
+
     fn reason(&self) -> Option<&str> {
         let details = self.details.as_deref().filter(|_| self.transport_failure.is_none());
         self.transport_failure.as_deref().or(details).or(self.termination.as_deref())
@@ -174,7 +185,7 @@ impl LogEntry<'_> {
 
 /// `None` for the ways in which Envoy writes that there is nothing.
 pub(super) fn something(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
-    (!text.is_empty() && text != "-").then_some(text)
+    (!matches!(&*text, "" | "-" | "null" | "<nil>")).then_some(text)
 }
 
 #[cfg(test)]
@@ -249,6 +260,9 @@ mod tests {
     fn nothing_but_flags_without_a_flag() {
         let null = LogEntry { name: Name::Null, ..entry(0, false, "-", "-") };
         assert_eq!((null.kind(), &*null.failure()), (Kind::NoReason, NO_REASON));
+        // Envoy's default format has no name, but bytes.
+        let nameless = LogEntry { name: Name::NotLogged, has_use: true, ..null.clone() };
+        assert_eq!(nameless.kind(), Kind::NoReason);
         for other in [
             LogEntry { is_used: true, ..null.clone() },
             LogEntry { name: Name::Present("a".into()), ..null.clone() },

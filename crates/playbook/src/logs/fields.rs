@@ -240,7 +240,7 @@ impl<'a> Scalar<'a> {
     }
 
     /// A time may be a number.
-    fn time(self) -> Option<Cow<'a, str>> {
+    pub(super) fn time(self) -> Option<Cow<'a, str>> {
         match self {
             Self::Integer(number) => Some(Cow::Owned(number.to_string())),
             Self::Float(number) => Some(Cow::Owned(number.to_string())),
@@ -285,12 +285,15 @@ pub(super) struct Fields<'a> {
     /// Envoy's fields of the connection.
     has_connection: bool,
     has_time: bool,
+    /// A field that is known is null.
+    has_null: bool,
 }
 
 impl<'a> Fields<'a> {
     #[inline]
     pub(super) fn set(&mut self, key: Key, value: Scalar<'a>) {
         let entry = &mut self.entry;
+        self.has_null |= value == Scalar::Nothing;
         match key {
             Key::Start => {
                 entry.time = value.time().or(entry.time.take());
@@ -354,7 +357,10 @@ impl<'a> Fields<'a> {
             Key::UpstreamFailure => entry.upstream_failure = value.text(),
             Key::Ja4 => entry.ja4 = value.text(),
             Key::Ja3 => entry.ja3 = value.text(),
-            Key::Use => entry.is_used |= value.is_something(),
+            Key::Use => {
+                entry.is_used |= value.is_something();
+                entry.has_use = true;
+            }
             Key::Other => {}
         }
     }
@@ -376,6 +382,7 @@ impl<'a> Fields<'a> {
             return None;
         }
         let entry = &mut self.entry;
+        entry.is_without_nulls = !self.has_null;
         if entry.time.is_none() {
             entry.time = self.other_time.take();
         }
@@ -389,6 +396,16 @@ impl<'a> Fields<'a> {
             entry.client = Some(Cow::Owned(std::net::SocketAddr::new(address, port).to_string()));
         }
         Some(entry)
+    }
+
+    /// Whether there is a field that only access logs have.
+    pub(super) fn has_reason(&self) -> bool {
+        self.has_reason
+    }
+
+    /// Whether there is a field of the client or its name.
+    pub(super) fn has_connection(&self) -> bool {
+        self.has_connection
     }
 
     /// Whether a request is known: then neither the protocol nor the use of the connection says more.

@@ -17,6 +17,7 @@ enum Look {
     MeshRequests,
     CloudYaml,
     EnvoyDebug,
+    IstioProxy,
     OwnFormat,
     Manifest,
     KubectlTable,
@@ -33,7 +34,7 @@ enum Look {
 }
 
 /// Each with what to say: what it is, and what to do.
-const LOOKS: [(Look, &str); 19] = [
+const LOOKS: [(Look, &str); 20] = [
     (Look::Capture, "a packet capture; read it with: sni-probe replay FILE"),
     (
         Look::Packed,
@@ -51,6 +52,10 @@ const LOOKS: [(Look, &str); 19] = [
     (
         Look::EnvoyDebug,
         "Envoy's debug log, not its access log; name an access log in the listener (access_log with a FileAccessLog), in Istio with: istioctl install --set meshConfig.accessLogFile=/dev/stdout",
+    ),
+    (
+        Look::IstioProxy,
+        "the log of Istio's proxy without an access log; switch the access log on: istioctl install --set meshConfig.accessLogFile=/dev/stdout",
     ),
     (
         Look::OwnFormat,
@@ -88,10 +93,15 @@ const LOOKS: [(Look, &str); 19] = [
     (Look::Binary, "binary data, not a log"),
 ];
 
+/// Bytes of a file that may be an answer without entries.
+const MAX_ANSWER_BYTES: usize = 4096;
+
 /// Counts what the first lines of a file look like.
 #[derive(Debug, Default)]
 pub(super) struct Hints {
     lines: u32,
+    /// What may be an answer of a log store without entries.
+    answer: Answer,
     votes: [u32; LOOKS.len()],
 }
 
@@ -102,6 +112,12 @@ impl Hints {
         if self.lines < MAX_LINES {
             self.look(line);
         }
+        self.answer.see(line);
+    }
+
+    /// Whether the file has blank lines alone, or is an answer of a log store that found nothing (`[]`, `"result":[]`).
+    pub(super) fn has_nothing(&self) -> bool {
+        self.answer.is_empty()
     }
 
     fn look(&mut self, line: &[u8]) {
@@ -124,6 +140,50 @@ impl Hints {
     }
 }
 
+/// The file, if it is short.
+#[derive(Debug, Default)]
+struct Answer {
+    text: Vec<u8>,
+    is_long: bool,
+}
+
+/// Fields in which log stores give out what they found.
+const RESULTS: [&str; 8] = ["result", "results", "hits", "events", "streams", "entries", "logEvents", "data"];
+
+impl Answer {
+    #[inline]
+    fn see(&mut self, line: &[u8]) {
+        if !self.is_long {
+            let line = line.trim_ascii();
+            self.is_long = self.text.len() + line.len() > MAX_ANSWER_BYTES;
+            if !self.is_long {
+                self.text.extend_from_slice(line);
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        use serde_json::Value;
+        // Whether a list of results is empty, and none has anything.
+        fn is_without_results(value: &Value) -> bool {
+            let Value::Object(fields) = value else { return false };
+            let mut results = fields.iter().filter(|(name, _)| RESULTS.contains(&name.as_str())).peekable();
+            results.peek().is_some()
+                && results.all(|(_, value)| match value {
+                    Value::Array(list) => list.is_empty(),
+                    other => is_without_results(other),
+                })
+        }
+        if self.is_long {
+            return false;
+        }
+        self.text.is_empty()
+            || serde_json::from_slice(&self.text).is_ok_and(|value: Value| {
+                value.as_array().is_some_and(Vec::is_empty) || is_without_results(&value)
+            })
+    }
+}
+
 fn look(line: &[u8], is_first: bool) -> Option<Look> {
     if is_first {
         let begins = |marks: &[&[u8]]| marks.iter().any(|mark| line.starts_with(mark));
@@ -138,9 +198,18 @@ fn look(line: &[u8], is_first: bool) -> Option<Look> {
         }
         if line.contains(&b',')
             && !line.contains(&b'{')
-            && [&b"insertId"[..], b"textPayload", b"jsonPayload", b"@message", b"timestamp,"]
-                .iter()
-                .any(|column| memmem::find(line, column).is_some())
+            && [
+                &b"insertId"[..],
+                b"textPayload",
+                b"jsonPayload",
+                b"@message",
+                b"timestamp,",
+                b"_raw",
+                b"Message",
+                b"message",
+            ]
+            .iter()
+            .any(|column| memmem::find(line, column).is_some())
         {
             return Some(Look::Csv);
         }
@@ -173,6 +242,8 @@ fn look_at_text(text: &str) -> Option<Look> {
             .any(|level| text.contains(&format!("\t{level}\tenvoy")))
     {
         Some(Look::EnvoyDebug)
+    } else if is_istio_proxy(text) {
+        Some(Look::IstioProxy)
     } else if begins(&["apiVersion:", "kind: "]) {
         Some(Look::Manifest)
     } else if begins(&["NAME "]) || begins(&["Name:         ", "Namespace:  "]) {
@@ -226,6 +297,18 @@ fn look_at_text(text: &str) -> Option<Look> {
     }
 }
 
+/// A time, a level and a message between tabs, as istio-agent and istiod write.
+fn is_istio_proxy(text: &str) -> bool {
+    let mut columns = text.split('\t');
+    let time = columns.next().and_then(|time| time.rsplit(' ').next()).unwrap_or_default();
+    let level = columns.next().unwrap_or_default();
+    matches!(level, "debug" | "info" | "warn" | "error" | "fatal")
+        && time.len() > 20
+        && time.ends_with('Z')
+        && time.as_bytes().get(10) == Some(&b'T')
+        && columns.next().is_some_and(|column| !column.starts_with("http"))
+}
+
 /// `2023/05/01 10:00:00 [error] 29#29: `.
 fn is_nginx_error(text: &str) -> bool {
     let Some((head, _)) = text.split_once(": ") else { return false };
@@ -266,6 +349,11 @@ mod tests {
             ),
             ("[\n {\n \"logName\": \"projects/p/logs/server-accesslog-stackdriver\"\n }\n]", Some("stdout")),
             ("apiVersion: v1\nkind: Service\n", Some("sni-probe routes")),
+            (
+                "2025-05-19T04:46:20.117Z\tinfo\tFLAG: --concurrency=\"0\"\n2025-05-19T04:46:21.117Z\tinfo\txdsproxy\tconnected\n",
+                Some("accessLogFile"),
+            ),
+            ("\"_time\",\"_raw\"\n\"x\",\"y\"\n", Some("CSV")),
             ("NAME   READY   STATUS\ngw-1   1/1     Running\n", Some("kubectl logs")),
             ("# HELP up x\n# TYPE up gauge\nup 1\n", Some("--metrics")),
             ("2023/05/01 10:00:00 [error] 29#29: *1 open() failed\n", Some("error_log")),
@@ -301,6 +389,33 @@ mod tests {
             hints.see(bytes);
             assert!(hints.sentence().unwrap().contains(part));
         }
+    }
+
+    #[test]
+    fn answers_without_entries() {
+        for (text, is_empty) in [
+            ("", true),
+            ("\n\n", true),
+            ("[]", true),
+            ("[\n]\n", true),
+            (r#"{"status":"success","data":{"resultType":"streams","result":[]}}"#, true),
+            (r#"{"took":1,"hits":{"total":{"value":0},"hits":[]}}"#, true),
+            ("{\n \"events\": [],\n \"searchedLogStreams\": []\n}", true),
+            (r#"{"result":[1]}"#, false),
+            (r#"{"events":[],"result":[{}]}"#, false),
+            (r#"{"tags":[],"msg":"x"}"#, false),
+            ("[1]", false),
+            ("x", false),
+        ] {
+            let mut hints = Hints::default();
+            text.split('\n').for_each(|line| hints.see(line.as_bytes()));
+            assert_eq!(hints.has_nothing(), is_empty, "{text}");
+        }
+        let mut hints = Hints::default();
+        for _ in 0..10_000 {
+            hints.see(b"[]");
+        }
+        assert!(!hints.has_nothing() && hints.answer.text.len() <= MAX_ANSWER_BYTES);
     }
 
     proptest::proptest! {

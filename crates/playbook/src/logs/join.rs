@@ -1,4 +1,4 @@
-//! Entries with a null name, joined with what sni-probe saw of the same connection on the wire.
+//! Entries with a null name or without one, joined with what sni-probe saw of the same connection on the wire.
 //!
 //! The entries wait, by the client's address and port, until the events have been read. So events may come in any order and
 //! number; what is bounded is the number of entries.
@@ -34,8 +34,10 @@ const LINES_AT_A_STRETCH: u64 = 4096;
 pub(super) struct Waiting {
     clients: HashMap<SocketAddr, Vec<Connection>>,
     count: usize,
-    /// Entries that cannot be joined: for want of room, or without an address and port.
-    not_joined: u64,
+    /// Entries for which there was no room.
+    no_room: u64,
+    /// Entries without an address and port.
+    without_port: u64,
     by_address_alone: u64,
     events: u64,
 }
@@ -66,7 +68,8 @@ impl Waiting {
                 self.by_address_alone += u64::from(time.is_none());
                 self.clients.entry(client).or_default().push(Connection { time, seen: None });
             }
-            _ => self.not_joined += 1,
+            Some(_) => self.no_room += 1,
+            None => self.without_port += 1,
         }
     }
 
@@ -103,7 +106,8 @@ impl Waiting {
     pub(super) fn finish(self) -> Joined {
         let mut joined = Joined {
             events: self.events,
-            not_seen: self.not_joined,
+            without_port: self.without_port,
+            no_room: self.no_room,
             by_address_alone: self.by_address_alone,
             ..Joined::default()
         };

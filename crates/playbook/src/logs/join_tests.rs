@@ -86,7 +86,8 @@ fn more_entries_than_wait() {
     waiting.add(Some(CLIENT.parse().unwrap()), None);
     waiting.see(&event(CLIENT, 0, "absent", None));
     let joined = waiting.finish();
-    assert_eq!((joined.really_without_sni, joined.not_seen, joined.by_address_alone), (1, 4, 0));
+    assert_eq!((joined.really_without_sni, joined.not_seen, joined.by_address_alone), (1, 0, 0));
+    assert_eq!((joined.no_room, joined.without_port), (3, 1));
 }
 
 /// An entry whose time is not known is joined by address and port alone, and says so.

@@ -11,6 +11,9 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::fields::{Fields, Key, Scalar};
 
+/// Values of a list that are looked at.
+const MAX_VALUES: usize = 16;
+
 /// What a piece of text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parsed {
@@ -65,6 +68,35 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// A value; of a list of values (Elasticsearch's `fields`) all texts, with commas.
+    pub(super) fn scalar(&self) -> Option<Scalar<'_>> {
+        match self {
+            Self::Scalar(value) => Some(value.lend()),
+            Self::List(items) if !items.is_empty() && items.len() <= MAX_VALUES => {
+                let values: Option<Vec<Scalar<'_>>> = items
+                    .iter()
+                    .map(|item| match item {
+                        Self::Scalar(value) => Some(value.lend()),
+                        Self::List(_) | Self::Object(_) => None,
+                    })
+                    .collect();
+                Some(joined(values?))
+            }
+            Self::List(_) | Self::Object(_) => None,
+        }
+    }
+
+    /// The text of a list of bytes, as `journalctl -o json` writes what is not plain.
+    pub(super) fn bytes(&self) -> Option<String> {
+        let Self::List(items) = self else { return None };
+        let byte = |item: &Node<'_>| match item {
+            Node::Scalar(Scalar::Integer(number)) => u8::try_from(*number).ok(),
+            _ => None,
+        };
+        let bytes: Option<Vec<u8>> = items.iter().map(byte).collect();
+        bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// The value of an object's field.
     pub(super) fn get(&self, name: &str) -> Option<&Node<'a>> {
         match self {
@@ -72,6 +104,21 @@ impl<'a> Node<'a> {
             Self::Scalar(_) | Self::List(_) => None,
         }
     }
+}
+
+/// Texts are joined by commas, as flags are; one value alone is that value.
+fn joined(mut values: Vec<Scalar<'_>>) -> Scalar<'_> {
+    if values.len() <= 1 {
+        return values.pop().unwrap_or(Scalar::Nothing);
+    }
+    let texts: Vec<&str> = values
+        .iter()
+        .filter_map(|value| match value {
+            Scalar::Text(text) => Some(&**text),
+            _ => None,
+        })
+        .collect();
+    if texts.is_empty() { Scalar::Nothing } else { Scalar::Text(Cow::Owned(texts.join(","))) }
 }
 
 impl<'de> Deserialize<'de> for Key {
@@ -153,8 +200,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut values = Vec::new();
+                while values.len() < MAX_VALUES
+                    && let Some(value) = list.next_element()?
+                {
+                    values.push(value);
+                }
                 while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Scalar::Nothing)
+                Ok(joined(values))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -273,6 +326,21 @@ mod tests {
         let given =
             entry(r#"{"status":{"a":[1]},"status_details":[{}],"response_flags":-1.5,"sni_host":true}"#);
         assert_eq!(given, LogEntry { name: Name::Null, has_flags: true, ..LogEntry::default() });
+    }
+
+    #[test]
+    fn lists_of_values_and_texts_for_null() {
+        for flags in [r#"["NR"]"#, r#"["DC","NR"]"#] {
+            let text = format!(
+                r#"{{"response_flags":{flags},"response_code_details":null,"requested_server_name":"null","remote_address":["10.0.0.1:2"]}}"#
+            );
+            let given = entry(&text);
+            assert_eq!((given.kind(), &given.name), (Kind::NoFilterChain, &Name::Null), "{text}");
+            assert_eq!(given.client.as_deref(), Some("10.0.0.1:2"));
+        }
+        let bytes = tree(b"[97,98,10]").and_then(|node| node.bytes());
+        assert_eq!(bytes.as_deref(), Some("ab\n"));
+        assert_eq!(tree(b"[97,300]").and_then(|node| node.bytes()), None);
     }
 
     #[test]

@@ -64,8 +64,13 @@ fn pairs(line: &[u8]) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
 
 /// A value and its length with quotes.
 fn value(text: &[u8]) -> (Cow<'_, str>, usize) {
+    if let Some(quoted) = text.strip_prefix(b"'")
+        && let Some(length) = memchr(b'\'', quoted)
+    {
+        return (String::from_utf8_lossy(&quoted[..length]), length + 2);
+    }
     let Some(quoted) = text.strip_prefix(b"\"") else {
-        let length = text.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(text.len());
+        let length = plain_length(text);
         return (String::from_utf8_lossy(&text[..length]), length);
     };
     let mut value = Vec::new();
@@ -84,6 +89,22 @@ fn value(text: &[u8]) -> (Cow<'_, str>, usize) {
     (Cow::Owned(String::from_utf8_lossy(&value).into_owned()), text.len())
 }
 
+/// The length of a value without quotes. Spaces end it, and commas and semicolons before a space, a further pair or the end.
+fn plain_length(text: &[u8]) -> usize {
+    let is_end = |at: usize| match text[at] {
+        b' ' | b'\t' => true,
+        b',' | b';' => {
+            let rest = text[at + 1..].trim_ascii_start();
+            let name = rest.iter().position(|byte| !byte.is_ascii_alphanumeric() && !b"_-@.".contains(byte));
+            rest.is_empty()
+                || rest.len() < text.len() - at - 1
+                || name.is_some_and(|name| name > 0 && rest[name] == b'=')
+        }
+        _ => false,
+    };
+    (0..text.len()).find(|&at| is_end(at)).unwrap_or(text.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::entry::{Kind, Name};
@@ -93,6 +114,10 @@ mod tests {
     fn formats_of_ones_own() {
         for line in [
             "[2021-07-06T17:09:05.190Z] call_duration_ms=2 client_address=198.51.100.7:40405 termination_reason=- response_flags=NR sni=-",
+            "time=2021-07-06T17:09:05.190Z; peer=198.51.100.7:40405; response_flags=NR; sni=-;",
+            "time=2021-07-06T17:09:05.190Z,peer=198.51.100.7:40405,response_flags=DC,NR,sni=-",
+            "time='2021-07-06T17:09:05.190Z' peer='198.51.100.7:40405' response_flags='NR' sni='-'",
+            "time=2021-07-06T17:09:05.190Z peer=198.51.100.7:40405 response_flags=NR sni=null",
             r#"conn peer=198.51.100.7:40405 tls=- sni=- flags=NR tls_fail="-" rx=0 tx=0 ms=1 ts=1625591345.190"#,
         ] {
             let entry = parse(line.as_bytes()).unwrap();

@@ -6,6 +6,7 @@
 //! events ─────────────────────────────────────────────────────────────────────────▶ join ┘
 //! ```
 
+mod client;
 mod config;
 mod counts;
 mod entry;
@@ -17,8 +18,10 @@ mod join;
 mod json;
 mod lines;
 mod logfmt;
+mod nested;
 mod prefix;
 mod programs;
+mod quoted;
 mod recognise;
 pub mod report;
 mod scan;
@@ -112,11 +115,12 @@ fn expected() -> String {
 fn read_until(config: &Config, interrupted: &AtomicBool) -> anyhow::Result<LogsReport> {
     let mut reading = Reading::new(!config.events.is_empty());
     let mut unread = Vec::new();
-    let mut empty = Vec::new();
+    let (mut empty, mut nothing) = (Vec::new(), Vec::new());
     for file in &config.files {
         match reading.file(file, interrupted) {
-            Ok(true) => {}
-            Ok(false) => empty.push(shown_name(file)),
+            Ok(Contents::Entries) => {}
+            Ok(Contents::Nothing) => nothing.push(shown_name(file)),
+            Ok(Contents::Empty) => empty.push(shown_name(file)),
             Err(error) => unread.push(error.context(shown_name(file))),
         }
         if interrupted.load(Ordering::Relaxed) {
@@ -132,12 +136,23 @@ fn read_until(config: &Config, interrupted: &AtomicBool) -> anyhow::Result<LogsR
         return Err(match unread.into_iter().next() {
             Some(error) if is_unwritten => NothingWritten(format!("{error:#}")).into(),
             Some(error) => error,
+            None if empty.is_empty() => NothingWritten(format!(
+                "{}: blank, or an answer without entries; {}",
+                nothing.join(", "),
+                expected()
+            ))
+            .into(),
             None => NothingWritten(format!("{}: empty; {}", empty.join(", "), expected())).into(),
         });
     }
     report
         .notes
         .extend(empty.iter().map(|file| format!("{file} is empty: nothing has been written to it yet")));
+    report.notes.extend(
+        nothing
+            .iter()
+            .map(|file| format!("{file} is blank, or an answer without entries: nothing was logged")),
+    );
     report.unread = unread.iter().map(|error| format!("{error:#}")).collect();
     if let Some(mut waiting) = waiting {
         for file in &config.events {
@@ -160,6 +175,17 @@ fn shown_name(file: &Path) -> String {
     if lines::is_stdin(file) { "standard input".to_owned() } else { file.display().to_string() }
 }
 
+/// What is in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Contents {
+    /// Entries; or the reading was interrupted.
+    Entries,
+    /// Blank lines, or an answer of a log store that found nothing.
+    Nothing,
+    /// No line.
+    Empty,
+}
+
 /// What is known of the files so far.
 #[derive(Debug)]
 struct Reading {
@@ -174,24 +200,31 @@ impl Reading {
         Self { counts: Counts::new(is_joined), scanner: Scanner::default(), lines: 0, entries: 0 }
     }
 
-    /// Reads a file; `false` if it is empty.
-    fn file(&mut self, path: &Path, interrupted: &AtomicBool) -> anyhow::Result<bool> {
+    /// Reads a file.
+    fn file(&mut self, path: &Path, interrupted: &AtomicBool) -> anyhow::Result<Contents> {
         let mut lines = Lines::open(path)?;
         let progress = Progress::new(&shown_name(path), lines.length());
         let before = (self.lines, self.entries);
         let mut hints = Hints::default();
         let result = self.lines(&mut lines, &progress, &mut hints, interrupted);
         self.scanner.finish();
+        self.counts.end_file();
         result?;
         let (lines, entries) = (self.lines - before.0, self.entries - before.1);
+        if entries > 0 || interrupted.load(Ordering::Relaxed) {
+            return Ok(Contents::Entries);
+        }
         // One that is empty was just put aside, or its gateway just started.
+        if lines == 0 {
+            return Ok(Contents::Empty);
+        }
         ensure!(
-            entries > 0 || lines == 0 || interrupted.load(Ordering::Relaxed),
+            hints.has_nothing(),
             "no entry of an access log in {}; {}",
             counted(lines, "line"),
             hints.sentence().map_or_else(expected, |looks| format!("it looks like {looks}"))
         );
-        Ok(lines > 0)
+        Ok(Contents::Nothing)
     }
 
     fn lines(

@@ -4,6 +4,7 @@
 //! nginx    2023/05/01 10:00:00 [info] 29#29: *1 … while SSL handshaking, client: ADDRESS, server: …
 //! HAProxy  … ADDRESS [05/Jan/2024:15:06:36.978] frontend/1: SSL handshake failure
 //! HAProxy  … ADDRESS [05/Jan/2024:15:06:36.978] frontend backend/<NOSRV> -1/-1/0 0 SC …
+//! Apache   [time] [ssl:error] … [client ADDRESS] AH02033: No hostname was provided via SNI …
 //! Go       http: TLS handshake error from ADDRESS: REASON                       (Traefik, Caddy, and any server in Go)
 //! Caddy    … no certificate matching TLS ClientHello {"remote":"ADDRESS","server_name":"…"}
 //! Envoy    [time][1][debug][…] … closing connection from ADDRESS: no matching filter chain found
@@ -14,8 +15,12 @@
 
 use std::borrow::Cow;
 
+use super::client::ClientAddress;
 use super::entry::{Kind, LogEntry, Name, ProgramEntry};
 use super::json::{self, Node};
+
+/// Words before the time of a line.
+const MAX_WORDS_BEFORE_TIME: usize = 16;
 
 /// Longest line that is looked at, in bytes.
 const MAX_LINE_BYTES: usize = 8192;
@@ -23,8 +28,17 @@ const MAX_LINE_BYTES: usize = 8192;
 const GO_ERROR: &str = "http: TLS handshake error from ";
 const NO_CERTIFICATE: &str = "no certificate matching TLS ClientHello";
 const HANDSHAKING: &str = "while SSL handshaking";
+const PLAIN_HTTP: &str = "client sent plain HTTP request to HTTPS port";
+const NO_HOST: &str = "no host in upstream \"";
 const NO_CHAIN: &str = "closing connection from ";
 const TLS_ERROR: &str = "remote address:";
+
+/// The program that writes two lines for one refusal.
+pub(super) const CADDY: &str = "Caddy";
+
+/// The program that refuses clients without SNI after their handshake.
+pub(super) const APACHE: &str = "Apache";
+const NO_SNI_OF_APACHE: &str = "AH02033: No hostname was provided via SNI";
 
 /// HAProxy's place of a server where there is none.
 const NO_SERVER: &str = "/<NOSRV> ";
@@ -47,37 +61,43 @@ pub(super) fn parse(line: &[u8]) -> Option<LogEntry<'_>> {
         .or_else(|| of_nginx(line))
         .or_else(|| of_envoy(line))
         .or_else(|| of_haproxy(line))
+        .or_else(|| of_apache(line))
+}
+
+/// Whether the line of Caddy is that of the certificate, not that of the handshake.
+pub(super) fn is_of_certificate(line: &[u8]) -> bool {
+    memchr::memmem::find(line, NO_CERTIFICATE.as_bytes()).is_some()
 }
 
 /// The same of an object: Caddy's JSON.
 pub(super) fn of_object<'n>(node: &'n Node<'_>) -> Option<LogEntry<'n>> {
     let text = |name| node.get(name).and_then(Node::text);
-    (text("msg") == Some(NO_CERTIFICATE)).then(|| of_caddy(node, None)).flatten()
+    (text("msg") == Some(NO_CERTIFICATE)).then(|| of_caddy(node)).flatten()
 }
 
-fn of_caddy<'n>(node: &'n Node<'_>, time: Option<&'n str>) -> Option<LogEntry<'n>> {
+fn of_caddy<'n>(node: &'n Node<'_>) -> Option<LogEntry<'n>> {
     let client = node.get("remote")?.text()?;
     let name = node.get("server_name").and_then(Node::text).unwrap_or_default();
-    let mut entry = entry("Caddy", Kind::NoFilterChain, client);
+    let mut entry = entry(CADDY, Kind::NoFilterChain, client);
     entry.name = name_of(Cow::Borrowed(name));
+    // A number with a fraction, or without (`unix_nano`), or a text.
     entry.time = match node.get("ts") {
-        Some(Node::Scalar(super::fields::Scalar::Float(time))) => Some(Cow::Owned(time.to_string())),
-        Some(ts) => ts.text().map(Cow::Borrowed),
-        None => time.map(Cow::Borrowed),
+        Some(Node::Scalar(time)) => time.lend().time(),
+        _ => None,
     };
     Some(entry)
 }
 
 fn of_caddy_console(line: &str) -> Option<LogEntry<'static>> {
-    let (_, fields) = line.split_once(NO_CERTIFICATE)?;
+    let (head, fields) = line.split_once(NO_CERTIFICATE)?;
     let node = json::tree(fields.trim().as_bytes())?;
-    let found = of_caddy(&node, None)?;
+    let found = of_caddy(&node)?;
     let name = match found.name {
         Name::Present(name) => Name::Present(Cow::Owned(name.into_owned())),
         _ => Name::Null,
     };
     let client = found.client.map(|client| Cow::Owned(client.into_owned()));
-    let time = leading_time(line).map(|time| Cow::Owned(time.to_owned()));
+    let time = time_in(head).map(|time| Cow::Owned(time.to_owned()));
     Some(local(LogEntry { name, client, time, program: found.program, ..LogEntry::default() }))
 }
 
@@ -87,7 +107,7 @@ fn of_go(line: &str) -> Option<LogEntry<'_>> {
     let (client, reason) = line[at + GO_ERROR.len()..].split_once(": ")?;
     let reason = reason.trim();
     let quoted = [
-        ("no certificate available for '", '\'', "Caddy"),
+        ("no certificate available for '", '\'', CADDY),
         ("strict SNI enabled - No certificate found for domain: \"", '"', "Traefik"),
         ("acme/autocert: host \"", '"', "Go"),
     ];
@@ -99,7 +119,7 @@ fn of_go(line: &str) -> Option<LogEntry<'_>> {
         {
             let mut entry = entry(program, Kind::NoFilterChain, client);
             entry.name = name_of(Cow::Owned(name.to_owned()));
-            entry.time = leading_time(line).map(Cow::Borrowed);
+            entry.time = time_in(&line[..at]).map(Cow::Borrowed);
             return Some(local(entry));
         }
     }
@@ -117,7 +137,7 @@ fn of_go(line: &str) -> Option<LogEntry<'_>> {
         entry.name = Name::Null;
     }
     entry.transport_failure = Some(Cow::Borrowed(reason.trim_end_matches('"')));
-    entry.time = leading_time(line).map(Cow::Borrowed);
+    entry.time = time_in(&line[..at]).map(Cow::Borrowed);
     Some(local(entry))
 }
 
@@ -126,16 +146,15 @@ fn of_nginx(line: &str) -> Option<LogEntry<'_>> {
     let client = rest.split([',', ' ']).next()?;
     let head = &line[..line.len() - rest.len()];
     let is_rejected = head.contains("handshake rejected while SSL handshaking");
-    let has_no_host = head.contains("no host in upstream \"\"");
-    if !is_rejected && !has_no_host && !head.contains(HANDSHAKING) {
+    // The name of `$ssl_preread_server_name` is empty; a port may follow it.
+    let upstream = head.split_once(NO_HOST).map(|(_, upstream)| upstream);
+    let has_no_host = upstream.is_some_and(|upstream| upstream.starts_with(['"', ':']));
+    if !is_rejected && !has_no_host && !head.contains(HANDSHAKING) && !head.contains(PLAIN_HTTP) {
         return None;
     }
     // `time [level] pid#tid: *connection reason while …`
-    let (_, message) = head.split_once(": ")?;
-    let message = message
-        .strip_prefix('*')
-        .and_then(|rest| rest.split_once(' '))
-        .map_or(message, |(_, message)| message);
+    let (_, message) = head.split_once(": *")?;
+    let (_, message) = message.split_once(' ')?;
     let reason = message.split(" while ").next()?.trim_end_matches(", client: ");
     let has_left = ["client closed connection", "peer closed connection", "Connection reset by peer"]
         .iter()
@@ -149,7 +168,7 @@ fn of_nginx(line: &str) -> Option<LogEntry<'_>> {
     if kind == Kind::OtherFailure {
         entry.transport_failure = Some(Cow::Borrowed(reason));
     }
-    entry.time = leading_time(line).map(Cow::Borrowed);
+    entry.time = time_in(head).map(Cow::Borrowed);
     Some(local(entry))
 }
 
@@ -165,11 +184,10 @@ fn of_haproxy_tcp(line: &str) -> Option<LogEntry<'_>> {
     }
     let (head, bind) = head.rsplit_once("] ")?;
     let (frontend, backend) = bind.split_once(' ')?;
-    let (head, time) = head.rsplit_once(" [").or_else(|| head.rsplit_once('['))?;
-    let client = head.rsplit(' ').next().filter(|client| client.contains(':'))?;
+    let (client, time) = client_and_time_of_haproxy(head)?;
     let is_unrouted = frontend.trim_end_matches('~') == backend;
     let kind = if is_unrouted { Kind::NoFilterChain } else { Kind::OtherFailure };
-    let mut entry = entry("HAProxy", kind, client);
+    let mut entry = LogEntry { client: Some(client), ..entry("HAProxy", kind, "") };
     if !is_unrouted {
         entry.transport_failure = Some(Cow::Borrowed("<NOSRV>: no server of the backend is up"));
     }
@@ -177,18 +195,23 @@ fn of_haproxy_tcp(line: &str) -> Option<LogEntry<'_>> {
     Some(local(entry))
 }
 
+/// `… ADDRESS [05/Jan/2024:15:06:36.978`.
+fn client_and_time_of_haproxy(head: &str) -> Option<(Cow<'_, str>, &str)> {
+    let (head, time) = head.rsplit_once(" [").or_else(|| head.rsplit_once('['))?;
+    super::time::parse(time)?;
+    let client = ClientAddress::parse_haproxy(head.rsplit(' ').next()?)?.socket()?;
+    Some((Cow::Owned(client.to_string()), time))
+}
+
 fn of_haproxy(line: &str) -> Option<LogEntry<'_>> {
     if line.contains(NO_SERVER) {
         return of_haproxy_tcp(line);
     }
     let (at, reason) = OF_HAPROXY.iter().find_map(|reason| line.find(reason).map(|at| (at, *reason)))?;
-    let (head, bind) = line[..at].trim_end().trim_end_matches(':').rsplit_once("] ")?;
-    let (head, time) = head.rsplit_once(" [").or_else(|| head.rsplit_once('['))?;
-    let client = head.rsplit(' ').next().filter(|client| client.contains(':'))?;
-    if bind.contains(' ') || !time.starts_with(|first: char| first.is_ascii_digit()) {
-        return None;
-    }
-    let mut entry = entry("HAProxy", Kind::OtherFailure, client);
+    // `frontend/1: `, or what an `error-log-format` has there.
+    let (head, _) = line[..at].rsplit_once("] ")?;
+    let (client, time) = client_and_time_of_haproxy(head)?;
+    let mut entry = LogEntry { client: Some(client), ..entry("HAProxy", Kind::OtherFailure, "") };
     // With the reason of the library in parentheses, where HAProxy has it (2.5 and later).
     let end =
         line[at + reason.len()..].find(')').map_or(at + reason.len(), |end| at + reason.len() + end + 1);
@@ -198,22 +221,33 @@ fn of_haproxy(line: &str) -> Option<LogEntry<'_>> {
 }
 
 fn of_envoy(line: &str) -> Option<LogEntry<'_>> {
-    let time = leading_time(line).map(Cow::Borrowed);
-    if let Some((_, rest)) = line.split_once(NO_CHAIN)
+    if let Some((head, rest)) = line.split_once(NO_CHAIN)
         && let Some((client, reason)) = rest.split_once(": ")
         && reason.starts_with("no matching filter chain found")
     {
+        let time = time_in(head).map(Cow::Borrowed);
         return Some(local(LogEntry { time, ..entry("Envoy's debug log", Kind::NoFilterChain, client) }));
     }
-    let (_, rest) = line.split_once(TLS_ERROR)?;
+    let (head, rest) = line.split_once(TLS_ERROR)?;
     let (client, reason) = rest.split_once(',').filter(|(_, reason)| reason.starts_with("TLS_error"))?;
     // Istio's form of the log ends with a thread.
     let failure = Some(Cow::Borrowed(reason.split('\t').next()?.trim()));
     Some(local(LogEntry {
-        time,
+        time: time_in(head).map(Cow::Borrowed),
         transport_failure: failure,
         ..entry("Envoy's debug log", Kind::OtherFailure, client)
     }))
+}
+
+/// `[time] [ssl:error] [pid …] [client ADDRESS] AH02033: …`. Apache answers with 403, after the handshake.
+fn of_apache(line: &str) -> Option<LogEntry<'_>> {
+    let (head, _) = line.split_once(NO_SNI_OF_APACHE)?;
+    let (head, client) = head.rsplit_once("[client ")?;
+    let (client, _) = client.split_once(']')?;
+    let mut entry = entry(APACHE, Kind::NoFilterChain, client);
+    entry.name = Name::Null;
+    entry.time = time_in(head).map(Cow::Borrowed);
+    Some(local(entry))
 }
 
 fn entry<'a>(name: &'static str, kind: Kind, client: &'a str) -> LogEntry<'a> {
@@ -228,29 +262,37 @@ fn name_of(name: Cow<'_, str>) -> Name<'_> {
 
 /// Sets that the time has no zone, unless it has one.
 fn local(mut entry: LogEntry<'_>) -> LogEntry<'_> {
-    let has_zone = entry
-        .time
-        .as_deref()
-        .is_some_and(|time| time.ends_with('Z') || time[time.floor_char_boundary(10)..].contains(['+', '-']));
+    let is_local = entry.time.as_deref().is_some_and(|time| !super::time::has_zone(time));
     if let Some(program) = &mut entry.program {
-        program.is_local_time = entry.time.is_some() && !has_zone;
+        program.is_local_time = is_local;
     }
     entry
 }
 
-/// `2023/05/01 10:00:00`, `[2020-08-07 23:50:10.468]` or one word, at the begin of a line.
-fn leading_time(line: &str) -> Option<&str> {
-    let line = line.trim_start();
-    if let Some(rest) = line.strip_prefix('[') {
-        return rest.split(']').next();
-    }
-    let mut ends = line.match_indices([' ', '\t']).map(|(at, _)| at);
-    let (first, second) = (ends.next()?, ends.next());
-    let is_time = |end: usize| super::time::parse(&line[..end]).is_some();
-    second
-        .filter(|&end| is_time(end))
-        .or_else(|| Some(first).filter(|&end| is_time(end)))
-        .map(|end| &line[..end])
+/// The first time in what stands before a message: `2023/05/01 10:00:00`, `[2020-08-07 23:50:10.468]`, `[Mon May 19 04:46:20 2025]` or one word.
+/// Before it there may be the name of a container, or syslog's time without a year.
+pub(super) fn time_in(head: &str) -> Option<&str> {
+    let head = head.trim_end();
+    let starts = std::iter::once(0).chain(head.match_indices([' ', '\t']).map(|(at, _)| at + 1));
+    starts.take(MAX_WORDS_BEFORE_TIME).find_map(|start| {
+        let rest = &head[start..];
+        if let Some(rest) = rest.strip_prefix('[') {
+            let (time, _) = rest.split_once(']')?;
+            return Some(time).filter(|time| is_time(time));
+        }
+        if !rest.starts_with(|first: char| first.is_ascii_digit()) {
+            return None;
+        }
+        let mut ends = rest.match_indices([' ', '\t']).map(|(at, _)| at).chain(std::iter::once(rest.len()));
+        let (first, second) = (ends.next()?, ends.next());
+        let both = second.map(|end| &rest[..end]).filter(|time| is_time(time));
+        both.or_else(|| Some(&rest[..first]).filter(|time| is_time(time)))
+    })
+}
+
+/// Whether it is a date with a clock: numbers of processes and epochs are not.
+fn is_time(text: &str) -> bool {
+    text.contains(':') && super::time::parse(text).is_some()
 }
 
 #[cfg(test)]

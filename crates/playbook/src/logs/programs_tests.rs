@@ -2,7 +2,7 @@ use super::*;
 use crate::logs::failure::FailureKind;
 
 /// Lines as the programs write them: program, kind, client, name.
-const LINES: [(&str, &str, Kind, &str, Name<'static>); 20] = [
+const LINES: [(&str, &str, Kind, &str, Name<'static>); 28] = [
     (
         "2019/12/29 18:55:32 http: TLS handshake error from 192.0.2.226:62037: no certificate available for ''",
         "Caddy",
@@ -143,6 +143,62 @@ const LINES: [(&str, &str, Kind, &str, Name<'static>); 20] = [
         "127.0.0.1:52598",
         Name::NotLogged,
     ),
+    (
+        "2023/01/11 12:16:06 [error] 3259#3259: *3418 no host in upstream \":443\", client: 10.0.3.1, server: 0.0.0.0:443, bytes from/to client:0/0",
+        "nginx",
+        Kind::NoFilterChain,
+        "10.0.3.1",
+        Name::NotLogged,
+    ),
+    (
+        "2026/11/30 13:58:31 [info] 29683#29683: *1 client sent plain HTTP request to HTTPS port while reading client request headers, client: 127.0.0.1, server: , request: \"GET / HTTP/1.1\", host: \"127.0.0.1:19444\"",
+        "nginx",
+        Kind::OtherFailure,
+        "127.0.0.1",
+        Name::NotLogged,
+    ),
+    (
+        "::1:59526 [30/Nov/2026:13:58:31.183] strict6 strict6/<NOSRV> -1/-1/0 0 SC 1/1/0/0/0 0/0",
+        "HAProxy",
+        Kind::NoFilterChain,
+        "[::1]:59526",
+        Name::NotLogged,
+    ),
+    (
+        "Jan  5 15:06:36 localhost haproxy[19555]: Failed at haproxy 192.150.10.200:50191 [05/Jan/2024:15:06:36.978] http-in-svc~ 81/81 34/0000000000000000/0/0/0 -/TLSv1.3/(NONE) - TLSv1.3 (NONE) SSL handshake failure -",
+        "HAProxy",
+        Kind::OtherFailure,
+        "192.150.10.200:50191",
+        Name::NotLogged,
+    ),
+    (
+        "[Mon May 19 04:46:20.117 2025] [ssl:error] [pid 12:tid 13] [client 192.0.2.3:4432] AH02033: No hostname was provided via SNI for a name based virtual host",
+        "Apache",
+        Kind::NoFilterChain,
+        "192.0.2.3:4432",
+        Name::Null,
+    ),
+    (
+        "<190>May 19 04:46:20 h nginx: 2025/05/19 04:46:20 [info] 29#29: *1 handshake rejected while SSL handshaking, client: 192.0.2.1, server: 0.0.0.0:443",
+        "nginx",
+        Kind::NoFilterChain,
+        "192.0.2.1",
+        Name::NotLogged,
+    ),
+    (
+        "envoy-1  | [2025-05-19 04:46:20.117][32][debug][conn_handler] [source/x.cc:321] closing connection from 198.51.100.28:19432: no matching filter chain found",
+        "Envoy's debug log",
+        Kind::NoFilterChain,
+        "198.51.100.28:19432",
+        Name::NotLogged,
+    ),
+    (
+        "2025-05-19T04:46:20Z DBG log/log.go:245 > http: TLS handshake error from 192.168.91.1:42832: local error: tls: bad record MAC",
+        "Go",
+        Kind::OtherFailure,
+        "192.168.91.1:42832",
+        Name::NotLogged,
+    ),
 ];
 
 #[test]
@@ -168,6 +224,10 @@ fn times_with_and_without_a_zone() {
         (12, Some("2024-01-05T15:06:36.978Z"), true),
         (15, Some("2026-11-30T13:00:46.714Z"), true),
         (19, Some("2026-11-30T13:00:46.975Z"), false),
+        (24, Some("2025-05-19T04:46:20.117Z"), true),
+        (25, Some("2025-05-19T04:46:20Z"), true),
+        (26, Some("2025-05-19T04:46:20.117Z"), true),
+        (27, Some("2025-05-19T04:46:20Z"), false),
     ] {
         let entry = parse(LINES[line].0.as_bytes()).unwrap();
         let time = time.map(|time| time.parse().unwrap());
@@ -181,6 +241,7 @@ fn reasons_have_a_kind() {
         (5, FailureKind::CertificateRejected),
         (13, FailureKind::CertificateRejected),
         (16, FailureKind::ClientCertificate),
+        (21, FailureKind::PlainHttp),
     ] {
         assert_eq!(parse(LINES[line].0.as_bytes()).unwrap().failure_kind(), kind, "{line}");
     }
@@ -196,6 +257,15 @@ fn caddy_in_json() {
         (Kind::NoFilterChain, Some("192.0.2.202:59396"), &Name::Null)
     );
     assert_eq!(entry.timestamp(), Some("2025-01-31T01:59:26.1100287Z".parse().unwrap()));
+    for (ts, time) in [
+        ("1738288766", "2025-01-31T01:59:26Z"),
+        ("1738288766110028700", "2025-01-31T01:59:26.1100287Z"),
+        ("\"2025-01-31T01:59:26Z\"", "2025-01-31T01:59:26Z"),
+    ] {
+        let object = object.replace("1738288766.1100287", ts);
+        let node = json::tree(object.as_bytes()).unwrap();
+        assert_eq!(of_object(&node).unwrap().timestamp(), Some(time.parse().unwrap()), "{ts}");
+    }
     assert!(of_object(&json::tree(br#"{"msg":"x","remote":"192.0.2.202:59396"}"#).unwrap()).is_none());
 }
 

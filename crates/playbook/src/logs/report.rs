@@ -59,7 +59,7 @@ pub struct LogsReport {
     pub first: Option<Timestamp>,
     /// As above.
     pub last: Option<Timestamp>,
-    /// With `--events`: what sni-probe itself saw of the entries whose `sni_host` is null.
+    /// With `--events`: what sni-probe itself saw of the entries whose `sni_host` is null or not in the format.
     pub joined: Option<Joined>,
     /// An entry without a filter chain, as it was read: evidence.
     pub sample: Option<String>,
@@ -87,7 +87,7 @@ pub struct Fingerprint {
     pub likely: Option<String>,
 }
 
-/// Entries with a null `sni_host` by what sni-probe saw on the wire.
+/// Entries with a null `sni_host`, or without one, by what sni-probe saw on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Joined {
     /// Events that were read.
@@ -98,6 +98,10 @@ pub struct Joined {
     pub had_a_name: u64,
     /// Nothing of it was seen.
     pub not_seen: u64,
+    /// The log has no address and port of the client, so that no event can be found.
+    pub without_port: u64,
+    /// More entries than are kept for joining.
+    pub no_room: u64,
     /// Events with the same address and port contradict each other, and the entry's time does not tell which it is.
     pub undecided: u64,
     /// Of all these, entries whose time is not known: they are joined by address and port alone.

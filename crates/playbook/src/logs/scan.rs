@@ -41,7 +41,7 @@ impl Scanner {
         if !self.pending.is_empty() && self.go_on(content, found) {
             return;
         }
-        match recognise::line(content.text, found) {
+        match recognise::line(content.text, content.time, found) {
             Found::Entries(_) => {}
             Found::Unfinished => {
                 self.give_up();
@@ -97,6 +97,8 @@ struct Pending {
     splitter: Splitter,
     lines: u64,
     entries: u64,
+    /// The time before the first line of the object.
+    time: Option<String>,
     /// The last line was a part of one.
     is_part: bool,
     is_long: bool,
@@ -137,13 +139,16 @@ impl Pending {
     fn push(&mut self, content: Content<'_>, found: &mut Sink<'_>) {
         self.lines += 1;
         self.is_part = content.is_part;
+        if !self.splitter.has_object() {
+            self.time = content.time.map(str::to_owned);
+        }
         self.push_bytes(content.text, found);
     }
 
     fn push_bytes(&mut self, bytes: &[u8], found: &mut Sink<'_>) {
         if !self.is_skipped {
-            let entries = &mut self.entries;
-            self.splitter.push(bytes, |object| *entries += recognise::object(object, found));
+            let (entries, time) = (&mut self.entries, self.time.as_deref());
+            self.splitter.push(bytes, |object| *entries += recognise::object(object, time, found));
         }
     }
 

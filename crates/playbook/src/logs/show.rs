@@ -37,6 +37,8 @@ can tell:
 const NOT_SEEN_THEN: &str = "were not seen: no event with that client's address and port at that time";
 const NOT_SEEN: &str = "were not seen: no event with that client's address and port";
 
+const WITHOUT_PORT: &str = "cannot be joined: the log has no address and port of the client";
+
 /// The report as text.
 pub(super) fn show(report: &LogsReport, colour: bool) -> String {
     let mut text = String::new();
@@ -169,17 +171,20 @@ fn hours(text: &mut String, hours: &[Counted]) {
 fn show_joined(text: &mut String, joined: &Joined, report: &LogsReport) {
     let _ = writeln!(
         text,
-        "\nOf the {} entries with a null sni_host, by {} events of sni-probe:",
-        report.sni_null, joined.events
+        "\nOf the {} without a name in the log, by {} of sni-probe:",
+        counted(report.sni_null + report.sni_not_logged, "entry"),
+        counted(joined.events, "event")
     );
     let mut table = table();
     for (count, meaning) in [
         (joined.really_without_sni, "really had no SNI"),
-        (joined.had_a_name, "had a name: here the log's null is no proof"),
+        (joined.had_a_name, "had a name that the log does not have"),
         (joined.not_seen, if joined.by_address_alone == 0 { NOT_SEEN_THEN } else { NOT_SEEN }),
         (joined.undecided, "are undecided: events with the same address and port contradict each other"),
+        (joined.without_port, WITHOUT_PORT),
+        (joined.no_room, "were not looked for: too many entries"),
     ] {
-        if count == 0 && meaning.starts_with("are undecided") {
+        if count == 0 && !meaning.starts_with("really") && !meaning.starts_with("had") {
             continue;
         }
         table.row([count.into(), meaning.into()]);

@@ -87,6 +87,11 @@ impl Splitter {
         }
     }
 
+    /// Whether the begin of an object has been seen, and not its end.
+    pub(super) fn has_object(&self) -> bool {
+        self.has_object
+    }
+
     /// Whether a list or an object is open.
     pub(super) fn is_open(&self) -> bool {
         self.state.depth > 0 || self.state.in_string

@@ -94,7 +94,7 @@ fn what_envoy_wrote() {
             "default format",
             include_str!("testdata/envoy-1.40-default.log"),
             (1, 9, 0, 0, 9),
-            &[("upstream_unreachable", 1)],
+            &[("no_reason", 2), ("upstream_unreachable", 1)],
         ),
         (
             "Istio's format",
@@ -118,7 +118,8 @@ fn what_envoy_wrote() {
             report.failure_kinds.iter().map(|kind| (kind.name.as_str(), kind.count)).collect();
         assert_eq!(found, kinds, "{name}");
         assert_eq!((report.other_lines, report.time_not_understood), (0, 0), "{name}");
-        assert_eq!(report.notes.len(), usize::from(name == "PROXY header"), "{name}: {:?}", report.notes);
+        let has_no_reason = kinds.iter().any(|&(kind, _)| kind == "no_reason");
+        assert_eq!(report.notes.len(), usize::from(has_no_reason), "{name}: {:?}", report.notes);
     }
 }
 
@@ -152,6 +153,72 @@ fn forms_of_envoy() {
     let failures: Vec<&str> = report.other_failures.iter().map(|failure| failure.name.as_str()).collect();
     for part in ["NC: ", "UH: ", "no reason logged", "HTTP_REQUEST", "PEER_DID_NOT_RETURN_A_CERTIFICATE"] {
         assert!(failures.iter().any(|failure| failure.contains(part)), "{part}: {failures:?}");
+    }
+}
+
+/// Refusals without a name field are joined too; those without a port are said to be.
+#[test]
+fn events_of_refusals_without_a_name() {
+    let nameless = REFUSED.replace(",\"sni_host\":null", "");
+    let haproxy =
+        "h haproxy[1]: 10.138.0.28:19432 [19/May/2025:04:46:20.117] fe fe/<NOSRV> -1/-1/0 0 SC 1/1/0/0/0 0/0";
+    let envoy = "[2025-05-19 04:46:20.117][32][debug][conn_handler] [x.cc:321] closing connection from 10.138.0.28:19432: no matching filter chain found";
+    let cri = format!("2025-05-19T04:46:20.117Z stderr F {envoy}");
+    let without_port = REFUSED.replace(":19432", "");
+    let scheme = REFUSED.replace("10.138.0.28", "tcp://10.138.0.28");
+    let files = Files::new();
+    for (line, joined_by_address, without) in [
+        (&*nameless, 0, 0),
+        (haproxy, 1, 0),
+        (envoy, 1, 0),
+        (&*cri, 0, 0),
+        (&*scheme, 0, 0),
+        (&*without_port, 0, 1),
+    ] {
+        let mut config = Config::of(vec![files.write("a.log", line)]);
+        config.events = vec![files.write("events.jsonl", EVENT)];
+        let report = read(&config).unwrap();
+        let joined = report.joined.as_ref().unwrap();
+        assert_eq!((joined.had_a_name, joined.by_address_alone), (1 - without, joined_by_address), "{line}");
+        assert_eq!((joined.not_seen, joined.without_port), (0, without), "{line}");
+        let text = show::show(&report, false);
+        assert_eq!(text.contains("no address and port of the client"), without == 1, "{text}");
+        assert!(!text.contains("were not seen"), "{text}");
+    }
+}
+
+/// Envoy's `omit_empty_values`: what is null is not there. Other entries of the file have the name.
+#[test]
+fn nulls_that_are_left_out() {
+    let omitted = r#"{"start_time":"2025-05-19T04:46:20.117Z","remote_address":"10.138.0.28:19432","status":0,"status_details":"filter_chain_not_found","upstream_response_flags":"NR"}"#;
+    let with_null = omitted.replace('{', "{\"method\":null,");
+    let files = Files::new();
+    for (lines, null, not_logged) in [
+        (vec![omitted, SERVED], 1, 0),
+        (vec![SERVED, omitted, omitted], 2, 0),
+        (vec![omitted], 0, 1),
+        (vec![&*with_null, SERVED], 0, 1),
+    ] {
+        let report = read(&Config::of(vec![files.write("a.log", &lines.join("\n"))])).unwrap();
+        assert_eq!((report.sni_null, report.sni_not_logged), (null, not_logged), "{lines:?}");
+        assert_eq!(report.notes.len(), usize::from(null > 0), "{:?}", report.notes);
+    }
+    // One file says nothing of the next.
+    let report =
+        read(&Config::of(vec![files.write("a.log", SERVED), files.write("b.log", omitted)])).unwrap();
+    assert_eq!((report.sni_null, report.sni_not_logged), (0, 1));
+}
+
+#[test]
+fn answers_without_entries_are_a_note() {
+    let files = Files::new();
+    let good = files.write("good.log", REFUSED);
+    for text in ["[]\n", "\n\n", r#"{"status":"success","data":{"resultType":"streams","result":[]}}"#] {
+        let other = files.write("other.log", text);
+        let report = read(&Config::of(vec![other.clone(), good.clone()])).unwrap();
+        assert_eq!((report.unread.len(), report.notes.len()), (0, 1), "{text}: {:?}", report.notes);
+        let error = read(&Config::of(vec![other])).unwrap_err();
+        assert!(error.is::<NothingWritten>(), "{text}: {error:#}");
     }
 }
 

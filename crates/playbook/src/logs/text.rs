@@ -10,12 +10,22 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memmem, memrchr};
+use memchr::{memchr, memchr_iter, memmem, memrchr, memrchr_iter};
 
 use super::entry::{LogEntry, Name, something};
 
-/// Of the words after the last quote: client, and after it name and route.
+/// Of the words after the last quote of the format: the gateway's address, the client's, and after them name and route.
 const CLIENT: usize = 3;
+
+/// Quotes after which the address of the client is looked for. Formats have at most 20; those of a client's user agent count too.
+const MAX_QUOTES: usize = 64;
+
+/// What Istio (since 1.23.2) writes before a name that is no host name.
+const INVALID: &[u8] = b"invalid:";
+
+/// What a failure of a client's TLS begins and ends with.
+const TLS_ERROR: &[u8] = b"TLS_error";
+const TLS_ERROR_END: &[u8] = b"TLS_error_end";
 
 /// Words after the flags among which there are two numbers. The reason of a failure has spaces in old versions.
 const MAX_WORDS_BEFORE_COUNTS: usize = 40;
@@ -41,28 +51,35 @@ pub(super) fn parse(line: &[u8]) -> Option<LogEntry<'_>> {
     }
     let details = words.next()?;
     // Envoy has a number of bytes here, old versions of Istio something in quotes.
-    let is_istio = !details.iter().all(u8::is_ascii_digit) && !details.starts_with(b"\"");
+    // A null may be left empty (`omit_empty_values`).
+    let is_count = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+    let is_istio = !is_count(details) && !details.starts_with(b"\"");
     let (termination, upstream) = if is_istio { (words.next(), quoted(words.next())) } else { (None, None) };
     let used = |words: &mut dyn Iterator<Item = &[u8]>| {
         words
-            .take(2)
+            // In Envoy's format the details are the bytes received, and the duration follows the bytes sent.
+            .take(if is_istio { 2 } else { 1 })
             .any(|bytes| bytes.iter().all(u8::is_ascii_digit) && bytes.iter().any(|&digit| digit != b'0'))
     };
-    let is_used = !is_istio && details != b"0" && details.iter().all(u8::is_ascii_digit) || used(&mut words);
-    let tail = &line[memrchr(b'"', line)? + 1..];
-    let (client, name) = client_and_name(tail);
+    let is_used = !is_istio && details != b"0" && is_count(details) || used(&mut words);
+    let is_without_request = matches!(request, b"- - -" | b"  ");
+    let tail = tail(line, is_without_request);
+    let Tail { client, name, transport_failure } =
+        tail.map(|tail| read_tail(tail, request)).unwrap_or_default();
     Some(LogEntry {
         time: word(time),
         client,
         name,
         status,
-        has_request: request != b"- - -",
+        has_request: !is_without_request,
         details: is_istio.then(|| word(details)).flatten(),
         flags: word(flags),
         has_flags: true,
         termination: termination.and_then(word),
         upstream_failure: upstream.and_then(word),
+        transport_failure,
         is_used,
+        has_use: true,
         ..LogEntry::default()
     })
 }
@@ -108,17 +125,76 @@ fn quoted(word: Option<&[u8]>) -> Option<&[u8]> {
     word?.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
-/// The words after the last quote, in Istio's format. A name that a client sent may have spaces; the route after it has none.
-fn client_and_name(tail: &[u8]) -> (Option<Cow<'_, str>>, Name<'_>) {
-    let mut words = tail.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let Some(client) = words.nth(CLIENT) else { return (None, Name::NotLogged) };
-    let rest: Vec<&[u8]> = words.collect();
-    let name = match &rest[..] {
-        [] => return (word(client), Name::NotLogged),
-        [name] | [name, _] => word(name),
-        [names @ .., _] => Some(Cow::Owned(String::from_utf8_lossy(&names.join(&b' ')).into_owned())),
+/// The words after the last quote of the format. Others may follow: people append fields to the format, also in quotes.
+fn tail(line: &[u8], is_without_request: bool) -> Option<&[u8]> {
+    let after = |at: usize| &line[at + 1..];
+    let has_addresses = |tail: &&[u8]| {
+        let mut words =
+            tail.strip_prefix(b" ").unwrap_or_default().split(|&byte| byte == b' ').skip(CLIENT - 1);
+        words.next().is_some_and(is_address) && words.next().is_some_and(is_address)
     };
-    (word(client), Name::of(name))
+    let last = after(memrchr(b'"', line)?);
+    // What a client sends is before them: its user agent; or after them, where there is no request: its name.
+    let found = if is_without_request {
+        memchr_iter(b'"', line).take(MAX_QUOTES).map(after).find(has_addresses)
+    } else {
+        memrchr_iter(b'"', line).take(MAX_QUOTES).map(after).find(has_addresses)
+    };
+    Some(found.unwrap_or(last))
+}
+
+/// `10.0.0.5:8443`, `[2001:db8::1]:8443`.
+fn is_address(word: &[u8]) -> bool {
+    let first = word.first().is_some_and(|&byte| byte.is_ascii_digit() || byte == b'[');
+    first && std::str::from_utf8(word).is_ok_and(|word| word.parse::<std::net::SocketAddr>().is_ok())
+}
+
+/// What the words after the last quote say.
+#[derive(Debug, Default)]
+struct Tail<'a> {
+    client: Option<Cow<'a, str>>,
+    name: Name<'a>,
+    transport_failure: Option<Cow<'a, str>>,
+}
+
+fn read_tail<'a>(tail: &'a [u8], request: &[u8]) -> Tail<'a> {
+    // Nulls are left empty, and those at the end of the line have been trimmed.
+    let is_omitting = request == b"  ";
+    let mut words = tail.strip_prefix(b" ").unwrap_or(tail).split(|&byte| byte == b' ');
+    let Some(client) = words.nth(CLIENT) else { return Tail::default() };
+    let words: Vec<&[u8]> = words.collect();
+    let (name, length) = match &words[..] {
+        [] if is_omitting => (Name::Null, 0),
+        [] => (Name::NotLogged, 0),
+        words => {
+            let length = if words[0].starts_with(INVALID) { invalid_length(words) } else { 1 };
+            (Name::of(word_of(&words[..length])), length)
+        }
+    };
+    Tail { client: word(client), name, transport_failure: transport_failure(&words[length..]) }
+}
+
+/// The words of a name that is no host name: it alone may have spaces. The route ends it.
+fn invalid_length(words: &[&[u8]]) -> usize {
+    let is_route = |word: &&[u8]| matches!(*word, b"-" | b"default") || word.contains(&b'=');
+    words.iter().skip(1).position(is_route).map_or_else(|| words.len().saturating_sub(1).max(1), |at| at + 1)
+}
+
+/// A failure of TLS among the fields that are appended. It has spaces in old versions.
+fn transport_failure<'a>(words: &[&'a [u8]]) -> Option<Cow<'a, str>> {
+    let is_begin = |word: &&[u8]| memmem::find(word, TLS_ERROR).is_some();
+    let start = words.iter().position(is_begin)?;
+    let end = words[start..].iter().position(|word| memmem::find(word, TLS_ERROR_END).is_some());
+    let all = word_of(&words[start..=start + end.unwrap_or(0)])?;
+    let begin = all.find("TLS_error").unwrap_or(0);
+    Some(Cow::Owned(all[begin..].trim_end_matches('"').to_owned()))
+}
+
+fn word_of<'a>(words: &[&'a [u8]]) -> Option<Cow<'a, str>> {
+    match words {
+        [one] => word(one),
+        words => something(Cow::Owned(String::from_utf8_lossy(&words.join(&b' ')).into_owned())),
+    }
 }
 
 fn word(bytes: &[u8]) -> Option<Cow<'_, str>> {
@@ -147,6 +223,46 @@ mod tests {
             let named = ISTIO.replace("10.138.0.28:19432 -", &format!("10.138.0.28:19432 {sent}"));
             assert_eq!(parse(named.as_bytes()).unwrap().name, name);
         }
+    }
+
+    /// Fields that people append to the format, and nulls that are left empty: name, kind.
+    #[test]
+    fn fields_after_the_route() {
+        let tls = "TLS_error|error:1000009c:SSL_routines:OPENSSL_internal:HTTP_REQUEST:TLS_error_end";
+        let named = |name: &str| ISTIO.replace("10.138.0.28:19432 -", &format!("10.138.0.28:19432 {name}"));
+        let b = || Name::Present("b.example".into());
+        for (line, name, kind) in [
+            (format!("{ISTIO} traceID=-"), Name::Null, Kind::NoFilterChain),
+            (format!("{ISTIO} \"-\""), Name::Null, Kind::NoFilterChain),
+            (format!("{ISTIO} \"-\" \"x y\" -"), Name::Null, Kind::NoFilterChain),
+            (format!("{ISTIO} - 0af7651916cd43dd"), Name::Null, Kind::NoFilterChain),
+            (format!("{} traceID=-", named("b.example")), b(), Kind::NoFilterChain),
+            (format!("{} \"x\"", named("b.example")), b(), Kind::NoFilterChain),
+            (format!("{} traceID=-", named("invalid:a b")), Name::Invalid("a b".into()), Kind::NoFilterChain),
+            (format!("{ISTIO} {tls}"), Name::Null, Kind::OtherFailure),
+            (format!("{ISTIO} \"{tls}\""), Name::Null, Kind::OtherFailure),
+            (
+                format!("{ISTIO} tls={}", tls.replace('_', " ").replace("TLS error", "TLS_error")),
+                Name::Null,
+                Kind::OtherFailure,
+            ),
+            // `omit_empty_values`.
+            (ISTIO.replace('-', "").replace("20250519", "2025-05-19"), Name::Null, Kind::NoFilterChain),
+            // A name is a client's.
+            (named("x\" - - 1.1.1.1:1 2.2.2.2:2 -"), Name::Present("x\"".into()), Kind::NoFilterChain),
+        ] {
+            let entry = parse(line.as_bytes()).unwrap_or_else(|| panic!("{line}"));
+            assert_eq!((&entry.name, entry.kind()), (&name, kind), "{line}");
+            assert_eq!(entry.client.as_deref(), Some("10.138.0.28:19432"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_failure_with_nulls_that_are_left_empty() {
+        let line = "[2025-05-19T04:46:20.117Z] \"  \" 0 UF   \"x\" 0 0 0  \"\" \"\" \"\" \"\" \"10.0.0.9:80\" c  10.0.0.5:8443 198.51.100.28:19432 b.example ";
+        let entry = parse(line.as_bytes()).unwrap();
+        assert_eq!((entry.kind(), &entry.name), (Kind::OtherFailure, &Name::Present("b.example".into())));
+        assert_eq!(entry.upstream_failure.as_deref(), Some("x"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use jiff::fmt::strtime;
 use jiff::{SignedDuration, Timestamp};
 
 /// Dates without a zone, after the zone has been cut off. `%.f` is a fraction that may be missing.
-const FORMATS: [&str; 16] = [
+const FORMATS: [&str; 18] = [
     "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y/%m/%dT%H:%M:%S%.f",
@@ -25,14 +25,26 @@ const FORMATS: [&str; 16] = [
     "%b %d %H:%M:%S%.f %Y",
     "%b %d %Y %H:%M:%S%.f",
     "%b %d, %Y %H:%M:%S%.f",
+    "%b %d, %Y @ %H:%M:%S%.f",
+    "%Y%m%d%H%M%S",
 ];
+
+/// The same with two digits of the year (RFC 850).
+const SHORT_YEARS: [&str; 2] = ["%d-%b-%y %H:%M:%S%.f", "%A, %d-%b-%y %H:%M:%S%.f"];
 
 /// Longest text that is looked at, in bytes. Each form is shorter.
 const MAX_BYTES: usize = 64;
 
-/// Parses a time; `None` if its form is not known.
+/// Parses a time; `None` if its form is not known, or it is before 1970.
 pub(super) fn parse(text: &str) -> Option<Timestamp> {
-    text.parse().ok().or_else(|| parse_other(text))
+    text.parse().ok().or_else(|| parse_other(text)).filter(|time: &Timestamp| time.as_second() >= 0)
+}
+
+/// Whether the text of a time ends with a zone.
+pub(super) fn has_zone(text: &str) -> bool {
+    let is_epoch = || text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let after_date = &text[text.floor_char_boundary(10)..];
+    text.ends_with(['Z', 'z', 'C', 'T']) || after_date.contains(['+', '-']) || is_epoch()
 }
 
 #[cold]
@@ -48,7 +60,8 @@ fn parse_other(text: &str) -> Option<Timestamp> {
     })
 }
 
-/// Seconds since 1970 with or without a fraction, or milli-, micro- or nanoseconds: their number of digits tells.
+/// Seconds since 1970 with or without a fraction, or milli-, micro- or nanoseconds: their number of digits tells (since 2001). Twelve digits
+/// are a date without its century or its seconds.
 fn parse_epoch(text: &str) -> Option<Timestamp> {
     let (whole, fraction) = text.split_once(['.', ',']).unwrap_or((text, ""));
     if !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
@@ -56,14 +69,14 @@ fn parse_epoch(text: &str) -> Option<Timestamp> {
     }
     let number: i64 = whole.parse().ok()?;
     match whole.len() {
-        9 | 10 => {
+        10 => {
             let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
             let nanoseconds = SignedDuration::from_nanos(digits.parse().ok()?);
             Timestamp::from_second(number).ok()?.checked_add(nanoseconds).ok()
         }
-        12 | 13 => Timestamp::from_millisecond(number).ok(),
-        15 | 16 => Timestamp::from_microsecond(number).ok(),
-        18 | 19 => Timestamp::from_nanosecond(i128::from(number)).ok(),
+        13 => Timestamp::from_millisecond(number).ok(),
+        16 => Timestamp::from_microsecond(number).ok(),
+        19 => Timestamp::from_nanosecond(i128::from(number)).ok(),
         _ => None,
     }
 }
@@ -77,11 +90,13 @@ fn parse_date(text: &str) -> Option<Timestamp> {
     let (local, offset) = split_zone(&text)?;
     // Python and Java write the fraction after a comma, and dates of one digit are padded with a space.
     let local = fraction_with_point(local).replace("  ", " ");
-    let local = FORMATS.iter().find_map(|format| {
+    // A year has four digits, unless its form says two.
+    let local = FORMATS.iter().chain(&SHORT_YEARS).find_map(|format| {
         let (time, rest) = strtime::BrokenDownTime::parse_prefix(format, &local)
             .ok()
             .map(|(time, length)| (time, &local[length..]))?;
-        rest.is_empty().then(|| time.to_datetime().ok()).flatten()
+        let time = rest.is_empty().then(|| time.to_datetime().ok()).flatten();
+        time.filter(|time| time.year() >= 1970)
     })?;
     at_utc(local)?.checked_sub(SignedDuration::from_secs(offset)).ok()
 }
@@ -103,6 +118,10 @@ fn fraction_with_point(text: &str) -> String {
 fn split_zone(text: &str) -> Option<(&str, i64)> {
     for name in ["UTC", "GMT", "Z", "z"] {
         if let Some(local) = text.strip_suffix(name) {
+            // Go writes both: `+0000 UTC`.
+            if local.trim_end().rsplit_once(' ').is_some_and(|(_, last)| is_offset(last)) {
+                return split_zone(local.trim_end());
+            }
             return Some((local.trim_end(), 0));
         }
     }
@@ -121,6 +140,12 @@ fn split_zone(text: &str) -> Option<(&str, i64)> {
     let is_clock =
         text.ends_with(|last: char| last.is_ascii_digit()) || text.ends_with("AM") || text.ends_with("PM");
     is_clock.then_some((text, 0))
+}
+
+/// `+0000`.
+fn is_offset(text: &str) -> bool {
+    text.strip_prefix(['+', '-'])
+        .is_some_and(|digits| digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -163,6 +188,12 @@ mod tests {
             "1747629980000000",
             "1747629980000000000",
             "[2025-05-19 04:46:20]",
+            "20250519044620",
+            "2025-05-19 04:46:20 +0000 UTC",
+            "2025-05-19 06:46:20 +0200 UTC",
+            "19-May-25 04:46:20",
+            "Monday, 19-May-25 04:46:20 GMT",
+            "May 19, 2025 @ 04:46:20",
         ] {
             assert_eq!(parse(text), Some("2025-05-19T04:46:20Z".parse().unwrap()), "{text}");
         }
@@ -196,6 +227,12 @@ mod tests {
             "2025-13-19 04:46:20",
             "2025-05-19 04:46:20 +9999",
             "12345",
+            // Without a century or seconds, in digits that are no epoch.
+            "250519044620",
+            "202505190446",
+            "1747629",
+            "0025-05-19T04:46:20Z",
+            "1969-05-19T04:46:20Z",
             "99999999999999999999999",
             "2025-05-19 04:46:20 of a day that was long and had more than sixty-four bytes",
         ] {
