@@ -70,7 +70,8 @@ pub(super) struct Object {
     /// Of an event of a watch: `ADDED`, `MODIFIED`, `DELETED`.
     r#type: Option<Value>,
     /// Of an event of a watch.
-    object: Option<Box<Object>>,
+    #[serde(rename = "object")]
+    watched: Option<Box<Object>>,
 }
 
 /// The [`WANTED`] fields of a map; none of what is no map.
@@ -110,7 +111,7 @@ impl Objects {
     /// # Errors
     /// If a field is not of its type: which one of which object; or if there are more than [`MAX_ROUTES`].
     pub(super) fn add(&mut self, object: Object, depth: usize) -> anyhow::Result<()> {
-        let Object { api_version, kind, metadata, spec, status, items, r#type, object } = object;
+        let Object { api_version, kind, metadata, spec, status, items, r#type, watched } = object;
         let api_version = api_version.unwrap_or_default();
         let kind = kind.unwrap_or_default();
         if let Some(items) = items {
@@ -127,7 +128,7 @@ impl Objects {
             }
             return Ok(());
         }
-        if let (Some(changed), true) = (object, kind.is_empty()) {
+        if let (Some(changed), true) = (watched, kind.is_empty()) {
             if depth >= MAX_LIST_DEPTH {
                 bail!("more than {MAX_LIST_DEPTH} events within one another");
             }
