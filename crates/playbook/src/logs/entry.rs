@@ -159,7 +159,11 @@ impl LogEntry<'_> {
     /// No field says anything. A format without a name must at least have the use of the connection.
     fn is_all_null(&self) -> bool {
         let is_nameless = self.name == Name::Null || (self.name == Name::NotLogged && self.has_use);
-        is_nameless && self.has_flags && self.flags.is_none() && !self.is_used
+        is_nameless
+            && self.has_flags
+            && self.flags.is_none()
+            && self.upstream_failure.is_none()
+            && !self.is_used
     }
 
     fn reason(&self) -> Option<&str> {
@@ -265,6 +269,7 @@ mod tests {
         assert_eq!(nameless.kind(), Kind::NoReason);
         for other in [
             LogEntry { is_used: true, ..null.clone() },
+            LogEntry { upstream_failure: Some("x".into()), ..null.clone() },
             LogEntry { name: Name::Present("a".into()), ..null.clone() },
             LogEntry { has_flags: false, ..null.clone() },
             LogEntry { name: Name::NotLogged, ..null },
