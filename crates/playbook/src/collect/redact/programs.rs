@@ -72,7 +72,7 @@ impl Program {
             let is_one = |known: &&str| {
                 if program.is_beginning { name.starts_with(*known) } else { name == *known }
             };
-            program.names.iter().any(|known| is_one(known))
+            program.names.iter().any(is_one)
         })
     }
 }
