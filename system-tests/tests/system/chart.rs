@@ -1192,7 +1192,7 @@ fn kustomize_takes_the_manifests() {
     let text = kustomize(&copy);
     assert_valid(&text);
     let mut all = documents(&text);
-    assert_eq!(all.len(), 12, "{text}");
+    assert_eq!(all.len(), 13, "{text}");
     let image = &mut pod_mut(&mut all)["containers"][0]["image"];
     assert_eq!(image, "registry.example.com/sni-probe:0.1.0");
     *image = json!("sni-probe:0.1.0");

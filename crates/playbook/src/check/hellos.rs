@@ -53,7 +53,7 @@ pub(super) fn all(target: &Target, tls: Option<OfferedTls>) -> anyhow::Result<Ve
     hellos.extend(target.exact.as_deref().map(|name| exact(name, tls)));
     // It has key shares, which TLS 1.2 does not have.
     if tls != Some(OfferedTls::Tls12) {
-        hellos.push(post_quantum(target));
+        hellos.push(post_quantum(target, tls));
     }
     Ok(hellos)
 }
@@ -65,12 +65,7 @@ fn exact(name: &str, tls: Option<OfferedTls>) -> Hello {
             Sender::Rustls(Some(dns_name.to_owned()))
         }
         _ => {
-            let versions: &[u16] = match tls {
-                None => &[sni_probe_hello::TLS_1_3, sni_probe_hello::TLS_1_2],
-                Some(OfferedTls::Tls12) => &[sni_probe_hello::TLS_1_2],
-                Some(OfferedTls::Tls13) => &[sni_probe_hello::TLS_1_3],
-            };
-            let hello = ClientHelloBuilder::new().random(random()).versions(versions).server_name(name);
+            let hello = ClientHelloBuilder::new().random(random()).versions(versions(tls)).server_name(name);
             Sender::Own(vec![hello.build()])
         }
     };
@@ -79,15 +74,24 @@ fn exact(name: &str, tls: Option<OfferedTls>) -> Hello {
 
 /// The hello of a browser with X25519MLKEM768: two segments, and the name at the end of the second one. Browsers shuffle the
 /// extensions, so that the name may be anywhere.
-fn post_quantum(target: &Target) -> Hello {
+fn post_quantum(target: &Target, tls: Option<OfferedTls>) -> Hello {
     let name = target.name.as_ref().map(|name| name.as_ref().to_owned());
-    let mut hello = ClientHelloBuilder::new().random(random()).server_name_last().post_quantum();
+    let hello = ClientHelloBuilder::new().random(random()).versions(versions(tls));
+    let mut hello = hello.server_name_last().post_quantum();
     if let Some(name) = &name {
         hello = hello.server_name(name);
     }
     let mut first = hello.build();
     let second = first.split_off(FIRST_SEGMENT.min(first.len()));
     Hello { kind: AttemptKind::PostQuantum, name, sender: Sender::Own(vec![first, second]) }
+}
+
+fn versions(tls: Option<OfferedTls>) -> &'static [u16] {
+    match tls {
+        None => &[sni_probe_hello::TLS_1_3, sni_probe_hello::TLS_1_2],
+        Some(OfferedTls::Tls12) => &[sni_probe_hello::TLS_1_2],
+        Some(OfferedTls::Tls13) => &[sni_probe_hello::TLS_1_3],
+    }
 }
 
 fn number() -> u64 {
