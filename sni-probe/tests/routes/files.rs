@@ -11,7 +11,7 @@ fn a_bad_file_is_told_in_one_line_with_its_place() {
             &json.as_bytes()[..json.len() / 2],
             &["truncated.json:", "EOF", "is the file whole?"],
         ),
-        ("comma.json", b"{\n  \"kind\": \"List\",\n}", &["comma.json:3:1: ", "trailing comma"]),
+        ("comma.json", b"{\n  \"kind\": \"List\"\n  \"items\": []\n}", &["comma.json:3:3: ", "expected `,`"]),
         ("tab.yaml", b"kind: List\nmetadata:\n\tname: x\n", &["tab.yaml:3:", "tab"]),
         ("tab-in-list.yaml", b"spec:\n  hostnames:\n  \t- a\n", &["tab-in-list.yaml:3:", "tab"]),
         ("colon.yaml", b"kind: List\nspec: a: b\n", &["colon.yaml:2:"]),
