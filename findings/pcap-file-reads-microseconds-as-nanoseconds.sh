@@ -26,7 +26,7 @@ packet.time = 1700000000.25
 writer = PcapNgWriter(micro)
 writer.write(packet)
 writer.close()
-# The same file with an interface whose unit is the nanosecond.
+# The same file with an interface in units of nanoseconds.
 data = open(micro, "rb").read()
 section = struct.unpack_from("<I", data, 4)[0]
 interface = struct.pack("<IIHHIHHB3xHHI", 1, 32, 1, 0, 262144, 9, 1, 9, 0, 0, 32)

@@ -145,7 +145,7 @@ impl ClientHelloBuilder {
         self
     }
 
-    /// With an SNI extension whose name has no bytes.
+    /// With an SNI extension that has a name of no bytes.
     #[must_use]
     pub fn empty_server_name(mut self) -> Self {
         self.server_name = ServerName::HostName(Vec::new());

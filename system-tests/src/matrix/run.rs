@@ -23,7 +23,7 @@ use crate::{GATEWAY_V4, SERVER_NAME};
 const FIRST_GATEWAY_PORT: u16 = 4_000;
 const PORTS_PER_GATEWAY: u16 = 10;
 
-/// Clients whose `prepare` script has run, by place and name.
+/// Clients for which the `prepare` script has run, by place and name.
 type Prepared = Vec<(Release, &'static str)>;
 
 /// A client that has ended.

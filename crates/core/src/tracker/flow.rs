@@ -19,7 +19,7 @@ impl Flow {
     /// What a packet of a client is to the flow.
     pub(super) fn relation(&self, header: &EventHeader) -> Relation {
         let relation = self.connection.origin().relation(header);
-        // The same initial sequence number again: a device whose numbers always begin alike, or a late copy of the SYN.
+        // The same initial sequence number again: a device that always begins with the same number, or a late copy of the SYN.
         // The gateway's numbers tell: they begin elsewhere each time (RFC 9293, section 3.4.1).
         let is_first = header.kind == kind::CLIENT_DATA && header.flags & flags::FIRST != 0;
         if relation != Relation::Own || !is_first {

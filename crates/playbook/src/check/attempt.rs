@@ -80,7 +80,7 @@ impl Plan {
         address: SocketAddr,
     ) -> anyhow::Result<Attempt> {
         let looking = Arc::new(Looking::default());
-        // A name that nobody serves would be another than that of the request.
+        // A name that no gateway serves would not be the name of the request.
         let request = self.request.as_ref().filter(|_| hello.kind != AttemptKind::UnknownName);
         let mut tls = self.client(name, Arc::clone(&looking))?;
         let start = Instant::now();

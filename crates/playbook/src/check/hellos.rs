@@ -44,7 +44,7 @@ impl Hello {
 /// If no unknown name can be made up.
 pub(super) fn all(target: &Target, tls: Option<OfferedTls>) -> anyhow::Result<Vec<Hello>> {
     let named = target.name.clone().map(|name| Hello::rustls(AttemptKind::Named, Some(name)));
-    // RFC 6761, section 6.4: nobody has a name below it. Another one each time, so that no gateway knows it from before.
+    // RFC 6761, section 6.4: no host has a name below it. Another name each time, so that no gateway knows it from before.
     let unknown = format!("sni-probe-{:016x}.invalid", number());
     let unknown = DnsName::try_from(unknown).context("cannot make up a name")?;
     let mut hellos: Vec<Hello> = named.into_iter().collect();

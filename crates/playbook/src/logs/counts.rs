@@ -16,7 +16,7 @@ use super::programs;
 use super::report::{Counted, Fingerprint, LogsReport};
 use super::tally::Words;
 
-/// Hours that are told apart: a year of them, and more.
+/// Hours that are counted apart: a year of them, and more.
 const MAX_HOURS: usize = 10_000;
 
 /// Longest entry that is kept as evidence, in bytes.
@@ -79,7 +79,7 @@ pub(super) struct Counts {
     after_handshake: u64,
     /// A time that is not understood.
     odd_time: Option<String>,
-    /// Entries of other programs whose time has no zone.
+    /// Entries of other programs with a time without a zone.
     local_times: u64,
     /// By hours since 1970.
     hours: Tally<i64, u64>,

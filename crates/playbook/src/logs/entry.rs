@@ -109,7 +109,7 @@ impl LogEntry<'_> {
             return program.kind;
         }
         let is_named = matches!(self.name, Name::Present(_) | Name::Invalid(_));
-        // What the inspector could not read has no name in the log, and nobody knows whether it had one.
+        // What the inspector could not read has no name in the log. Whether the hello had one is unknown.
         let is_unreadable = self.transport_failure.is_some() && !is_named;
         if self.details.as_deref() == Some(NO_FILTER_CHAIN) {
             if is_unreadable { Kind::OtherFailure } else { Kind::NoFilterChain }

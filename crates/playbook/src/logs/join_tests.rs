@@ -90,7 +90,7 @@ fn more_entries_than_wait() {
     assert_eq!((joined.no_room, joined.without_port), (3, 1));
 }
 
-/// An entry whose time is not known is joined by address and port alone, and says so.
+/// An entry with an unknown time is joined by address and port alone, and says so.
 #[test]
 fn without_a_time() {
     let joined = |events: &[Event]| {

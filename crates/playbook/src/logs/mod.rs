@@ -51,7 +51,7 @@ use self::scan::Scanner;
 use crate::COULD_NOT_RUN;
 use crate::replay;
 
-/// The answer is bad: somebody was refused before there was a certificate.
+/// The answer is bad: a client was refused before there was a certificate.
 const REFUSALS_FOUND: u8 = 1;
 
 /// Lines between two looks at the clock, the signals and the terminal.

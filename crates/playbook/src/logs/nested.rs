@@ -1,4 +1,4 @@
-//! Entries whose fields are in groups: `{"downstream":{"remote_address":…},"response":{"flags":…,"code_details":…}}`.
+//! Entries with fields in groups: `{"downstream":{"remote_address":…},"response":{"flags":…,"code_details":…}}`.
 
 use std::borrow::Cow;
 

@@ -18,7 +18,7 @@ pub struct LogsReport {
     pub entries: u64,
     /// Lines that belong to no entry.
     pub other_lines: u64,
-    /// Entries with a status of a request: somebody was served.
+    /// Entries with a status of a request: a client was served.
     pub served: u64,
     /// Entries without a filter chain: `filter_chain_not_found` or the flag `NR` without a request.
     pub no_filter_chain: u64,
@@ -28,11 +28,11 @@ pub struct LogsReport {
     pub sni_present: u64,
     /// Those with a name that is no host name (`invalid:NAME` of Istio since 1.23.2): without SNI, as everywhere.
     pub sni_invalid: u64,
-    /// Those whose format has no such field.
+    /// Those in a format without such a field.
     pub sni_not_logged: u64,
-    /// Of the null ones, those whose JA4 says that the ClientHello had no SNI extension (`i`).
+    /// Of the null ones, those with a JA4 of a ClientHello without SNI extension (`i`).
     pub null_likely_without_sni: u64,
-    /// Of the null ones, those whose JA4 says that it had one (`d`).
+    /// Of the null ones, those with a JA4 of a ClientHello that had one (`d`).
     pub null_likely_with_sni: u64,
     /// Other failures, by transport failure reason, `status_details`, termination details, or the flags and their meaning.
     pub other_failures: Vec<Counted>,
@@ -51,7 +51,7 @@ pub struct LogsReport {
     pub by_fingerprint: Vec<Fingerprint>,
     /// Entries by program, other than those of Envoy's access logs.
     pub by_program: Vec<Counted>,
-    /// Entries whose time is in a form that is not understood. They are in no hour.
+    /// Entries with a time in a form that is not understood. They are in no hour.
     pub time_not_understood: u64,
     /// Entries without a time.
     pub without_time: u64,
@@ -59,7 +59,7 @@ pub struct LogsReport {
     pub first: Option<Timestamp>,
     /// As above.
     pub last: Option<Timestamp>,
-    /// With `--events`: what sni-probe itself saw of the entries whose `sni_host` is null or not in the format.
+    /// With `--events`: what sni-probe itself saw of the entries with a null `sni_host`, or in a format without it.
     pub joined: Option<Joined>,
     /// An entry without a filter chain, as it was read: evidence.
     pub sample: Option<String>,
@@ -104,7 +104,7 @@ pub struct Joined {
     pub no_room: u64,
     /// Events with the same address and port contradict each other, and the entry's time does not tell which it is.
     pub undecided: u64,
-    /// Of all these, entries whose time is not known: they are joined by address and port alone.
+    /// Of all these, entries with an unknown time: they are joined by address and port alone.
     pub by_address_alone: u64,
     /// The clients of [`really_without_sni`](Self::really_without_sni), most first.
     pub clients_without_sni: Vec<Counted>,

@@ -62,9 +62,9 @@ pub fn verdict(report: &RoutesReport) -> String {
         Some(true) => "Clients without SNI are served according to this configuration",
         Some(false) => "Clients without SNI are not served by this configuration",
         None if report.routes.is_empty() => {
-            "Whether clients without SNI are served cannot be told from this; read the routes as well (--file, --kube)"
+            "Whether clients without SNI are served is not decided by this; read the routes as well (--file, --kube)"
         }
-        None => "Whether clients without SNI are served cannot be told from this configuration",
+        None => "Whether clients without SNI are served is not decided by this configuration",
     };
     format!("{answer}{findings}.")
 }

@@ -1,4 +1,4 @@
-//! Names of fields whose values are secrets.
+//! Names of fields with secrets as values.
 
 /// Parts of such names, in lower case, without separators.
 const SECRET: &[&str] = &[
@@ -134,7 +134,7 @@ const SECRET_WORDS: &[&str] = &[
     "kek", "dek", "tkn", "tok", "pfx", "p12", "pkcs12", "jks", "jceks", "pepper", "pswd", "pword", "scrt",
     "clave", "llave", "chave", "clef", "nip",
 ];
-/// Ends of names whose values are secrets where they are single values, and otherwise hold something else.
+/// Ends of names of fields: a single value is a secret, a list or an object holds something else.
 const SECRET_SCALAR_ENDS: &[&str] =
     &["auth", "dsn", "license", "licence", "webhook", "webhookurl", "assertion"];
 /// Words with a secret's end that are something else: also directives of nginx.
@@ -166,7 +166,7 @@ const HARMLESS_KEYS: &[&str] = &[
     "don",
     "hot",
 ];
-/// Ends of names whose values say where a secret is, and not what.
+/// Ends of names of fields with values that say where a secret is, and not what it is.
 const HARMLESS_ENDS: &[&str] = &["path", "file", "filename", "name", "names", "ref", "refs", "namespace"];
 /// The secret fields of a key in JSON (RFC 7518, 6.3.2 and 6.4), beside its type.
 const SECRET_OF_JWK: &[&str] = &["k", "d", "p", "q", "dp", "dq", "qi", "oth"];

@@ -223,7 +223,7 @@ const ENCRYPTIONS: [&str; 10] =
 /// Words before the name of something that gets a value.
 const SETTERS: [&str; 8] = ["set", "add", "put", "env", "arg", "config", "setenv", "setx"];
 
-/// Names that are told from words of sentences: `key 1` says nothing.
+/// Names of secrets that are also words of sentences: `key 1` says nothing.
 fn is_bare_name(word: &str) -> bool {
     let word = word.trim_start_matches('#');
     word.len() > "key".len() && is_secret(word) || matches!(word, "pwd" | "pw" | "psk")

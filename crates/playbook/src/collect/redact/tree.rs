@@ -70,7 +70,7 @@ pub(super) fn redact_configuration(redactor: &mut Redactor, value: Value) -> Val
     visit(redactor, value, place)
 }
 
-/// The documents, without the values with the tag `!!binary`: nothing can be told of what is in them.
+/// The documents, without the values with the tag `!!binary`: their content is unknown.
 ///
 /// # Errors
 /// If it is no YAML. The error may cite the text, with the secrets in it.
