@@ -457,6 +457,28 @@ spec:
 status: {state: running}
 ";
 
+/// A route of a TLS listener that its Gateway does not take.
+const REFUSED_ROUTE: &str = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gateway, namespace: a}
+spec:
+  gatewayClassName: istio
+  listeners:
+  - {name: tls, port: 443, protocol: TLS, tls: {mode: Terminate, certificateRefs: [{name: cert}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1alpha2
+kind: TCPRoute
+metadata: {name: route, namespace: a}
+spec: {parentRefs: [{name: gateway}]}
+status:
+  parents:
+  - parentRef: {name: gateway}
+    controllerName: istio.io/gateway-controller
+    conditions:
+    - {type: Accepted, status: 'False', reason: NotAllowedByListeners, message: Listener Store2026XTls of Sets2026XGateway does not take it}
+";
+
 #[test]
 fn the_routes_of_a_bundle_are_those_of_its_inputs() {
     let (overrides, objects) = LOOKING_LIKE_SECRETS.split_once("---\n").unwrap();
@@ -468,6 +490,7 @@ fn the_routes_of_a_bundle_are_those_of_its_inputs() {
         ("names", overrides, objects, "Cert2024XFile"),
         ("names", overrides, objects, "token=abc"),
         ("flag", TWO_CERTIFICATES, ROUTE_WITHOUT_FLAG, "Secret-Cert2026A"),
+        ("refused", TWO_CERTIFICATES, REFUSED_ROUTE, "Listener Store2026XTls of Sets2026XGateway"),
     ] {
         let bench = Bench::new();
         bench.put("overrides.yaml", overrides);

@@ -51,7 +51,15 @@ const OBJECT_FIELDS: &[Field] = &[
         ],
     ),
     map("spec", SPEC),
-    map("status", &[value("state"), CONDITIONS, map("listeners", &[value("name"), CONDITIONS])]),
+    map(
+        "status",
+        &[
+            value("state"),
+            CONDITIONS,
+            map("listeners", &[value("name"), CONDITIONS]),
+            map("parents", &[map("parentRef", REFERENCE), value("controllerName"), CONDITIONS]),
+        ],
+    ),
 ];
 const SPEC: &[Field] = &[
     value("additionalGateways"),
@@ -74,6 +82,7 @@ const TLS: Field = map(
         value("credentialName"),
         value("credentialNames"),
         value("serverCertificate"),
+        map("tlsCertificates", &[value("serverCertificate")]),
         value("minProtocolVersion"),
         map("certificateRefs", REFERENCE),
         map("options", &[value(ANY)]),
