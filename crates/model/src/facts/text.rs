@@ -83,10 +83,10 @@ fn separating(fact: &Fact) -> String {
     };
     let served_too = match fact.served_too {
         0 => String::new(),
-        count => format!(" and {count} with this"),
+        count => format!(" (with this: {count})"),
     };
     let mut text =
-        format!("{claim}: {} refused with this, {} served without{served_too}.", fact.refused, fact.served);
+        format!("{claim}. Refused with this: {}; served without: {}{served_too}.", fact.refused, fact.served);
     if fact.refused_otherwise > 0 {
         // Writing to a `String` cannot fail.
         let _ = write!(text, " {} refused otherwise.", counted(fact.refused_otherwise, "handshake"));

@@ -2,6 +2,7 @@
 
 mod apigee;
 mod listeners;
+mod reasons;
 mod yaml;
 
 use std::net::SocketAddr;
@@ -18,6 +19,8 @@ use crate::routes::report::RoutesReport;
 const MAX_NAMES: usize = 20;
 /// What stands for something that no input tells; to be replaced.
 const CREDENTIAL: &str = "CREDENTIAL_NAME";
+/// The same for a host name.
+const HOST_NAME: &str = "HOST_NAME";
 /// Characters of a name: as long as a host name may be (RFC 1035), for it is to be typed.
 const MAX_NAME: usize = 255;
 /// The port, unless an active check was of another.
@@ -42,10 +45,10 @@ pub(super) fn fix(cause: Cause, inputs: &Inputs) -> Option<Fix> {
         }
         Cause::UnknownName => Some(add_name(inputs, place)),
         Cause::TlsMismatch => Some(speak_newer(inputs, place)),
-        Cause::NotTheGateway => Some(look_between(place)),
         Cause::CertificateRejected => Some(trust_the_gateway(place)),
         Cause::ClientCertificateRequired => Some(trust_the_client(place)),
         Cause::NothingWrong | Cause::NotEnoughEvidence => None,
+        cause => reasons::fix(cause, inputs, place),
     }
 }
 
@@ -97,7 +100,7 @@ impl Place {
             .map(|host| host.rsplit('/').next().unwrap_or_default())
             .find(|host| !host.contains('*'))
             .map(str::to_owned);
-        let name = checked.or(configured).unwrap_or_else(|| "api.example.com".to_owned());
+        let name = checked.or(configured).unwrap_or_else(|| HOST_NAME.to_owned());
         let port = check.and_then(|check| {
             let address = check.address.as_ref().and_then(|address| address.parse::<SocketAddr>().ok());
             // A name that has no address may have a port.
@@ -146,10 +149,17 @@ fn add_name(inputs: &Inputs, place: &Place) -> Fix {
     let routes = inputs.routes.as_ref();
     let unknown = unknown_names(inputs).filter(|name| routes.is_none_or(|routes| !is_routed(routes, name)));
     // A log may have anything for a name.
-    let mut names: Vec<String> =
-        unknown.filter(|name| is_plain(name)).take(MAX_NAMES).map(str::to_owned).collect();
+    let sent: Vec<&str> = unknown.filter(|name| is_plain(name)).take(MAX_NAMES).collect();
+    let spelled: Vec<(&str, String)> = sent.iter().map(|name| (*name, usual_spelling(name))).collect();
+    let (right, misspelled): (Vec<_>, Vec<_>) = spelled.into_iter().partition(|(sent, usual)| *sent == usual);
+    let mut client_owner: Vec<String> = misspelled.iter().map(|(sent, usual)| respell(sent, usual)).collect();
+    let mut names: Vec<String> = right.into_iter().map(|(_, usual)| usual).collect();
+    if names.is_empty() && !misspelled.is_empty() {
+        let commands = misspelled.iter().map(|(_, usual)| format!("sni-probe check {usual}")).take(1).collect();
+        return Fix { commands, client_owner, ..Fix::default() };
+    }
     if names.is_empty() {
-        names.push("HOST_NAME".to_owned());
+        names.push(HOST_NAME.to_owned());
     }
     let platform = platform(routes);
     let (mut documents, mut commands) = (Vec::new(), Vec::new());
@@ -181,16 +191,31 @@ fn add_name(inputs: &Inputs, place: &Place) -> Fix {
         .take(MAX_NAMES)
         .map(|name| printable(name))
         .collect();
-    let served = if served.is_empty() { place.name.clone() } else { served.join(", ") };
-    let client_owner = vec![
-        format!(
-            "Your client asks for {}, which this gateway does not serve. It serves: {served}",
-            names.join(", ")
-        ),
-        "The name in the URL is the name that is sent; a Host header does not change it.".to_owned(),
-        format!("curl --resolve {host}:{port}:GATEWAY_IP {}", url(place)),
-    ];
+    let serves = if served.is_empty() { String::new() } else { format!(" Its routes have: {}", served.join(", ")) };
+    client_owner.push(format!(
+        "Your client asks for {}, which this gateway does not serve.{serves}",
+        names.join(", ")
+    ));
+    client_owner.push(
+        "The name in the URL is the name that is sent. A Host header does not change it, but with Node.js it does.".to_owned(),
+    );
+    client_owner.push(format!("curl --resolve {host}:{port}:GATEWAY_IP {}", url(place)));
     Fix { documents, commands, client_owner }
+}
+
+/// The name as certificates and routes have it: in lower case, without a dot at its end (RFC 6066, section 3).
+fn usual_spelling(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+fn respell(sent: &str, usual: &str) -> String {
+    let what = if sent.ends_with('.') { "with a trailing dot" } else { "with upper-case letters" };
+    let why = if sent.ends_with('.') {
+        "a server_name has no dot at its end (RFC 6066, section 3), and no certificate has one"
+    } else {
+        "this gateway compares names as they are sent"
+    };
+    format!("Your client sends the name {what}, {sent}: {why}. Let it send {usual}.")
 }
 
 /// Has the client speak a version that the gateway speaks.

@@ -72,6 +72,7 @@ fn diagnose(inputs: &Inputs) -> Diagnosis {
         cause: judgement.cause,
         sentence: judgement.sentence,
         confidence: judgement.confidence,
+        page: judgement.cause.page(),
         missing,
         fix: fix::fix(judgement.cause, inputs),
     }

@@ -1,6 +1,7 @@
 //! What a diagnosis is made of, and what it is: also its `--json`.
 
 use serde::Serialize;
+use sni_probe_core::vocabulary::Label as _;
 
 use super::wire::WireFacts;
 use crate::check::report::CheckReport;
@@ -33,6 +34,8 @@ pub(super) struct Diagnosis {
     pub sentence: String,
     /// How sure that is.
     pub confidence: Confidence,
+    /// The page about the cause.
+    pub page: String,
     /// Inputs that would tell more, as flags and what they would tell.
     pub missing: Vec<String>,
     /// What to do about it.
@@ -73,32 +76,58 @@ impl Answer {
     }
 }
 
-/// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Cause {
-    /// Clients send no SNI, and no wildcard route takes them.
-    NoWildcardRoute,
-    /// The wildcard route is there without `enableNonSniClient: true`.
-    NonSniClientNotEnabled,
-    /// The wildcard route is not in `additionalGateways`.
-    NotInAdditionalGateways,
-    /// Clients send a name that no route serves.
-    UnknownName,
-    /// The gateway does not reset: the network or the client ends the connections, or something in between.
-    NotTheGateway,
-    /// A load balancer speaks without SNI to the backend.
-    LoadBalancer,
-    /// Client and gateway have no TLS version or cipher suite in common.
-    TlsMismatch,
-    /// Clients reject the gateway's certificate.
-    CertificateRejected,
-    /// The gateway asks for a client certificate, and gets none or one that it does not accept.
-    ClientCertificateRequired,
-    /// All is well.
-    NothingWrong,
-    /// The inputs do not tell.
-    NotEnoughEvidence,
+sni_probe_core::label! {
+    /// What is wrong. Each has a section of its name in docs/causes.md.
+    pub(super) enum Cause {
+        /// Clients send no SNI, and no wildcard route takes them.
+        NoWildcardRoute => "no_wildcard_route",
+        /// The wildcard route is there without `enableNonSniClient: true`.
+        NonSniClientNotEnabled => "non_sni_client_not_enabled",
+        /// The wildcard route is not in `additionalGateways`.
+        NotInAdditionalGateways => "not_in_additional_gateways",
+        /// Clients send a name that the gateway does not serve.
+        UnknownName => "unknown_name",
+        /// The gateway refuses with any name and without SNI.
+        NotAboutNames => "not_about_names",
+        /// The gateway refuses exactly the connections with, or without, a PROXY header.
+        ProxyProtocolMismatch => "proxy_protocol_mismatch",
+        /// The gateway refuses ClientHellos from a length on.
+        HelloTooLarge => "hello_too_large",
+        /// The gateway refuses ClientHellos in several segments or records.
+        SplitHello => "split_hello",
+        /// ClientHellos never became complete.
+        IncompleteHellos => "incomplete_hellos",
+        /// Clients offer no ALPN protocol of the gateway.
+        AlpnMismatch => "alpn_mismatch",
+        /// Client and gateway have no TLS version or cipher suite in common.
+        TlsMismatch => "tls_mismatch",
+        /// The gateway closes connections before the ClientHello.
+        GatewayClosedFirst => "gateway_closed_first",
+        /// The port of the gateway speaks plain HTTP.
+        PlainHttpPort => "plain_http_port",
+        /// Clients send plain HTTP to the TLS port.
+        PlainHttpClient => "plain_http_client",
+        /// Clients reject the gateway's certificate.
+        CertificateRejected => "certificate_rejected",
+        /// The gateway asks for a client certificate, and gets none or one that it does not accept.
+        ClientCertificateRequired => "client_certificate_required",
+        /// The gateway has no certificate for a listener.
+        NoCertificate => "no_certificate",
+        /// The listener or route is configured, and not in effect.
+        NotProgrammed => "not_programmed",
+        /// The gateway cannot reach its backend.
+        UpstreamUnreachable => "upstream_unreachable",
+        /// A load balancer or a health check connects without SNI.
+        LoadBalancer => "load_balancer",
+        /// The gateway completes the handshake, and rejects the request by HTTP.
+        RejectedByHttp => "rejected_by_http",
+        /// The network, the client or a program on the way ends the connections.
+        NotTheGateway => "not_the_gateway",
+        /// Nothing was refused, failed, unreadable or missed.
+        NothingWrong => "nothing_wrong",
+        /// The inputs separate no cause.
+        NotEnoughEvidence => "not_enough_evidence",
+    }
 }
 
 impl Cause {
@@ -108,15 +137,39 @@ impl Cause {
             Self::NoWildcardRoute => "clients send no SNI and no wildcard route",
             Self::NonSniClientNotEnabled => "wildcard route without enableNonSniClient",
             Self::NotInAdditionalGateways => "wildcard route not in additionalGateways",
-            Self::UnknownName => "clients send a name that no route serves",
-            Self::NotTheGateway => "the gateway does not reset at all (network or client in between)",
-            Self::LoadBalancer => "a load balancer speaks without SNI to the backend",
+            Self::UnknownName => "clients send a name that the gateway does not serve",
+            Self::NotAboutNames => "the gateway refuses every connection, with any name",
+            Self::ProxyProtocolMismatch => "client side and gateway disagree about the PROXY protocol",
+            Self::HelloTooLarge => "the gateway refuses large ClientHellos",
+            Self::SplitHello => "the gateway refuses ClientHellos in several segments or records",
+            Self::IncompleteHellos => "ClientHellos never become complete",
+            Self::AlpnMismatch => "no ALPN protocol in common",
             Self::TlsMismatch => "TLS version or cipher mismatch",
+            Self::GatewayClosedFirst => "the gateway closes connections before the ClientHello",
+            Self::PlainHttpPort => "the port speaks plain HTTP",
+            Self::PlainHttpClient => "clients send plain HTTP to the TLS port",
             Self::CertificateRejected => "clients reject the gateway's certificate",
             Self::ClientCertificateRequired => "the gateway refuses client certificates",
+            Self::NoCertificate => "the gateway has no certificate",
+            Self::NotProgrammed => "the configuration is not in effect",
+            Self::UpstreamUnreachable => "the gateway cannot reach its backend",
+            Self::LoadBalancer => "a load balancer or health check connects without SNI",
+            Self::RejectedByHttp => "the gateway rejects requests by HTTP after the handshake",
+            Self::NotTheGateway => "the gateway does not end the connections (network or client in between)",
             Self::NothingWrong => "nothing wrong",
             Self::NotEnoughEvidence => "not enough evidence",
         }
+    }
+
+    /// The section that says what the cause means, how to see it, and how to mend it.
+    pub(super) fn page(self) -> String {
+        format!("https://github.com/sni-probe/sni-probe/blob/main/docs/causes.md#{self}")
+    }
+}
+
+impl Serialize for Cause {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -126,18 +179,30 @@ impl Cause {
 pub(super) enum Confidence {
     /// Seen on the wire, and in the configuration or by an active check.
     Certain,
-    /// One of those is missing.
+    /// One of those is missing, or not everything was seen.
     Likely,
+    /// The evidence fits, and little else excludes other causes.
+    Possible,
     /// It cannot be told.
     Unknown,
 }
 
 impl Confidence {
+    /// One step less sure.
+    pub(super) fn lowered(self) -> Self {
+        match self {
+            Self::Certain => Self::Likely,
+            Self::Likely | Self::Possible => Self::Possible,
+            Self::Unknown => Self::Unknown,
+        }
+    }
+
     /// The word for people.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Certain => "certain",
             Self::Likely => "likely",
+            Self::Possible => "possible",
             Self::Unknown => "unknown",
         }
     }

@@ -1,6 +1,6 @@
 //! The decision tree: the questions that a person asks, in their order, with what was found.
 
-use sni_probe_model::facts::Certainty;
+use sni_probe_model::facts::{Certainty, Fact, FactName};
 use sni_probe_model::{Fate, OutcomeClass, Word};
 use sni_probe_terminal::{printable, printable_within};
 
@@ -21,6 +21,8 @@ pub(super) fn steps(inputs: &Inputs) -> Vec<Step> {
         without_sni(inputs),
         refused(inputs),
         by_the_gateway(inputs),
+        separated(inputs),
+        logged(inputs),
         load_balancer(inputs),
         wildcard(inputs),
         enabled(inputs),
@@ -54,7 +56,7 @@ fn without_sni(inputs: &Inputs) -> Step {
                 .as_ref()
                 .map_or_else(String::new, |likely| format!(", likely {}", printable(likely)));
             evidence.push(format!(
-                "{}: {} handshakes without SNI, {} refused{likely}",
+                "{}: without SNI: {}, refused: {}{likely}",
                 printable(&client.label),
                 client.refusals.handshakes,
                 client.refusals.refused
@@ -62,14 +64,14 @@ fn without_sni(inputs: &Inputs) -> Step {
         }
         if wire.other_clients.handshakes > 0 {
             evidence.push(format!(
-                "all other clients: {} handshakes without SNI, {} refused",
+                "all other clients: without SNI: {}, refused: {}",
                 wire.other_clients.handshakes, wire.other_clients.refused
             ));
         }
-        let unknown = all - without - wire.with_sni();
+        let unknown = wire.unknown_sni();
         if unknown > 0 {
             evidence.push(format!(
-                "incomplete ClientHellos, SNI unknown: {unknown}, {} refused",
+                "incomplete ClientHellos, SNI unknown: {unknown}, refused: {}",
                 wire.refused_with_unknown_sni()
             ));
         }
@@ -79,7 +81,8 @@ fn without_sni(inputs: &Inputs) -> Step {
                 wire.lost_events
             ));
         }
-        evidence.extend(wire.remarks.iter().map(|remark| printable_within(LINE, remark)));
+        let remarks = wire.unread.iter().chain(&wire.remarks);
+        evidence.extend(remarks.map(|remark| printable_within(LINE, remark)));
     }
     if let Some(logs) = &inputs.logs {
         evidence.push(format!(
@@ -116,7 +119,7 @@ fn refused(inputs: &Inputs) -> Step {
     if let Some(wire) = inputs.wire.as_ref().filter(|wire| wire.without_sni() > 0) {
         let refused = wire.refused_without_sni(serves_without_sni(inputs));
         answer = Some(refused > 0);
-        evidence.push(format!("{refused} refused, {} served", wire.served_without_sni()));
+        evidence.push(format!("refused: {refused}; served: {}", wire.served_without_sni()));
     }
     if let Some(logs) = inputs.logs.as_ref().filter(|logs| logs.no_filter_chain > 0) {
         answer = answer.or(Some(true));
@@ -138,10 +141,10 @@ fn by_the_gateway(inputs: &Inputs) -> Step {
         answer = (by_gateway + certificates + elsewhere > 0).then_some(by_gateway + certificates > 0);
         let for_certificates = match certificates {
             0 => String::new(),
-            certificates => format!("{certificates} for the client certificate, "),
+            certificates => format!("for the client certificate: {certificates}; "),
         };
         evidence.push(format!(
-            "{by_gateway} handshakes refused by the gateway, {for_certificates}{elsewhere} ended by a timeout or the client"
+            "refused by the gateway: {by_gateway}; {for_certificates}ended by a timeout or the client: {elsewhere}"
         ));
         let not_served =
             |outcome: &Word<OutcomeClass>| outcome.is_failure() || outcome.fate(None) != Fate::Served;
@@ -153,41 +156,83 @@ fn by_the_gateway(inputs: &Inputs) -> Step {
                 count.handshakes
             ));
         }
-        evidence.extend(facts(wire).take(2 * SHOWN));
     }
     step("Is it the gateway that ends the connections that fail?", answer, evidence)
 }
 
+/// Whether the refused handshakes differ from the served ones by anything but the name.
+fn separated(inputs: &Inputs) -> Step {
+    let question = "Does anything but the name separate the refused connections?";
+    let Some(wire) = inputs.wire.as_ref().filter(|wire| wire.facts().next().is_some()) else {
+        return step(question, None, Vec::new());
+    };
+    let separates = |fact: &Fact| {
+        let is_about_names = matches!(
+            fact.name(),
+            None | Some(
+                FactName::OneName
+                    | FactName::TrailingDot
+                    | FactName::UpperCase
+                    | FactName::HealthCheck
+                    | FactName::RefusalShape
+            )
+        );
+        fact.certainty == Certainty::Fact && !is_about_names
+    };
+    let is_separated = wire.facts().any(|(_, fact)| separates(fact));
+    let names = wire.facts().any(|(_, fact)| {
+        fact.certainty == Certainty::Fact
+            && matches!(
+                fact.name(),
+                Some(FactName::OneName | FactName::TrailingDot | FactName::UpperCase)
+            )
+    });
+    let answer = if is_separated { Some(true) } else { names.then_some(false) };
+    step(question, answer, facts(wire).take(2 * SHOWN).collect())
+}
+
+/// Whether the log has failures for which the gateway gives another reason than a missing filter chain.
+fn logged(inputs: &Inputs) -> Step {
+    let question = "Does the gateway's log give another reason?";
+    let Some(logs) = &inputs.logs else { return step(question, None, Vec::new()) };
+    let kinds = logs.failure_kinds.iter().map(|kind| format!("{}: {}", printable(&kind.name), kind.count));
+    let failures = logs.other_failures.iter();
+    let failures = failures.map(|failure| format!("in the log: {}: {}", printable(&failure.name), failure.count));
+    let evidence: Vec<String> = kinds.take(SHOWN).chain(failures.take(SHOWN)).collect();
+    let answer = (logs.entries > 0).then_some(!evidence.is_empty());
+    step(question, answer, evidence)
+}
+
 /// A line for each fact about the refusals.
 fn facts(wire: &WireFacts) -> impl Iterator<Item = String> {
-    wire.refusals.gateways.iter().flat_map(|gateway| {
-        gateway.facts.iter().map(|fact| {
-            let certainty = if fact.certainty == Certainty::Fact { "" } else { "hint: " };
-            let line = format!("{}: {certainty}{}", gateway.gateway, fact.sentence);
-            printable_within(LINE, &line)
-        })
+    wire.facts().map(|(gateway, fact)| {
+        let certainty = if fact.certainty == Certainty::Fact { "" } else { "hint: " };
+        printable_within(LINE, &format!("{gateway}: {certainty}{}", fact.sentence))
     })
 }
 
+/// Whether load balancers or health checks send them. That none do is never known: a load balancer may have any address.
 fn load_balancer(inputs: &Inputs) -> Step {
     let (mut answer, mut evidence) = (None, Vec::new());
     if let Some(wire) = inputs.wire.as_ref().filter(|wire| wire.without_sni() > 0) {
         let expected = wire.expected;
-        answer = Some(expected.handshakes > 0);
+        answer = (expected.handshakes > 0).then_some(true);
         evidence.push(format!(
-            "{} handshakes without SNI from the ranges of Google's load balancers, or of --expected-non-sni; {} refused",
+            "{} handshakes without SNI from the ranges of Google's load balancers, or of --expected-non-sni; refused: {}",
             expected.handshakes, expected.refused
         ));
+        for (gateway, fact) in wire.facts().filter(|(_, fact)| fact.name() == Some(FactName::HealthCheck)) {
+            answer = Some(true);
+            evidence.push(printable_within(LINE, &format!("{gateway}: {}", fact.sentence)));
+        }
     }
-    if let Some(logs) = inputs.logs.as_ref().filter(|logs| !logs.by_client.is_empty()) {
-        let of_load_balancers: Vec<_> =
-            logs.by_client.iter().filter(|client| is_load_balancer(&client.name)).collect();
-        answer = Some(answer == Some(true) || !of_load_balancers.is_empty());
-        for client in of_load_balancers.iter().take(SHOWN) {
+    for client in inputs.logs.iter().flat_map(|logs| &logs.by_client) {
+        if is_load_balancer(&client.name) && evidence.len() < 2 * SHOWN {
+            answer = Some(true);
             evidence.push(format!("in the log: {} {}", printable(&client.name), client.count));
         }
     }
-    step("Do they come from a load balancer?", answer, evidence)
+    step("Do they come from a load balancer or a health check?", answer, evidence)
 }
 
 fn wildcard(inputs: &Inputs) -> Step {
@@ -268,7 +313,7 @@ fn unknown_names(inputs: &Inputs) -> Step {
     for (name, count) in inputs.wire.iter().flat_map(|wire| &wire.refused_names).take(SHOWN) {
         let is_served = inputs.wire.as_ref().is_some_and(|wire| wire.served_names.contains(name));
         let served = if is_served { ", and served in other handshakes" } else { "" };
-        evidence.push(format!("{}: {count} refused{served}", printable(name)));
+        evidence.push(format!("{}: refused: {count}{served}", printable(name)));
     }
     for name in inputs.logs.iter().flat_map(|logs| &logs.by_name).take(SHOWN) {
         evidence.push(format!(
@@ -317,10 +362,7 @@ fn mismatch(inputs: &Inputs) -> Step {
             evidence.push(format!("highest TLS version offered: {}", versions.join(", ")));
         }
     }
-    for failure in inputs.logs.iter().flat_map(|logs| &logs.other_failures).take(SHOWN) {
-        evidence.push(format!("in the log: {} {}", printable(&failure.name), failure.count));
-    }
-    step("Do client and gateway have no TLS version or cipher suite in common?", answer, evidence)
+    step("Is it a matter of TLS versions or cipher suites?", answer, evidence)
 }
 
 fn served_now(inputs: &Inputs) -> Step {

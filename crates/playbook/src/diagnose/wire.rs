@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use sni_probe_core::clients::GCP_LB;
 use sni_probe_model::api::AlertCount;
-use sni_probe_model::facts::FactsReport;
+use sni_probe_model::facts::{Fact, FactsReport};
 use sni_probe_model::{AlertDescription, Fate, OutcomeClass, SniClass, Word};
 
 pub(super) use self::api::of_snapshot;
@@ -46,7 +46,9 @@ pub(super) struct WireFacts {
     pub lost_events: u64,
     /// What the refusals of each gateway show; of a scrape, nothing.
     pub refusals: FactsReport,
-    /// What is incomplete about these facts, in words.
+    /// Parts of the traffic that were not read or not watched, in words.
+    pub unread: Vec<String>,
+    /// What else a reader has to know, in words.
     pub remarks: Vec<String>,
 }
 
@@ -92,10 +94,12 @@ impl RefusalCount {
     }
 }
 
-/// Alerts that say that client and gateway have no TLS version or cipher suite in common.
-const MISMATCHES: [AlertDescription; 3] = [
+/// Alerts that say that client and gateway have no TLS version or cipher suite in common. A `handshake_failure` may mean this or
+/// anything else (RFC 8446, section 6.2): Node.js, sniproxy, Erlang and JSSE send it for want of a certificate.
+const MISMATCHES: [AlertDescription; 4] = [
     AlertDescription::ProtocolVersion,
     AlertDescription::InsufficientSecurity,
+    AlertDescription::InappropriateFallback,
     AlertDescription::HandshakeFailure,
 ];
 
@@ -126,27 +130,47 @@ impl WireFacts {
     }
 
     /// Handshakes without SNI that the gateway refused; those for want of a common TLS version
-    /// apart. A `handshake_failure` is one of them unless others without SNI are served: some gateways say it for want of a name.
+    /// apart. A `handshake_failure` is one of them unless others without SNI are served.
     pub(super) fn refused_without_sni(&self, is_served: bool) -> u64 {
         self.refused(Word::is_without_sni, |alert| !is_mismatch(alert, is_served))
     }
 
     /// Handshakes with a name that the gateway refused; those for want of a common TLS version or cipher apart.
     pub(super) fn refused_with_name(&self) -> u64 {
-        self.refused(Word::is_with_sni, |alert| !is_mismatch(alert, true))
+        let is_failure_mismatch = self.is_failure_with_name_mismatch();
+        self.refused(Word::is_with_sni, |alert| !is_mismatch(alert, is_failure_mismatch))
     }
 
     /// Handshakes with an incomplete hello that the gateway refused; those for want of a common TLS version apart.
     pub(super) fn refused_with_unknown_sni(&self) -> u64 {
         let is_unknown = |sni: &Word<SniClass>| !sni.is_without_sni() && !sni.is_with_sni();
-        self.refused(is_unknown, |alert| !is_mismatch(alert, true))
+        self.refused(is_unknown, |alert| !is_mismatch(alert, false))
     }
 
     /// Alerts of the gateway that say that there is no common TLS version or cipher.
     pub(super) fn mismatches(&self, is_served: bool) -> u64 {
+        let with_name = self.is_failure_with_name_mismatch();
         self.alerts(|alert| {
-            alert.fate() == Fate::Refused && is_mismatch(alert, is_served || !alert.sni.is_without_sni())
+            let is_failure_mismatch =
+                if alert.sni.is_without_sni() { is_served } else { alert.sni.is_with_sni() && with_name };
+            alert.fate() == Fate::Refused && is_mismatch(alert, is_failure_mismatch)
         })
+    }
+
+    /// Whether a `handshake_failure` in answer to a name says that there is no common cipher suite: all refused names are served to
+    /// other clients, so the name is not the reason; or the gateway sent one of the clear alerts as well.
+    fn is_failure_with_name_mismatch(&self) -> bool {
+        let all_served = !self.refused_names.is_empty()
+            && self.refused_names.iter().all(|(name, _)| self.served_names.contains(name));
+        all_served
+            || self.alerts(|alert| {
+                alert.fate() == Fate::Refused && alert.sni.is_with_sni() && is_mismatch(alert, false)
+            }) > 0
+    }
+
+    /// Alerts of the gateway with this description.
+    pub(super) fn alerts_of(&self, description: AlertDescription) -> u64 {
+        self.alerts(|alert| alert.fate() == Fate::Refused && alert.description.known() == Some(description))
     }
 
     /// Handshakes that failed though the gateway neither reset nor closed nor alerted.
@@ -168,6 +192,24 @@ impl WireFacts {
     /// Handshakes that the gateway ended for want of a client certificate, or because of it.
     pub(super) fn client_certificates_refused(&self) -> u64 {
         self.with_outcome(OutcomeClass::ClientCertificateRefused)
+    }
+
+    /// Connections that the gateway had closed before the ClientHello came.
+    pub(super) fn closed_first(&self) -> u64 {
+        self.with_outcome(OutcomeClass::GatewayClosedFirst)
+    }
+
+    /// Handshakes with an incomplete ClientHello.
+    pub(super) fn unknown_sni(&self) -> u64 {
+        self.handshakes() - self.without_sni() - self.with_sni()
+    }
+
+    /// Facts about the refusals, with the gateway that each is about.
+    pub(super) fn facts(&self) -> impl Iterator<Item = (&str, &Fact)> {
+        self.refusals
+            .gateways
+            .iter()
+            .flat_map(|gateway| gateway.facts.iter().map(|fact| (gateway.gateway.as_str(), fact)))
     }
 
     fn with_outcome(&self, outcome: OutcomeClass) -> u64 {

@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(
             text,
             "\nGateway 198.51.100.9:443: 3 refused, 3 served\n  fact  split_hello         It refuses ClientHellos \
-             in 2 or more TCP segments: 3 refused with this, 3 served without.\n"
+             in 2 or more TCP segments. Refused with this: 3; served without: 3.\n"
         );
     }
 

@@ -68,7 +68,7 @@ fn three_and_three_are_enough() {
     assert_eq!((hint.refused, hint.served), (1, 1));
     assert_eq!(
         hint.sentence,
-        "Perhaps it refuses ClientHellos in 2 or more TCP segments: 1 refused with this, 1 served without."
+        "Perhaps it refuses ClientHellos in 2 or more TCP segments. Refused with this: 1; served without: 1."
     );
     assert_derived(&[split(3)], &[], &[]);
 }
@@ -161,7 +161,7 @@ fn versions_by_what_the_gateway_says() {
     let report = assert_derived(&[served.clone(), stated], &[FactName::Versions], &[]);
     assert_eq!(
         fact(&report, FactName::Versions).sentence,
-        "It refuses ClientHellos that offer nothing newer than TLS 1.1: 3 refused with this, 3 served without."
+        "It refuses ClientHellos that offer nothing newer than TLS 1.1. Refused with this: 3; served without: 3."
     );
     // A handshake_failure says nothing: these clients send no ALPN either.
     let unstated = old(alert(AlertDescription::HandshakeFailure));

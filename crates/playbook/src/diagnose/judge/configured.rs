@@ -3,8 +3,9 @@
 use sni_probe_terminal::printable;
 
 use super::super::model::{Cause, Confidence, Inputs};
-use super::{Judgement, caveat, is_served_now};
-use crate::check::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, CheckVerdict};
+use super::check::{attempt, by_check, not_reached};
+use super::{Judgement, caveat, is_served_now, serves_without_sni};
+use crate::check::report::{AttemptKind, CheckReport, CheckVerdict};
 use crate::routes::report::{Finding, FindingCode, RoutesReport};
 
 /// The first thing that keeps clients without SNI out, and which of the causes that is.
@@ -38,14 +39,41 @@ pub(super) fn configured_wrong(routes: &RoutesReport) -> Option<(Cause, String)>
         let why = format!("{what}: {} {}", place(finding), is(finding));
         return Some((Cause::NotInAdditionalGateways, why));
     }
-    // The wildcard route is there, and not in effect: as if it were not.
     routes.findings.iter().find(|finding| finding.code.keeps_out()).map(|finding| {
-        let why = format!("the wildcard route is not in effect: {} {}", place(finding), is(finding));
-        (Cause::NoWildcardRoute, why)
+        let (cause, what) = match finding.code {
+            FindingCode::NoCredential | FindingCode::RefsNotResolved => {
+                (Cause::NoCertificate, "a listener has no certificate")
+            }
+            FindingCode::NotProgrammed
+            | FindingCode::NotAccepted
+            | FindingCode::Conflicted
+            | FindingCode::ListenerSetNotAllowed
+            | FindingCode::NotRunning => (Cause::NotProgrammed, "the configuration is not in effect"),
+            // The wildcard route is there, and takes no client: as if it were not.
+            _ => (Cause::NoWildcardRoute, "the wildcard route is not in effect"),
+        };
+        (cause, format!("{what}: {} {}", place(finding), is(finding)))
     })
 }
 
-/// No client was seen: only what is configured, and what the gateway answers to us.
+/// Handshakes or entries were seen, and none was refused or failed: what the check and the configuration show that clients did not meet
+/// yet.
+pub(super) fn unseen(inputs: &Inputs) -> Option<Judgement> {
+    let check = inputs.check.as_ref().filter(|check| not_reached(check).is_none());
+    let by_check = check.and_then(|check| by_check(inputs, check));
+    by_check.or_else(|| {
+        let serves = serves_without_sni(inputs);
+        let wrong = inputs.routes.as_ref().filter(|_| !serves).and_then(configured_wrong);
+        // Where no part of the configuration is for clients without SNI, it is right to refuse them.
+        wrong.filter(|(cause, _)| *cause != Cause::NoWildcardRoute).map(|(cause, why)| Judgement {
+            cause,
+            confidence: Confidence::Likely,
+            sentence: format!("No client was refused yet, but {why}."),
+        })
+    })
+}
+
+/// No client was seen: only what is configured, and what the gateway answers to the check.
 pub(super) fn by_configuration(inputs: &Inputs) -> Judgement {
     let wrong = inputs.routes.as_ref().and_then(configured_wrong);
     let unreached = inputs.check.as_ref().and_then(not_reached);
@@ -53,37 +81,22 @@ pub(super) fn by_configuration(inputs: &Inputs) -> Judgement {
         return judgement.clone();
     }
     if let Some(check) = inputs.check.as_ref().filter(|_| unreached.is_none()) {
-        let named = check.attempts.iter().find(|attempt| attempt.kind == AttemptKind::Named);
-        let refused =
-            named.filter(|_| matches!(check.verdict, CheckVerdict::NameRefused | CheckVerdict::Unknown));
-        if let Some(judgement) = refused.and_then(|named| name_refused(check, named)) {
+        if let Some(judgement) = by_check(inputs, check) {
             return judgement;
         }
         if is_served_now(check) {
-            let served = match named {
-                Some(_) => "clients with the name, and without SNI",
-                None => "clients without SNI; no name was tried, for the target is an address",
-            };
-            return Judgement {
-                cause: Cause::NothingWrong,
-                confidence: Confidence::Likely,
-                sentence: format!(
-                    "Nothing is wrong: {} serves {served}.{}",
-                    printable(&check.target),
-                    caveat(inputs)
-                ),
-            };
+            return served(inputs, check);
         }
     }
     let refuses = inputs.check.as_ref().is_some_and(|check| check.verdict == CheckVerdict::NonSniRefused);
     match wrong {
-        // The configuration has a part that is to let them in.
+        // The configuration has a part that is for clients without SNI.
         Some((cause, why)) if refuses || cause != Cause::NoWildcardRoute => Judgement {
             cause,
             confidence: Confidence::Likely,
             sentence: format!("Clients without SNI are refused: {why}."),
         },
-        _ => Judgement {
+        wrong => Judgement {
             cause: Cause::NotEnoughEvidence,
             confidence: Confidence::Unknown,
             sentence: if refuses || wrong.is_some() {
@@ -96,59 +109,16 @@ pub(super) fn by_configuration(inputs: &Inputs) -> Judgement {
     }
 }
 
-/// Nothing answers there: more likely the target is wrong than the network.
-pub(super) fn not_reached(check: &CheckReport) -> Option<Judgement> {
-    let target = printable(&check.target);
-    let sentence = match &check.address {
-        None => format!("The cause is unknown: {target} cannot be resolved."),
-        Some(address) if check.attempts.first()?.outcome == AttemptOutcome::Refused => {
-            // The user's word, and the port in any case.
-            let port = address.rsplit(':').next().unwrap_or_default();
-            let place =
-                if target.ends_with(&format!(":{port}")) { target } else { format!("{target}:{port}") };
-            format!("The cause is unknown: nothing listens at {place}.")
-        }
-        Some(_) => return None,
+/// The check was served with the name, if one was tried, and without SNI.
+fn served(inputs: &Inputs, check: &CheckReport) -> Judgement {
+    let served = match attempt(check, AttemptKind::Named) {
+        Some(_) => "clients with the name, and without SNI",
+        None => "clients without SNI; no name was tried, because the target is an address",
     };
-    Some(Judgement { cause: Cause::NotEnoughEvidence, confidence: Confidence::Unknown, sentence })
-}
-
-fn name_refused(check: &CheckReport, named: &Attempt) -> Option<Judgement> {
     let target = printable(&check.target);
-    let (cause, sentence) = match named.outcome {
-        AttemptOutcome::Reset | AttemptOutcome::Closed => (
-            Cause::UnknownName,
-            format!("Clients send a name that no route serves: {target} is refused even with its name."),
-        ),
-        AttemptOutcome::Alert => match named.alert.as_deref() {
-            Some(alert @ ("protocol_version" | "insufficient_security" | "handshake_failure")) => (
-                Cause::TlsMismatch,
-                format!(
-                    "Client and gateway have no TLS version or cipher suite in common: {target} says {alert}."
-                ),
-            ),
-            _ => (
-                Cause::UnknownName,
-                format!("Clients send a name that no route serves: {target} is refused even with its name."),
-            ),
-        },
-        AttemptOutcome::Timeout | AttemptOutcome::Unreachable => (
-            Cause::NotTheGateway,
-            format!(
-                "The gateway does not reset: from here {target} cannot be reached at all; look at the network in between."
-            ),
-        ),
-        AttemptOutcome::Unsupported => (
-            Cause::TlsMismatch,
-            format!(
-                "Client and gateway have no TLS version in common: {target} answers with one before 1.2."
-            ),
-        ),
-        AttemptOutcome::Handshake
-        | AttemptOutcome::ServerHello
-        | AttemptOutcome::RejectedByHttp
-        | AttemptOutcome::NotTls
-        | AttemptOutcome::Refused => return None,
-    };
-    Some(Judgement { cause, confidence: Confidence::Likely, sentence })
+    Judgement {
+        cause: Cause::NothingWrong,
+        confidence: Confidence::Likely,
+        sentence: format!("Nothing is wrong: {target} serves {served}.{}", caveat(inputs)),
+    }
 }

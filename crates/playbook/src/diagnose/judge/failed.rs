@@ -1,75 +1,71 @@
 //! Handshakes that failed, though the gateway refused none for its name or for the lack of one.
 
-use sni_probe_terminal::units::counted;
-
 use super::super::model::{Cause, Confidence, Inputs};
 use super::super::wire::WireFacts;
-use super::configured::not_reached;
+use super::check::{attempt, not_reached};
+use super::explanation::{Basis, Explanation, Noun};
 use super::{Judgement, NOISE};
 use crate::check::report::{AttemptKind, AttemptOutcome};
 
-/// Returns the judgement where a certificate ended handshakes, `failures` or more of them.
-pub(super) fn certificate(wire: &WireFacts, failures: u64) -> Option<Judgement> {
-    let (rejected, refused) = (wire.certificates_rejected(), wire.client_certificates_refused());
-    let most = rejected.max(refused);
-    if most == 0 || most < failures {
-        return None;
-    }
-    let (cause, why) = if rejected >= refused {
-        (Cause::CertificateRejected, REJECTED)
-    } else {
-        (Cause::ClientCertificateRequired, CERTIFICATE_REFUSED)
-    };
-    let sentence = format!("{} {why}, of {}.", counted(most, "handshake"), wire.handshakes());
-    Some(Judgement { cause, confidence: Confidence::Likely, sentence })
-}
-
 /// How a client's rejection ends a handshake, in words.
-pub(super) const REJECTED: &str = "ended because the client rejected the gateway's certificate";
+const REJECTED: &str = "ended because the client rejected the gateway's certificate";
 /// How a missing or refused client certificate ends a handshake, in words.
-pub(super) const CERTIFICATE_REFUSED: &str =
+const CERTIFICATE_REFUSED: &str =
     "ended because the gateway got no client certificate, or did not accept it";
 
-/// Returns the judgement where handshakes failed that the gateway did not refuse; `None` where nothing failed but noise.
-pub(super) fn failed(inputs: &Inputs, wire: &WireFacts) -> Option<Judgement> {
-    let failed = Some(wire.failed_elsewhere()).filter(|failed| failed * NOISE >= wire.handshakes());
-    let failed = failed.unwrap_or_default();
-    certificate(wire, failed).or_else(|| elsewhere(inputs, wire, failed))
+/// What explains handshakes that certificates, a timeout or the client ended. `explained` of them have another explanation.
+pub(super) fn explanations(inputs: &Inputs, wire: &WireFacts, explained: u64) -> Vec<Explanation> {
+    let mut all = vec![
+        certificate(wire, Cause::CertificateRejected, wire.certificates_rejected(), REJECTED),
+        certificate(
+            wire,
+            Cause::ClientCertificateRequired,
+            wire.client_certificates_refused(),
+            CERTIFICATE_REFUSED,
+        ),
+    ];
+    all.extend(elsewhere(inputs, wire, wire.failed_elsewhere().saturating_sub(explained)));
+    all
 }
 
-/// Whether something other than the gateway ends connections. `failed` handshakes are more than noise.
-fn elsewhere(inputs: &Inputs, wire: &WireFacts, failed: u64) -> Option<Judgement> {
-    let named = inputs
-        .check
-        .as_ref()
-        .and_then(|check| check.attempts.iter().find(|attempt| attempt.kind == AttemptKind::Named));
+fn certificate(wire: &WireFacts, cause: Cause, count: u64, why: &str) -> Explanation {
+    let sentence = format!("{} {why}, of {}.", Noun::Handshake.counted(count), wire.handshakes());
+    let judgement = Judgement { cause, confidence: Confidence::Likely, sentence };
+    Explanation { judgement, count, noun: Noun::Handshake, short: why.to_owned(), basis: Basis::Separated }
+}
+
+/// Whether something other than the gateway ends connections.
+fn elsewhere(inputs: &Inputs, wire: &WireFacts, failed: u64) -> Option<Explanation> {
+    let named = inputs.check.as_ref().and_then(|check| attempt(check, AttemptKind::Named));
     let is_reached = inputs.check.as_ref().is_some_and(|check| not_reached(check).is_none());
     let is_cut_off = is_reached && named.is_some_and(|named| is_cut_off(named.outcome));
+    let all = wire.handshakes();
     let why = if failed > 0 {
-        format!("{failed} of {} handshakes ended by a timeout, or by the client", wire.handshakes())
+        format!("{} of {all} ended by a timeout, or by the client", Noun::Handshake.counted(failed))
     } else if is_cut_off {
-        "a connection with the right name fails from here".to_owned()
+        "A connection with the right name is cut off on the way from here".to_owned()
     } else {
         return None;
     };
-    let apart = if wire.client_certificates_refused() > 0 { "apart from client certificates, " } else { "" };
-    Some(Judgement {
-        cause: Cause::NotTheGateway,
-        confidence: Confidence::Likely,
-        sentence: format!(
-            "The gateway does not reset: {apart}it refused none of the handshakes that were seen, but {why}; look at the \
-             client, and at the network in between."
-        ),
+    let is_few = failed > 0 && failed * NOISE < all;
+    let few = if is_few { " That is few: clients that change their minds end handshakes like this, too." } else { "" };
+    let confidence = if is_few { Confidence::Possible } else { Confidence::Likely };
+    Some(Explanation {
+        judgement: Judgement {
+            cause: Cause::NotTheGateway,
+            confidence,
+            sentence: format!(
+                "{why}, and the gateway did not end them. Look at the client, and at the network in between.{few}"
+            ),
+        },
+        count: failed.max(1),
+        noun: Noun::Handshake,
+        short: "ended by a timeout, or by the client".to_owned(),
+        basis: Basis::Separated,
     })
 }
 
-/// Whether the connection did not even come to an answer in TLS.
+/// Whether nothing came back from the gateway.
 fn is_cut_off(outcome: AttemptOutcome) -> bool {
-    matches!(
-        outcome,
-        AttemptOutcome::Reset
-            | AttemptOutcome::Closed
-            | AttemptOutcome::Timeout
-            | AttemptOutcome::Unreachable
-    )
+    matches!(outcome, AttemptOutcome::Timeout | AttemptOutcome::Unreachable)
 }

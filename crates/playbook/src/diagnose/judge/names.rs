@@ -1,22 +1,33 @@
 //! Names that the gateway refused: whether a route or the gateway itself serves them.
 
-use sni_probe_model::REST;
+use sni_probe_model::{AlertDescription, REST};
 use sni_probe_terminal::printable;
 
 use super::super::model::{Cause, Confidence, Inputs};
-use super::Judgement;
+use super::check::{attempt, is_served};
+use super::explanation::Noun;
+use super::facts::Explained;
+use super::wire::was;
+use super::{Judgement, serves_a_name};
+use crate::check::report::AttemptKind;
 use crate::routes::report::RoutesReport;
 
-/// Clients with a name are refused. `is_proven` if it was seen on the wire.
-pub(super) fn unknown_name(inputs: &Inputs, count: u64, is_proven: bool) -> Judgement {
+/// The judgement on handshakes with a name that were refused. `is_proven` if they were seen on the wire, where `facts` separates
+/// other reasons.
+pub(super) fn unknown_name(inputs: &Inputs, count: u64, is_proven: bool, facts: &Explained) -> Judgement {
     let unknown: Vec<&str> = unknown_names(inputs).collect();
     let most = unknown.first().copied().or_else(|| refused_names(inputs).next());
     let most_with = most.map_or_else(String::new, |name| format!(" (most with {})", printable(name)));
-    let what = format!("{count} connections with a name were refused{most_with}");
+    let noun = if is_proven { Noun::Handshake } else { Noun::LogEntry };
+    let what = if is_proven {
+        format!("{} with a name {} refused{most_with}", noun.counted(count), was(count))
+    } else {
+        format!("{} with a name and without a filter chain{most_with}", noun.counted(count))
+    };
     let not_enough = |why: &str| Judgement {
         cause: Cause::NotEnoughEvidence,
         confidence: Confidence::Unknown,
-        sentence: format!("{what}, {why}."),
+        sentence: format!("{what}, {why}{}.", alternatives(&facts.hints)),
     };
     if unknown.is_empty() && most.is_some() {
         return not_enough(
@@ -24,16 +35,52 @@ pub(super) fn unknown_name(inputs: &Inputs, count: u64, is_proven: bool) -> Judg
              whether the configuration was changed in between",
         );
     }
+    let of_check = inputs.check.as_ref();
+    if of_check.and_then(|check| attempt(check, AttemptKind::UnknownName)).is_some_and(is_served) {
+        return not_enough(
+            "but the gateway serves any name now; see whether the configuration was changed in between, and whether the check \
+             reached the same listener",
+        );
+    }
     let routes = inputs.routes.as_ref().filter(|routes| !routes.routes.is_empty());
     let all_routed = routes
         .is_some_and(|routes| !unknown.is_empty() && unknown.iter().all(|name| is_routed(routes, name)));
     if all_routed {
-        return not_enough("though a route takes the name; see whether that route is running");
+        return not_enough("though a route takes the name; see whether that route is in effect");
     }
-    let is_certain = is_proven && routes.is_some() && !unknown.is_empty();
-    let confidence = if is_certain { Confidence::Certain } else { Confidence::Likely };
-    let sentence = format!("Clients send a name that no route serves: {what}.");
+    let is_not_routed = routes.is_some() && !unknown.is_empty();
+    let wire = inputs.wire.as_ref().filter(|_| is_proven);
+    let says_so = wire.map_or(0, |wire| wire.alerts_of(AlertDescription::UnrecognizedName));
+    let may_be_ciphers = wire.map_or(0, |wire| wire.alerts_of(AlertDescription::HandshakeFailure));
+    let is_separated = facts.separates_names
+        || says_so > 0
+        || serves_a_name(inputs)
+        || wire.is_none_or(|wire| wire.served() > 0);
+    if !is_separated && !is_not_routed {
+        return not_enough(
+            "and the gateway served none: this does not show whether the name is the reason, the certificate, or the backend",
+        );
+    }
+    let alternatives = alternatives(&facts.hints);
+    let is_open = !facts.separates_names && !alternatives.is_empty() || may_be_ciphers * 2 >= count;
+    let confidence = match (is_not_routed && is_proven, is_open) {
+        (true, false) => Confidence::Certain,
+        (true, true) | (false, false) => Confidence::Likely,
+        (false, true) => Confidence::Possible,
+    };
+    let ciphers = if may_be_ciphers > 0 {
+        " The alert handshake_failure can also mean that there is no cipher suite in common."
+    } else {
+        ""
+    };
+    let sentence =
+        format!("Clients send a name that the gateway does not serve: {what}{alternatives}.{ciphers}");
     Judgement { cause: Cause::UnknownName, confidence, sentence }
+}
+
+/// Facts that the handshakes may show as well, in words.
+fn alternatives(hints: &[String]) -> String {
+    if hints.is_empty() { String::new() } else { format!("; too few to exclude: {}", hints.join(", ")) }
 }
 
 /// Names that the gateway refused, most often first: of the wire, else of the log.
@@ -43,10 +90,13 @@ pub(in super::super) fn refused_names(inputs: &Inputs) -> impl Iterator<Item = &
     wire.chain(logs.map(|name| name.name.as_str()).filter(|name| *name != REST))
 }
 
-/// [`refused_names`] without those that the gateway served in another handshake.
+/// [`refused_names`] without those that the gateway served in another handshake, or in the active check.
 pub(in super::super) fn unknown_names(inputs: &Inputs) -> impl Iterator<Item = &str> {
+    let named = inputs.check.as_ref().and_then(|check| attempt(check, AttemptKind::Named));
+    let checked = named.filter(|named| is_served(named)).and_then(|named| named.server_name.as_deref());
     refused_names(inputs)
         .filter(|name| inputs.wire.as_ref().is_none_or(|wire| !wire.served_names.contains(*name)))
+        .filter(move |name| checked.is_none_or(|checked| !checked.eq_ignore_ascii_case(name)))
 }
 
 /// Whether a route takes this name. `*` takes all, if it is in effect.

@@ -51,7 +51,7 @@ pub(crate) fn of_snapshot(source: &str, snapshot: Snapshot) -> WireFacts {
     facts.lost_events =
         summary.not_seen.iter().filter(|not_seen| not_seen.is_lost_event()).map(|it| it.count).sum();
     if !summary.ready {
-        facts.remarks.push("not every interface is watched: this may be a part of the truth".to_owned());
+        facts.unread.push("not every interface is watched: handshakes may be missing".to_owned());
     }
     facts
 }

@@ -25,9 +25,9 @@ pub(crate) fn of_capture(file: &Path) -> anyhow::Result<WireFacts> {
     let read = replay::observations(file, |observation| seen.take(observation))?;
     let mut facts = seen.facts(file.display().to_string());
     if let Some(why) = read.cut {
-        facts.remarks.push(format!("the capture was read to frame {} only: {why}", read.frames));
+        facts.unread.push(format!("the capture was read to frame {} only: {why}", read.frames));
     }
-    facts.remarks.extend(read.not_read.iter().map(|(what, count)| format!("{what}: {count}")));
+    facts.unread.extend(read.not_read.iter().map(|(what, count)| format!("{what}: {count}")));
     Ok(facts)
 }
 

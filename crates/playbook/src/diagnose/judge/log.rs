@@ -1,0 +1,150 @@
+//! Causes that the gateway's log names.
+
+use sni_probe_terminal::printable;
+
+use super::super::model::{Cause, Confidence, Inputs};
+use super::explanation::{Basis, Explanation, Noun, not_enough};
+use super::facts::Explained;
+use super::names::unknown_name;
+use super::no_sni::{Refused, without_sni};
+use super::{Judgement, wire};
+use crate::logs::report::LogsReport;
+
+/// Causes by the kind of failure that `logs` reports.
+const KINDS: [(&str, Cause); 7] = [
+    ("no_certificate", Cause::NoCertificate),
+    ("upstream_unreachable", Cause::UpstreamUnreachable),
+    ("plain_http_client", Cause::PlainHttpClient),
+    ("tls_mismatch", Cause::TlsMismatch),
+    ("client_certificate_required", Cause::ClientCertificateRequired),
+    ("certificate_rejected", Cause::CertificateRejected),
+    ("incomplete_hellos", Cause::IncompleteHellos),
+];
+
+/// What explains the failures in the log.
+pub(super) fn explanations(inputs: &Inputs, logs: &LogsReport) -> Vec<Explanation> {
+    let (without, named) = without_and_with_name(logs);
+    let mut all = Vec::new();
+    if without > 0 {
+        let judgement = without_sni(inputs, &Refused::in_the_log(logs, without));
+        all.push(entries(judgement, without, "without SNI have no filter chain", Basis::Common));
+    }
+    if named > 0 {
+        let judgement = unknown_name(inputs, named, false, &Explained::default());
+        all.push(entries(judgement, named, "with a name have no filter chain", Basis::Common));
+    }
+    if logs.sni_not_logged > 0 {
+        let sentence = format!(
+            "{} without a filter chain have a format without the name; it is unknown whether the clients sent one.",
+            Noun::LogEntry.counted(logs.sni_not_logged)
+        );
+        let short = "without a filter chain have a format without the name".to_owned();
+        all.push(Explanation { noun: Noun::LogEntry, ..not_enough(logs.sni_not_logged, sentence, short) });
+    }
+    let mut unexplained = 0;
+    for kind in &logs.failure_kinds {
+        match KINDS.iter().find(|(name, _)| *name == kind.name) {
+            Some(&(_, cause)) => all.push(of_kind(logs, cause, kind.count)),
+            None => unexplained += kind.count,
+        }
+    }
+    if logs.failure_kinds.is_empty() {
+        unexplained = logs.other_failures.iter().map(|failure| failure.count).sum();
+    }
+    if unexplained > 0 {
+        let most = logs.other_failures.iter().max_by_key(|failure| failure.count);
+        let most = most.map_or_else(String::new, |most| format!(", most often: {}", printable(&most.name)));
+        let sentence = format!(
+            "{unexplained} of {} log entries are failures without a reason that names a cause{most}.",
+            logs.entries
+        );
+        let short = "are failures without a reason that names a cause".to_owned();
+        all.push(Explanation { noun: Noun::LogEntry, ..not_enough(unexplained, sentence, short) });
+    }
+    all
+}
+
+/// Entries without a filter chain: those without SNI, or with a null that may mean that, and those with a name.
+fn without_and_with_name(logs: &LogsReport) -> (u64, u64) {
+    match &logs.joined {
+        Some(joined) => (joined.really_without_sni + logs.sni_invalid, joined.had_a_name + logs.sni_present),
+        None => (logs.sni_null + logs.sni_invalid, logs.sni_present),
+    }
+}
+
+fn entries(judgement: Judgement, count: u64, short: &str, basis: Basis) -> Explanation {
+    Explanation { judgement, count, noun: Noun::LogEntry, short: short.to_owned(), basis }
+}
+
+fn of_kind(logs: &LogsReport, cause: Cause, count: u64) -> Explanation {
+    let why = match cause {
+        Cause::NoCertificate => "The gateway has no certificate for these connections",
+        Cause::UpstreamUnreachable => "The gateway cannot reach its backend",
+        Cause::PlainHttpClient => "Clients send plain HTTP to the TLS port",
+        Cause::TlsMismatch => "Client and gateway have no TLS version or cipher suite in common",
+        Cause::ClientCertificateRequired => "The gateway got no client certificate, or did not accept it",
+        Cause::CertificateRejected => "Clients reject the gateway's certificate",
+        _ => "ClientHellos never became complete, or could not be parsed",
+    };
+    let example = match logs.other_failures.as_slice() {
+        [only] => format!(" ({})", printable(&only.name)),
+        _ => String::new(),
+    };
+    let say = if count == 1 { "says so" } else { "say so" };
+    let sentence = format!("{why}: {count} of {} log entries {say}{example}.", logs.entries);
+    let short = match cause {
+        Cause::NoCertificate => "are of connections without a certificate of the gateway",
+        Cause::UpstreamUnreachable => "are of a backend that cannot be reached",
+        Cause::PlainHttpClient => "are of plain HTTP on the TLS port",
+        Cause::TlsMismatch => "are of no TLS version or cipher suite in common",
+        Cause::ClientCertificateRequired => "are of a missing or refused client certificate",
+        Cause::CertificateRejected => "are of clients that reject the certificate",
+        _ => "are of ClientHellos that could not be read",
+    };
+    let judgement = Judgement { cause, confidence: Confidence::Likely, sentence };
+    entries(judgement, count, short, Basis::Separated)
+}
+
+/// The explanations of both inputs, each cause once.
+///
+/// The wire is proof of what was refused, the log names the gateway's own reason. So a reason in the log replaces what the wire alone
+/// explains by what the refused handshakes have in common, unless the log has more entries without a filter chain.
+pub(super) fn combined(
+    inputs: &Inputs,
+    mut on_the_wire: Vec<Explanation>,
+    logs: &LogsReport,
+) -> Vec<Explanation> {
+    let mut in_the_log = explanations(inputs, logs);
+    let refusals: u64 = on_the_wire.iter().filter(|it| it.basis != Basis::Separated).map(|it| it.count).sum();
+    let reason = in_the_log
+        .iter()
+        .enumerate()
+        .filter(|(_, it)| matches!(it.judgement.cause, Cause::NoCertificate | Cause::UpstreamUnreachable))
+        .max_by_key(|(_, it)| it.count)
+        .map(|(place, it)| (place, it.count));
+    if let Some((place, count)) = reason
+        && refusals > 0
+        && count >= logs.no_filter_chain
+    {
+        let mut reason = in_the_log.remove(place);
+        let handshakes = Noun::Handshake.counted(refusals);
+        reason.judgement.sentence +=
+            &format!(" On the wire, {handshakes} {} refused.", wire::was(refusals));
+        if count * 2 >= refusals {
+            reason.judgement.confidence = Confidence::Certain;
+        }
+        reason.count = refusals.max(count);
+        on_the_wire.retain(|it| it.basis == Basis::Separated);
+        on_the_wire.push(reason);
+    }
+    let has_cause = on_the_wire.iter().any(Explanation::is_cause);
+    for it in in_the_log {
+        let is_known = on_the_wire.iter().any(|known| known.judgement.cause == it.judgement.cause);
+        // Entries without a filter chain are the refusals that the wire explains.
+        let is_the_same = has_cause && it.basis != Basis::Separated;
+        if !is_known && !is_the_same {
+            on_the_wire.push(it);
+        }
+    }
+    on_the_wire
+}

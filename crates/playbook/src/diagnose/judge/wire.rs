@@ -1,0 +1,97 @@
+//! Causes that the wire shows.
+
+use super::super::model::{Cause, Confidence, Inputs};
+use super::super::wire::WireFacts;
+use super::explanation::{Basis, Explanation, Noun, not_enough};
+use super::facts::{self, Explained};
+use super::names::unknown_name;
+use super::no_sni::{Refused, without_sni};
+use super::{Judgement, failed, serves_a_name, serves_without_sni};
+
+/// What explains the handshakes that were refused or failed.
+pub(super) fn explanations(inputs: &Inputs, wire: &WireFacts) -> Vec<Explanation> {
+    let is_served = serves_without_sni(inputs);
+    let by_facts = facts::explained(wire, serves_a_name(inputs));
+    let Explained { with_name, without_sni: explained_without, unknown_sni, mismatches, .. } = by_facts;
+    // Facts count handshakes of any name: what is more than those with a name is without SNI.
+    let named = wire.refused_with_name();
+    let without = wire.refused_without_sni(is_served);
+    let more = with_name.saturating_sub(named);
+    let named = named.saturating_sub(with_name);
+    let without = without.saturating_sub(explained_without + more);
+    let mut all = Vec::new();
+    if without > 0 {
+        let refused = Refused::on_the_wire(inputs, wire, without, by_facts.health_checks.as_ref());
+        all.push(refusal(without_sni(inputs, &refused), without, "without SNI"));
+    }
+    if named > 0 {
+        let judgement = unknown_name(inputs, named, true, &by_facts);
+        all.push(refusal(judgement, named, "with a name"));
+    }
+    let about_versions = wire.mismatches(is_served).saturating_sub(mismatches);
+    all.push(mismatch(about_versions));
+    all.extend(by_facts.explanations);
+    let unknown = wire.refused_with_unknown_sni().saturating_sub(unknown_sni);
+    all.push(not_enough(
+        unknown,
+        format!(
+            "{} {} refused, of {}. Whether the ClientHellos had SNI is unknown: they are incomplete.",
+            Noun::Handshake.counted(unknown),
+            was(unknown),
+            wire.handshakes()
+        ),
+        format!("with an incomplete ClientHello {} refused", was(unknown)),
+    ));
+    all.extend(closed_first(wire));
+    all.extend(failed::explanations(inputs, wire, by_facts.failed));
+    all.retain(|explanation| explanation.count > 0);
+    all
+}
+
+pub(super) fn was(count: u64) -> &'static str {
+    if count == 1 { "was" } else { "were" }
+}
+
+fn refusal(judgement: Judgement, count: u64, which: &str) -> Explanation {
+    let basis = if judgement.cause == Cause::NotEnoughEvidence { Basis::None } else { Basis::Common };
+    let short = format!("{which} {} refused", was(count));
+    Explanation { judgement, count, noun: Noun::Handshake, short, basis }
+}
+
+fn mismatch(count: u64) -> Explanation {
+    let alerts = if count == 1 { "1 alert".to_owned() } else { format!("{count} alerts") };
+    Explanation {
+        judgement: Judgement {
+            cause: Cause::TlsMismatch,
+            // The gateway itself said so.
+            confidence: Confidence::Certain,
+            sentence: format!(
+                "Client and gateway have no TLS version or cipher suite in common: the gateway said so in {alerts}."
+            ),
+        },
+        count,
+        noun: Noun::Handshake,
+        short: "had no TLS version or cipher suite in common with the gateway".to_owned(),
+        basis: Basis::Separated,
+    }
+}
+
+/// Connections that the gateway closed before the client sent its ClientHello.
+fn closed_first(wire: &WireFacts) -> Option<Explanation> {
+    let count = wire.closed_first();
+    (count > 0).then(|| Explanation {
+        judgement: Judgement {
+            cause: Cause::GatewayClosedFirst,
+            confidence: Confidence::Likely,
+            sentence: format!(
+                "The gateway closed {} before the ClientHello came: the client waited longer than the gateway does, or the listener \
+                 cannot read ClientHellos.",
+                Noun::Connection.counted(count)
+            ),
+        },
+        count,
+        noun: Noun::Connection,
+        short: format!("{} closed by the gateway before the ClientHello came", was(count)),
+        basis: Basis::Separated,
+    })
+}
