@@ -118,10 +118,24 @@ impl<'lab> Envoy<'lab> {
     /// # Errors
     /// When the binary is not there (`cargo xtask setup` installs it) or refuses the configuration.
     pub fn start(lab: &'lab Lab, options: &EnvoyOptions) -> Result<Self> {
+        Self::start_changed(lab, options, |_| {})
+    }
+
+    /// [`start`](Self::start) with a change of the configuration, which is Envoy's bootstrap as JSON.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_changed(
+        lab: &'lab Lab,
+        options: &EnvoyOptions,
+        change: impl FnOnce(&mut Value),
+    ) -> Result<Self> {
         let access_log = lab.path("envoy-access.log");
         fs::remove_file(&access_log).ok();
         let configuration = lab.path("envoy.json");
-        fs::write(&configuration, configure(lab, options, &access_log)?.to_string())?;
+        let mut bootstrap = configure(lab, options, &access_log)?;
+        change(&mut bootstrap);
+        fs::write(&configuration, bootstrap.to_string())?;
         let mut command = lab.gateway.command(binary()?);
         command.arg("--config-path").arg(&configuration);
         // The access log else flushes every 10 s; hot restart uses shared memory of the machine.

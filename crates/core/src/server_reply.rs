@@ -180,9 +180,12 @@ impl ReplyReader {
         Self { skips_others: true, ..Self::default() }
     }
 
-    /// Whether the stream begins like an answer of HTTP/1 (RFC 9112, section 4).
+    /// Whether the stream begins like an answer of HTTP/1 (RFC 9112, section 4), or like a page without a status line, as in HTTP/0.9:
+    /// Python 3.11's `http.server` answers so to what is not HTTP.
     pub fn is_plain_http(&self) -> bool {
-        self.bytes.bytes_at(0).starts_with(b"HTTP/")
+        let begin = self.bytes.bytes_at(0);
+        let is_page = |page: &[u8]| begin.get(..page.len()).is_some_and(|it| it.eq_ignore_ascii_case(page));
+        begin.starts_with(b"HTTP/") || is_page(b"<!DOCTYPE") || is_page(b"<html")
     }
 
     /// The contiguous bytes from the record on that was read last.
@@ -281,6 +284,7 @@ mod tests {
         assert_eq!(message(&record_of(20, &[1])), Message::ChangeCipherSpec);
         assert_eq!(message(&[0x80, 0x20, 4, 0, 1, 0, 2]), Message::ServerHello);
         assert_eq!(message(b"HTTP/1.1 400 Bad Request\r\n"), Message::NotTls);
+        assert_eq!(message(b"<!DOCTYPE HTML>\n"), Message::NotTls);
         assert_eq!(message(&record_of(22, &handshake(11, &[0; 40]))), Message::NotTls);
         assert_eq!(message(&record_of(23, &[0; 40])), Message::NotTls);
         assert_eq!(message(&record_of(21, &[0; 40])), Message::NotTls);

@@ -100,7 +100,7 @@ impl CheckOptions {
     }
 }
 
-fn parse_connect(text: &str) -> Result<Connect, &'static str> {
+pub(super) fn parse_connect(text: &str) -> Result<Connect, &'static str> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     if let Ok(ip) = bare.parse() {
         return Ok(Connect { ip, port: None });

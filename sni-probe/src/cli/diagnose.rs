@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use sni_probe_playbook::check::{self, Connect};
 use sni_probe_playbook::diagnose;
 
 use super::DaemonOptions;
 
 /// Say why clients are refused, and what to change
 ///
-/// Walks the decision tree that a person walks by hand: do clients come without SNI, does the gateway refuse them, is
-/// there a wildcard route, is it enabled, is it listed. Each input answers some of the questions; what no
-/// input answers is told as unknown. At least one input is needed.
+/// Weighs all inputs: what separates refused connections from served ones, the reasons in the gateway's log, the configuration, and an
+/// active check. Names one cause, how sure it is, and the lines that mend it. Each input answers some of the questions; the
+/// answer is "unknown" where no input has it. At least one input is needed.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_long_help = EPILOGUE)]
 pub(crate) struct DiagnoseOptions {
@@ -61,6 +62,18 @@ pub(crate) struct DiagnoseOptions {
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) check: Option<String>,
 
+    /// With --check: connect to this address instead of those that the host name has
+    #[arg(long, value_name = "IP[:PORT]", requires = "check", value_parser = super::check::parse_connect)]
+    pub(crate) connect: Option<Connect>,
+
+    /// With --check: name to ask for by SNI, and for which the certificate should be [default: HOST]
+    #[arg(long, value_name = "NAME", requires = "check")]
+    pub(crate) sni: Option<String>,
+
+    /// With --check: make one request for this path after each handshake, as a gateway may reject it by HTTP
+    #[arg(long, value_name = "PATH", requires = "check")]
+    pub(crate) http: Option<String>,
+
     /// Print one JSON object
     #[arg(long, conflicts_with = "markdown")]
     pub(crate) json: bool,
@@ -84,7 +97,12 @@ impl DiagnoseOptions {
             kube: self.kube,
             kubeconfig: self.kubeconfig,
             namespace: self.namespace,
-            check: self.check,
+            check: self.check.map(|target| check::Config {
+                connect: self.connect,
+                sni: self.sni,
+                http: self.http,
+                ..check::Config::of(target)
+            }),
             json: self.json,
             markdown: self.markdown,
         }
@@ -99,6 +117,8 @@ Examples:
       Without a daemon; routes.yaml is of: kubectl get apigeeroutes -A -o yaml
   sni-probe diagnose --logs ingress.log --routes routes.yaml --overrides overrides.yaml --markdown
       For a ticket.
+  sni-probe diagnose --capture gateway.pcap --check 10.1.2.3 --sni api.example.com --http /healthz
+      The active check of one address, with a name and one request.
   sni-probe diagnose --url http://node-1:9917 --for 2m
       Only what comes in the next two minutes: after a fix.
   sni-probe diagnose --metrics scrape.txt --json | jq -r .cause

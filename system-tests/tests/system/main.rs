@@ -4,6 +4,7 @@
 
 mod alerting;
 mod captures;
+mod causes;
 mod chart;
 mod check;
 mod clients;

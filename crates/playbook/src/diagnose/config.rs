@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::check;
+
 /// What to diagnose from.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
@@ -26,8 +28,8 @@ pub struct Config {
     pub kubeconfig: Option<PathBuf>,
     /// The namespace of the routes in the cluster.
     pub namespace: Option<String>,
-    /// The gateway to check, `HOST[:PORT]`.
-    pub check: Option<String>,
+    /// The active check of the gateway.
+    pub check: Option<check::Config>,
     /// Prints JSON instead of text.
     pub json: bool,
     /// Prints Markdown instead of text.

@@ -49,7 +49,7 @@ pub(super) fn gather(config: &Config) -> anyhow::Result<Inputs> {
         },
         notes,
         routes: has_routes.then(|| read_routes(config)).transpose()?,
-        check: check.as_deref().map(|target| check::examine(&check::Config::of(target))).transpose()?,
+        check: check.as_ref().map(check::examine).transpose()?,
     })
 }
 

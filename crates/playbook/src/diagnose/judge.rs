@@ -75,6 +75,11 @@ pub(super) fn judge(inputs: &Inputs) -> Judgement {
     judgement.contradicted(inputs);
     let missed = nothing::missed(inputs);
     if !missed.is_empty() {
+        if judgement.cause == Cause::NothingWrong {
+            judgement.cause = Cause::NotEnoughEvidence;
+            judgement.confidence = Confidence::Unknown;
+            judgement.sentence = "No fault was found, but not everything was seen.".to_owned();
+        }
         judgement.confidence = judgement.confidence.lowered();
         judgement.sentence += " ";
         judgement.sentence += &missed.join(" ");

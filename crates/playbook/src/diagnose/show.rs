@@ -30,8 +30,9 @@ fn write_text(text: &mut String, diagnosis: &Diagnosis, colour: bool) -> fmt::Re
     };
     writeln!(text, "\nCause: {} ({})", paint(diagnosis.cause.title(), shade), diagnosis.confidence.as_str())?;
     writeln!(text, "{}", diagnosis.sentence)?;
+    writeln!(text, "About this cause: {}", diagnosis.page)?;
     if !diagnosis.missing.is_empty() {
-        writeln!(text, "\nWould tell more:")?;
+        writeln!(text, "\nMore evidence would come from:")?;
         for input in &diagnosis.missing {
             writeln!(text, "  {input}")?;
         }
@@ -66,6 +67,7 @@ pub(super) fn markdown(diagnosis: &Diagnosis) -> String {
 fn write_markdown(text: &mut String, diagnosis: &Diagnosis) -> fmt::Result {
     writeln!(text, "## {}", diagnosis.cause.title())?;
     writeln!(text, "\n{} ({})", escaped(&diagnosis.sentence), diagnosis.confidence.as_str())?;
+    writeln!(text, "\nAbout this cause: {}", diagnosis.page)?;
     writeln!(text, "\n### What was found\n")?;
     for (number, step) in (1..).zip(&diagnosis.steps) {
         writeln!(text, "{number}. {} **{}**", step.question, step.answer.as_str())?;
@@ -74,7 +76,7 @@ fn write_markdown(text: &mut String, diagnosis: &Diagnosis) -> fmt::Result {
         }
     }
     if !diagnosis.missing.is_empty() {
-        writeln!(text, "\n### Would tell more\n")?;
+        writeln!(text, "\n### More evidence would come from\n")?;
         for input in &diagnosis.missing {
             writeln!(text, "- {}", escaped(input))?;
         }

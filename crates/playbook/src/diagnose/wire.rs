@@ -15,6 +15,8 @@ use sni_probe_model::{AlertDescription, Fate, OutcomeClass, SniClass, Word};
 
 pub(super) use self::api::of_snapshot;
 pub(super) use self::capture::of_capture;
+#[cfg(test)]
+pub(super) use self::capture::of_observations;
 pub(super) use self::scrape::of_scrape;
 
 /// Clients and names that are distinguished; later ones are counted together. Stops a scan

@@ -31,6 +31,16 @@ pub(crate) fn of_capture(file: &Path) -> anyhow::Result<WireFacts> {
     Ok(facts)
 }
 
+/// The facts that these observations hold.
+#[cfg(test)]
+pub(crate) fn of_observations<'a>(observations: impl IntoIterator<Item = &'a Observation>) -> WireFacts {
+    let mut seen = CaptureCounts::default();
+    for observation in observations {
+        seen.take(observation);
+    }
+    seen.facts("test".to_owned())
+}
+
 struct CaptureCounts {
     counts: HashMap<(SniClass, OutcomeClass), u64>,
     alerts: HashMap<(SniClass, AlertDescription, AlertSender), u64>,
