@@ -4,6 +4,7 @@ use sni_probe_core::vocabulary::IncompleteReason;
 use sni_probe_model::facts::{Certainty, Detail, Fact};
 use sni_probe_model::{AlertDescription, Word};
 use sni_probe_terminal::printable_within;
+use sni_probe_terminal::units::counted;
 
 use super::super::model::{Cause, Confidence};
 use super::super::wire::WireFacts;
@@ -189,21 +190,22 @@ impl Explained {
         let of = |wanted: &[IncompleteReason]| -> u64 {
             wanted.iter().filter_map(|reason| reasons.get(&reason.to_string())).sum()
         };
-        let real = of(&[
-            IncompleteReason::Reset,
-            IncompleteReason::Closed,
-            IncompleteReason::Timeout,
-            IncompleteReason::Malformed,
-            IncompleteReason::TooLarge,
-        ]);
+        let cut_off = of(&[IncompleteReason::Reset, IncompleteReason::Closed, IncompleteReason::Timeout]);
+        // A gateway may serve what this program cannot read.
+        let unreadable = of(&[IncompleteReason::Malformed, IncompleteReason::TooLarge]).min(refused);
+        let real = cut_off + unreadable;
         if real == 0 {
             return;
         }
         let reasons: Vec<String> =
             reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        let why = match (cut_off, unreadable) {
+            (0, _) => "they are malformed or too large",
+            _ => "parts of them were lost on the way (an MTU that is too small), or the client stopped",
+        };
         let sentence = format!(
-            "{real} ClientHellos to the gateway {gateway} never became complete ({}): parts of them were lost on the way (an MTU \
-             that is too small), or the client stopped.",
+            "{} to the gateway {gateway} never became complete ({}): {why}.",
+            counted(real, "ClientHello"),
             reasons.join(", ")
         );
         let refused = refused.min(real);

@@ -263,3 +263,12 @@ fn a_null_in_the_log_is_no_proof_the_wire_is() {
     expect(&diagnose(&inputs), Cause::UnknownName, Confidence::Likely);
 }
 
+
+#[test]
+fn each_cause_has_a_section() {
+    let page = include_str!("../../../../../docs/causes.md");
+    for cause in Cause::ALL {
+        assert!(page.contains(&format!("\n## {cause}\n")), "{cause}");
+        assert!(page.contains(&format!("[`{cause}`](#{cause})")), "{cause}");
+    }
+}
