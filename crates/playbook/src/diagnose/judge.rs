@@ -25,6 +25,7 @@ use sni_probe_terminal::printable;
 
 pub(super) use self::names::{is_routed, refused_names, unknown_names};
 use super::model::{Cause, Confidence, Inputs};
+use super::wire::WireFacts;
 use crate::check::report::{AttemptKind, CheckReport, CheckVerdict};
 
 /// Failures without the gateway's doing are few below one of so many handshakes: clients that change their minds.
@@ -59,7 +60,8 @@ impl Judgement {
 
 /// Finds the cause.
 pub(super) fn judge(inputs: &Inputs) -> Judgement {
-    let wire = inputs.wire.as_ref().filter(|wire| wire.handshakes() > 0 || wire.facts().next().is_some());
+    let has_facts = |wire: &&WireFacts| wire.facts().next().is_some() || wire.plain_http > 0;
+    let wire = inputs.wire.as_ref().filter(|wire| wire.handshakes() > 0 || has_facts(wire));
     let logs = inputs.logs.as_ref().filter(|logs| logs.entries > 0);
     let mut found = wire.map(|wire| wire::explanations(inputs, wire)).unwrap_or_default();
     if let Some(logs) = logs {

@@ -84,17 +84,27 @@ fn missing(cause: Cause, inputs: &Inputs) -> Vec<String> {
     if inputs.wire.as_ref().is_none_or(|wire| wire.handshakes() == 0) {
         missing.push("--url or --capture: whether clients come without SNI, and what becomes of them");
     }
-    let is_about_routes = !matches!(
+    let is_about_routes = matches!(
         cause,
-        Cause::NotTheGateway
-            | Cause::TlsMismatch
-            | Cause::CertificateRejected
-            | Cause::ClientCertificateRequired
+        Cause::NoWildcardRoute
+            | Cause::NonSniClientNotEnabled
+            | Cause::NotInAdditionalGateways
+            | Cause::LoadBalancer
+            | Cause::UnknownName
+            | Cause::NotAboutNames
+            | Cause::NoCertificate
+            | Cause::NotProgrammed
+            | Cause::NotEnoughEvidence
+            | Cause::NothingWrong
     );
     if inputs.routes.is_none() && is_about_routes {
         missing.push(
             "--routes or --kube, and --overrides: whether a wildcard route is there, enabled and listed",
         );
+    }
+    let is_open = matches!(cause, Cause::NotAboutNames | Cause::UnknownName | Cause::NotEnoughEvidence);
+    if inputs.logs.is_none() && is_open {
+        missing.push("--logs FILE: the gateway's own reason");
     }
     if inputs.check.is_none() {
         missing.push("--check HOST: whether the gateway serves clients without SNI now");

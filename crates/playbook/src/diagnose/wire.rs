@@ -46,6 +46,8 @@ pub(super) struct WireFacts {
     pub expected: RefusalCount,
     /// Events that did not reach the daemon.
     pub lost_events: u64,
+    /// Connections of a scrape that began with an HTTP request. Other sources have them as a fact.
+    pub plain_http: u64,
     /// What the refusals of each gateway show; of a scrape, nothing.
     pub refusals: FactsReport,
     /// Parts of the traffic that were not read or not watched, in words.
@@ -263,6 +265,7 @@ impl WireFacts {
         // It is not known which of the handshakes that served them are new.
         self.served_names.clear();
         self.lost_events = less(self.lost_events, Some(before.lost_events));
+        self.plain_http = less(self.plain_http, Some(before.plain_http));
         self
     }
 

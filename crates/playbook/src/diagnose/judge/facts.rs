@@ -47,6 +47,9 @@ pub(super) fn explained(wire: &WireFacts, answers_names: bool) -> Explained {
         .filter(|(_, fact)| matches!(fact.detail, Detail::PlainHttpAnswer { .. }))
         .map(|(gateway, _)| gateway)
         .collect();
+    if wire.plain_http > 0 {
+        all.plain_http_requests("a TLS port", wire.plain_http);
+    }
     for (gateway, fact) in wire.facts() {
         if matches!(fact.detail, Detail::RefusesEverything { .. })
             && (answers_names || http_gateways.contains(&gateway))
@@ -80,10 +83,11 @@ impl Explained {
             }
             Detail::OneName { .. } => self.separates_names = true,
             Detail::RefusesEverything { with_name, without_sni } => {
-                // The gateway says itself that it is about versions.
-                let about_versions = wire.alerts_of(AlertDescription::ProtocolVersion)
-                    + wire.alerts_of(AlertDescription::InsufficientSecurity);
-                if about_versions * 2 < refused {
+                // The gateway says itself what it is about.
+                let says_so = wire.alerts_of(AlertDescription::ProtocolVersion)
+                    + wire.alerts_of(AlertDescription::InsufficientSecurity)
+                    + wire.alerts_of(AlertDescription::NoApplicationProtocol);
+                if says_so * 2 < refused {
                     self.refuses_everything(gateway, fact);
                     self.with_name += with_name;
                     self.without_sni += without_sni;
@@ -104,17 +108,7 @@ impl Explained {
                 );
             }
             Detail::PlainHttpRequest { connections } => {
-                let sentence = format!(
-                    "Clients send plain HTTP to the TLS port {gateway}: {} began with an HTTP request instead of a ClientHello.",
-                    Noun::Connection.counted(*connections)
-                );
-                self.add(
-                    Cause::PlainHttpClient,
-                    Confidence::Certain,
-                    (*connections, Noun::Connection),
-                    sentence,
-                    "began with plain HTTP",
-                );
+                self.plain_http_requests(&format!("the TLS port {gateway}"), *connections);
             }
             Detail::Incomplete { reasons } => self.incomplete(gateway, reasons, refused),
             Detail::HealthCheck { .. } if refused > 0 => {
@@ -123,6 +117,15 @@ impl Explained {
             }
             Detail::HealthCheck { .. } | Detail::RefusalShape { .. } | Detail::Unknown => {}
         }
+    }
+
+    fn plain_http_requests(&mut self, port: &str, connections: u64) {
+        let sentence = format!(
+            "Clients send plain HTTP to {port}: {} began with an HTTP request instead of a ClientHello.",
+            Noun::Connection.counted(connections)
+        );
+        let count = (connections, Noun::Connection);
+        self.add(Cause::PlainHttpClient, Confidence::Certain, count, sentence, "began with plain HTTP");
     }
 
     fn hint(&mut self, gateway: &str, fact: &Fact) {

@@ -5,6 +5,7 @@ use sni_probe_terminal::printable;
 
 use super::super::model::{Cause, Confidence, Inputs};
 use super::check::{attempt, is_served};
+use super::configured::not_in_effect;
 use super::explanation::Noun;
 use super::facts::Explained;
 use super::wire::was;
@@ -45,6 +46,10 @@ pub(super) fn unknown_name(inputs: &Inputs, count: u64, is_proven: bool, facts: 
     let routes = inputs.routes.as_ref().filter(|routes| !routes.routes.is_empty());
     let all_routed = routes
         .is_some_and(|routes| !unknown.is_empty() && unknown.iter().all(|name| is_routed(routes, name)));
+    if let Some((cause, why)) = not_in_effect(inputs).filter(|_| all_routed) {
+        let sentence = format!("{what}, and a route takes the name, but {why}.");
+        return Judgement { cause, confidence: Confidence::Likely, sentence };
+    }
     if all_routed {
         return not_enough("though a route takes the name; see whether that route is in effect");
     }

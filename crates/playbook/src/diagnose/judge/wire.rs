@@ -1,7 +1,11 @@
 //! Causes that the wire shows.
 
+use sni_probe_model::AlertDescription;
+use sni_probe_terminal::units::counted;
+
 use super::super::model::{Cause, Confidence, Inputs};
 use super::super::wire::WireFacts;
+use super::configured::not_in_effect;
 use super::explanation::{Basis, Explanation, Noun, not_enough};
 use super::facts::{self, Explained};
 use super::names::unknown_name;
@@ -19,7 +23,11 @@ pub(super) fn explanations(inputs: &Inputs, wire: &WireFacts) -> Vec<Explanation
     let more = with_name.saturating_sub(named);
     let named = named.saturating_sub(with_name);
     let without = without.saturating_sub(explained_without + more);
-    let mut all = Vec::new();
+    // Alerts have no other reason than the one that they name.
+    let alpn = no_common_protocol(wire, &by_facts);
+    let (named, alpn_without) = (named.saturating_sub(alpn), alpn.saturating_sub(named));
+    let without = without.saturating_sub(alpn_without);
+    let mut all = vec![alpn_mismatch(alpn)];
     if without > 0 {
         let refused = Refused::on_the_wire(inputs, wire, without, by_facts.health_checks.as_ref());
         all.push(refusal(without_sni(inputs, &refused), without, "without SNI"));
@@ -30,7 +38,7 @@ pub(super) fn explanations(inputs: &Inputs, wire: &WireFacts) -> Vec<Explanation
     }
     let about_versions = wire.mismatches(is_served).saturating_sub(mismatches);
     all.push(mismatch(about_versions));
-    all.extend(by_facts.explanations);
+    all.extend(by_facts.explanations.into_iter().map(|explanation| configured(inputs, explanation)));
     let unknown = wire.refused_with_unknown_sni().saturating_sub(unknown_sni);
     all.push(not_enough(
         unknown,
@@ -48,6 +56,45 @@ pub(super) fn explanations(inputs: &Inputs, wire: &WireFacts) -> Vec<Explanation
     all
 }
 
+/// Where a gateway refuses everything, and its configuration says why, that is the cause.
+fn configured(inputs: &Inputs, mut explanation: Explanation) -> Explanation {
+    if explanation.judgement.cause == Cause::NotAboutNames
+        && let Some((cause, why)) = not_in_effect(inputs)
+    {
+        let judgement = &mut explanation.judgement;
+        judgement.cause = cause;
+        judgement.confidence = Confidence::Certain;
+        judgement.sentence += &format!(" The configuration says why: {why}.");
+    }
+    explanation
+}
+
+/// Alerts of the gateway that say that there is no ALPN protocol in common, unless facts explain them.
+fn no_common_protocol(wire: &WireFacts, by_facts: &Explained) -> u64 {
+    let is_explained = by_facts.explanations.iter().any(|known| {
+        matches!(known.judgement.cause, Cause::AlpnMismatch | Cause::NotAboutNames)
+    });
+    if is_explained { 0 } else { wire.alerts_of(AlertDescription::NoApplicationProtocol) }
+}
+
+fn alpn_mismatch(count: u64) -> Explanation {
+    Explanation {
+        judgement: Judgement {
+            cause: Cause::AlpnMismatch,
+            // The gateway itself said so.
+            confidence: Confidence::Certain,
+            sentence: format!(
+                "Client and gateway have no application protocol (ALPN) in common: the gateway said so in {}.",
+                counted(count, "alert")
+            ),
+        },
+        count,
+        noun: Noun::Handshake,
+        short: "had no application protocol (ALPN) in common with the gateway".to_owned(),
+        basis: Basis::Separated,
+    }
+}
+
 pub(super) fn was(count: u64) -> &'static str {
     if count == 1 { "was" } else { "were" }
 }
@@ -59,7 +106,7 @@ fn refusal(judgement: Judgement, count: u64, which: &str) -> Explanation {
 }
 
 fn mismatch(count: u64) -> Explanation {
-    let alerts = if count == 1 { "1 alert".to_owned() } else { format!("{count} alerts") };
+    let alerts = counted(count, "alert");
     Explanation {
         judgement: Judgement {
             cause: Cause::TlsMismatch,

@@ -65,6 +65,7 @@ pub(crate) fn of_scrape(source: &str, text: &str) -> anyhow::Result<WireFacts> {
                 *versions.entry(label("tls_version").to_owned()).or_default() += value;
             }
             EVENTS_LOST => facts.lost_events += value,
+            "non_tls_connections_total" if label("protocol") == "http" => facts.plain_http += value,
             _ => {}
         }
     }
