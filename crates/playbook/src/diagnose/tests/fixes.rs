@@ -90,3 +90,37 @@ fn no_name_of_a_log_or_a_file_is_a_command() {
     let inputs = Inputs { wire: Some(resets("10.138.0.28")), routes: Some(routes), ..Inputs::default() };
     assert!(commands(&inputs).contains("envgroup='a;b'\\''c'"), "{}", commands(&inputs));
 }
+
+/// The status of the Gateway says why everything is refused, and a log may say nothing.
+#[test]
+fn a_listener_that_is_not_in_effect() {
+    let mut routes = no_wildcard();
+    routes.virtual_hosts.clear();
+    routes.routes = vec![listener("Gateway (Gateway API)", "eg/https", "*")];
+    routes.serves_non_sni = Some(false);
+    let finding = |code, path: &str, value: &str| Finding {
+        code,
+        object: "default/eg".to_owned(),
+        path: path.to_owned(),
+        value: value.to_owned(),
+        expected: "True".to_owned(),
+        sentence: String::new(),
+    };
+    routes.findings = vec![finding(
+        FindingCode::NotProgrammed,
+        "status.listeners[https].conditions[Programmed]",
+        "False (Invalid)",
+    )];
+    let of = |routes: &RoutesReport| Inputs {
+        wire: Some(resets("10.138.0.28")),
+        routes: Some(routes.clone()),
+        ..Inputs::default()
+    };
+    expect(&golden("not_programmed", &of(&routes)), Cause::NotProgrammed, Confidence::Certain);
+    routes.findings = vec![finding(
+        FindingCode::RefsNotResolved,
+        "status.listeners[https].conditions[ResolvedRefs]",
+        "False (InvalidCertificateRef)",
+    )];
+    expect(&golden("no_certificate", &of(&routes)), Cause::NoCertificate, Confidence::Certain);
+}
