@@ -31,8 +31,8 @@ const PACKAGES: [&str; 15] = [
 ];
 /// Releases, and the packages that only one of them has or needs.
 const RELEASES: [(&str, &[&str]); 2] = [
-    ("bookworm", &["openjdk-17-jdk-headless", "python3", "sniproxy", "trafficserver"]),
-    ("sid", &["openjdk-25-jdk-headless"]),
+    ("bookworm", &["jetty9", "openjdk-17-jdk-headless", "python3", "sniproxy", "tomcat10", "trafficserver"]),
+    ("sid", &["jetty12", "openjdk-25-jdk-headless", "sniproxy", "tomcat11"]),
 ];
 
 /// Compare outcomes with what real clients report of real gateways (root)
@@ -48,6 +48,7 @@ const RELEASES: [(&str, &[&str]); 2] = [
   cargo xtask gateways 'TLS 1.3, certificate-wrong'
   cargo xtask gateways --newer --records new.tsv    # Debian unstable; the records on the wire
   cargo xtask gateways --refusals                   # how 31 gateways refuse a hello without SNI
+  cargo xtask gateways --fixes                      # the lines of diagnose for gateways that refuse
   cargo xtask gateways --sample                     # programs of this machine only, some seconds")]
 pub(crate) struct Arguments {
     #[command(flatten)]

@@ -1,6 +1,8 @@
 //! What to do about a cause: YAML, commands, words for the client's owner.
 
 mod apigee;
+#[cfg_attr(not(test), expect(dead_code, reason = "the fix will have these lines"))]
+mod gateways;
 mod listeners;
 mod yaml;
 

@@ -11,6 +11,8 @@
 
 mod config;
 mod fix;
+#[cfg_attr(not(test), expect(dead_code, reason = "the diagnosis will name the gateway"))]
+mod gateway_kind;
 mod inputs;
 mod judge;
 mod model;
