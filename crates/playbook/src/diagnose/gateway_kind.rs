@@ -101,9 +101,9 @@ fn is_run_by(program: &str, platform: &str) -> bool {
 }
 
 /// Lowers gateways that are named beside others: which of them refuses is not known then.
-fn reconciled(named: Vec<Candidate>) -> Vec<Candidate> {
+fn reconciled(all: Vec<Candidate>) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = Vec::new();
-    for candidate in named {
+    for candidate in all {
         add(&mut candidates, candidate);
     }
     let names: Vec<String> = candidates

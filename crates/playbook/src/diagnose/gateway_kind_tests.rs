@@ -10,7 +10,7 @@ use crate::check::report::{Attempt, CheckClient, CheckVerdict, Offered};
 use crate::logs::report::Counted;
 use crate::routes::report::Route;
 
-fn wire(shape: &str, gateways: &[&str]) -> Option<WireFacts> {
+fn wire(shape: &str, gateways: &[&str]) -> WireFacts {
     let known = |software: &&str| KnownGateway {
         software: (*software).to_owned(),
         versions: "1".to_owned(),
@@ -41,10 +41,10 @@ fn wire(shape: &str, gateways: &[&str]) -> Option<WireFacts> {
         properties: Vec::new(),
     };
     let refusals = FactsReport { gateways: vec![of_gateway], ..FactsReport::default() };
-    Some(WireFacts { refusals, ..WireFacts::default() })
+    WireFacts { refusals, ..WireFacts::default() }
 }
 
-fn routes(kinds: &[&str], skipped: &[(&str, usize)]) -> Option<RoutesReport> {
+fn routes(kinds: &[&str], skipped: &[(&str, usize)]) -> RoutesReport {
     let route = |kind: &&str| Route {
         kind: (*kind).to_owned(),
         namespace: "gateways".to_owned(),
@@ -61,17 +61,17 @@ fn routes(kinds: &[&str], skipped: &[(&str, usize)]) -> Option<RoutesReport> {
         state: None,
     };
     let skipped: BTreeMap<String, usize> = skipped.iter().map(|(kind, n)| ((*kind).to_owned(), *n)).collect();
-    Some(RoutesReport { routes: kinds.iter().map(route).collect(), skipped, ..RoutesReport::default() })
+    RoutesReport { routes: kinds.iter().map(route).collect(), skipped, ..RoutesReport::default() }
 }
 
-fn logs(entries: u64, no_filter_chain: u64, programs: &[(&str, u64)]) -> Option<LogsReport> {
+fn logs(entries: u64, no_filter_chain: u64, programs: &[(&str, u64)]) -> LogsReport {
     let counted = |&(name, count): &(&str, u64)| Counted { name: name.to_owned(), count };
     let by_program = programs.iter().map(counted).collect();
-    Some(LogsReport { entries, no_filter_chain, by_program, ..LogsReport::default() })
+    LogsReport { entries, no_filter_chain, by_program, ..LogsReport::default() }
 }
 
 /// An attempt with the name, without SNI, and with an unknown name.
-fn check(named: AttemptOutcome, other: AttemptOutcome, detail: &str) -> Option<CheckReport> {
+fn check(named: AttemptOutcome, other: AttemptOutcome, detail: &str) -> CheckReport {
     let kinds = [AttemptKind::Named, AttemptKind::WithoutSni, AttemptKind::UnknownName];
     let attempt = |kind: AttemptKind| {
         let outcome = if kind == AttemptKind::Named { named } else { other };
@@ -90,14 +90,14 @@ fn check(named: AttemptOutcome, other: AttemptOutcome, detail: &str) -> Option<C
             error: None,
         }
     };
-    Some(CheckReport {
+    CheckReport {
         target: "HOST_NAME".to_owned(),
         address: None,
         attempts: kinds.map(attempt).to_vec(),
         offered: Offered::default(),
         verdict: CheckVerdict::Unknown,
         sentence: String::new(),
-    })
+    }
 }
 
 /// The candidates as text: `Envoy certain, nginx possible`.
@@ -108,91 +108,135 @@ fn text(inputs: &Inputs) -> String {
     candidates.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
+/// Inputs with this part.
+trait Part {
+    fn put(self, inputs: &mut Inputs);
+}
+
+impl Part for WireFacts {
+    fn put(self, inputs: &mut Inputs) {
+        inputs.wire = Some(self);
+    }
+}
+
+impl Part for RoutesReport {
+    fn put(self, inputs: &mut Inputs) {
+        inputs.routes = Some(self);
+    }
+}
+
+impl Part for LogsReport {
+    fn put(self, inputs: &mut Inputs) {
+        inputs.logs = Some(self);
+    }
+}
+
+impl Part for CheckReport {
+    fn put(self, inputs: &mut Inputs) {
+        inputs.check = Some(self);
+    }
+}
+
+fn one(part: impl Part) -> String {
+    let mut inputs = Inputs::default();
+    part.put(&mut inputs);
+    text(&inputs)
+}
+
+fn two(part: impl Part, other: impl Part) -> String {
+    let mut inputs = Inputs::default();
+    part.put(&mut inputs);
+    other.put(&mut inputs);
+    text(&inputs)
+}
+
+const SERVED: AttemptOutcome = AttemptOutcome::Handshake;
+
 #[test]
-fn inputs_name_the_gateway() {
-    let of = |wire, routes, logs, check| Inputs { wire, routes, logs, check, notes: Vec::new() };
-    let served = AttemptOutcome::Handshake;
-    for (inputs, expected) in [
-        (Inputs::default(), ""),
-        // A shape alone.
-        (of(wire("RST", &["Envoy"]), None, None, None), "Envoy likely"),
+fn a_shape_names_gateways() {
+    assert_eq!(text(&Inputs::default()), "");
+    for (shape, gateways, expected) in [
+        ("RST", &["Envoy"][..], "Envoy likely"),
+        ("RST", &["Envoy", "nginx stream"], "Envoy possible, nginx stream possible"),
+        ("FIN", &["Envoy behind HAProxy"], "Envoy behind HAProxy likely"),
+        ("alert 99", &[], ""),
+    ] {
+        assert_eq!(one(wire(shape, gateways)), expected);
+    }
+}
+
+#[test]
+fn routes_name_gateways() {
+    for (kinds, skipped, expected) in [
+        (&["ApigeeRoute", "Gateway (Istio)"][..], &[][..], "Apigee certain"),
+        (&["Gateway (Istio)"], &[], "Istio certain"),
+        (&["ListenerSet (Gateway API)"], &[], "Gateway API certain"),
+        (&[], &[("HTTPProxy", 2)], "Contour likely"),
+        (&[], &[("Deployment", 2)], ""),
+    ] {
+        assert_eq!(one(routes(kinds, skipped)), expected);
+    }
+}
+
+#[test]
+fn logs_name_gateways() {
+    for (entries, no_filter_chain, programs, expected) in [
+        (9, 4, &[][..], "Envoy certain"),
+        // An access log without Envoy's words may be of any program.
+        (9, 0, &[], "Envoy likely"),
+        (9, 9, &[("nginx", 9)], "nginx certain"),
+        (9, 9, &[("Go", 9)], "Go likely"),
+        (9, 9, &[("Envoy's debug log", 9)], "Envoy certain"),
+        (9, 9, &[("HAProxy", 5), ("nginx", 4)], "HAProxy likely, nginx likely"),
+        (0, 0, &[], ""),
+    ] {
+        assert_eq!(one(logs(entries, no_filter_chain, programs)), expected);
+    }
+}
+
+#[test]
+fn a_check_names_gateways() {
+    use AttemptOutcome::{Alert, RejectedByHttp, Reset, Timeout};
+    for (named, other, detail, expected) in [
+        (SERVED, RejectedByHttp, "421", "Apache httpd likely"),
+        (SERVED, RejectedByHttp, "403", "Apache httpd possible"),
+        (SERVED, RejectedByHttp, "400", "Tomcat possible, Jetty possible"),
+        (SERVED, Alert, "access_denied", "rustls likely"),
+        (SERVED, Alert, "illegal_parameter", "Erlang/OTP likely"),
+        (SERVED, Alert, "unrecognized_name", "nginx possible, HAProxy possible, Go crypto/tls possible"),
+        // Whatever the name is: not about names.
+        (Reset, Reset, "", ""),
+        (SERVED, SERVED, "", ""),
+        (SERVED, Timeout, "", ""),
+    ] {
+        assert_eq!(one(check(named, other, detail)), expected);
+    }
+}
+
+#[test]
+fn inputs_that_agree_are_one_gateway_and_others_lower_it() {
+    let istio = || routes(&["Gateway (Istio)"], &[]);
+    let apigee = || routes(&["ApigeeRoute"], &[]);
+    let gateway_api = || routes(&["Gateway (Gateway API)"], &[]);
+    let of_nginx = || logs(9, 9, &[("nginx", 9)]);
+    for (seen, expected) in [
+        (two(wire("RST", &["Envoy", "nginx stream"]), apigee()), "Apigee certain, nginx stream possible"),
+        (two(wire("FIN", &["Envoy behind HAProxy"]), apigee()), "Apigee certain"),
+        (two(wire("alert 80", &["Caddy"]), apigee()), "Apigee likely, Caddy possible"),
+        (two(wire("alert 80", &["Caddy"]), gateway_api()), "Gateway API certain"),
+        (two(istio(), logs(9, 4, &[])), "Istio certain"),
+        (two(istio(), of_nginx()), "Istio likely, nginx likely"),
+        (two(gateway_api(), of_nginx()), "Gateway API certain, nginx certain"),
         (
-            of(wire("RST", &["Envoy", "nginx stream"]), None, None, None),
-            "Envoy possible, nginx stream possible",
-        ),
-        (of(wire("FIN", &["Envoy behind HAProxy"]), None, None, None), "Envoy behind HAProxy likely"),
-        (of(wire("alert 99", &[]), None, None, None), ""),
-        // Routes.
-        (of(None, routes(&["ApigeeRoute", "Gateway (Istio)"], &[]), None, None), "Apigee certain"),
-        (of(None, routes(&["Gateway (Istio)"], &[]), None, None), "Istio certain"),
-        (of(None, routes(&["ListenerSet (Gateway API)"], &[]), None, None), "Gateway API certain"),
-        (of(None, routes(&[], &[("HTTPProxy", 2)]), None, None), "Contour likely"),
-        (of(None, routes(&[], &[("Deployment", 2)]), None, None), ""),
-        // Routes and a shape that is theirs, and one that is not.
-        (
-            of(wire("RST", &["Envoy", "nginx stream"]), routes(&["ApigeeRoute"], &[]), None, None),
-            "Apigee certain, nginx stream possible",
-        ),
-        (
-            of(wire("FIN", &["Envoy behind HAProxy"]), routes(&["ApigeeRoute"], &[]), None, None),
-            "Apigee certain",
-        ),
-        (
-            of(wire("alert 80", &["Caddy"]), routes(&["ApigeeRoute"], &[]), None, None),
-            "Apigee likely, Caddy possible",
-        ),
-        (
-            of(wire("alert 80", &["Caddy"]), routes(&["Gateway (Gateway API)"], &[]), None, None),
-            "Gateway API certain",
-        ),
-        // Logs.
-        (of(None, None, logs(9, 4, &[]), None), "Envoy certain"),
-        (of(None, None, logs(9, 0, &[]), None), "Envoy likely"),
-        (of(None, None, logs(9, 9, &[("nginx", 9)]), None), "nginx certain"),
-        (of(None, None, logs(9, 9, &[("Go", 9)]), None), "Go likely"),
-        (of(None, None, logs(9, 9, &[("Envoy's debug log", 9)]), None), "Envoy certain"),
-        (of(None, None, logs(9, 9, &[("HAProxy", 5), ("nginx", 4)]), None), "HAProxy likely, nginx likely"),
-        (of(None, routes(&["Gateway (Istio)"], &[]), logs(9, 4, &[]), None), "Istio certain"),
-        (
-            of(None, routes(&["Gateway (Istio)"], &[]), logs(9, 4, &[("nginx", 9)]), None),
-            "Istio likely, nginx likely",
-        ),
-        (
-            of(None, routes(&["Gateway (Gateway API)"], &[]), logs(9, 4, &[("nginx", 9)]), None),
-            "Gateway API certain, nginx certain",
-        ),
-        (of(None, None, logs(0, 0, &[]), None), ""),
-        // The check.
-        (of(None, None, None, check(served, AttemptOutcome::RejectedByHttp, "421")), "Apache httpd likely"),
-        (of(None, None, None, check(served, AttemptOutcome::RejectedByHttp, "403")), "Apache httpd possible"),
-        (
-            of(None, None, None, check(served, AttemptOutcome::RejectedByHttp, "400")),
-            "Tomcat possible, Jetty possible",
-        ),
-        (of(None, None, None, check(served, AttemptOutcome::Alert, "access_denied")), "rustls likely"),
-        (
-            of(None, None, None, check(served, AttemptOutcome::Alert, "illegal_parameter")),
-            "Erlang/OTP likely",
-        ),
-        (
-            of(None, None, None, check(served, AttemptOutcome::Alert, "unrecognized_name")),
-            "nginx possible, HAProxy possible, Go crypto/tls possible",
-        ),
-        (
-            of(
-                None,
-                None,
-                logs(9, 9, &[("nginx", 9)]),
-                check(served, AttemptOutcome::Alert, "unrecognized_name"),
-            ),
+            two(of_nginx(), check(SERVED, AttemptOutcome::Alert, "unrecognized_name")),
             "nginx certain, HAProxy possible, Go crypto/tls possible",
         ),
-        // Whatever the name is: not about names.
-        (of(None, None, None, check(AttemptOutcome::Reset, AttemptOutcome::Reset, "")), ""),
-        (of(None, None, None, check(served, served, "")), ""),
-        (of(None, None, None, check(served, AttemptOutcome::Timeout, "")), ""),
+        (
+            two(of_nginx(), check(SERVED, AttemptOutcome::Alert, "access_denied")),
+            "nginx likely, rustls possible",
+        ),
     ] {
-        assert_eq!(text(&inputs), expected, "{inputs:?}");
+        assert_eq!(seen, expected);
     }
 }
 
@@ -206,7 +250,7 @@ fn a_shape_makes_no_gateway_certain() {
         .collect();
     assert!(all.len() > 30, "{}", all.len());
     for number in 0..all.len() {
-        let inputs = Inputs { wire: wire("RST", &all[number..]), ..Inputs::default() };
+        let inputs = Inputs { wire: Some(wire("RST", &all[number..])), ..Inputs::default() };
         let found = candidates(&inputs);
         assert!(!found.is_empty() && found.len() <= MAX_CANDIDATES, "{number}");
         assert!(found.iter().all(|candidate| candidate.certainty < Certainty::Certain), "{found:?}");

@@ -23,11 +23,11 @@ impl Healing {
     }
 
     /// Whether all clients that the lines are for were refused before.
-    ///
-    /// A client without SNI may be refused by one of several situations only, so one refused kind is enough.
     fn was_refused(&self) -> bool {
-        let mut names = self.listed.heals.iter();
-        names.any(|name| Self::of(&self.before, *name).all(|answer| !answer.is_served()))
+        self.listed.heals.iter().all(|name| {
+            let mut answers = Self::of(&self.before, *name).peekable();
+            answers.peek().is_some() && answers.all(|answer| !answer.is_served())
+        })
     }
 
     /// Whether all clients that the lines are for, and those with the right name, are served after.
