@@ -271,7 +271,7 @@ pub(super) const ALL: &[Trial] = &{
             software: RUSTLS,
             release: Machine,
             situation: "ResolvesServerCertUsingSni",
-            snippet: "rustls.rs",
+            snippet: "rustls.rust",
             implementation: Implementation::Rustls,
         },
         trial!(ERLANG, Bookworm, "sni_hosts", "erlang.erl", refusing::erlang, erlang),

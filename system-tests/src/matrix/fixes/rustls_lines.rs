@@ -1,6 +1,6 @@
 //! The lines for rustls, compiled.
 
-include!("../../../../crates/playbook/src/diagnose/fix/gateways/rustls.rs");
+include!("../../../../crates/playbook/src/diagnose/fix/gateways/rustls.rust");
 
 /// Returns the resolver of the lines.
 pub(super) fn with_fallback(

@@ -28,7 +28,7 @@ const SNIPPETS: &[(&str, &str)] = snippets![
     "haproxy-content-reject.cfg" "haproxy-tcp-no-sni.cfg" "haproxy-tcp-unknown-name.cfg" "hitch.conf"
     "java-key-manager.java" "java-matcher.java" "jetty-ssl.ini" "nginx-default-server.conf"
     "nginx-name-variable-no-sni.conf" "nginx-name-variable-unknown-name.conf" "nginx-stream-no-sni.conf"
-    "nginx-stream-unknown-name.conf" "node-no-sni.js" "node-unknown-name.js" "rustls.rs" "sniproxy.conf"
+    "nginx-stream-unknown-name.conf" "node-no-sni.js" "node-unknown-name.js" "rustls.rust" "sniproxy.conf"
     "tomcat-connector.xml" "traefik-file.yaml" "traefik-kubernetes.yaml" "traffic-server.config" "wolfssl.c"
 ];
 
