@@ -31,13 +31,13 @@ const PACKAGES: [&str; 15] = [
 ];
 /// Releases, and the packages that only one of them has or needs.
 const RELEASES: [(&str, &[&str]); 2] = [
-    ("bookworm", &["openjdk-17-jdk-headless", "python3", "sniproxy", "trafficserver"]),
-    ("sid", &["openjdk-25-jdk-headless"]),
+    ("bookworm", &["jetty9", "openjdk-17-jdk-headless", "python3", "sniproxy", "tomcat10", "trafficserver"]),
+    ("sid", &["jetty12", "openjdk-25-jdk-headless", "sniproxy", "tomcat11"]),
 ];
 
 /// Compare outcomes with what real clients report of real gateways (root)
 ///
-/// Installs clients and gateways of two Debian releases into target/tools/gateways (3 GB). Runs each client with each
+/// Installs clients and gateways of two Debian releases into target/tools/gateways (4 GB). Runs each client with each
 /// gateway by TLS 1.2 and 1.3: a normal handshake, a resumption, early data, a client certificate that is right, missing or
 /// wrong, and a gateway certificate that is distrusted, expired or of another name. TC programs and packet sockets
 /// watch the same packets. Exit code 1 when an outcome contradicts a client's report.
@@ -48,6 +48,7 @@ const RELEASES: [(&str, &[&str]); 2] = [
   cargo xtask gateways 'TLS 1.3, certificate-wrong'
   cargo xtask gateways --newer --records new.tsv    # Debian unstable; the records on the wire
   cargo xtask gateways --refusals                   # how 31 gateways refuse a hello without SNI
+  cargo xtask gateways --fixes                      # the lines of diagnose for gateways that refuse
   cargo xtask gateways --sample                     # programs of this machine only, some seconds")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -67,9 +68,13 @@ pub(crate) fn main(Arguments { options }: &Arguments) -> Result<ExitCode> {
     lab::run(&mut command)
 }
 
-/// Installs the missing releases.
+/// Installs the missing releases and packages.
 fn install(directory: &Path) -> Result<()> {
-    if RELEASES.iter().all(|(release, _)| directory.join(format!("debian-{release}/.installed")).exists()) {
+    let of_release = |packages: &[&'static str]| [&PACKAGES[..], packages].concat();
+    let is_complete = |(release, packages): (&str, &[&'static str])| {
+        releases::missing(directory, release, &of_release(packages)).is_empty()
+    };
+    if RELEASES.into_iter().all(is_complete) {
         return Ok(());
     }
     if !root::is_root() {
@@ -81,7 +86,7 @@ fn install(directory: &Path) -> Result<()> {
     }
     for (release, packages) in RELEASES {
         progress(&format!("Debian {release}: clients and gateways"));
-        releases::install(directory, release, PACKAGES.iter().chain(packages))?;
+        releases::install(directory, release, &of_release(packages))?;
     }
     Ok(())
 }

@@ -8,6 +8,9 @@ use anyhow::{Context as _, Result};
 
 use crate::tools::{progress, run};
 
+/// The file that an installation writes when it is complete. That of a release lists its packages.
+const INSTALLED: &str = ".installed";
+
 /// Installs a release's packages; Java's need `/proc`.
 const INSTALL: &str = r#"
 set -e
@@ -21,24 +24,40 @@ DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get install -q -y --no-install
 chroot "$root" apt-get clean
 "#;
 
-/// Installs a release with these packages into `debian-<release>` of a directory, unless it is installed. Needs root and
+/// Installs a release with these packages into `debian-<release>` of a directory: what of it is not installed yet. Needs root and
 /// debootstrap.
 pub(crate) fn install<'a>(
     directory: &Path,
     release: &str,
     packages: impl IntoIterator<Item = &'a &'a str>,
 ) -> Result<()> {
-    once(&directory.join(format!("debian-{release}")), |root| {
-        run(Command::new("debootstrap").args(["--variant=minbase", release]).arg(root))?;
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", INSTALL, "sh"]).arg(root);
-        run(command.args(packages))
-    })
+    let packages: Vec<&str> = packages.into_iter().copied().collect();
+    let root = directory.join(format!("debian-{release}"));
+    once(&root, |root| run(Command::new("debootstrap").args(["--variant=minbase", release]).arg(root)))?;
+    let missing = missing(directory, release, &packages);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", INSTALL, "sh"]).arg(&root);
+    run(command.args(missing))?;
+    let list = root.join(INSTALLED);
+    let mut all = fs::read_to_string(&list).unwrap_or_default();
+    all.extend(packages.iter().flat_map(|package| [package, "\n"]));
+    fs::write(&list, all).with_context(|| format!("writing {}", list.display()))
+}
+
+/// Returns the packages that a release lacks: all, if it is not installed.
+pub(crate) fn missing<'a>(directory: &Path, release: &str, packages: &[&'a str]) -> Vec<&'a str> {
+    let list =
+        fs::read_to_string(directory.join(format!("debian-{release}")).join(INSTALLED)).unwrap_or_default();
+    let is_missing = |package: &&&str| !list.lines().any(|line| line == **package);
+    packages.iter().filter(is_missing).copied().collect()
 }
 
 /// Installs into a directory, unless an earlier installation completed there.
 pub(crate) fn once(directory: &Path, install: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let done = directory.join(".installed");
+    let done = directory.join(INSTALLED);
     if done.exists() {
         return Ok(());
     }

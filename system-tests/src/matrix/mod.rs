@@ -9,6 +9,7 @@
 pub mod authority;
 pub mod clients;
 pub mod combination;
+pub mod fixes;
 pub mod gateways;
 mod lab_files;
 pub mod places;

@@ -1,6 +1,7 @@
 //! What to do about a cause: YAML, commands, words for the client's owner.
 
 mod apigee;
+mod gateways;
 mod listeners;
 mod reasons;
 mod yaml;
@@ -9,14 +10,18 @@ use std::net::SocketAddr;
 
 use sni_probe_terminal::printable_within;
 
+use self::gateways::Problem;
 use self::yaml::{envoy_chain, istio_server};
+use super::gateway_kind;
 use super::judge::{is_routed, unknown_names};
-use super::model::{Cause, Document, Fix, Inputs};
+use super::model::{Cause, Document, Fix, Inputs, Snippet};
 use crate::check::report::AttemptKind;
 use crate::routes::report::RoutesReport;
 
 /// Names that are told to add to a route.
 const MAX_NAMES: usize = 20;
+/// Lines of other gateways that are shown.
+const MAX_SNIPPETS: usize = 6;
 /// What stands for something that no input tells; to be replaced.
 const CREDENTIAL: &str = "CREDENTIAL_NAME";
 /// The same for a host name.
@@ -31,17 +36,18 @@ pub(super) fn fix(cause: Cause, inputs: &Inputs) -> Option<Fix> {
     let place = &Place::of(inputs);
     match cause {
         Cause::NoWildcardRoute | Cause::NonSniClientNotEnabled | Cause::NotInAdditionalGateways => {
-            let (documents, commands) = let_them_in(inputs, place);
-            Some(Fix { documents, commands, client_owner: switch_sni_on(place) })
+            Some(Fix { client_owner: switch_sni_on(place), ..let_them_in(inputs, place) })
         }
         Cause::LoadBalancer => {
-            let (documents, commands) = let_them_in(inputs, place);
             let client_owner = vec![
-                "Nothing to change at the load balancer: it cannot send SNI to a backend. Keep the wildcard route."
+                "Google's load balancers, AWS NLB and ALB with TLS targets, F5 health checks and kubelet probes cannot send SNI: keep a \
+                 catch-all for them."
                     .to_owned(),
-                "Tell sni-probe that these clients are expected: --expected-non-sni gcp-lb".to_owned(),
+                "HAProxy: check-sni HOST_NAME for health checks, sni str(HOST_NAME) for traffic. nginx: proxy_ssl_server_name on. Envoy: sni."
+                    .to_owned(),
+                "Tell sni-probe which clients are known: --expected-non-sni gcp-lb, or --expected-non-sni ADDRESS".to_owned(),
             ];
-            Some(Fix { documents, commands, client_owner })
+            Some(Fix { client_owner, ..let_them_in(inputs, place) })
         }
         Cause::UnknownName => Some(add_name(inputs, place)),
         Cause::TlsMismatch => Some(speak_newer(inputs, place)),
@@ -114,17 +120,24 @@ impl Place {
 }
 
 /// Lets clients without SNI in.
-fn let_them_in(inputs: &Inputs, place: &Place) -> (Vec<Document>, Vec<String>) {
+fn let_them_in(inputs: &Inputs, place: &Place) -> Fix {
     let routes = inputs.routes.as_ref();
     let platform = platform(routes);
     let (mut documents, mut commands) = (Vec::new(), Vec::new());
-    if matches!(platform, Platform::Apigee | Platform::Unknown) {
+    let snippets = if platform == Platform::Unknown {
+        snippets(inputs, Problem::NoSni)
+    } else {
+        Vec::new()
+    };
+    // Lines of another gateway are of no use.
+    let may_be_envoy = platform != Platform::Unknown || snippets.is_empty() || may_be_envoy(inputs);
+    if may_be_envoy && matches!(platform, Platform::Apigee | Platform::Unknown) {
         apigee::let_them_in(routes, &mut documents, &mut commands);
     }
     if let Some(routes) = routes {
         listeners::let_them_in(routes, &mut documents, &mut commands);
     }
-    if platform == Platform::Unknown {
+    if may_be_envoy && platform == Platform::Unknown {
         documents.push(Document {
             file: "gateway.yaml".to_owned(),
             note: "Instead, if the gateway is plain Istio: add this server to its Gateway.".to_owned(),
@@ -132,15 +145,47 @@ fn let_them_in(inputs: &Inputs, place: &Place) -> (Vec<Document>, Vec<String>) {
         });
         documents.push(Document {
             file: "envoy.yaml".to_owned(),
-            note:
-                "Instead, if it is plain Envoy: add this chain to the listener, without filter_chain_match, and \
-                 with the filters of the chain that has the name."
-                    .to_owned(),
+            note: "Instead, if it is plain Envoy: add this chain to the listener's filter_chains, without filter_chain_match. FILTERS are \
+                   the filters of the chain that has the name."
+                .to_owned(),
             yaml: envoy_chain(),
         });
     }
     commands.push(format!("sni-probe check {}", place.target));
-    (documents, commands)
+    Fix { documents, snippets, commands, warnings: warnings(), ..Fix::default() }
+}
+
+fn warnings() -> Vec<String> {
+    gateways::WARNINGS.map(str::to_owned).to_vec()
+}
+
+/// Whether Envoy, or what is made of it, may be the gateway.
+fn may_be_envoy(inputs: &Inputs) -> bool {
+    let is_envoy = |software: &str| {
+        let of_envoy = [gateway_kind::APIGEE, gateway_kind::ISTIO, gateway_kind::GATEWAY_API, gateway_kind::ENVOY];
+        of_envoy.iter().any(|name| software.starts_with(name))
+    };
+    gateway_kind::candidates(inputs).iter().any(|candidate| is_envoy(&candidate.software))
+}
+
+/// The lines of the gateways that may be the one, the most certain first. Those of Envoy are a document.
+fn snippets(inputs: &Inputs, problem: Problem) -> Vec<Snippet> {
+    let mut snippets: Vec<Snippet> = Vec::new();
+    for candidate in gateway_kind::candidates(inputs) {
+        for fix in gateways::fixes_of(&candidate.software, problem) {
+            let is_known = snippets.iter().any(|known| known.text == fix.text);
+            if !is_known && fix.gateway != gateway_kind::ENVOY && snippets.len() < MAX_SNIPPETS {
+                snippets.push(Snippet {
+                    gateway: fix.gateway.to_owned(),
+                    file: fix.file.to_owned(),
+                    note: fix.note.to_owned(),
+                    text: fix.text.to_owned(),
+                    trial: fix.trial(),
+                });
+            }
+        }
+    }
+    snippets
 }
 
 /// Serves names that were refused, or has them corrected.
@@ -200,7 +245,13 @@ fn add_name(inputs: &Inputs, place: &Place) -> Fix {
         "The name in the URL is the name that is sent. A Host header does not change it, but with Node.js it does.".to_owned(),
     );
     client_owner.push(format!("curl --resolve {host}:{port}:GATEWAY_IP {}", url(place)));
-    Fix { documents, commands, client_owner }
+    let snippets = if platform == Platform::Unknown {
+        snippets(inputs, Problem::UnknownName)
+    } else {
+        Vec::new()
+    };
+    let warnings = if snippets.is_empty() { Vec::new() } else { warnings() };
+    Fix { documents, snippets, commands, warnings, client_owner }
 }
 
 /// The name as certificates and routes have it: in lower case, without a dot at its end (RFC 6066, section 3).
@@ -245,6 +296,7 @@ fn speak_newer(inputs: &Inputs, place: &Place) -> Fix {
             "Java: 7 needs -Djdk.tls.client.protocols=TLSv1.2; 8u261 and later offer TLS 1.3.".to_owned(),
             "OpenSSL: 1.0.1 or later; Python: ssl.create_default_context(); .NET: 4.7 or later, SslProtocols.None.".to_owned(),
         ],
+        ..Fix::default()
     }
 }
 
@@ -252,7 +304,6 @@ fn speak_newer(inputs: &Inputs, place: &Place) -> Fix {
 fn look_between(place: &Place) -> Fix {
     let Place { port, target, .. } = place;
     Fix {
-        documents: Vec::new(),
         commands: vec![
             format!("sni-probe check {target}"),
             // IPv6 packets of BIG TCP have a hop-by-hop header, so "tcp" does not match them.
@@ -268,6 +319,7 @@ fn look_between(place: &Place) -> Fix {
                 .to_owned(),
             "A client that ends the handshake itself may not trust the certificate: see its own log.".to_owned(),
         ],
+        ..Fix::default()
     }
 }
 
@@ -275,7 +327,6 @@ fn look_between(place: &Place) -> Fix {
 fn trust_the_gateway(place: &Place) -> Fix {
     let Place { host, port, target, .. } = place;
     Fix {
-        documents: Vec::new(),
         commands: vec![
             format!("sni-probe check {target}"),
             format!(
@@ -290,6 +341,7 @@ fn trust_the_gateway(place: &Place) -> Fix {
              expect that certificate."
                 .to_owned(),
         ],
+        ..Fix::default()
     }
 }
 
@@ -297,7 +349,6 @@ fn trust_the_gateway(place: &Place) -> Fix {
 fn trust_the_client(place: &Place) -> Fix {
     let Place { host, port, .. } = place;
     Fix {
-        documents: Vec::new(),
         commands: vec![format!(
             "openssl s_client -connect {host}:{port} -servername {host} -cert CLIENT_CERTIFICATE -key CLIENT_KEY -trace </dev/null"
         )],
@@ -307,6 +358,7 @@ fn trust_the_client(place: &Place) -> Fix {
                 .to_owned(),
             "The list of acceptable issuers is in the output of the command above (CertificateRequest).".to_owned(),
         ],
+        ..Fix::default()
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod config;
 mod fix;
+mod gateway_kind;
 mod inputs;
 mod judge;
 mod model;
@@ -73,6 +74,7 @@ fn diagnose(inputs: &Inputs) -> Diagnosis {
         sentence: judgement.sentence,
         confidence: judgement.confidence,
         page: judgement.cause.page(),
+        gateways: gateway_kind::candidates(inputs),
         missing,
         fix: fix::fix(judgement.cause, inputs),
     }

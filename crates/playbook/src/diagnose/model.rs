@@ -3,6 +3,7 @@
 use serde::Serialize;
 use sni_probe_core::vocabulary::Label as _;
 
+use super::gateway_kind::Candidate;
 use super::wire::WireFacts;
 use crate::check::report::CheckReport;
 use crate::logs::report::LogsReport;
@@ -36,6 +37,8 @@ pub(super) struct Diagnosis {
     pub confidence: Confidence,
     /// The page about the cause.
     pub page: String,
+    /// Gateways that may be the one that refuses, the most certain first.
+    pub gateways: Vec<Candidate>,
     /// Inputs that would tell more, as flags and what they would tell.
     pub missing: Vec<String>,
     /// What to do about it.
@@ -213,10 +216,29 @@ impl Confidence {
 pub(super) struct Fix {
     /// YAML to apply.
     pub documents: Vec<Document>,
+    /// Lines for the gateway's own configuration, where it is not known which gateway it is.
+    pub snippets: Vec<Snippet>,
     /// To type, in this order.
     pub commands: Vec<String>,
+    /// What to consider before.
+    pub warnings: Vec<String>,
     /// What to tell the client's owner.
     pub client_owner: Vec<String>,
+}
+
+/// Lines of a gateway's own configuration. Words in capitals are placeholders.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Snippet {
+    /// The gateway.
+    pub gateway: String,
+    /// The file and the place in it.
+    pub file: String,
+    /// What to do with the lines, and when they apply.
+    pub note: String,
+    /// The lines.
+    pub text: String,
+    /// With which versions they were tried; `not tried` otherwise.
+    pub trial: String,
 }
 
 /// A piece of YAML.

@@ -4,7 +4,11 @@ use std::fmt::{self, Write as _};
 
 use sni_probe_terminal::{Colour, Painted};
 
-use super::model::{Answer, Cause, Diagnosis, Fix};
+use super::gateway_kind::Candidate;
+use super::model::{Answer, Cause, Diagnosis, Fix, Snippet};
+
+/// Gateways that are shown.
+const MAX_GATEWAYS: usize = 4;
 
 /// As text. What came from outside is printable already.
 pub(super) fn text(diagnosis: &Diagnosis, colour: bool) -> String {
@@ -31,17 +35,34 @@ fn write_text(text: &mut String, diagnosis: &Diagnosis, colour: bool) -> fmt::Re
     writeln!(text, "\nCause: {} ({})", paint(diagnosis.cause.title(), shade), diagnosis.confidence.as_str())?;
     writeln!(text, "{}", diagnosis.sentence)?;
     writeln!(text, "About this cause: {}", diagnosis.page)?;
+    if !diagnosis.gateways.is_empty() && diagnosis.cause != Cause::NothingWrong {
+        writeln!(text, "\nWhich gateway it may be:")?;
+        for candidate in diagnosis.gateways.iter().take(MAX_GATEWAYS) {
+            let Candidate { software, certainty, evidence } = candidate;
+            writeln!(text, "  {software} ({}): {evidence}", certainty.as_str())?;
+        }
+    }
     if !diagnosis.missing.is_empty() {
         writeln!(text, "\nMore evidence would come from:")?;
         for input in &diagnosis.missing {
             writeln!(text, "  {input}")?;
         }
     }
-    let Some(Fix { documents, commands, client_owner }) = &diagnosis.fix else { return Ok(()) };
+    let Some(Fix { documents, snippets, commands, warnings, client_owner }) = &diagnosis.fix else { return Ok(()) };
     writeln!(text, "\nFix:")?;
     for document in documents {
         writeln!(text, "\n# {}: {}", document.file, document.note)?;
         text.push_str(&document.yaml);
+    }
+    for Snippet { gateway, file, note, text: lines, trial } in snippets {
+        writeln!(text, "\n# If it is {gateway}: {file} ({trial}). {note}")?;
+        text.push_str(lines);
+    }
+    if !warnings.is_empty() {
+        writeln!(text, "\nBefore you do this:")?;
+        for line in warnings {
+            writeln!(text, "  {line}")?;
+        }
     }
     if !commands.is_empty() {
         writeln!(text, "\nThen:")?;
@@ -68,6 +89,12 @@ fn write_markdown(text: &mut String, diagnosis: &Diagnosis) -> fmt::Result {
     writeln!(text, "## {}", diagnosis.cause.title())?;
     writeln!(text, "\n{} ({})", escaped(&diagnosis.sentence), diagnosis.confidence.as_str())?;
     writeln!(text, "\nAbout this cause: {}", diagnosis.page)?;
+    if !diagnosis.gateways.is_empty() && diagnosis.cause != Cause::NothingWrong {
+        writeln!(text, "\n### Which gateway it may be\n")?;
+        for Candidate { software, certainty, evidence } in diagnosis.gateways.iter().take(MAX_GATEWAYS) {
+            writeln!(text, "- {} ({}): {}", escaped(software), certainty.as_str(), escaped(evidence))?;
+        }
+    }
     writeln!(text, "\n### What was found\n")?;
     for (number, step) in (1..).zip(&diagnosis.steps) {
         writeln!(text, "{number}. {} **{}**", step.question, step.answer.as_str())?;
@@ -81,7 +108,7 @@ fn write_markdown(text: &mut String, diagnosis: &Diagnosis) -> fmt::Result {
             writeln!(text, "- {}", escaped(input))?;
         }
     }
-    let Some(Fix { documents, commands, client_owner }) = &diagnosis.fix else { return Ok(()) };
+    let Some(Fix { documents, snippets, commands, warnings, client_owner }) = &diagnosis.fix else { return Ok(()) };
     writeln!(text, "\n### Fix")?;
     for document in documents {
         writeln!(
@@ -91,6 +118,22 @@ fn write_markdown(text: &mut String, diagnosis: &Diagnosis) -> fmt::Result {
             escaped(&document.note),
             document.yaml
         )?;
+    }
+    for Snippet { gateway, file, note, text: lines, trial } in snippets {
+        writeln!(
+            text,
+            "\nIf it is {}: {} ({}). {}\n\n```\n{lines}```",
+            escaped(gateway),
+            escaped(file),
+            escaped(trial),
+            escaped(note)
+        )?;
+    }
+    if !warnings.is_empty() {
+        writeln!(text, "\n### Before you do this\n")?;
+        for line in warnings {
+            writeln!(text, "- {}", escaped(line))?;
+        }
     }
     if !commands.is_empty() {
         writeln!(text, "\n```sh\n{}\n```", commands.join("\n"))?;

@@ -11,7 +11,7 @@ use lab_interface::gateways::Options;
 use system_tests::interrupt;
 use system_tests::matrix::report::{Counts, render, table};
 use system_tests::matrix::selections::{all, newer, sample, unusual};
-use system_tests::matrix::{refusals, run_all};
+use system_tests::matrix::{fixes, refusals, run_all};
 
 use crate::progress;
 
@@ -29,6 +29,13 @@ pub(crate) fn main(Arguments { options }: &Arguments) -> Result<ExitCode> {
         ensure!(!all.is_empty(), "no gateway has this in its name or configuration");
         print!("{}", refusals::render(&all));
         return Ok(exit_code(all.iter().all(refusals::Refusals::is_right)));
+    }
+    if options.fixes {
+        let results = fixes::run_all(options.filter.as_deref(), progress)?;
+        ensure!(!results.is_empty(), "no gateway or snippet has this in its name");
+        let faults = fixes::faults(&results, options.filter.is_none());
+        print!("{}", fixes::render(&results, &faults));
+        return Ok(exit_code(faults.is_empty()));
     }
     let mut combinations = match options {
         Options { sample: true, .. } => sample(),

@@ -108,11 +108,11 @@ public final class Serve {
         }
 
         @Override
-        public String chooseServerAlias(String type, Principal[] issuers, Socket socket) {
+        public String chooseServerAlias(String keyType, Principal[] issuers, Socket socket) {
             ExtendedSSLSession session = (ExtendedSSLSession) ((SSLSocket) socket).getHandshakeSession();
             for (SNIServerName name : session.getRequestedServerNames()) {
                 if (NAME.equals(new String(name.getEncoded()))) {
-                    return keys.chooseServerAlias(type, issuers, socket);
+                    return keys.chooseServerAlias(keyType, issuers, socket);
                 }
             }
             return null;

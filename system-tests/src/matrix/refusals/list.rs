@@ -31,29 +31,31 @@ pub(super) struct Refuser {
 }
 
 /// The name of a program, and a script that prints its version.
-pub(super) type Software = (&'static str, &'static str);
+pub(in super::super) type Software = (&'static str, &'static str);
 
-const ENVOY: Software = ("Envoy", gateways::ENVOY.version);
-const NGINX: Software = ("nginx", gateways::NGINX.version);
-const HAPROXY: Software = ("HAProxy", gateways::HAPROXY.version);
-const CADDY: Software = ("Caddy", gateways::CADDY.version);
-const GO: Software = ("Go", clients::GO.version);
-const NODE: Software = ("Node.js", gateways::NODE.version);
-const ERLANG: Software =
+pub(in super::super) const ENVOY: Software = ("Envoy", gateways::ENVOY.version);
+pub(in super::super) const NGINX: Software = ("nginx", gateways::NGINX.version);
+pub(in super::super) const HAPROXY: Software = ("HAProxy", gateways::HAPROXY.version);
+pub(in super::super) const CADDY: Software = ("Caddy", gateways::CADDY.version);
+pub(in super::super) const GO: Software = ("Go", clients::GO.version);
+pub(in super::super) const NODE: Software = ("Node.js", gateways::NODE.version);
+pub(in super::super) const ERLANG: Software =
     ("Erlang/OTP", "erl -noshell -eval 'io:format(\"~s~n\", [erlang:system_info(otp_release)]), halt().'");
-const HITCH: Software = ("hitch", "hitch --version | cut -d' ' -f2");
-const OPENSSL: Software = ("OpenSSL s_server", gateways::OPENSSL.version);
-const GNUTLS: Software = ("gnutls-serv", "gnutls-serv --version | head -n 1 | cut -d' ' -f2");
-const JAVA: Software = ("Java", gateways::JAVA.version);
-const APACHE: Software = ("Apache httpd", "apache2 -v | sed -n 's,.*Apache/\\([0-9.]*\\).*,\\1,p'");
-const TRAFFIC_SERVER: Software = (
+pub(in super::super) const HITCH: Software = ("hitch", "hitch --version | cut -d' ' -f2");
+pub(in super::super) const OPENSSL: Software = ("OpenSSL s_server", gateways::OPENSSL.version);
+pub(in super::super) const GNUTLS: Software =
+    ("gnutls-serv", "gnutls-serv --version | head -n 1 | cut -d' ' -f2");
+pub(in super::super) const JAVA: Software = ("Java", gateways::JAVA.version);
+pub(in super::super) const APACHE: Software =
+    ("Apache httpd", "apache2 -v | sed -n 's,.*Apache/\\([0-9.]*\\).*,\\1,p'");
+pub(in super::super) const TRAFFIC_SERVER: Software = (
     "Apache Traffic Server",
     "traffic_server --version 2>&1 | grep -oE '[0-9]+\\.[0-9]+\\.[0-9]+' | head -n 1",
 );
-const SNIPROXY: Software = ("sniproxy", "sniproxy -V 2>&1 | head -n 1 | cut -d' ' -f2");
-const STUNNEL: Software =
+pub(in super::super) const SNIPROXY: Software = ("sniproxy", "sniproxy -V 2>&1 | head -n 1 | cut -d' ' -f2");
+pub(in super::super) const STUNNEL: Software =
     ("stunnel", "stunnel -version 2>&1 | sed -n 's/.*stunnel \\([0-9.]*\\) .*/\\1/p' | head -n 1");
-const RUSTLS: Software = ("rustls", "");
+pub(in super::super) const RUSTLS: Software = ("rustls", "");
 
 const UNRECOGNIZED: Response = Alert(112, 0x0303);
 const INTERNAL: Response = Alert(80, 0x0303);

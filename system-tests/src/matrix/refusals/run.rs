@@ -1,5 +1,6 @@
 //! Starts each gateway of the list, sends hellos to it, and collects the responses and the events.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -119,7 +120,8 @@ fn start(lab: &Lab, places: &Places, refuser: &Refuser, port: u16) -> Result<Run
             Ok(Running { _programs: programs, _rustls: None })
         }
         Implementation::Rustls => {
-            let gateway = RustlsGateway::start(&lab.gateway, lab.directory(), port)?;
+            let gateway =
+                RustlsGateway::start(&lab.gateway, lab.directory(), port, |by_name, _| Arc::new(by_name))?;
             Ok(Running { _programs: Vec::new(), _rustls: Some(gateway) })
         }
     }

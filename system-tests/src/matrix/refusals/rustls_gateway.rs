@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::socket::{Shutdown, shutdown};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::ResolvesServerCertUsingSni;
+use rustls::server::{ResolvesServerCert, ResolvesServerCertUsingSni};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, ServerConnection};
 
@@ -22,20 +22,28 @@ use crate::netns::Namespace;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A gateway with rustls, in a thread of this process, until it is dropped.
-pub(super) struct RustlsGateway {
+pub(in super::super) struct RustlsGateway {
     listener: TcpListener,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl RustlsGateway {
-    pub(super) fn start(namespace: &Namespace, files: &Path, port: u16) -> Result<Self> {
-        let mut resolver = ResolvesServerCertUsingSni::new();
+    /// Starts it on a port. `resolver` adds what decides on hellos that the resolver by name refuses.
+    pub(in super::super) fn start(
+        namespace: &Namespace,
+        files: &Path,
+        port: u16,
+        resolver: impl FnOnce(ResolvesServerCertUsingSni, Arc<CertifiedKey>) -> Arc<dyn ResolvesServerCert>,
+    ) -> Result<Self> {
+        let mut by_name = ResolvesServerCertUsingSni::new();
         let chain = vec![CertificateDer::from_pem_file(files.join("gateway.crt")).context("gateway.crt")?];
         let key = PrivateKeyDer::from_pem_file(files.join("gateway.key")).context("gateway.key")?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        resolver.add(SERVER_NAME, CertifiedKey::from_der(chain, key, &provider)?)?;
+        let certificate = CertifiedKey::from_der(chain, key, &provider)?;
+        by_name.add(SERVER_NAME, certificate.clone())?;
         let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let configuration = Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(resolver)));
+        let resolver = resolver(by_name, Arc::new(certificate));
+        let configuration = Arc::new(builder.with_no_client_auth().with_cert_resolver(resolver));
         let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         let listener =
             namespace.run_in_thread(|| TcpListener::bind(address))?.context("the port of rustls")?;

@@ -4,16 +4,16 @@ use crate::{SERVER_NAME, UNKNOWN_NAME};
 
 /// The server name of a hello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SentName {
+pub(in super::super) enum SentName {
     None,
     Unknown,
     Right,
 }
 
 impl SentName {
-    pub(super) const ALL: [Self; 3] = [Self::None, Self::Unknown, Self::Right];
+    pub(in super::super) const ALL: [Self; 3] = [Self::None, Self::Unknown, Self::Right];
 
-    pub(super) const fn server_name(self) -> Option<&'static str> {
+    pub(in super::super) const fn server_name(self) -> Option<&'static str> {
         match self {
             Self::None => None,
             Self::Unknown => Some(UNKNOWN_NAME),
@@ -22,7 +22,7 @@ impl SentName {
     }
 
     /// Returns its name in reports.
-    pub(super) const fn word(self) -> &'static str {
+    pub(in super::super) const fn word(self) -> &'static str {
         match self {
             Self::None => "no SNI",
             Self::Unknown => "unknown name",

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::gateways::{JAVA_PREPARE, Setup};
 use crate::SERVER_NAME;
 
-fn program(file: &'static str, configuration: String, script: &str) -> Setup {
+pub(in super::super) fn program(file: &'static str, configuration: String, script: &str) -> Setup {
     Setup { files: vec![(file, configuration)], scripts: vec![script.to_owned()], ..Setup::default() }
 }
 
@@ -17,7 +17,7 @@ fn backend(port: u16) -> String {
     )
 }
 
-pub(super) fn envoy(port: u16) -> Setup {
+pub(in super::super) fn envoy(port: u16) -> Setup {
     let mut chain = crate::envoy::http_chain(&json!({
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         "common_tls_context": {
@@ -56,7 +56,7 @@ fn nginx(http: &str) -> Setup {
     )
 }
 
-pub(super) fn nginx_rejecting(port: u16) -> Setup {
+pub(in super::super) fn nginx_rejecting(port: u16) -> Setup {
     nginx(&format!(
         "  server {{ listen {port} ssl default_server; ssl_reject_handshake on; }}
   server {{
@@ -65,7 +65,7 @@ pub(super) fn nginx_rejecting(port: u16) -> Setup {
     ))
 }
 
-pub(super) fn nginx_by_name(port: u16) -> Setup {
+pub(in super::super) fn nginx_by_name(port: u16) -> Setup {
     let mut setup = nginx(&format!(
         "  server {{
     listen {port} ssl;\n    ssl_certificate /mnt/by-name/$ssl_server_name.crt;
@@ -76,7 +76,7 @@ pub(super) fn nginx_by_name(port: u16) -> Setup {
     setup
 }
 
-pub(super) fn nginx_stream(port: u16) -> Setup {
+pub(in super::super) fn nginx_stream(port: u16) -> Setup {
     let next = port + 1;
     let text = format!(
         "load_module modules/ngx_stream_module.so;\ndaemon off;\nuser root;\npid /mnt/nginx.pid;
@@ -95,14 +95,14 @@ fn haproxy(text: &str) -> Setup {
     program("haproxy.cfg", format!("{defaults}{text}"), "exec haproxy -db -f /mnt/haproxy.cfg")
 }
 
-pub(super) fn haproxy_strict(port: u16) -> Setup {
+pub(in super::super) fn haproxy_strict(port: u16) -> Setup {
     haproxy(&format!(
         "frontend gateway\n  mode http\n  bind :{port} ssl crt /mnt/gateway.pem strict-sni
   http-request return status 200 content-type text/plain string hello\n"
     ))
 }
 
-pub(super) fn haproxy_tcp(port: u16) -> Setup {
+pub(in super::super) fn haproxy_tcp(port: u16) -> Setup {
     let mut setup = haproxy(&format!(
         "frontend gateway\n  mode tcp\n  bind :{port}\n  tcp-request inspect-delay 5s
   tcp-request content accept if {{ req.ssl_hello_type 1 }}
@@ -113,7 +113,7 @@ pub(super) fn haproxy_tcp(port: u16) -> Setup {
     setup
 }
 
-pub(super) fn haproxy_reject(port: u16) -> Setup {
+pub(in super::super) fn haproxy_reject(port: u16) -> Setup {
     let mut setup = haproxy(&format!(
         "frontend gateway\n  mode tcp\n  bind :{port}\n  tcp-request inspect-delay 5s
   tcp-request content reject if {{ req.ssl_hello_type 1 }} !{{ req.ssl_sni -i {SERVER_NAME} }}
@@ -125,7 +125,7 @@ backend served\n  mode tcp\n  server one 127.0.0.1:{}\n",
     setup
 }
 
-pub(super) fn caddy(port: u16) -> Setup {
+pub(in super::super) fn caddy(port: u16) -> Setup {
     program(
         "Caddyfile",
         format!(
@@ -145,15 +145,15 @@ fn go(port: u16, way: &str) -> Setup {
     }
 }
 
-pub(super) fn go_nil(port: u16) -> Setup {
+pub(in super::super) fn go_nil(port: u16) -> Setup {
     go(port, "nil")
 }
 
-pub(super) fn go_error(port: u16) -> Setup {
+pub(in super::super) fn go_error(port: u16) -> Setup {
     go(port, "error")
 }
 
-pub(super) fn go_configuration(port: u16) -> Setup {
+pub(in super::super) fn go_configuration(port: u16) -> Setup {
     go(port, "configuration")
 }
 
@@ -162,15 +162,15 @@ fn node(port: u16, way: &str) -> Setup {
     Setup { scripts: vec![script], ..Setup::default() }
 }
 
-pub(super) fn node_error(port: u16) -> Setup {
+pub(in super::super) fn node_error(port: u16) -> Setup {
     node(port, "error")
 }
 
-pub(super) fn node_null(port: u16) -> Setup {
+pub(in super::super) fn node_null(port: u16) -> Setup {
     node(port, "null")
 }
 
-pub(super) fn erlang(port: u16) -> Setup {
+pub(in super::super) fn erlang(port: u16) -> Setup {
     Setup {
         prepare: "mkdir -p /mnt/erlang-$RELEASE && cd /mnt/erlang-$RELEASE && erlc ../refuse.erl",
         scripts: vec![format!(
@@ -180,7 +180,7 @@ pub(super) fn erlang(port: u16) -> Setup {
     }
 }
 
-pub(super) fn hitch(port: u16) -> Setup {
+pub(in super::super) fn hitch(port: u16) -> Setup {
     let mut setup = program(
         "hitch.conf",
         format!(
@@ -198,7 +198,7 @@ sni-nomatch-abort = on\nuser = \"nobody\"\nworkers = 1\n",
     setup
 }
 
-pub(super) fn s_server(port: u16) -> Setup {
+pub(in super::super) fn s_server(port: u16) -> Setup {
     let script = format!(
         "exec openssl s_server -accept {port} -cert /mnt/gateway.crt -key /mnt/gateway.key -quiet -www \
          -servername {SERVER_NAME} -servername_fatal -cert2 /mnt/gateway.crt -key2 /mnt/gateway.key"
@@ -206,7 +206,7 @@ pub(super) fn s_server(port: u16) -> Setup {
     Setup { scripts: vec![script], ..Setup::default() }
 }
 
-pub(super) fn gnutls_serv(port: u16) -> Setup {
+pub(in super::super) fn gnutls_serv(port: u16) -> Setup {
     let script = format!(
         "exec gnutls-serv --port {port} --http --quiet --x509certfile /mnt/gateway.crt --x509keyfile /mnt/gateway.key \
          --sni-hostname {SERVER_NAME} --sni-hostname-fatal"
@@ -222,15 +222,15 @@ fn java(port: u16, selection: &str) -> Setup {
     Setup { prepare: JAVA_PREPARE, scripts: vec![script], ..Setup::default() }
 }
 
-pub(super) fn java_matcher(port: u16) -> Setup {
+pub(in super::super) fn java_matcher(port: u16) -> Setup {
     java(port, "matcher")
 }
 
-pub(super) fn java_keys(port: u16) -> Setup {
+pub(in super::super) fn java_keys(port: u16) -> Setup {
     java(port, "keys")
 }
 
-pub(super) fn apache(port: u16) -> Setup {
+pub(in super::super) fn apache(port: u16) -> Setup {
     let host = |name: &str| {
         format!(
             "<VirtualHost *:{port}>\n  ServerName {name}\n  SSLEngine on\n  SSLCertificateFile /mnt/gateway.crt
@@ -255,7 +255,7 @@ Listen {port}\nDocumentRoot /mnt/by-name\nSSLStrictSNIVHostCheck on\nDefaultRunt
     )
 }
 
-pub(super) fn traffic_server(port: u16) -> Setup {
+pub(in super::super) fn traffic_server(port: u16) -> Setup {
     let records = format!(
         "CONFIG proxy.config.http.server_ports STRING {port}:ssl\nCONFIG proxy.config.ssl.server.cert.path STRING /mnt
 CONFIG proxy.config.ssl.server.private_key.path STRING /mnt\nCONFIG proxy.config.admin.user_id STRING trafficserver
@@ -278,7 +278,7 @@ CONFIG proxy.config.exec_thread.limit INT 1\n"
     }
 }
 
-pub(super) fn sniproxy(port: u16) -> Setup {
+pub(in super::super) fn sniproxy(port: u16) -> Setup {
     let mut setup = program(
         "sniproxy.conf",
         format!(
@@ -292,7 +292,7 @@ table {{\n  {SERVER_NAME} 127.0.0.1:{}\n}}\n",
     setup
 }
 
-pub(super) fn stunnel(port: u16) -> Setup {
+pub(in super::super) fn stunnel(port: u16) -> Setup {
     let next = port + 1;
     let mut setup = program(
         "stunnel.conf",

@@ -1,9 +1,11 @@
 //! The fix of causes that are not about names.
 
+use sni_probe_model::facts::Detail;
+
+use super::gateways::Problem;
 use super::{CREDENTIAL, Place, look_between, word};
 use crate::diagnose::model::{Cause, Document, Fix, Inputs};
 use crate::routes::report::FindingCode;
-use sni_probe_model::facts::Detail;
 
 /// The fix of `cause`; `None` if it is none of these.
 pub(super) fn fix(cause: Cause, inputs: &Inputs, place: &Place) -> Option<Fix> {
@@ -20,7 +22,7 @@ pub(super) fn fix(cause: Cause, inputs: &Inputs, place: &Place) -> Option<Fix> {
         Cause::NoCertificate => no_certificate(inputs),
         Cause::NotProgrammed => not_programmed(inputs),
         Cause::UpstreamUnreachable => upstream_unreachable(),
-        Cause::RejectedByHttp => rejected_by_http(place),
+        Cause::RejectedByHttp => rejected_by_http(inputs, place),
         Cause::NotTheGateway => return Some(look_between(place)),
         _ => return None,
     };
@@ -41,7 +43,6 @@ fn document(file: &str, note: &str, yaml: &str) -> Document {
 
 fn not_about_names() -> Fix {
     Fix {
-        documents: Vec::new(),
         commands: lines(&[
             "# A certificate: istioctl proxy-config secret POD -n NAMESPACE (Istio); a secret in state WARMING has not come",
             "kubectl get gateways.gateway.networking.k8s.io -A -o wide  # PROGRAMMED must be True",
@@ -109,7 +110,6 @@ fn proxy_protocol(inputs: &Inputs) -> Fix {
 
 fn hello_too_large() -> Fix {
     Fix {
-        documents: Vec::new(),
         commands: lines(&[
             "# Envoy: tls_inspector reads at most 16,384 bytes; remove a smaller max_client_hello_size",
             "# HAProxy, mode tcp: tune.bufsize 32768 (global), and tcp-request inspect-delay 5s",
@@ -127,7 +127,6 @@ fn hello_too_large() -> Fix {
 
 fn split_hello() -> Fix {
     Fix {
-        documents: Vec::new(),
         commands: lines(&[
             "# HAProxy, mode tcp: tcp-request inspect-delay 5s, and tcp-request content accept if { req.ssl_hello_type 1 }",
             "# HAProxy in mode tcp and sniproxy do not read a ClientHello over two TLS records: end TLS there (mode http), or use \
@@ -145,7 +144,6 @@ fn split_hello() -> Fix {
 fn incomplete_hellos(place: &Place) -> Fix {
     let Place { port, .. } = place;
     Fix {
-        documents: Vec::new(),
         commands: vec![
             "tracepath -n CLIENT_IP  # from the gateway: the smallest MTU of the way".to_owned(),
             "iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu  # on the router in between"
@@ -184,7 +182,6 @@ fn alpn(inputs: &Inputs) -> Fix {
 
 fn closed_first() -> Fix {
     Fix {
-        documents: Vec::new(),
         commands: lines(&[
             "# Envoy: a listener with server_names needs the listener filter envoy.filters.listener.tls_inspector; without it, it closes at \
              once",
@@ -217,7 +214,6 @@ fn plain_http_port() -> Fix {
 
 fn plain_http_client(place: &Place) -> Fix {
     Fix {
-        documents: Vec::new(),
         commands: lines(&[
             "# Load balancer before the gateway: its backend protocol and its health check must be HTTPS, not HTTP",
             "# Or give plain HTTP a port of its own that redirects to HTTPS (Istio: tls.httpsRedirect: true)",
@@ -306,9 +302,13 @@ fn upstream_unreachable() -> Fix {
     }
 }
 
-fn rejected_by_http(place: &Place) -> Fix {
+fn rejected_by_http(inputs: &Inputs, place: &Place) -> Fix {
     let Place { host, port, .. } = place;
+    let snippets = super::snippets(inputs, Problem::NoSni);
+    let warnings = if snippets.is_empty() { Vec::new() } else { super::warnings() };
     Fix {
+        snippets,
+        warnings,
         commands: vec![format!(
             "curl -sv -o /dev/null --resolve {host}:{port}:GATEWAY_IP {}  # with the name: is it served?",
             super::url(place)

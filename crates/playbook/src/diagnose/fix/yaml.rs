@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_saphyr::{DoubleQuoted, FlowMap, FlowSeq};
+use serde_saphyr::{DoubleQuoted, FlowSeq};
 
 use crate::routes::fix::{WildcardRoute, overrides_yaml, wildcard_route_yaml, yaml};
 use crate::routes::report::VirtualHost;
@@ -118,52 +118,9 @@ pub(super) fn gateway_listener(credential: &str, port: u16) -> String {
     yaml(&Patch { spec: Gateway { listeners: [listener] } })
 }
 
-/// The same for Envoy. Its `filters` are to be those of the chain that has the name.
+/// The same for Envoy, of [`super::gateways`]. Its `filters` are to be those of the chain that has the name.
 pub(super) fn envoy_chain() -> String {
-    #[derive(Serialize)]
-    struct Listener {
-        filter_chains: [Chain; 1],
-    }
-    #[derive(Serialize)]
-    struct Chain {
-        name: &'static str,
-        transport_socket: TransportSocket,
-        filters: [(); 0],
-    }
-    #[derive(Serialize)]
-    struct TransportSocket {
-        name: &'static str,
-        typed_config: DownstreamTlsContext,
-    }
-    #[derive(Serialize)]
-    struct DownstreamTlsContext {
-        #[serde(rename = "@type")]
-        type_url: &'static str,
-        common_tls_context: CommonTlsContext,
-    }
-    #[derive(Serialize)]
-    struct CommonTlsContext {
-        tls_certificates: [Certificate; 1],
-    }
-    #[derive(Serialize)]
-    struct Certificate {
-        certificate_chain: FlowMap<DataSource>,
-        private_key: FlowMap<DataSource>,
-    }
-    #[derive(Serialize)]
-    struct DataSource {
-        filename: &'static str,
-    }
-    let certificate = Certificate {
-        certificate_chain: FlowMap(DataSource { filename: "CERTIFICATE.pem" }),
-        private_key: FlowMap(DataSource { filename: "PRIVATE_KEY.pem" }),
-    };
-    let typed_config = DownstreamTlsContext {
-        type_url: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-        common_tls_context: CommonTlsContext { tls_certificates: [certificate] },
-    };
-    let transport_socket = TransportSocket { name: "envoy.transport_sockets.tls", typed_config };
-    yaml(&Listener { filter_chains: [Chain { name: "non-sni", transport_socket, filters: [] }] })
+    include_str!("gateways/envoy.yaml").to_owned()
 }
 
 /// Hosts of an Istio Gateway's server.

@@ -1,0 +1,2 @@
+{certfile, "CERTIFICATE_FILE"},
+{keyfile, "KEY_FILE"},

@@ -1,0 +1,1 @@
+return DELEGATE.chooseServerAlias(keyType, issuers, socket);

@@ -1,0 +1,2 @@
+cert: require('fs').readFileSync('CERTIFICATE_FILE'),
+key: require('fs').readFileSync('KEY_FILE'),
