@@ -28,6 +28,8 @@ pub struct Config {
     pub namespace: Option<String>,
     /// The gateway to check, `HOST[:PORT]`.
     pub check: Option<String>,
+    /// The client's error message, of any content.
+    pub message: Option<String>,
     /// Prints JSON instead of text.
     pub json: bool,
     /// Prints Markdown instead of text.

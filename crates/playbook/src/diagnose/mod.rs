@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! daemon, metrics, capture ─▶ wire ─┐
-//! logs, routes, check ──────────────┴▶ inputs ─▶ tree (questions, evidence)
+//! logs, routes, check, message ─────┴▶ inputs ─▶ tree (questions, evidence)
 //!                                            ├─▶ judge (cause) ─▶ fix
 //!                                            └─▶ show
 //! ```
@@ -13,6 +13,7 @@ mod config;
 mod fix;
 mod inputs;
 mod judge;
+mod message;
 mod model;
 mod show;
 mod tree;
@@ -68,6 +69,7 @@ fn diagnose(inputs: &Inputs) -> Diagnosis {
         missing(judgement.cause, inputs)
     };
     Diagnosis {
+        message: inputs.message.clone(),
         steps: tree::steps(inputs),
         cause: judgement.cause,
         sentence: judgement.sentence,

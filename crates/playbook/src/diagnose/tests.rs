@@ -215,7 +215,7 @@ fn clients_send_no_sni_and_no_wildcard_route() {
         logs: Some(logs(7, 0)),
         routes: Some(no_wildcard()),
         check: Some(refused_check()),
-        notes: Vec::new(),
+        ..Inputs::default()
     };
     let diagnosis = golden("no_wildcard_route", &inputs);
     expect(&diagnosis, Cause::NoWildcardRoute, Confidence::Certain);
@@ -406,7 +406,7 @@ fn nothing_is_wrong() {
         logs: Some(logs(0, 0)),
         routes: Some(fixed()),
         check: Some(served_check()),
-        notes: Vec::new(),
+        ..Inputs::default()
     };
     expect(&golden("nothing_wrong", &inputs), Cause::NothingWrong, Confidence::Certain);
     // They were refused, and are served now.
