@@ -23,7 +23,11 @@ pub struct Options {
     /// How gateways refuse hellos without SNI and with an unknown name, instead of combinations
     #[arg(long, group = "choice", conflicts_with = "records")]
     pub refusals: bool,
-    /// Write a line for each combination to this file, with the records on the wire
+    /// The lines that make clients send SNI, each client without and with its line, instead of combinations
+    #[arg(long, group = "choice")]
+    pub clients: bool,
+    /// Write a line for each combination to this file, with the records on the wire; with --clients, the table of lines
+    /// with the versions of this run
     #[arg(long, value_name = "FILE")]
     pub records: Option<PathBuf>,
 }
@@ -36,6 +40,7 @@ impl Options {
             (self.newer, "--newer"),
             (self.unusual, "--unusual"),
             (self.refusals, "--refusals"),
+            (self.clients, "--clients"),
         ];
         let flags = flags.into_iter().filter(|(is_set, _)| *is_set);
         let mut words: Vec<OsString> = flags.map(|(_, flag)| flag.into()).collect();
@@ -63,9 +68,15 @@ mod tests {
 
     #[test]
     fn the_words_are_parsed_as_the_same_options() {
-        for line in
-            ["", "Envoy", "--sample", "--newer --records a.tsv", "--unusual -- -x", "--refusals nginx"]
-        {
+        for line in [
+            "",
+            "Envoy",
+            "--sample",
+            "--newer --records a.tsv",
+            "--unusual -- -x",
+            "--refusals nginx",
+            "--clients curl",
+        ] {
             let options = Cli::parse_from(["lab"].into_iter().chain(line.split_whitespace())).options;
             let words = [OsString::from("lab")].into_iter().chain(options.words());
             let again = Cli::parse_from(words).options;
