@@ -59,7 +59,7 @@ const OTHER_NAMES: [(&str, &str); 24] = [
 ];
 
 /// Words after which an alert's name is that of a received one.
-const NAME_AFTER: [&str; 8] = [
+const NAME_AFTER: [&str; 9] = [
     // OpenSSL and BoringSSL; 3.2 and later say "ssl/tls" where others say "sslv3".
     r"\b(?:sslv3|ssl/tls|tlsv13|tlsv1) (?:alert )?",
     // Go.
@@ -71,6 +71,7 @@ const NAME_AFTER: [&str; 8] = [
     r"sent a tls alert: '",
     // Erlang.
     r"received (?:server|client) alert: (?:fatal|warning) - ",
+    r#"\{tls alert,\s?\{?"?"#,
     // Java, before the text of the alert.
     r"\bssl[a-z]*exception: \(",
     // GnuTLS and others.
@@ -103,9 +104,11 @@ pub(super) fn alerts(plain: &str) -> BTreeSet<AlertSeen> {
         .flat_map(|regex| regex.captures_iter(plain))
     {
         let Some(name) = captures.get(1).and_then(|words| by_words(words.as_str())) else { continue };
-        // Java names the alert that it sends in the same way as the one that it received.
-        let is_of_java = captures.get(0).is_some_and(|all| all.as_str().contains("exception: ("));
-        if !(is_of_java && !is_received && name.contains("certificate")) {
+        // Java and Erlang name an alert that they send in the same way as one that they received.
+        let has = |words| captures.get(0).is_some_and(|all| all.as_str().contains(words));
+        let is_sent_by_java = has("exception: (") && !is_received && name.contains("certificate");
+        let is_sent_by_erlang = has("{tls alert") && plain.contains("generated client alert");
+        if !is_sent_by_java && !is_sent_by_erlang {
             alerts.insert(AlertSeen::named(name));
         }
     }
@@ -182,6 +185,8 @@ mod tests {
             ("the remote party sent a TLS alert: 'ProtocolVersion'", "protocol_version"),
             ("SERVER ALERT: Fatal - Handshake Failure", ""),
             ("hello received SERVER ALERT: Fatal - Handshake Failure", "handshake_failure"),
+            ("{error,{tls_alert,\"handshake failure\"}}", "handshake_failure"),
+            ("{tls_alert,{unknown_ca,\"TLS client: In state certify generated CLIENT ALERT: Fatal - Unknown CA\"}}", ""),
             ("SSL_ERROR_UNRECOGNIZED_NAME_ALERT", "unrecognized_name"),
             ("SSL alert number 200", "unassigned"),
             ("SSL alert number 2000", ""),

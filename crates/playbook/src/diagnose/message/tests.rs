@@ -175,6 +175,35 @@ const MESSAGES: &[(&str, Wire, &str)] = &[
     ),
     ("Received an unexpected EOF or 0 bytes from the transport stream.", Wire::Fin, ""),
     ("received fatal alert: HandshakeFailure", Wire::Alert, "handshake_failure"),
+    ("LibreSSL SSL_connect: SSL_ERROR_SYSCALL in connection to a.example:443", Wire::Fin, ""),
+    ("SSL_connect SYSCALL returned=5 errno=0 peeraddr=192.0.2.1:443 state=SSLv3/TLS write client hello", Wire::Fin, ""),
+    ("finished in 1s, 0.00 req/s\nrequests: 1 total, 1 started, 1 done, 0 succeeded, 1 failed, 1 errored, 0 timeout", Wire::CannotTell, ""),
+    ("connect(timeout=5): [Errno 104] Connection reset by peer", Wire::Rst, ""),
+    ("io.netty.channel.StacklessClosedChannelException", Wire::Unknown, ""),
+    ("java.nio.channels.ClosedChannelException", Wire::RstOrFin, ""),
+    ("not an SSL/TLS record: 485454502f312e31", Wire::PlainHttpAnswer, ""),
+    (
+        "{error,{tls_alert,{unknown_ca,\"TLS client: In state wait_cert_cr at ssl_handshake.erl:2101 generated CLIENT ALERT: Fatal \
+         - Unknown CA\"}}}",
+        Wire::CertificateRejected,
+        "",
+    ),
+    (
+        "Readiness probe failed: Get \"https://10.0.0.1:8443/\": remote error: tls: internal error",
+        Wire::Alert,
+        "internal_error",
+    ),
+    (
+        "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
+        Wire::RstOrFin,
+        "",
+    ),
+    (
+        "The SSL connection could not be established, see inner exception. ---> System.IO.IOException: Unable to read data from \
+         the transport connection: Connection reset by peer.",
+        Wire::Rst,
+        "",
+    ),
     ("SSL alert number 40", Wire::Alert, "handshake_failure"),
     ("SSL alert number 40, SSL alert number 80", Wire::CannotTell, ""),
     (
