@@ -75,23 +75,21 @@ pub(super) fn meaning(text: &str) -> Meaning {
     let mut counted: Vec<&Entry> =
         found.iter().copied().filter(|entry| is_alone || !entry.is_only_alone).collect();
     // A message that says nothing gives way to one that says something.
-    if !alerts.is_empty() || counted.iter().any(|entry| entry.says != Says::CannotTell) {
+    let says_more = !alerts.is_empty() || counted.iter().any(|entry| entry.says != Says::CannotTell);
+    if says_more {
         counted.retain(|entry| entry.says != Says::CannotTell);
     }
     let program = single(found.iter().filter_map(|entry| entry.program));
     let (wire, alert) = combined(&counted, &alerts);
     let remark = single(counted.iter().filter_map(|entry| entry.remark));
-    let is_contradictory = wire == Wire::CannotTell
-        && counted.iter().any(|entry| entry.says != Says::CannotTell)
-        || wire == Wire::CannotTell && !alerts.is_empty();
+    let is_contradictory = wire == Wire::CannotTell && says_more;
     let sentence = sentence::sentence(wire, alert, program, remark, is_contradictory);
     Meaning { wire, alert: alert.and_then(|alert| alert.name).map(str::to_owned), program, sentence }
 }
 
 /// Returns the end that all messages allow.
 fn combined(entries: &[&Entry], alerts: &BTreeSet<AlertSeen>) -> (Wire, Option<AlertSeen>) {
-    let said: BTreeSet<Says> = entries.iter().map(|entry| entry.says).collect();
-    let mut ends: BTreeSet<Says> = said.clone();
+    let mut ends: BTreeSet<Says> = entries.iter().map(|entry| entry.says).collect();
     // A message without the alert's name allows each name, and one without RST or FIN allows both.
     if !alerts.is_empty() || ends.iter().any(|says| matches!(says, Says::Alert(Some(_)))) {
         ends.remove(&Says::Alert(None));

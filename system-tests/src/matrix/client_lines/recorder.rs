@@ -28,7 +28,7 @@ const MAX_HELLOS: usize = 1_000;
 pub(super) enum Opening {
     /// Nothing.
     None,
-    /// An SSLRequest of `PostgreSQL`, and the answer that TLS is there.
+    /// An `SSLRequest` of `PostgreSQL`, and the answer that TLS is there.
     Postgres,
     /// The greeting of a `MariaDB` server, and the client's request for TLS.
     MariaDb,

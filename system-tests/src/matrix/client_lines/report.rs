@@ -87,7 +87,7 @@ pub fn render(trials: &[Trial]) -> String {
     let mut text =
         String::from("| software | line | without | with | verified with |\n|---|---|---|---|---|\n");
     let (mut count, mut held) = (0, 0);
-    for Line { id, software, line, verified_with: listed } in table::lines() {
+    for Line { id, software, text: line, verified_with: listed } in table::lines() {
         let of_line: Vec<&Trial> = trials.iter().filter(|trial| trial.id == id).collect();
         if of_line.is_empty() {
             continue;

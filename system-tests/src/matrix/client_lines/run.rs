@@ -76,7 +76,7 @@ fn version(lab: &Lab, places: &Places, release: Release, subject: &Subject) -> R
     // Debian's own version follows the last hyphen, and an epoch may come before.
     let script = match subject.version {
         Version::Package(package) => format!(
-            "dpkg-query -W -f '${{Version}}' {package} | sed 's/^[0-9]*://; s/-[^-]*$//; s/+\\(dfsg\\|ds\\|git\\|really\\).*//'"
+            "dpkg-query -W -f '${{Version}}' {package} | sed 's/^[0-9]*://; s/-[^-]*$//; s/+\\(dfsg\\|ds\\|git\\|really\\|debian\\).*//'"
         ),
         Version::Script(script) => script.to_owned(),
     };

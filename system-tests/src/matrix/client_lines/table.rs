@@ -15,7 +15,7 @@ pub(super) struct Line {
     /// The program, for people.
     pub(super) software: &'static str,
     /// The line, with placeholders.
-    pub(super) line: &'static str,
+    pub(super) text: &'static str,
     /// The versions with which it is listed as verified.
     pub(super) verified_with: Option<&'static str>,
 }
@@ -28,7 +28,7 @@ pub(super) fn lines() -> impl Iterator<Item = Line> {
         Some(Line {
             id: columns[0],
             software: columns[1],
-            line: columns[4],
+            text: columns[4],
             verified_with: (verified_with != NOT_TRIED).then_some(verified_with),
         })
     })
@@ -43,24 +43,24 @@ impl Line {
     /// Returns the line with its placeholders replaced.
     pub(super) fn with(&self, name: &str, port: u16, address: &str) -> String {
         let is_word = |character: char| character.is_ascii_alphanumeric() || character == '_';
-        let mut text = String::new();
+        let mut replaced = String::new();
         let mut word = String::new();
-        for character in self.line.chars().chain(['\0']) {
+        for character in self.text.chars().chain(['\0']) {
             if is_word(character) {
                 word.push(character);
                 continue;
             }
             match word.as_str() {
-                "NAME" => text.push_str(name),
-                "PORT" => text.push_str(&port.to_string()),
-                "GATEWAY_IP" => text.push_str(address),
-                other => text.push_str(other),
+                "NAME" => replaced.push_str(name),
+                "PORT" => replaced.push_str(&port.to_string()),
+                "GATEWAY_IP" => replaced.push_str(address),
+                other => replaced.push_str(other),
             }
             word.clear();
-            text.push(character);
+            replaced.push(character);
         }
-        text.pop();
-        text
+        replaced.pop();
+        replaced
     }
 }
 

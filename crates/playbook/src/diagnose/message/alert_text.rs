@@ -30,7 +30,7 @@ impl AlertSeen {
     }
 }
 
-/// Names of alerts that are not IANA's: those of Go, OpenSSL, GnuTLS, rustls and NSS, squeezed.
+/// Names of alerts that are not IANA's: those of Go, OpenSSL, `GnuTLS`, rustls and NSS, squeezed.
 const OTHER_NAMES: [(&str, &str); 24] = [
     ("decryptionfailedorbadrecordmac", "decryption_failed"),
     ("badrecordmac", "bad_record_mac"),
@@ -119,6 +119,7 @@ pub(super) fn alerts(plain: &str) -> BTreeSet<AlertSeen> {
 }
 
 /// Returns the alert with this name of IANA's.
+#[cfg(test)]
 pub(super) fn by_name(name: &str) -> Option<&'static str> {
     known().iter().find(|(_, known)| *known == name).map(|(_, known)| *known)
 }
@@ -186,7 +187,10 @@ mod tests {
             ("SERVER ALERT: Fatal - Handshake Failure", ""),
             ("hello received SERVER ALERT: Fatal - Handshake Failure", "handshake_failure"),
             ("{error,{tls_alert,\"handshake failure\"}}", "handshake_failure"),
-            ("{tls_alert,{unknown_ca,\"TLS client: In state certify generated CLIENT ALERT: Fatal - Unknown CA\"}}", ""),
+            (
+                "{tls_alert,{unknown_ca,\"TLS client: In state certify generated CLIENT ALERT: Fatal - Unknown CA\"}}",
+                "",
+            ),
             ("SSL_ERROR_UNRECOGNIZED_NAME_ALERT", "unrecognized_name"),
             ("SSL alert number 200", "unassigned"),
             ("SSL alert number 2000", ""),

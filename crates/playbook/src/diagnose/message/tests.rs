@@ -176,8 +176,16 @@ const MESSAGES: &[(&str, Wire, &str)] = &[
     ("Received an unexpected EOF or 0 bytes from the transport stream.", Wire::Fin, ""),
     ("received fatal alert: HandshakeFailure", Wire::Alert, "handshake_failure"),
     ("LibreSSL SSL_connect: SSL_ERROR_SYSCALL in connection to a.example:443", Wire::Fin, ""),
-    ("SSL_connect SYSCALL returned=5 errno=0 peeraddr=192.0.2.1:443 state=SSLv3/TLS write client hello", Wire::Fin, ""),
-    ("finished in 1s, 0.00 req/s\nrequests: 1 total, 1 started, 1 done, 0 succeeded, 1 failed, 1 errored, 0 timeout", Wire::CannotTell, ""),
+    (
+        "SSL_connect SYSCALL returned=5 errno=0 peeraddr=192.0.2.1:443 state=SSLv3/TLS write client hello",
+        Wire::Fin,
+        "",
+    ),
+    (
+        "finished in 1s, 0.00 req/s\nrequests: 1 total, 1 started, 1 done, 0 succeeded, 1 failed, 1 errored, 0 timeout",
+        Wire::CannotTell,
+        "",
+    ),
     ("connect(timeout=5): [Errno 104] Connection reset by peer", Wire::Rst, ""),
     ("io.netty.channel.StacklessClosedChannelException", Wire::Unknown, ""),
     ("java.nio.channels.ClosedChannelException", Wire::RstOrFin, ""),

@@ -20,7 +20,7 @@ pub(super) const ALL: &[Subject] = &[
         "kubectl",
         "",
         "timeout 8 $TOOLS/kubectl --kubeconfig /dev/null --server https://$AT --insecure-skip-tls-verify \
-         --request-timeout 5s get --raw /version {LINE}",
+         --token none --request-timeout 5s get --raw /version {LINE}",
         "",
     )
     .on(MACHINE)
@@ -121,7 +121,8 @@ pub(super) const ALL: &[Subject] = &[
         "--host=$HOST",
     ),
     subject("fetchmail", "fetchmail", "fetchmail", FETCHMAIL, "'$HOST'"),
-    subject("sslscan", "sslscan", "sslscan", "timeout 20 sslscan --timeout=2 {LINE} $AT", ""),
+    // The tests of SSLv2 and SSLv3 have no SNI.
+    subject("sslscan", "sslscan", "sslscan", "timeout 20 sslscan --tls12 --timeout=2 {LINE} $AT", ""),
     subject("siege", "siege", "siege", "timeout 8 siege -c 1 -r 1 {LINE}", AT_URL),
     subject("ab", "ab", "", "ab -n 1 -s 5 {LINE}", AT_URL)
         .version("ab -V | sed -n 's/.*Version \\([0-9.]*\\).*/\\1/p' | head -n 1"),

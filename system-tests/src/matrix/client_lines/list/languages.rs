@@ -1,7 +1,7 @@
 //! Languages and their libraries.
 
 use super::commands::JAVA_VERSION;
-use super::{Subject, subject};
+use super::{SID, Subject, subject};
 
 const NODE_TLS: &str = r#"
 node - <<'END'
@@ -282,8 +282,8 @@ pub(super) const ALL: &[Subject] = &[
         PYTHON_URLLIB3,
         r#"urllib3.HTTPSConnectionPool(os.environ["HOST"], int(os.environ["PORT"]))"#,
     ),
-    subject("python-httpx", "httpx", "python3-httpx", PYTHON_HTTPX, ""),
-    subject("python-aiohttp", "aiohttp", "python3-aiohttp", PYTHON_AIOHTTP, ""),
+    subject("python-httpx", "httpx", "python3-httpx", PYTHON_HTTPX, "").on(SID),
+    subject("python-aiohttp", "aiohttp", "python3-aiohttp", PYTHON_AIOHTTP, "").on(SID),
     subject("pycurl", "pycurl", "python3-pycurl", PYCURL, ""),
     subject("java-socket", "Java", "", JAVA_SOCKET, "").version(JAVA_VERSION),
     subject(

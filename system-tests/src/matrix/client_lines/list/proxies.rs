@@ -88,7 +88,7 @@ const ENVOY_UPSTREAM: &str = concat!("TLS=\nUPSTREAM='{LINE}'\n", envoy!());
 
 const ENVOY_VERSION: &str = "$ENVOY --version | grep -oE '/[0-9]+\\.[0-9]+\\.[0-9]+' | cut -c 2-";
 
-const APACHE: &str = r#"
+const APACHE: &str = r"
 modules=/usr/lib/apache2/modules
 cat > $d/cfg <<END
 LoadModule mpm_event_module $modules/mod_mpm_event.so
@@ -111,9 +111,11 @@ SSLProxyCheckPeerName off
 SSLProxyCheckPeerCN off
 {LINE}
 END
-serve apache2 -f $d/cfg -DFOREGROUND; get http://127.0.0.1:8083/; stop"#;
+serve apache2 -f $d/cfg -DFOREGROUND; get http://127.0.0.1:8083/; stop";
 
+// squid needs shared memory as a user of its own; the mount is this process's.
 const SQUID: &str = r"
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 cat > $d/cfg <<END
 http_port 127.0.0.1:8084 accel defaultsite=a.example
 cache_peer $HOST parent $PORT 0 no-query no-digest originserver tls tls-flags=DONT_VERIFY_PEER {LINE}
@@ -126,7 +128,7 @@ pid_filename $d/pid
 coredump_dir $d
 END
 chmod 777 $d
-serve squid -N -f $d/cfg; get http://127.0.0.1:8084/; stop";
+serve squid -N -f $d/cfg; get http://127.0.0.1:8084/; stop; cat $d/log $d/cache.log";
 
 const STUNNEL: &str = r"
 printf '%s\n' 'foreground = yes' 'pid =' '[a]' 'client = yes' 'accept = 127.0.0.1:8085' \
@@ -162,7 +164,7 @@ newServer({address='$AT', tls='openssl', validateCertificates=false, {LINE}})
 END
 serve dnsdist -C $d/cfg --supervised; sleep 4; stop; cat $d/log";
 
-const SYSLOG_NG: &str = r#"
+const SYSLOG_NG: &str = r"
 cat > $d/cfg <<END
 @version: $(syslog-ng --version | sed -n 's/^Config version: //p')
 source s { internal(); };
@@ -170,7 +172,7 @@ destination d { {LINE}; };
 log { source(s); destination(d); };
 END
 serve syslog-ng -F -f $d/cfg --persist-file $d/persist --control $d/control --pidfile $d/pid --no-caps
-sleep 4; stop; cat $d/log"#;
+sleep 4; stop; cat $d/log";
 
 const CHRONY: &str = r"
 cat > $d/cfg <<END
