@@ -55,6 +55,25 @@ pub(crate) fn missing<'a>(directory: &Path, release: &str, packages: &[&'a str])
     packages.iter().filter(is_missing).copied().collect()
 }
 
+/// Adds packages to a release that is installed, unless the same ones were added before. Needs root.
+pub(crate) fn add<'a>(
+    directory: &Path,
+    release: &str,
+    packages: impl IntoIterator<Item = &'a &'a str>,
+) -> Result<()> {
+    let root = directory.join(format!("debian-{release}"));
+    let packages: Vec<&str> = packages.into_iter().copied().collect();
+    let (list, done) = (packages.join("\n") + "\n", root.join(".added"));
+    if fs::read_to_string(&done).is_ok_and(|added| added == list) {
+        return Ok(());
+    }
+    progress(&format!("adding packages to {}", root.display()));
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", INSTALL, "sh"]).arg(&root);
+    run(command.args(packages))?;
+    fs::write(&done, list).with_context(|| format!("writing {}", done.display()))
+}
+
 /// Installs into a directory, unless an earlier installation completed there.
 pub(crate) fn once(directory: &Path, install: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let done = directory.join(INSTALLED);

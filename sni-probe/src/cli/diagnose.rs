@@ -74,6 +74,12 @@ pub(crate) struct DiagnoseOptions {
     #[arg(long, value_name = "PATH", requires = "check")]
     pub(crate) http: Option<String>,
 
+    /// Error message of the client; says what happened on the wire, or that the text cannot tell
+    ///
+    /// Line breaks, a prefix and a stack trace do no harm. The first 64 KiB are read.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) message: Option<String>,
+
     /// Print one JSON object
     #[arg(long, conflicts_with = "markdown")]
     pub(crate) json: bool,
@@ -103,6 +109,7 @@ impl DiagnoseOptions {
                 http: self.http,
                 ..check::Config::of(target)
             }),
+            message: self.message,
             json: self.json,
             markdown: self.markdown,
         }
@@ -121,6 +128,8 @@ Examples:
       The active check of one address, with a name and one request.
   sni-probe diagnose --url http://node-1:9917 --for 2m
       Only what comes in the next two minutes: after a fix.
+  sni-probe diagnose --message 'curl: (35) Recv failure: Connection reset by peer'
+      What the client's error message says: reset, end of file, alert, or that it cannot tell.
   sni-probe diagnose --metrics scrape.txt --json | jq -r .cause
 
 Exit codes:

@@ -26,7 +26,11 @@ pub struct Options {
     /// Whether the lines of `diagnose` for gateways' own configurations heal what they claim
     #[arg(long, group = "choice", conflicts_with = "records")]
     pub fixes: bool,
-    /// Write a line for each combination to this file, with the records on the wire
+    /// The lines that make clients send SNI, each client without and with its line, instead of combinations
+    #[arg(long, group = "choice")]
+    pub clients: bool,
+    /// Write a line for each combination to this file, with the records on the wire; with --clients, the table of lines
+    /// with the versions of this run
     #[arg(long, value_name = "FILE")]
     pub records: Option<PathBuf>,
 }
@@ -40,6 +44,7 @@ impl Options {
             (self.unusual, "--unusual"),
             (self.refusals, "--refusals"),
             (self.fixes, "--fixes"),
+            (self.clients, "--clients"),
         ];
         let flags = flags.into_iter().filter(|(is_set, _)| *is_set);
         let mut words: Vec<OsString> = flags.map(|(_, flag)| flag.into()).collect();
@@ -75,6 +80,7 @@ mod tests {
             "--unusual -- -x",
             "--refusals nginx",
             "--fixes Caddy",
+            "--clients curl",
         ] {
             let options = Cli::parse_from(["lab"].into_iter().chain(line.split_whitespace())).options;
             let words = [OsString::from("lab")].into_iter().chain(options.words());

@@ -7,6 +7,7 @@
 //! `cargo xtask gateways` runs all combinations. A system test runs a sample.
 
 pub mod authority;
+pub mod client_lines;
 pub mod clients;
 pub mod combination;
 pub mod fixes;

@@ -30,6 +30,8 @@ pub struct Config {
     pub namespace: Option<String>,
     /// The active check of the gateway.
     pub check: Option<check::Config>,
+    /// The client's error message, of any content.
+    pub message: Option<String>,
     /// Prints JSON instead of text.
     pub json: bool,
     /// Prints Markdown instead of text.

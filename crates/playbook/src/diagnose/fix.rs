@@ -12,6 +12,7 @@ use sni_probe_terminal::printable_within;
 
 use self::gateways::Problem;
 use self::yaml::{envoy_chain, istio_server};
+use super::clients::{self, ClientLine};
 use super::gateway_kind;
 use super::judge::{is_routed, unknown_names};
 use super::model::{Cause, Document, Fix, Inputs, Snippet};
@@ -20,6 +21,11 @@ use crate::routes::report::RoutesReport;
 
 /// Names that are told to add to a route.
 const MAX_NAMES: usize = 20;
+/// Lines of clients that are shown.
+const MAX_CLIENT_LINES: usize = 8;
+/// Clients whose lines are shown where no fingerprint is known.
+const COMMON_CLIENTS: [&str; 6] =
+    ["curl", "Python, ssl", "Java, SSLSocket", "Node.js, https", "Go, crypto/tls", "HAProxy, health check"];
 /// Lines of other gateways that are shown.
 const MAX_SNIPPETS: usize = 6;
 /// What stands for something that no input tells; to be replaced.
@@ -36,17 +42,18 @@ pub(super) fn fix(cause: Cause, inputs: &Inputs) -> Option<Fix> {
     let place = &Place::of(inputs);
     match cause {
         Cause::NoWildcardRoute | Cause::NonSniClientNotEnabled | Cause::NotInAdditionalGateways => {
-            Some(Fix { client_owner: switch_sni_on(place), ..let_them_in(inputs, place) })
+            Some(Fix { client_owner: switch_sni_on(inputs, place), ..let_them_in(inputs, place) })
         }
         Cause::LoadBalancer => {
-            let client_owner = vec![
+            let mut client_owner = vec![
                 "Google's load balancers, AWS NLB and ALB with TLS targets, F5 health checks and kubelet probes cannot send SNI: keep a \
                  catch-all for them."
                     .to_owned(),
-                "HAProxy: check-sni HOST_NAME for health checks, sni str(HOST_NAME) for traffic. nginx: proxy_ssl_server_name on. Envoy: sni."
-                    .to_owned(),
                 "Tell sni-probe which clients are known: --expected-non-sni gcp-lb, or --expected-non-sni ADDRESS".to_owned(),
             ];
+            // The first and the last are of clients in general.
+            let lines = switch_sni_on(inputs, place);
+            client_owner.extend(lines.into_iter().skip(1).filter(|line| !line.starts_with("To see it")));
             Some(Fix { client_owner, ..let_them_in(inputs, place) })
         }
         Cause::UnknownName => Some(add_name(inputs, place)),
@@ -242,7 +249,9 @@ fn add_name(inputs: &Inputs, place: &Place) -> Fix {
         names.join(", ")
     ));
     client_owner.push(
-        "The name in the URL is the name that is sent. A Host header does not change it, but with Node.js it does.".to_owned(),
+        "The name in the URL is the name that is sent. A Host header does not change it, except with Node.js and an address as the \
+         target."
+            .to_owned(),
     );
     client_owner.push(format!("curl --resolve {host}:{port}:GATEWAY_IP {}", url(place)));
     let snippets = if platform == Platform::Unknown {
@@ -362,26 +371,36 @@ fn trust_the_client(place: &Place) -> Fix {
     }
 }
 
-/// How to have a client send SNI.
-fn switch_sni_on(place: &Place) -> Vec<String> {
+/// What makes the refused clients send SNI: the lines of the software that their fingerprints show, else those of common programs.
+fn switch_sni_on(inputs: &Inputs, place: &Place) -> Vec<String> {
     let Place { name, host, port, .. } = place;
-    // These languages all take a JSON string.
-    let literal = serde_json::Value::from(name.as_str()).to_string();
-    vec![
-        format!("Your client connects without SNI: let it use the name {name} and not an IP address."),
-        format!(
-            "curl: curl --resolve {host}:{port}:GATEWAY_IP {} (not https://GATEWAY_IP/ with -H Host)",
-            url(place)
-        ),
-        format!(
-            "Java: SSLParameters.setServerNames(List.of(new SNIHostName({literal}))); do not set \
-             -Djsse.enableSNIExtension=false; a HostnameVerifier of your own switches it off in Java 8 before 8u141"
-        ),
-        format!("Python: context.wrap_socket(sock, server_hostname={literal})"),
-        format!("Node.js: https.request({{ host: \"GATEWAY_IP\", servername: {literal} }})"),
-        format!("Go: &tls.Config{{ServerName: {literal}}}"),
-        format!("To see it: openssl s_client -connect GATEWAY_IP:{port} -servername {host} </dev/null"),
-    ]
+    let mut all =
+        vec![format!("Your client connects without SNI: let it use the name {name} and not an IP address.")];
+    let clients = inputs.wire.iter().flat_map(|wire| &wire.clients).filter(|client| client.refusals.refused > 0);
+    let mut lines: Vec<&ClientLine> = Vec::new();
+    for line in clients.filter_map(|client| client.likely.as_deref()).flat_map(clients::lines_of) {
+        if !lines.contains(&line) && lines.len() < MAX_CLIENT_LINES {
+            lines.push(line);
+        }
+    }
+    if lines.is_empty() {
+        lines.extend(clients::all().iter().filter(|line| COMMON_CLIENTS.contains(&line.software)));
+    }
+    // A name that is not plain would need another quoting in each of these languages.
+    let known = Some(name.as_str()).filter(|name| is_plain(name) && *name != HOST_NAME);
+    all.extend(lines.into_iter().map(|line| client_line(line, known, *port)));
+    all.push(format!("To see it: openssl s_client -connect GATEWAY_IP:{port} -servername {host} </dev/null"));
+    all
+}
+
+fn client_line(line: &ClientLine, name: Option<&str>, port: u16) -> String {
+    let place = if line.place.is_empty() { String::new() } else { format!("{}; ", line.place) };
+    let verified = match line.verified_with {
+        Some(versions) => format!("tried with {versions}"),
+        None => "not tried".to_owned(),
+    };
+    let remark = line.remark.map_or_else(String::new, |remark| format!(" {remark}"));
+    format!("{}: {} ({place}{verified}).{remark}", line.software, line.with(name, Some(port)))
 }
 
 /// The gateway's URL, as a word for a shell.

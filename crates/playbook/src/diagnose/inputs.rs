@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use sni_probe_client::Daemon;
 
 use super::config::Config;
+use super::message;
 use super::model::Inputs;
 use super::wire::{self, WireFacts};
 use crate::check;
@@ -25,13 +26,13 @@ const MAX_SCRAPE_BYTES: u64 = 64 * 1024 * 1024;
 /// # Errors
 /// If no input is named, or one cannot be read.
 pub(super) fn gather(config: &Config) -> anyhow::Result<Inputs> {
-    let Config { daemon, metrics, capture, logs, routes, overrides, kube, check, .. } = config;
+    let Config { daemon, metrics, capture, logs, routes, overrides, kube, check, message: text, .. } = config;
     let has_wire = daemon.url.is_some() || metrics.is_some() || capture.is_some();
     let has_routes = routes.is_some() || overrides.is_some() || *kube;
-    if !has_wire && logs.is_empty() && !has_routes && check.is_none() {
+    if !has_wire && logs.is_empty() && !has_routes && check.is_none() && text.is_none() {
         bail!(
             "nothing to diagnose from; name at least one of --url, --metrics, --capture, --logs, --routes, --overrides, \
-             --kube, --check"
+             --kube, --check, --message"
         );
     }
     let mut notes = Vec::new();
@@ -48,6 +49,7 @@ pub(super) fn gather(config: &Config) -> anyhow::Result<Inputs> {
             read => read?,
         },
         notes,
+        message: text.as_deref().map(message::meaning),
         routes: has_routes.then(|| read_routes(config)).transpose()?,
         check: check.as_ref().map(check::examine).transpose()?,
     })

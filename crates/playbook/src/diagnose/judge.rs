@@ -16,6 +16,7 @@ mod explanation;
 mod facts;
 mod failed;
 mod log;
+mod message;
 mod names;
 mod no_sni;
 mod nothing;

@@ -2,18 +2,20 @@
 //!
 //! ```text
 //! daemon, metrics, capture ─▶ wire ─┐
-//! logs, routes, check ──────────────┴▶ inputs ─▶ tree (questions, evidence)
+//! logs, routes, check, message ─────┴▶ inputs ─▶ tree (questions, evidence)
 //!                                            ├─▶ judge (cause) ─▶ fix
 //!                                            └─▶ show
 //! ```
 //!
 //! [`diagnose`] is pure: the same inputs, the same diagnosis.
 
+mod clients;
 mod config;
 mod fix;
 mod gateway_kind;
 mod inputs;
 mod judge;
+mod message;
 mod model;
 mod show;
 mod tree;
@@ -69,6 +71,7 @@ fn diagnose(inputs: &Inputs) -> Diagnosis {
         missing(judgement.cause, inputs)
     };
     Diagnosis {
+        message: inputs.message.clone(),
         steps: tree::steps(inputs),
         cause: judgement.cause,
         sentence: judgement.sentence,

@@ -4,6 +4,7 @@ use serde::Serialize;
 use sni_probe_core::vocabulary::Label as _;
 
 use super::gateway_kind::Candidate;
+use super::message::Meaning;
 use super::wire::WireFacts;
 use crate::check::report::CheckReport;
 use crate::logs::report::LogsReport;
@@ -20,6 +21,8 @@ pub(super) struct Inputs {
     pub routes: Option<RoutesReport>,
     /// What the gateway answers now.
     pub check: Option<CheckReport>,
+    /// What the client's error message says.
+    pub message: Option<Meaning>,
     /// Inputs that were named and say nothing yet, a sentence each.
     pub notes: Vec<String>,
 }
@@ -27,6 +30,8 @@ pub(super) struct Inputs {
 /// The decision tree with its answers, and what follows.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Diagnosis {
+    /// What the client's error message says of the wire, if one was given.
+    pub message: Option<Meaning>,
     /// The questions, in the order in which a person would ask them.
     pub steps: Vec<Step>,
     /// What is wrong.

@@ -20,6 +20,9 @@ pub(super) fn text(diagnosis: &Diagnosis, colour: bool) -> String {
 
 fn write_text(text: &mut String, diagnosis: &Diagnosis, colour: bool) -> fmt::Result {
     let paint = |words: &str, shade: Colour| Painted::new(words, colour.then_some(shade));
+    if let Some(message) = &diagnosis.message {
+        writeln!(text, "The client's message: {}\n", message.sentence)?;
+    }
     for (number, step) in (1..).zip(&diagnosis.steps) {
         let shade = if step.answer == Answer::Unknown { Colour::Yellow } else { Colour::Bold };
         writeln!(text, "{number:>2}. {} {}", step.question, paint(step.answer.as_str(), shade))?;
@@ -94,6 +97,9 @@ fn write_markdown(text: &mut String, diagnosis: &Diagnosis) -> fmt::Result {
         for Candidate { software, certainty, evidence } in diagnosis.gateways.iter().take(MAX_GATEWAYS) {
             writeln!(text, "- {} ({}): {}", escaped(software), certainty.as_str(), escaped(evidence))?;
         }
+    }
+    if let Some(message) = &diagnosis.message {
+        writeln!(text, "\n### The client's message\n\n{}", escaped(&message.sentence))?;
     }
     writeln!(text, "\n### What was found\n")?;
     for (number, step) in (1..).zip(&diagnosis.steps) {

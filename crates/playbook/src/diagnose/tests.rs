@@ -215,7 +215,7 @@ fn clients_send_no_sni_and_no_wildcard_route() {
         logs: Some(logs(7, 0)),
         routes: Some(no_wildcard()),
         check: Some(refused_check()),
-        notes: Vec::new(),
+        ..Inputs::default()
     };
     let diagnosis = golden("no_wildcard_route", &inputs);
     expect(&diagnosis, Cause::NoWildcardRoute, Confidence::Certain);

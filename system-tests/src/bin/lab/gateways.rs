@@ -11,7 +11,7 @@ use lab_interface::gateways::Options;
 use system_tests::interrupt;
 use system_tests::matrix::report::{Counts, render, table};
 use system_tests::matrix::selections::{all, newer, sample, unusual};
-use system_tests::matrix::{fixes, refusals, run_all};
+use system_tests::matrix::{client_lines, fixes, refusals, run_all};
 
 use crate::progress;
 
@@ -36,6 +36,18 @@ pub(crate) fn main(Arguments { options }: &Arguments) -> Result<ExitCode> {
         let faults = fixes::faults(&results, options.filter.is_none());
         print!("{}", fixes::render(&results, &faults));
         return Ok(exit_code(faults.is_empty()));
+    }
+    if options.clients {
+        let records = options.records.as_deref();
+        let trials = client_lines::run_all(options.filter.as_deref(), progress)?;
+        ensure!(!trials.is_empty(), "no line has this in its name or software");
+        print!("{}", client_lines::render(&trials));
+        if let Some(records) = records {
+            // The table that was built in, with other versions.
+            std::fs::write(records, client_lines::rewritten(&trials))
+                .with_context(|| format!("writing {}", records.display()))?;
+        }
+        return Ok(exit_code(client_lines::is_success(&trials)));
     }
     let mut combinations = match options {
         Options { sample: true, .. } => sample(),

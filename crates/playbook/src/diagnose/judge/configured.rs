@@ -4,6 +4,7 @@ use sni_probe_terminal::printable;
 
 use super::super::model::{Cause, Confidence, Inputs};
 use super::check::{attempt, by_check, not_reached};
+use super::message::by_message;
 use super::{Judgement, caveat, is_served_now, serves_without_sni};
 use crate::check::report::{AttemptKind, CheckReport, CheckVerdict};
 use crate::routes::report::{Finding, FindingCode, RoutesReport};
@@ -104,6 +105,9 @@ pub(super) fn by_configuration(inputs: &Inputs) -> Judgement {
         if is_served_now(check) {
             return served(inputs, check);
         }
+    }
+    if let (Some(message), None, None) = (&inputs.message, &inputs.check, &inputs.routes) {
+        return by_message(message);
     }
     let refuses = inputs.check.as_ref().is_some_and(|check| check.verdict == CheckVerdict::NonSniRefused);
     match wrong {

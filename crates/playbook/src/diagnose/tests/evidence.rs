@@ -9,7 +9,7 @@ fn nothing_is_wrong() {
         logs: Some(logs(0, 0)),
         routes: Some(fixed()),
         check: Some(served_check()),
-        notes: Vec::new(),
+        ..Inputs::default()
     };
     expect(&golden("nothing_wrong", &inputs), Cause::NothingWrong, Confidence::Certain);
     // They were refused, and are served now: nobody knows what happened in between.

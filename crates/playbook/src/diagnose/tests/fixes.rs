@@ -68,12 +68,12 @@ fn a_fix_names_the_target_and_its_port() {
     let commands = diagnose(&inputs).fix.unwrap().commands;
     assert_eq!(commands[0], "sni-probe check 10.0.0.1:8443");
     assert!(commands[1].ends_with("'tcp port 8443 or ip6[6] = 0'"), "{commands:?}");
-    // In a language's string there is no quoting for a shell.
+    // A name that is not plain is no part of a line to paste.
     check.attempts[0].server_name = Some("it's".to_owned());
     let inputs = Inputs { wire: Some(resets("10.138.0.28")), check: Some(check), ..Inputs::default() };
     let owner = diagnose(&inputs).fix.unwrap().client_owner.join("\n");
     assert!(
-        owner.contains("ServerName: \"it's\"") && owner.contains("--resolve 'it'\\''s':8443:"),
+        owner.contains("SNIHostName(\"NAME\")") && owner.contains("-servername 'it'\\''s'"),
         "{owner}"
     );
 }
