@@ -326,7 +326,14 @@ fn plain_http_client() {
         let probe = Probe::start(&lab, &[]).unwrap();
         for _ in 0..ENOUGH {
             let mut command = lab.client.command("curl");
-            command.args(["--silent", "--noproxy", "*", "--max-time", "20", &format!("http://{}/", gateway())]);
+            command.args([
+                "--silent",
+                "--noproxy",
+                "*",
+                "--max-time",
+                "20",
+                &format!("http://{}/", gateway()),
+            ]);
             run(&mut command, TIMEOUT).unwrap();
         }
         let is_http = |probe: &Probe<'_>| {
@@ -385,7 +392,8 @@ fn client_certificate_required() {
 
 /// Waits until the access log has so many entries, of which those with a reason have it.
 fn wait_for_log(envoy: &Envoy<'_>, entries: usize) {
-    wait_until("the access log", TIMEOUT, || Ok((envoy.access_log()?.len() >= entries).then_some(()))).unwrap();
+    wait_until("the access log", TIMEOUT, || Ok((envoy.access_log()?.len() >= entries).then_some(())))
+        .unwrap();
 }
 
 /// Adds the reason of the transport socket to the listeners' access log.

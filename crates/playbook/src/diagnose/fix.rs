@@ -131,11 +131,7 @@ fn let_them_in(inputs: &Inputs, place: &Place) -> Fix {
     let routes = inputs.routes.as_ref();
     let platform = platform(routes);
     let (mut documents, mut commands) = (Vec::new(), Vec::new());
-    let snippets = if platform == Platform::Unknown {
-        snippets(inputs, Problem::NoSni)
-    } else {
-        Vec::new()
-    };
+    let snippets = if platform == Platform::Unknown { snippets(inputs, Problem::NoSni) } else { Vec::new() };
     // Lines of another gateway are of no use.
     let may_be_envoy = platform != Platform::Unknown || snippets.is_empty() || may_be_envoy(inputs);
     if may_be_envoy && matches!(platform, Platform::Apigee | Platform::Unknown) {
@@ -169,7 +165,8 @@ fn warnings() -> Vec<String> {
 /// Whether Envoy, or what is made of it, may be the gateway.
 fn may_be_envoy(inputs: &Inputs) -> bool {
     let is_envoy = |software: &str| {
-        let of_envoy = [gateway_kind::APIGEE, gateway_kind::ISTIO, gateway_kind::GATEWAY_API, gateway_kind::ENVOY];
+        let of_envoy =
+            [gateway_kind::APIGEE, gateway_kind::ISTIO, gateway_kind::GATEWAY_API, gateway_kind::ENVOY];
         of_envoy.iter().any(|name| software.starts_with(name))
     };
     gateway_kind::candidates(inputs).iter().any(|candidate| is_envoy(&candidate.software))
@@ -207,7 +204,8 @@ fn add_name(inputs: &Inputs, place: &Place) -> Fix {
     let mut client_owner: Vec<String> = misspelled.iter().map(|(sent, usual)| respell(sent, usual)).collect();
     let mut names: Vec<String> = right.into_iter().map(|(_, usual)| usual).collect();
     if names.is_empty() && !misspelled.is_empty() {
-        let commands = misspelled.iter().map(|(_, usual)| format!("sni-probe check {usual}")).take(1).collect();
+        let commands =
+            misspelled.iter().map(|(_, usual)| format!("sni-probe check {usual}")).take(1).collect();
         return Fix { commands, client_owner, ..Fix::default() };
     }
     if names.is_empty() {
@@ -243,7 +241,8 @@ fn add_name(inputs: &Inputs, place: &Place) -> Fix {
         .take(MAX_NAMES)
         .map(|name| printable(name))
         .collect();
-    let serves = if served.is_empty() { String::new() } else { format!(" Its routes have: {}", served.join(", ")) };
+    let serves =
+        if served.is_empty() { String::new() } else { format!(" Its routes have: {}", served.join(", ")) };
     client_owner.push(format!(
         "Your client asks for {}, which this gateway does not serve.{serves}",
         names.join(", ")
@@ -254,11 +253,8 @@ fn add_name(inputs: &Inputs, place: &Place) -> Fix {
             .to_owned(),
     );
     client_owner.push(format!("curl --resolve {host}:{port}:GATEWAY_IP {}", url(place)));
-    let snippets = if platform == Platform::Unknown {
-        snippets(inputs, Problem::UnknownName)
-    } else {
-        Vec::new()
-    };
+    let snippets =
+        if platform == Platform::Unknown { snippets(inputs, Problem::UnknownName) } else { Vec::new() };
     let warnings = if snippets.is_empty() { Vec::new() } else { warnings() };
     Fix { documents, snippets, commands, warnings, client_owner }
 }
@@ -376,7 +372,8 @@ fn switch_sni_on(inputs: &Inputs, place: &Place) -> Vec<String> {
     let Place { name, host, port, .. } = place;
     let mut all =
         vec![format!("Your client connects without SNI: let it use the name {name} and not an IP address.")];
-    let clients = inputs.wire.iter().flat_map(|wire| &wire.clients).filter(|client| client.refusals.refused > 0);
+    let clients =
+        inputs.wire.iter().flat_map(|wire| &wire.clients).filter(|client| client.refusals.refused > 0);
     let mut lines: Vec<&ClientLine> = Vec::new();
     for line in clients.filter_map(|client| client.likely.as_deref()).flat_map(clients::lines_of) {
         if !lines.contains(&line) && lines.len() < MAX_CLIENT_LINES {

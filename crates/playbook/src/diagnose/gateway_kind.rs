@@ -3,10 +3,9 @@
 //! Routes and logs name a gateway. A shape names the gateways that were measured and refuse like that; others may as well, so that a
 //! shape never makes one certain.
 
-use serde::Serialize;
 use sni_probe_model::facts::Detail;
 
-use super::model::Inputs;
+use super::model::{Candidate, Certainty, Inputs};
 use crate::check::report::{AttemptKind, AttemptOutcome, CheckReport};
 use crate::logs::report::LogsReport;
 use crate::routes::report::RoutesReport;
@@ -34,40 +33,6 @@ const BY_KIND: [(&str, &str); 8] = [
 
 /// How gateways refuse: the table of the model's `refusal_shape`. Its first lines say what the columns mean.
 const SHAPES: &str = include_str!("../../../model/src/facts/refusal_shapes.tsv");
-
-/// A gateway that may be the one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Candidate {
-    /// The program or platform, named as `fix::gateways::fixes_of` takes it, or one of the constants above.
-    pub software: String,
-    /// How sure it is.
-    pub certainty: Certainty,
-    /// What says so, in one line.
-    pub evidence: String,
-}
-
-/// How sure a gateway is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Certainty {
-    /// It is one of several, or the inputs contradict each other.
-    Possible,
-    /// It is the only one of its kind of evidence.
-    Likely,
-    /// Routes or logs are of it.
-    Certain,
-}
-
-impl Certainty {
-    /// The word for people.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Possible => "possible",
-            Self::Likely => "likely",
-            Self::Certain => "certain",
-        }
-    }
-}
 
 /// Returns the gateways that may refuse, the most certain first. Of equally certain ones, routes come before logs, then the
 /// check, then shapes in the order of their table.

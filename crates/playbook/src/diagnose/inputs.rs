@@ -96,7 +96,9 @@ fn live(url: &str, config: &Config) -> anyhow::Result<WireFacts> {
     let facts = wire::of_snapshot(&name, now);
     // A daemon that was restarted counts from 0.
     let mut facts = if is_restarted { facts } else { facts.since(&before) };
-    facts.remarks.push("facts about refusals are of the last hour, so they are left out with --for".to_owned());
+    facts
+        .remarks
+        .push("facts about refusals are of the last hour, so they are left out with --for".to_owned());
     Ok(facts)
 }
 

@@ -10,11 +10,13 @@
 //! - What explains most is the cause. The others are told beside it.
 //! - What was missed lowers the confidence, and is named.
 
+mod attempts;
 mod check;
 mod configured;
 mod explanation;
 mod facts;
 mod failed;
+mod findings;
 mod log;
 mod message;
 mod names;
@@ -53,8 +55,7 @@ impl Judgement {
         );
         if keeps_out && serves_a_name(inputs) {
             self.confidence = Confidence::Possible;
-            self.sentence +=
-                " But the active check was served with a name: it may have reached another listener, or the fault is over.";
+            self.sentence += " But the active check was served with a name: it may have reached another listener, or the fault is over.";
         }
     }
 }
@@ -92,20 +93,23 @@ pub(super) fn judge(inputs: &Inputs) -> Judgement {
 
 /// Whether the inputs show that clients without SNI can be served.
 pub(super) fn serves_without_sni(inputs: &Inputs) -> bool {
-    inputs.wire.as_ref().is_some_and(|wire| wire.served_without_sni() > 0 && !no_sni::keeps_out_somewhere(wire))
+    inputs
+        .wire
+        .as_ref()
+        .is_some_and(|wire| wire.served_without_sni() > 0 && !no_sni::keeps_out_somewhere(wire))
         || inputs.routes.as_ref().is_some_and(|routes| routes.serves_non_sni == Some(true))
         || inputs.check.as_ref().is_some_and(completes_without_sni)
 }
 
 /// Whether the active check completed a handshake without SNI.
 fn completes_without_sni(check: &CheckReport) -> bool {
-    check::attempt(check, AttemptKind::WithoutSni).is_some_and(check::is_served)
+    attempts::attempt(check, AttemptKind::WithoutSni).is_some_and(attempts::is_served)
 }
 
 /// Whether the active check was served with a name.
 fn serves_a_name(inputs: &Inputs) -> bool {
-    let named = inputs.check.as_ref().and_then(|check| check::attempt(check, AttemptKind::Named));
-    named.is_some_and(check::is_served)
+    let named = inputs.check.as_ref().and_then(|check| attempts::attempt(check, AttemptKind::Named));
+    named.is_some_and(attempts::is_served)
 }
 
 /// Whether the active check was served without SNI.
@@ -116,8 +120,8 @@ fn is_served_now(check: &CheckReport) -> bool {
 /// What clients without SNI meet that verify the certificate; empty if they find the name, or it is not known.
 fn caveat(inputs: &Inputs) -> String {
     let Some(check) = &inputs.check else { return String::new() };
-    let has_name = check::attempt(check, AttemptKind::Named).is_some();
-    let without = check::attempt(check, AttemptKind::WithoutSni);
+    let has_name = attempts::attempt(check, AttemptKind::Named).is_some();
+    let without = attempts::attempt(check, AttemptKind::WithoutSni);
     let other = without.and_then(|without| without.certificate.as_ref()).filter(|it| !it.matches_host);
     match other {
         Some(other) if has_name => format!(

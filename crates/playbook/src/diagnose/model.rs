@@ -3,7 +3,6 @@
 use serde::Serialize;
 use sni_probe_core::vocabulary::Label as _;
 
-use super::gateway_kind::Candidate;
 use super::message::Meaning;
 use super::wire::WireFacts;
 use crate::check::report::CheckReport;
@@ -212,6 +211,40 @@ impl Confidence {
             Self::Likely => "likely",
             Self::Possible => "possible",
             Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A gateway that may be the one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Candidate {
+    /// The program or platform, named as `fix::gateways::fixes_of` takes it, or one of the constants of `gateway_kind`.
+    pub software: String,
+    /// How sure it is.
+    pub certainty: Certainty,
+    /// What says so, in one line.
+    pub evidence: String,
+}
+
+/// How sure a gateway is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Certainty {
+    /// It is one of several, or the inputs contradict each other.
+    Possible,
+    /// It is the only one of its kind of evidence.
+    Likely,
+    /// Routes or logs are of it.
+    Certain,
+}
+
+impl Certainty {
+    /// The word for people.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Possible => "possible",
+            Self::Likely => "likely",
+            Self::Certain => "certain",
         }
     }
 }

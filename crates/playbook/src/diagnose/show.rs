@@ -4,8 +4,7 @@ use std::fmt::{self, Write as _};
 
 use sni_probe_terminal::{Colour, Painted};
 
-use super::gateway_kind::Candidate;
-use super::model::{Answer, Cause, Diagnosis, Fix, Snippet};
+use super::model::{Answer, Candidate, Cause, Diagnosis, Fix, Snippet, Step};
 
 /// Gateways that are shown.
 const MAX_GATEWAYS: usize = 4;
@@ -23,7 +22,7 @@ fn write_text(text: &mut String, diagnosis: &Diagnosis, colour: bool) -> fmt::Re
     if let Some(message) = &diagnosis.message {
         writeln!(text, "The client's message: {}\n", message.sentence)?;
     }
-    for (number, step) in (1..).zip(&diagnosis.steps) {
+    for (number, step) in questions(diagnosis) {
         let shade = if step.answer == Answer::Unknown { Colour::Yellow } else { Colour::Bold };
         writeln!(text, "{number:>2}. {} {}", step.question, paint(step.answer.as_str(), shade))?;
         for line in &step.evidence {
@@ -51,7 +50,9 @@ fn write_text(text: &mut String, diagnosis: &Diagnosis, colour: bool) -> fmt::Re
             writeln!(text, "  {input}")?;
         }
     }
-    let Some(Fix { documents, snippets, commands, warnings, client_owner }) = &diagnosis.fix else { return Ok(()) };
+    let Some(Fix { documents, snippets, commands, warnings, client_owner }) = &diagnosis.fix else {
+        return Ok(());
+    };
     writeln!(text, "\nFix:")?;
     for document in documents {
         writeln!(text, "\n# {}: {}", document.file, document.note)?;
@@ -80,6 +81,13 @@ fn write_text(text: &mut String, diagnosis: &Diagnosis, colour: bool) -> fmt::Re
     Ok(())
 }
 
+/// The questions with their numbers; none where nothing but a client's message is known.
+fn questions(diagnosis: &Diagnosis) -> impl Iterator<Item = (usize, &Step)> {
+    let is_unknown = |step: &Step| step.answer == Answer::Unknown && step.evidence.is_empty();
+    let is_message_only = diagnosis.message.is_some() && diagnosis.steps.iter().all(is_unknown);
+    (1..).zip(&diagnosis.steps).filter(move |_| !is_message_only)
+}
+
 /// As Markdown.
 pub(super) fn markdown(diagnosis: &Diagnosis) -> String {
     let mut text = String::new();
@@ -102,7 +110,7 @@ fn write_markdown(text: &mut String, diagnosis: &Diagnosis) -> fmt::Result {
         writeln!(text, "\n### The client's message\n\n{}", escaped(&message.sentence))?;
     }
     writeln!(text, "\n### What was found\n")?;
-    for (number, step) in (1..).zip(&diagnosis.steps) {
+    for (number, step) in questions(diagnosis) {
         writeln!(text, "{number}. {} **{}**", step.question, step.answer.as_str())?;
         for line in &step.evidence {
             writeln!(text, "   - {}", code(line))?;
@@ -114,7 +122,9 @@ fn write_markdown(text: &mut String, diagnosis: &Diagnosis) -> fmt::Result {
             writeln!(text, "- {}", escaped(input))?;
         }
     }
-    let Some(Fix { documents, snippets, commands, warnings, client_owner }) = &diagnosis.fix else { return Ok(()) };
+    let Some(Fix { documents, snippets, commands, warnings, client_owner }) = &diagnosis.fix else {
+        return Ok(());
+    };
     writeln!(text, "\n### Fix")?;
     for document in documents {
         writeln!(

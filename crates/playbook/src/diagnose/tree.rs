@@ -182,10 +182,7 @@ fn separated(inputs: &Inputs) -> Step {
     let is_separated = wire.facts().any(|(_, fact)| separates(fact));
     let names = wire.facts().any(|(_, fact)| {
         fact.certainty == Certainty::Fact
-            && matches!(
-                fact.name(),
-                Some(FactName::OneName | FactName::TrailingDot | FactName::UpperCase)
-            )
+            && matches!(fact.name(), Some(FactName::OneName | FactName::TrailingDot | FactName::UpperCase))
     });
     let answer = if is_separated { Some(true) } else { names.then_some(false) };
     step(question, answer, facts(wire).take(2 * SHOWN).collect())
@@ -197,7 +194,8 @@ fn logged(inputs: &Inputs) -> Step {
     let Some(logs) = &inputs.logs else { return step(question, None, Vec::new()) };
     let kinds = logs.failure_kinds.iter().map(|kind| format!("{}: {}", printable(&kind.name), kind.count));
     let failures = logs.other_failures.iter();
-    let failures = failures.map(|failure| format!("in the log: {}: {}", printable(&failure.name), failure.count));
+    let failures =
+        failures.map(|failure| format!("in the log: {}: {}", printable(&failure.name), failure.count));
     let evidence: Vec<String> = kinds.take(SHOWN).chain(failures.take(SHOWN)).collect();
     let answer = (logs.entries > 0).then_some(!evidence.is_empty());
     step(question, answer, evidence)

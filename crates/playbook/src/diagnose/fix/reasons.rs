@@ -70,9 +70,11 @@ listener_filters:
 ";
 
 fn proxy_protocol(inputs: &Inputs) -> Fix {
-    let with_header = inputs.wire.iter().flat_map(|wire| wire.facts()).any(|(_, fact)| {
-        matches!(fact.detail, Detail::ProxyHeader { refused_with_header: true })
-    });
+    let with_header = inputs
+        .wire
+        .iter()
+        .flat_map(|wire| wire.facts())
+        .any(|(_, fact)| matches!(fact.detail, Detail::ProxyHeader { refused_with_header: true }));
     if with_header {
         Fix {
             documents: vec![document(
@@ -160,10 +162,13 @@ fn incomplete_hellos(place: &Place) -> Fix {
 }
 
 fn alpn(inputs: &Inputs) -> Fix {
-    let protocols = inputs.wire.iter().flat_map(|wire| wire.facts()).find_map(|(_, fact)| match &fact.detail {
-        Detail::Alpn { served_protocols, .. } if !served_protocols.is_empty() => Some(served_protocols.join(", ")),
-        _ => None,
-    });
+    let protocols =
+        inputs.wire.iter().flat_map(|wire| wire.facts()).find_map(|(_, fact)| match &fact.detail {
+            Detail::Alpn { served_protocols, .. } if !served_protocols.is_empty() => {
+                Some(served_protocols.join(", "))
+            }
+            _ => None,
+        });
     let protocols = protocols.unwrap_or_else(|| "PROTOCOL".to_owned());
     Fix {
         documents: vec![document(
@@ -171,7 +176,9 @@ fn alpn(inputs: &Inputs) -> Fix {
             "Envoy: offer what the clients ask for, in common_tls_context of the filter chain.",
             "common_tls_context:\n  alpn_protocols: [\"h2\", \"http/1.1\"]\n",
         )],
-        commands: lines(&["# nginx: http2 on; (listen ... http2 before 1.25.1)    HAProxy: bind ... alpn h2,http/1.1"]),
+        commands: lines(&[
+            "# nginx: http2 on; (listen ... http2 before 1.25.1)    HAProxy: bind ... alpn h2,http/1.1",
+        ]),
         client_owner: vec![format!(
             "Your client offers no application protocol (ALPN) that the gateway has. Served clients offer: {}",
             super::printable(&protocols)
@@ -228,9 +235,9 @@ fn plain_http_client(place: &Place) -> Fix {
 
 fn no_certificate(inputs: &Inputs) -> Fix {
     let findings = inputs.routes.iter().flat_map(|routes| &routes.findings);
-    let finding = findings.into_iter().find(|finding| {
-        matches!(finding.code, FindingCode::NoCredential | FindingCode::RefsNotResolved)
-    });
+    let finding = findings
+        .into_iter()
+        .find(|finding| matches!(finding.code, FindingCode::NoCredential | FindingCode::RefsNotResolved));
     let mut commands = Vec::new();
     if let Some(finding) = finding {
         commands.push(format!("# {}", super::printable(&finding.sentence)));
@@ -247,10 +254,13 @@ fn no_certificate(inputs: &Inputs) -> Fix {
         "kubectl -n {namespace} create secret tls {credential} --cert=CERTIFICATE_FILE --key=KEY_FILE"
     ));
     commands.push("# Istio: the secret must be in the namespace of the gateway's pods; istioctl proxy-config secret POD shows it".to_owned());
-    commands.push("# Gateway API: a certificate of another namespace needs a ReferenceGrant there".to_owned());
+    commands
+        .push("# Gateway API: a certificate of another namespace needs a ReferenceGrant there".to_owned());
     Fix {
         commands,
-        client_owner: lines(&["Nothing to change at the client: the gateway has no certificate for this listener."]),
+        client_owner: lines(&[
+            "Nothing to change at the client: the gateway has no certificate for this listener.",
+        ]),
         ..Fix::default()
     }
 }
@@ -269,7 +279,8 @@ fn not_programmed(inputs: &Inputs) -> Fix {
     });
     let mut commands: Vec<String> = Vec::new();
     for finding in of_status.take(5) {
-        let (namespace, name) = finding.object.split_once('/').unwrap_or(("NAMESPACE", finding.object.as_str()));
+        let (namespace, name) =
+            finding.object.split_once('/').unwrap_or(("NAMESPACE", finding.object.as_str()));
         let kind = if finding.code == FindingCode::NotRunning { "apigeeroute" } else { "gateway" };
         commands.push(format!(
             "kubectl -n {} describe {kind} {}  # {} is {}",
@@ -280,12 +291,16 @@ fn not_programmed(inputs: &Inputs) -> Fix {
         ));
     }
     if commands.is_empty() {
-        commands.push("kubectl get gateways.gateway.networking.k8s.io -A -o wide  # PROGRAMMED must be True".to_owned());
+        commands.push(
+            "kubectl get gateways.gateway.networking.k8s.io -A -o wide  # PROGRAMMED must be True".to_owned(),
+        );
     }
     commands.push("# The condition's message says what to mend: an address, a port that another listener has, a missing reference".to_owned());
     Fix {
         commands,
-        client_owner: lines(&["Nothing to change at the client: the gateway's configuration is not in effect."]),
+        client_owner: lines(&[
+            "Nothing to change at the client: the gateway's configuration is not in effect.",
+        ]),
         ..Fix::default()
     }
 }

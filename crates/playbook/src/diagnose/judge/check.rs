@@ -4,43 +4,10 @@ use sni_probe_hello::POST_QUANTUM_BYTES;
 use sni_probe_terminal::printable;
 
 use super::super::model::{Cause, Confidence, Inputs};
+use super::attempts::{attempt, is_refused, is_served};
 use super::names::is_routed;
 use super::{Judgement, completes_without_sni};
 use crate::check::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, CheckVerdict};
-
-/// The attempt of this kind.
-pub(super) fn attempt(check: &CheckReport, kind: AttemptKind) -> Option<&Attempt> {
-    check.attempts.iter().find(|attempt| attempt.kind == kind)
-}
-
-/// Whether the gateway completed the handshake, or would have.
-pub(super) fn is_served(attempt: &Attempt) -> bool {
-    matches!(
-        attempt.outcome,
-        AttemptOutcome::Handshake | AttemptOutcome::ServerHello | AttemptOutcome::RejectedByHttp
-    )
-}
-
-fn is_refused(attempt: &Attempt) -> bool {
-    matches!(attempt.outcome, AttemptOutcome::Reset | AttemptOutcome::Closed | AttemptOutcome::Alert)
-}
-
-/// Nothing answers there: more likely the target is wrong than the network.
-pub(super) fn not_reached(check: &CheckReport) -> Option<Judgement> {
-    let target = printable(&check.target);
-    let sentence = match &check.address {
-        None => format!("The cause is unknown: {target} cannot be resolved."),
-        Some(address) if check.attempts.first()?.outcome == AttemptOutcome::Refused => {
-            // The user's word, and the port in any case.
-            let port = address.rsplit(':').next().unwrap_or_default();
-            let place =
-                if target.ends_with(&format!(":{port}")) { target } else { format!("{target}:{port}") };
-            format!("The cause is unknown: nothing listens at {place}.")
-        }
-        Some(_) => return None,
-    };
-    Some(Judgement { cause: Cause::NotEnoughEvidence, confidence: Confidence::Unknown, sentence })
-}
 
 /// The cause for which the check was not served as it should be; `None` if it was, or says nothing of a cause.
 pub(super) fn by_check(inputs: &Inputs, check: &CheckReport) -> Option<Judgement> {
@@ -130,8 +97,12 @@ fn name_refused(inputs: &Inputs, check: &CheckReport, named: &Attempt) -> Option
             return of(Cause::TlsMismatch, Confidence::Likely, sentence);
         }
         Some(
-            alert @ ("certificate_required" | "bad_certificate" | "unknown_ca" | "certificate_unknown"
-            | "certificate_expired" | "access_denied"),
+            alert @ ("certificate_required"
+            | "bad_certificate"
+            | "unknown_ca"
+            | "certificate_unknown"
+            | "certificate_expired"
+            | "access_denied"),
         ) if named.certificate.is_some() => {
             let sentence =
                 format!("{target} asks for a client certificate, and the check has none (alert {alert}).");
@@ -147,8 +118,8 @@ fn name_refused(inputs: &Inputs, check: &CheckReport, named: &Attempt) -> Option
         }
         _ => {}
     }
-    let is_served_otherwise = completes_without_sni(check)
-        || attempt(check, AttemptKind::UnknownName).is_some_and(is_served);
+    let is_served_otherwise =
+        completes_without_sni(check) || attempt(check, AttemptKind::UnknownName).is_some_and(is_served);
     let routes = inputs.routes.as_ref().filter(|routes| !routes.routes.is_empty());
     let is_routed = routes.map(|routes| is_routed(routes, name));
     let both = format!("{target} refuses the connection with the name {} and without SNI", printable(name));

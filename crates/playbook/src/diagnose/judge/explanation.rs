@@ -49,6 +49,11 @@ pub(super) enum Basis {
     None,
 }
 
+/// `was` or `were`.
+pub(super) fn was(count: u64) -> &'static str {
+    if count == 1 { "was" } else { "were" }
+}
+
 impl Explanation {
     /// Whether it names a cause.
     pub(super) fn is_cause(&self) -> bool {
@@ -93,11 +98,7 @@ fn besides(count: u64, others: &[Explanation]) -> String {
 /// An explanation that no cause is found for handshakes.
 pub(super) fn not_enough(count: u64, sentence: String, short: String) -> Explanation {
     Explanation {
-        judgement: Judgement {
-            cause: Cause::NotEnoughEvidence,
-            confidence: Confidence::Unknown,
-            sentence,
-        },
+        judgement: Judgement { cause: Cause::NotEnoughEvidence, confidence: Confidence::Unknown, sentence },
         count,
         noun: Noun::Handshake,
         short,
@@ -128,7 +129,10 @@ mod tests {
         assert_eq!(text(&[(a, 9), (b, 12)]).unwrap(), "tls_mismatch. Besides, 9 handshakes by unknown_name.");
         assert_eq!(text(&[(a, 9), (b, 9)]).unwrap(), "unknown_name. Besides, 9 handshakes by tls_mismatch.");
         assert_eq!(text(&[(a, 100), (b, 4)]).unwrap(), "unknown_name.", "noise");
-        assert_eq!(text(&[(a, 100), (b, 5)]).unwrap(), "unknown_name. Besides, 5 handshakes by tls_mismatch.");
+        assert_eq!(
+            text(&[(a, 100), (b, 5)]).unwrap(),
+            "unknown_name. Besides, 5 handshakes by tls_mismatch."
+        );
         assert_eq!(
             text(&[(a, 1), (c, 9)]).unwrap(),
             "unknown_name. Besides, 9 handshakes by not_enough_evidence."

@@ -184,12 +184,7 @@ impl Explained {
     }
 
     /// ClientHellos that never became complete, by reason. What was only not seen here says nothing of the client.
-    fn incomplete(
-        &mut self,
-        gateway: &str,
-        reasons: &std::collections::BTreeMap<String, u64>,
-        refused: u64,
-    ) {
+    fn incomplete(&mut self, gateway: &str, reasons: &std::collections::BTreeMap<String, u64>, refused: u64) {
         let of = |wanted: &[IncompleteReason]| -> u64 {
             wanted.iter().filter_map(|reason| reasons.get(&reason.to_string())).sum()
         };
@@ -215,13 +210,7 @@ impl Explained {
         self.unknown_sni += refused;
         self.failed += real - refused;
         let short = "had a ClientHello that never became complete";
-        self.add(
-            Cause::IncompleteHellos,
-            Confidence::Likely,
-            (real, Noun::Handshake),
-            sentence,
-            short,
-        );
+        self.add(Cause::IncompleteHellos, Confidence::Likely, (real, Noun::Handshake), sentence, short);
     }
 
     /// Adds a cause; what several gateways show of one cause is summed up.

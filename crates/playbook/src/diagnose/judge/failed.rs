@@ -2,7 +2,7 @@
 
 use super::super::model::{Cause, Confidence, Inputs};
 use super::super::wire::WireFacts;
-use super::check::{attempt, not_reached};
+use super::attempts::{attempt, not_reached};
 use super::explanation::{Basis, Explanation, Noun};
 use super::{Judgement, NOISE};
 use crate::check::report::{AttemptKind, AttemptOutcome};
@@ -10,8 +10,7 @@ use crate::check::report::{AttemptKind, AttemptOutcome};
 /// How a client's rejection ends a handshake, in words.
 const REJECTED: &str = "ended because the client rejected the gateway's certificate";
 /// How a missing or refused client certificate ends a handshake, in words.
-const CERTIFICATE_REFUSED: &str =
-    "ended because the gateway got no client certificate, or did not accept it";
+const CERTIFICATE_REFUSED: &str = "ended because the gateway got no client certificate, or did not accept it";
 
 /// What explains handshakes that certificates, a timeout or the client ended. `explained` of them have another explanation.
 pub(super) fn explanations(inputs: &Inputs, wire: &WireFacts, explained: u64) -> Vec<Explanation> {
@@ -48,7 +47,11 @@ fn elsewhere(inputs: &Inputs, wire: &WireFacts, failed: u64) -> Option<Explanati
         return None;
     };
     let is_few = failed > 0 && failed * NOISE < all;
-    let few = if is_few { " That is few: clients that change their minds end handshakes like this, too." } else { "" };
+    let few = if is_few {
+        " That is few: clients that change their minds end handshakes like this, too."
+    } else {
+        ""
+    };
     let confidence = if is_few { Confidence::Possible } else { Confidence::Likely };
     Some(Explanation {
         judgement: Judgement {

@@ -3,11 +3,11 @@
 use sni_probe_terminal::printable;
 
 use super::super::model::{Cause, Confidence, Inputs};
-use super::explanation::{Basis, Explanation, Noun, not_enough};
+use super::Judgement;
+use super::explanation::{Basis, Explanation, Noun, not_enough, was};
 use super::facts::Explained;
 use super::names::unknown_name;
 use super::no_sni::{Refused, without_sni};
-use super::{Judgement, wire};
 use crate::logs::report::LogsReport;
 
 /// Causes by the kind of failure that `logs` reports.
@@ -128,8 +128,7 @@ pub(super) fn combined(
     {
         let mut reason = in_the_log.remove(place);
         let handshakes = Noun::Handshake.counted(refusals);
-        reason.judgement.sentence +=
-            &format!(" On the wire, {handshakes} {} refused.", wire::was(refusals));
+        reason.judgement.sentence += &format!(" On the wire, {handshakes} {} refused.", was(refusals));
         if count * 2 >= refusals {
             reason.judgement.confidence = Confidence::Certain;
         }

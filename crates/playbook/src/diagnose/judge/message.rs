@@ -23,7 +23,8 @@ pub(super) fn by_message(meaning: &Meaning) -> Judgement {
         Wire::Rst | Wire::Fin | Wire::RstOrFin | Wire::CannotTell | Wire::Unknown => Cause::NotEnoughEvidence,
     };
     if cause == Cause::NotEnoughEvidence {
-        let sentence = "The client's message alone shows no cause: see above what it says of the wire.".to_owned();
+        let sentence =
+            "The client's message alone shows no cause: see above what it says of the wire.".to_owned();
         return Judgement { cause, confidence: Confidence::Unknown, sentence };
     }
     let sentence = "The client's message says so; what the gateway saw is unknown.".to_owned();

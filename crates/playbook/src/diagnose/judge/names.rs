@@ -4,11 +4,10 @@ use sni_probe_model::{AlertDescription, REST};
 use sni_probe_terminal::printable;
 
 use super::super::model::{Cause, Confidence, Inputs};
-use super::check::{attempt, is_served};
-use super::configured::not_in_effect;
-use super::explanation::Noun;
+use super::attempts::{attempt, is_served};
+use super::explanation::{Noun, was};
 use super::facts::Explained;
-use super::wire::was;
+use super::findings::not_in_effect;
 use super::{Judgement, serves_a_name};
 use crate::check::report::AttemptKind;
 use crate::routes::report::RoutesReport;

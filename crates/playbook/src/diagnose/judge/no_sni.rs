@@ -6,8 +6,8 @@ use sni_probe_terminal::printable;
 
 use super::super::model::{Cause, Confidence, Inputs};
 use super::super::wire::{WireFacts, is_load_balancer};
-use super::configured::configured_wrong;
 use super::explanation::Noun;
+use super::findings::configured_wrong;
 use super::{Judgement, caveat, completes_without_sni, serves_a_name};
 use crate::check::report::CheckVerdict;
 use crate::logs::report::LogsReport;
@@ -28,7 +28,8 @@ pub(super) struct Refused {
     is_mixed: bool,
 }
 
-const GOOGLE: &str = "A load balancer of Google Cloud connects to the gateway without SNI, as all of them do.";
+const GOOGLE: &str =
+    "A load balancer of Google Cloud connects to the gateway without SNI, as all of them do.";
 
 impl Refused {
     /// `health_checks`: refused handshakes of clients that look like health checks, and what is known of them.
@@ -85,7 +86,9 @@ impl Refused {
         let Self { count, noun, client, .. } = self;
         let of = noun.counted(*count);
         match noun {
-            Noun::LogEntry if self.is_proven => format!("{of} without SNI and without a filter chain{client}"),
+            Noun::LogEntry if self.is_proven => {
+                format!("{of} without SNI and without a filter chain{client}")
+            }
             Noun::LogEntry => format!("{of} with a null sni_host and without a filter chain{client}"),
             Noun::Handshake | Noun::Connection => {
                 let verb = if *count == 1 { "was" } else { "were" };
@@ -99,11 +102,11 @@ impl Refused {
 pub(super) fn keeps_out_somewhere(wire: &WireFacts) -> bool {
     let without_sni = |value: &str| SniClass::WITHOUT_SNI.iter().any(|class| class.to_string() == value);
     for gateway in &wire.refusals.gateways {
-        let names = gateway.properties.iter().find(|counts| counts.property.known() == Some(Property::KnownName));
+        let names =
+            gateway.properties.iter().find(|counts| counts.property.known() == Some(Property::KnownName));
         let values = names.into_iter().flat_map(|names| &names.values).filter(|it| without_sni(&it.value));
-        let (refused, served) = values.fold((0, 0), |(refused, served), value| {
-            (refused + value.refused, served + value.served)
-        });
+        let (refused, served) =
+            values.fold((0, 0), |(refused, served), value| (refused + value.refused, served + value.served));
         if refused > 0 && served == 0 {
             return true;
         }
@@ -114,11 +117,8 @@ pub(super) fn keeps_out_somewhere(wire: &WireFacts) -> bool {
 /// The judgement on clients without SNI that were refused: what the configuration and the check say of them.
 pub(super) fn without_sni(inputs: &Inputs, refused: &Refused) -> Judgement {
     let what = refused.what();
-    let not_enough = |sentence| Judgement {
-        cause: Cause::NotEnoughEvidence,
-        confidence: Confidence::Unknown,
-        sentence,
-    };
+    let not_enough =
+        |sentence| Judgement { cause: Cause::NotEnoughEvidence, confidence: Confidence::Unknown, sentence };
     let routes = inputs.routes.as_ref();
     let is_configured = routes.is_some_and(|routes| routes.serves_non_sni == Some(true));
     let is_served_now = inputs.check.as_ref().is_some_and(completes_without_sni);

@@ -45,11 +45,8 @@ pub(super) fn nothing(inputs: &Inputs) -> Judgement {
     let logs = inputs.logs.as_ref().filter(|logs| logs.entries > 0);
     let seen = [wire.map(handshakes), logs.map(entries)].into_iter().flatten();
     let seen = seen.collect::<Vec<_>>().join(", ");
-    let not_enough = |sentence| Judgement {
-        cause: Cause::NotEnoughEvidence,
-        confidence: Confidence::Unknown,
-        sentence,
-    };
+    let not_enough =
+        |sentence| Judgement { cause: Cause::NotEnoughEvidence, confidence: Confidence::Unknown, sentence };
     if !missed(inputs).is_empty() {
         return not_enough(format!("No refusal was seen in {seen}, but not everything was seen."));
     }
@@ -78,7 +75,9 @@ fn handshakes(wire: &WireFacts) -> String {
     match without {
         0 if with == all => format!("{handshakes}, all with SNI"),
         0 => handshakes,
-        _ if wire.served_without_sni() == without => format!("{handshakes}, {without} of them without SNI and served"),
+        _ if wire.served_without_sni() == without => {
+            format!("{handshakes}, {without} of them without SNI and served")
+        }
         _ => format!("{handshakes}, {without} of them without SNI and none of these refused"),
     }
 }

@@ -5,9 +5,9 @@ use sni_probe_terminal::units::counted;
 
 use super::super::model::{Cause, Confidence, Inputs};
 use super::super::wire::WireFacts;
-use super::configured::not_in_effect;
-use super::explanation::{Basis, Explanation, Noun, not_enough};
+use super::explanation::{Basis, Explanation, Noun, not_enough, was};
 use super::facts::{self, Explained};
+use super::findings::not_in_effect;
 use super::names::unknown_name;
 use super::no_sni::{Refused, without_sni};
 use super::{Judgement, failed, serves_a_name, serves_without_sni};
@@ -71,9 +71,10 @@ fn configured(inputs: &Inputs, mut explanation: Explanation) -> Explanation {
 
 /// Alerts of the gateway that say that there is no ALPN protocol in common, unless facts explain them.
 fn no_common_protocol(wire: &WireFacts, by_facts: &Explained) -> u64 {
-    let is_explained = by_facts.explanations.iter().any(|known| {
-        matches!(known.judgement.cause, Cause::AlpnMismatch | Cause::NotAboutNames)
-    });
+    let is_explained = by_facts
+        .explanations
+        .iter()
+        .any(|known| matches!(known.judgement.cause, Cause::AlpnMismatch | Cause::NotAboutNames));
     if is_explained { 0 } else { wire.alerts_of(AlertDescription::NoApplicationProtocol) }
 }
 
@@ -93,10 +94,6 @@ fn alpn_mismatch(count: u64) -> Explanation {
         short: "had no application protocol (ALPN) in common with the gateway".to_owned(),
         basis: Basis::Separated,
     }
-}
-
-pub(super) fn was(count: u64) -> &'static str {
-    if count == 1 { "was" } else { "were" }
 }
 
 fn refusal(judgement: Judgement, count: u64, which: &str) -> Explanation {

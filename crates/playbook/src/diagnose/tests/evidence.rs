@@ -45,7 +45,11 @@ fn certificates_end_handshakes() {
     let refused = [("present", "timeout", 9), ("present", "client_certificate_refused", 2)];
     let diagnosis = diagnose(&of(&refused));
     expect(&diagnosis, Cause::NotTheGateway, Confidence::Likely);
-    assert!(diagnosis.sentence.contains("Besides, 2 handshakes ended because the gateway got no client certificate"));
+    assert!(
+        diagnosis
+            .sentence
+            .contains("Besides, 2 handshakes ended because the gateway got no client certificate")
+    );
     assert_eq!(diagnosis.steps[2].answer, Answer::Yes);
 }
 
@@ -262,7 +266,6 @@ fn a_null_in_the_log_is_no_proof_the_wire_is() {
     let inputs = Inputs { logs: Some(logs), ..inputs };
     expect(&diagnose(&inputs), Cause::UnknownName, Confidence::Likely);
 }
-
 
 #[test]
 fn each_cause_has_a_section() {

@@ -72,10 +72,7 @@ fn a_fix_names_the_target_and_its_port() {
     check.attempts[0].server_name = Some("it's".to_owned());
     let inputs = Inputs { wire: Some(resets("10.138.0.28")), check: Some(check), ..Inputs::default() };
     let owner = diagnose(&inputs).fix.unwrap().client_owner.join("\n");
-    assert!(
-        owner.contains("SNIHostName(\"NAME\")") && owner.contains("-servername 'it'\\''s'"),
-        "{owner}"
-    );
+    assert!(owner.contains("SNIHostName(\"NAME\")") && owner.contains("-servername 'it'\\''s'"), "{owner}");
 }
 
 #[test]

@@ -95,8 +95,10 @@ fn logs_report() -> impl Strategy<Value = LogsReport> {
     (select(vec![0_u64, 0, 3]), select(vec![0_u64, 0, 4]), kinds, select(vec![0_u64, 0, 2])).prop_map(
         |(null, named, kinds, other_lines)| {
             let mut report = logs(null, named);
-            report.failure_kinds =
-                kinds.iter().map(|(name, count)| Counted { name: (*name).to_owned(), count: *count }).collect();
+            report.failure_kinds = kinds
+                .iter()
+                .map(|(name, count)| Counted { name: (*name).to_owned(), count: *count })
+                .collect();
             report.other_failures = report.failure_kinds.clone();
             report.other_lines = other_lines;
             report
