@@ -109,8 +109,8 @@ fn hello() -> ClientHelloBuilder {
     ClientHelloBuilder::new().server_name(SERVER_NAME)
 }
 
-fn envoy(lab: &Lab, options: EnvoyOptions) -> Envoy<'_> {
-    Envoy::start(lab, &options).unwrap()
+fn envoy<'lab>(lab: &'lab Lab, options: &EnvoyOptions) -> Envoy<'lab> {
+    Envoy::start(lab, options).unwrap()
 }
 
 /// A change of the listener filter with this name, at every port.
@@ -144,13 +144,13 @@ fn not_about_names() {
     let lab = Lab::new().unwrap();
     let needs_header = EnvoyOptions { proxy_protocol: true, ..EnvoyOptions::default() };
     {
-        let _envoy = envoy(&lab, needs_header);
+        let _envoy = envoy(&lab, &needs_header);
         let probe = Probe::start(&lab, &[]).unwrap();
         curl(&lab, named(), &[], false);
         curl(&lab, Target::https(GATEWAY_V4, None), &[], false);
         expect("not_about_names", &seen(&lab, &probe, 2 * ENOUGH, &[]));
     }
-    let _envoy = envoy(&lab, EnvoyOptions::default());
+    let _envoy = envoy(&lab, &EnvoyOptions::default());
     let probe = Probe::start(&lab, &[]).unwrap();
     curl(&lab, named(), &[], true);
     expect_healed(&seen(&lab, &probe, ENOUGH, &[]));
@@ -161,7 +161,7 @@ fn proxy_protocol_mismatch() {
     let lab = Lab::new().unwrap();
     let options = EnvoyOptions { proxy_protocol: true, ..EnvoyOptions::default() };
     let said = {
-        let _envoy = envoy(&lab, options.clone());
+        let _envoy = envoy(&lab, &options);
         let probe = Probe::start(&lab, &[]).unwrap();
         curl(&lab, named(), &["--haproxy-protocol"], true);
         curl(&lab, named(), &[], false);
@@ -200,7 +200,7 @@ fn hello_too_large() {
         let _open = traffic(false);
         expect("hello_too_large", &seen(&lab, &probe, 2 * ENOUGH, &[]));
     }
-    let _envoy = envoy(&lab, EnvoyOptions::default());
+    let _envoy = envoy(&lab, &EnvoyOptions::default());
     let probe = impatient(&lab);
     let _open = traffic(true);
     expect_healed(&seen(&lab, &probe, 2 * ENOUGH, &[]));
@@ -244,7 +244,7 @@ fn split_hello() {
 #[test]
 fn incomplete_hellos() {
     let lab = Lab::new().unwrap();
-    let _envoy = envoy(&lab, EnvoyOptions::default());
+    let _envoy = envoy(&lab, &EnvoyOptions::default());
     {
         let probe = Probe::start(&lab, &["--handshake-timeout", "1s"]).unwrap();
         curl(&lab, named(), &[], true);
@@ -292,12 +292,12 @@ fn gateway_closed_first() {
         let _ = client.send(&hello().build());
     };
     {
-        let _envoy = envoy(&lab, EnvoyOptions { tls_inspector: false, ..EnvoyOptions::default() });
+        let _envoy = envoy(&lab, &EnvoyOptions { tls_inspector: false, ..EnvoyOptions::default() });
         let probe = Probe::start(&lab, &[]).unwrap();
         (0..ENOUGH).for_each(|_| late());
         expect("gateway_closed_first", &seen(&lab, &probe, ENOUGH, &[]));
     }
-    let _envoy = envoy(&lab, EnvoyOptions::default());
+    let _envoy = envoy(&lab, &EnvoyOptions::default());
     let probe = Probe::start(&lab, &[]).unwrap();
     curl(&lab, named(), &[], true);
     expect_healed(&seen(&lab, &probe, ENOUGH, &[]));
@@ -353,7 +353,7 @@ fn plain_http_client() {
 #[test]
 fn certificate_rejected() {
     let lab = Lab::new().unwrap();
-    let _envoy = envoy(&lab, EnvoyOptions::default());
+    let _envoy = envoy(&lab, &EnvoyOptions::default());
     let certificate = lab.certificate(SERVER_NAME).unwrap().certificate;
     let certificate = certificate.to_str().unwrap();
     {
@@ -502,7 +502,7 @@ fn upstream_unreachable() {
 #[test]
 fn load_balancer() {
     let lab = Lab::new().unwrap();
-    let _envoy = envoy(&lab, EnvoyOptions::default());
+    let _envoy = envoy(&lab, &EnvoyOptions::default());
     let checks = |options: &str| {
         let configuration = lab.path("haproxy-checks.cfg");
         let text = format!(
@@ -571,7 +571,7 @@ fn rejected_by_http() {
 #[test]
 fn a_trailing_dot() {
     let lab = Lab::new().unwrap();
-    let _envoy = envoy(&lab, EnvoyOptions::default());
+    let _envoy = envoy(&lab, &EnvoyOptions::default());
     let with_dot = format!("{SERVER_NAME}.");
     {
         let probe = Probe::start(&lab, &[]).unwrap();
@@ -601,7 +601,7 @@ fn not_the_gateway() {
         expect("not_the_gateway", &seen(&lab, &probe, ENOUGH, &[]));
     }
     drop(silent);
-    let _envoy = envoy(&lab, EnvoyOptions::default());
+    let _envoy = envoy(&lab, &EnvoyOptions::default());
     let probe = Probe::start(&lab, &[]).unwrap();
     curl(&lab, named(), &[], true);
     expect_healed(&seen(&lab, &probe, ENOUGH, &[]));

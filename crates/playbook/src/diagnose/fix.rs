@@ -241,10 +241,10 @@ fn add_name(inputs: &Inputs, place: &Place) -> Fix {
         .take(MAX_NAMES)
         .map(|name| printable(name))
         .collect();
-    let serves =
+    let listed =
         if served.is_empty() { String::new() } else { format!(" Its routes have: {}", served.join(", ")) };
     client_owner.push(format!(
-        "Your client asks for {}, which this gateway does not serve.{serves}",
+        "Your client asks for {}, which this gateway does not serve.{listed}",
         names.join(", ")
     ));
     client_owner.push(

@@ -43,6 +43,12 @@ pub(super) struct Judgement {
 }
 
 impl Judgement {
+    /// Adds a sentence.
+    fn add(&mut self, sentence: &str) {
+        self.sentence.push(' ');
+        self.sentence.push_str(sentence);
+    }
+
     /// Lowers the confidence where the active check was served, though the cause would keep it out.
     fn contradicted(&mut self, inputs: &Inputs) {
         let keeps_out = matches!(
@@ -82,11 +88,11 @@ pub(super) fn judge(inputs: &Inputs) -> Judgement {
         if judgement.cause == Cause::NothingWrong {
             judgement.cause = Cause::NotEnoughEvidence;
             judgement.confidence = Confidence::Unknown;
-            judgement.sentence = "No fault was found, but not everything was seen.".to_owned();
+            judgement.sentence.clear();
+            judgement.sentence += "No fault was found, but not everything was seen.";
         }
         judgement.confidence = judgement.confidence.lowered();
-        judgement.sentence += " ";
-        judgement.sentence += &missed.join(" ");
+        judgement.add(&missed.join(" "));
     }
     judgement
 }

@@ -5,6 +5,7 @@ use sni_probe_model::facts::Detail;
 use super::gateways::Problem;
 use super::{CREDENTIAL, Place, look_between, word};
 use crate::diagnose::model::{Cause, Document, Fix, Inputs};
+use crate::diagnose::wire::WireFacts;
 use crate::routes::report::FindingCode;
 
 /// The fix of `cause`; `None` if it is none of these.
@@ -73,7 +74,7 @@ fn proxy_protocol(inputs: &Inputs) -> Fix {
     let with_header = inputs
         .wire
         .iter()
-        .flat_map(|wire| wire.facts())
+        .flat_map(WireFacts::facts)
         .any(|(_, fact)| matches!(fact.detail, Detail::ProxyHeader { refused_with_header: true }));
     if with_header {
         Fix {
@@ -162,13 +163,12 @@ fn incomplete_hellos(place: &Place) -> Fix {
 }
 
 fn alpn(inputs: &Inputs) -> Fix {
-    let protocols =
-        inputs.wire.iter().flat_map(|wire| wire.facts()).find_map(|(_, fact)| match &fact.detail {
-            Detail::Alpn { served_protocols, .. } if !served_protocols.is_empty() => {
-                Some(served_protocols.join(", "))
-            }
-            _ => None,
-        });
+    let protocols = inputs.wire.iter().flat_map(WireFacts::facts).find_map(|(_, fact)| match &fact.detail {
+        Detail::Alpn { served_protocols, .. } if !served_protocols.is_empty() => {
+            Some(served_protocols.join(", "))
+        }
+        _ => None,
+    });
     let protocols = protocols.unwrap_or_else(|| "PROTOCOL".to_owned());
     Fix {
         documents: vec![document(

@@ -128,7 +128,7 @@ pub(super) fn combined(
     {
         let mut reason = in_the_log.remove(place);
         let handshakes = Noun::Handshake.counted(refusals);
-        reason.judgement.sentence += &format!(" On the wire, {handshakes} {} refused.", was(refusals));
+        reason.judgement.add(&format!("On the wire, {handshakes} {} refused.", was(refusals)));
         if count * 2 >= refusals {
             reason.judgement.confidence = Confidence::Certain;
         }

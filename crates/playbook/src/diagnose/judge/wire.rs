@@ -64,7 +64,7 @@ fn configured(inputs: &Inputs, mut explanation: Explanation) -> Explanation {
         let judgement = &mut explanation.judgement;
         judgement.cause = cause;
         judgement.confidence = Confidence::Certain;
-        judgement.sentence += &format!(" The configuration says why: {why}.");
+        judgement.add(&format!("The configuration says why: {why}."));
     }
     explanation
 }

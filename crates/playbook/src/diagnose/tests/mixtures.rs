@@ -148,6 +148,7 @@ fn inputs() -> impl Strategy<Value = Inputs> {
 }
 
 /// What of the inputs contradicts the verdict.
+#[expect(clippy::too_many_lines, reason = "a case for each cause")]
 fn contradiction(inputs: &Inputs, diagnosis: &Diagnosis) -> Option<&'static str> {
     let none = WireFacts::default();
     let wire = inputs.wire.as_ref().unwrap_or(&none);
@@ -206,8 +207,8 @@ fn contradiction(inputs: &Inputs, diagnosis: &Diagnosis) -> Option<&'static str>
                 || inputs.routes.as_ref().is_some_and(|routes| routes.serves_non_sni == Some(true))
         }
         Cause::UnknownName => {
-            let mut names = wire.refused_names.iter().map(|(name, _)| name.as_str());
-            let is_unserved = names.any(|name| !wire.served_names.contains(name));
+            let mut refused_names = wire.refused_names.iter().map(|(name, _)| name.as_str());
+            let is_unserved = refused_names.any(|name| !wire.served_names.contains(name));
             let is_respelled = fact(FactName::TrailingDot) || fact(FactName::UpperCase);
             let of_check = named.is_some_and(|named| !is_served(named));
             !(is_unserved || is_respelled || log.sni_present > 0 || of_check)
