@@ -120,10 +120,12 @@ fn record_all(
 /// In the directory: `debian-*` are whole releases, `node-*`, `go-*`, `python-*` and `pypi-*` have programs of those
 /// kinds. Java, Go and Envoy are looked for on the machine, too.
 fn places(arguments: &Arguments) -> Result<Vec<(Place, &'static [ClientProgram])>> {
-    let directory: &Path = &arguments.directory;
+    // Programs are looked for by absolute paths: their root is another one.
+    let directory = fs::canonicalize(&arguments.directory)
+        .with_context(|| format!("looking for {}", arguments.directory.display()))?;
     let is_wanted =
         |name: &str| arguments.places.is_empty() || arguments.places.iter().any(|place| place == name);
-    let entries = fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
+    let entries = fs::read_dir(&directory).with_context(|| format!("reading {}", directory.display()))?;
     let names: BTreeSet<String> = entries
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok())

@@ -188,8 +188,12 @@ pub fn render(recordings: &[Recording]) -> String {
         ja3.retain(|ja3| software_of[ja3].len() == 1);
         let ja3 = if ja3.is_empty() { NO_JA3.to_owned() } else { Vec::from_iter(ja3).join(BETWEEN_JA3) };
         let from = distinct(recordings.iter().map(|recording| recording.from())).join(BETWEEN);
-        let invoked =
-            recordings.iter().map(|recording| format!("{}: {}", recording.client.program, recording.invoked));
+        // In the order of the programs in the column before.
+        let programs = distinct(recordings.iter().map(|recording| recording.client.program));
+        let invoked = programs.iter().flat_map(|program| {
+            let of_program = recordings.iter().filter(move |recording| recording.client.program == *program);
+            of_program.map(|recording| format!("{}: {}", recording.client.program, recording.invoked))
+        });
         let invoked = distinct(invoked).join(BETWEEN);
         // Writing to a `String` cannot fail.
         let _ = writeln!(text, "{ja4}\t{ja3}\t{}\t{from}\t{invoked}", names.software(ja4));

@@ -40,7 +40,7 @@ timeout 3 monit -I -c $d/cfg; rm -r $d",
     },
     ClientProgram {
         program: "mariadb",
-        version: "mariadb --version | sed -n 's/.*[^0-9]\\([0-9.]*\\)-MariaDB.*/\\1/p'",
+        version: "mariadb --version | sed -n 's/.* \\([0-9.]*\\)-MariaDB.*/\\1/p'",
         library: OPENSSL,
         script: r"
 case $HOST in *[a-z]*) at=relay.example;; *) at=127.0.0.1;; esac
