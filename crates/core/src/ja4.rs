@@ -151,7 +151,7 @@ mod tests {
     }
 
     /// `FoxIO`'s capture `sigalg-grease`: Chrome 152 puts a GREASE value first in `signature_algorithms`, another one in each
-    /// hello. The lists are those of the JA4_ro and JA4_r that `FoxIO` publishes with the capture (python/test/testdata).
+    /// hello. The lists are those of the `JA4_ro` and `JA4_r` that `FoxIO` publishes with the capture (python/test/testdata).
     #[test]
     fn known_answer_with_grease_in_signature_algorithms() {
         for grease in (0x0a0a..=0xfafa).step_by(0x1010) {

@@ -43,7 +43,7 @@ pub fn start_serving(lab: &Lab) -> Result<Service> {
     Ok(service)
 }
 
-/// Names of the gateway for [`hellos`], after [`write_names`]: OpenSSL and GnuTLS pad hellos of some lengths, so that a
+/// Names of the gateway for [`hellos`], after [`write_names`]: OpenSSL can pad hellos of some lengths, so that a
 /// client's fingerprint depends on the length of the name.
 pub const NAMES: [&str; 2] =
     ["gw.example", "a-long-name-of-a-gateway.in-a-domain-with-a-longer-name-still.example"];

@@ -201,8 +201,8 @@ fn texts_of_the_lists_fit_into_the_table() {
 }
 
 /// `core::software` finds a hello with a name by the line of the same hello without one. Real clients prove it: with a name
-/// they send what they send without, and the extension. The others are those that pad hellos of some lengths (OpenSSL up to
-/// 3.0, GnuTLS), or that send no name; their hellos are lines of their own.
+/// they send what they send without, and the extension. The others pad hellos of some lengths (OpenSSL), or send no name; their
+/// hellos are lines of their own.
 #[test]
 fn with_a_name_real_clients_send_the_same_shape() {
     let recordings = parse(TABLE).unwrap();
@@ -244,5 +244,5 @@ fn with_a_name_real_clients_send_the_same_shape() {
         .filter(|one| other.iter().any(|(from, _)| *from == one.from()))
         .map(Recording::library)
         .collect();
-    assert!(padded.iter().all(|library| ["OpenSSL", "GnuTLS", "Node.js"].contains(library)), "{padded:?}");
+    assert!(padded.iter().all(|library| *library == "OpenSSL"), "{padded:?}");
 }

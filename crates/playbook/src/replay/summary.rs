@@ -157,7 +157,8 @@ fn write_clients(text: &mut String, title: &str, list: &Clients, colour: bool) -
     }
     clients.sort_by(|(one_key, one), (other_key, other)| {
         let by_number = other.hellos().cmp(&one.hellos());
-        by_number.then_with(|| (one_key.address, &one_key.ja4).cmp(&(other_key.address, &other_key.ja4)))
+        let order = |key: &SummaryKey| (key.address, key.ja4.clone(), said(&key.sni));
+        by_number.then_with(|| order(one_key).cmp(&order(other_key)))
     });
     writeln!(text, "\n{title}")?;
     let more = clients.split_off(clients.len().min(SHOWN_CLIENTS));
