@@ -868,7 +868,8 @@ fn the_summary_tells_who_sent_no_sni_and_what_became_of_them() {
     let (_, clients) = summary.split_once("Clients without SNI").expect(&summary);
     let client = clients.lines().find(|line| line.contains(" 192.0.2.7 ")).expect(&summary);
     assert!(client.contains("reset_by_gateway 2"), "{summary}");
-    assert!(!summary.contains(NAME), "{summary}");
+    let (without, refused) = clients.split_once("Clients with a name that were refused").expect(&summary);
+    assert!(!without.contains(NAME) && refused.contains(NAME), "{summary}");
 }
 
 #[test]

@@ -1,7 +1,5 @@
-//! Runs real clients against gateways of the lab, without SNI, and prints the table of their fingerprints
+//! Runs real clients against gateways of the lab, by IP address and by name, and prints the table of their fingerprints
 //! (`crates/core/src/software.tsv`). `cargo xtask record-software` installs the clients and calls it.
-//!
-//! The argument is the directory with the clients that are not the machine's: see [`places`].
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,27 +9,65 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use clap::Parser;
 use system_tests::Lab;
 use system_tests::probe::{Event, Probe};
 use system_tests::resetting::ResettingGateway;
 use system_tests::software::clients::{self, ClientProgram};
 use system_tests::software::place::Place;
-use system_tests::software::table::{Recording, render};
-use system_tests::software::{SERVING_PORT, hellos, start_serving};
+use system_tests::software::table::{How, Recording, merge, parse, render};
+use system_tests::software::{NAMES, SERVING_PORT, hellos, start_serving, write_names};
 
 /// The port of a gateway that resets.
 const RESETTING_PORT: u16 = 443;
 /// Labs at once: the clients mostly wait.
 const WORKERS: usize = 4;
-/// How often each client is run against each gateway: what changes from run to run shall show.
+/// How often each client is run against each gateway by its address: what changes from run to run shall show.
 const RUNS: usize = 3;
 
+/// Record real clients
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The directory with the clients that are not the machine's
+    directory: PathBuf,
+    /// Run these programs only, separated by `|`, and keep the other lines of --table
+    #[arg(long, value_delimiter = '|', requires = "table")]
+    only: Vec<String>,
+    /// Run the clients of these places only (directories' names, or "machine"), and keep the other lines of --table
+    #[arg(long = "in", value_delimiter = ',', requires = "table")]
+    places: Vec<String>,
+    /// The present table
+    #[arg(long)]
+    table: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn is_wanted(&self, client: &ClientProgram) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only.eq_ignore_ascii_case(client.program))
+    }
+
+    /// The recordings that stay.
+    fn earlier(&self) -> Result<Vec<Recording>> {
+        let known = |only: &&String| {
+            clients::ALL.concat().iter().any(|client| only.eq_ignore_ascii_case(client.program))
+        };
+        if let Some(unknown) = self.only.iter().find(|only| !known(only)) {
+            bail!("--only {unknown}: no client has this name (system-tests/src/software/clients)");
+        }
+        match &self.table {
+            Some(table) if !self.only.is_empty() || !self.places.is_empty() => {
+                parse(&fs::read_to_string(table).with_context(|| format!("reading {}", table.display()))?)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
 fn main() -> Result<()> {
-    let directory = std::env::args_os().nth(1).map(PathBuf::from);
-    let directory =
-        directory.context("name the directory of the clients, or run: cargo xtask record-software")?;
-    let places = places(&directory)?;
-    // The order of the table's names is that of the places, whichever worker is done first.
+    let arguments = Arguments::parse();
+    let earlier = arguments.earlier()?;
+    let places = places(&arguments)?;
+    // The order of the table's entries is that of the places, whichever worker is done first.
     let results: Vec<Mutex<Vec<Recording>>> = places.iter().map(|_| Mutex::default()).collect();
     let next = AtomicUsize::new(0);
     let work = || -> Result<()> {
@@ -40,6 +76,7 @@ fn main() -> Result<()> {
             let Some(((place, clients), result)) = places.get(index).zip(results.get(index)) else {
                 return Ok(());
             };
+            let clients = clients.iter().filter(|client| arguments.is_wanted(client));
             let recordings = record_all(place, clients)?;
             *result.lock().unwrap_or_else(PoisonError::into_inner) = recordings;
         }
@@ -53,13 +90,21 @@ fn main() -> Result<()> {
     let recordings: Vec<Recording> =
         results.into_iter().flat_map(|result| result.into_inner().unwrap_or_default()).collect();
     ensure!(!recordings.is_empty(), "no client sent a hello");
-    print!("{}", render(&recordings));
+    print!("{}", render(&merge(earlier, recordings)));
     Ok(())
 }
 
 /// Runs the clients of a place in a lab of their own.
-fn record_all(place: &Place, clients: &'static [ClientProgram]) -> Result<Vec<Recording>> {
+fn record_all(
+    place: &Place,
+    clients: impl Iterator<Item = &'static ClientProgram>,
+) -> Result<Vec<Recording>> {
+    let mut clients = clients.peekable();
+    if clients.peek().is_none() {
+        return Ok(Vec::new());
+    }
     let lab = Lab::new()?;
+    write_names(&lab)?;
     let _resetting = ResettingGateway::start(&lab.gateway, RESETTING_PORT)?;
     let _serving = start_serving(&lab)?;
     let probe = Probe::start(&lab, &[])?;
@@ -74,17 +119,30 @@ fn record_all(place: &Place, clients: &'static [ClientProgram]) -> Result<Vec<Re
 ///
 /// In the directory: `debian-*` are whole releases, `node-*`, `go-*`, `python-*` and `pypi-*` have programs of those
 /// kinds. Java, Go and Envoy are looked for on the machine, too.
-fn places(directory: &Path) -> Result<Vec<(Place, &'static [ClientProgram])>> {
-    let entries = fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
-    let names: BTreeSet<String> =
-        entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+fn places(arguments: &Arguments) -> Result<Vec<(Place, &'static [ClientProgram])>> {
+    // Programs are looked for by absolute paths: their root is another one.
+    let directory = fs::canonicalize(&arguments.directory)
+        .with_context(|| format!("looking for {}", arguments.directory.display()))?;
+    let is_wanted =
+        |name: &str| arguments.places.is_empty() || arguments.places.iter().any(|place| place == name);
+    let entries = fs::read_dir(&directory).with_context(|| format!("reading {}", directory.display()))?;
+    let names: BTreeSet<String> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| is_wanted(name))
+        .collect();
+    for place in arguments.places.iter().filter(|&place| place != "machine") {
+        ensure!(names.contains(place), "--in {place}: not in {}", directory.display());
+    }
     let mut places = Vec::new();
     let releases =
         || names.iter().filter(|name| name.starts_with("debian-")).map(|name| directory.join(name));
     for root in releases() {
-        places.push((Place::below(&root, None)?, clients::DEBIAN));
-        places.push((Place::below(&root, None)?, clients::PYTHON));
-        places.push((Place::below(&root, None)?, clients::NODE_JS));
+        for clients in
+            [clients::DEBIAN, clients::SERVICES, clients::PYTHON, clients::NODE_JS, clients::KUBERNETES]
+        {
+            places.push((Place::below(&root, None)?, clients));
+        }
     }
     for root in releases() {
         let machines = fs::read_dir(root.join("usr/lib/jvm")).into_iter().flatten().flatten();
@@ -103,14 +161,16 @@ fn places(directory: &Path) -> Result<Vec<(Place, &'static [ClientProgram])>> {
         };
         places.push((Place::machine(Some(&directory.join(name).join(programs)))?, clients));
     }
-    for clients in [clients::JAVA_JDK, clients::GO_TOOLCHAIN, clients::BORING_SSL] {
-        places.push((Place::machine(None)?, clients));
+    if is_wanted("machine") {
+        for clients in [clients::JAVA_JDK, clients::GO_TOOLCHAIN, clients::BORING_SSL] {
+            places.push((Place::machine(None)?, clients));
+        }
     }
     Ok(places)
 }
 
-/// Runs a client several times against both gateways. One that is not there, or does not come without SNI, is told
-/// of on standard error, and leaves nothing.
+/// Runs a client against both gateways, several times by address and once by each of two names. One that is not there, or
+/// sends no hello, is reported on standard error, and leaves nothing.
 fn record(
     lab: &Lab,
     probe: &Probe<'_>,
@@ -118,20 +178,22 @@ fn record(
     client: &'static ClientProgram,
     recordings: &mut Vec<Recording>,
 ) -> Result<()> {
-    let told = |what: &str| eprintln!("{}: {} ({}): {what}", place.name(), client.program, client.invoked);
+    let report = |what: &str| eprintln!("{}: {} ({}): {what}", place.name(), client.program, client.invoked);
     let version = if client.version.is_empty() { None } else { Some(place.version(lab, client.version)?) };
     let library_version = place.version(lab, client.library.version)?;
     let (None | Some(Some(_)), Some(library_version)) = (&version, library_version) else {
-        told("not there");
+        report("not there");
         return Ok(());
     };
     let version = version.flatten().unwrap_or_default();
+    let names: Vec<Option<&str>> =
+        std::iter::repeat_n(None, RUNS).chain(NAMES.into_iter().map(Some)).collect();
     let mut first_offers = BTreeSet::new();
     let mut seen = BTreeSet::new();
     let mut others = BTreeSet::new();
     for port in [RESETTING_PORT, SERVING_PORT] {
-        for _ in 0..RUNS {
-            for event in hellos(lab, probe, place, client, port)? {
+        for &name in &names {
+            for event in hellos(lab, probe, place, client, (name, port))? {
                 let Some((ja4, ja3)) = fingerprints(&event) else {
                     others.insert(format!("{} {}", event.sni, event.server_name.unwrap_or_default()));
                     continue;
@@ -141,21 +203,26 @@ fn record(
                     first_offers.insert(ja4.clone());
                 }
                 if seen.insert((ja4.clone(), ja3.clone())) {
-                    recordings.push(Recording {
+                    let how = How {
+                        by_name: name.is_some(),
+                        address_as_name: event.sni == "invalid",
                         is_resumption: !first_offers.contains(&ja4),
+                    };
+                    recordings.push(Recording {
                         ja4,
                         ja3,
                         client,
                         version: version.clone(),
                         library_version: library_version.clone(),
                         system: place.name().to_owned(),
+                        invoked: how.describe(client),
                     });
                 }
             }
         }
     }
     let ja4: BTreeSet<&str> = seen.iter().map(|(ja4, _)| ja4.as_str()).collect();
-    told(&format!(
+    report(&format!(
         "{} {library_version}: {ja4:?}, {} JA3, left out: {others:?}",
         client.library.name,
         seen.len()
@@ -163,8 +230,8 @@ fn record(
     Ok(())
 }
 
-/// JA4 and JA3 of a hello without SNI extension.
+/// JA4 and JA3 of a complete hello.
 fn fingerprints(event: &Event) -> Option<(String, String)> {
     let ja3 = event.json["ja3"].as_str()?;
-    (event.sni == "absent").then_some((event.ja4.clone()?, ja3.to_owned()))
+    Some((event.ja4.clone()?, ja3.to_owned()))
 }

@@ -150,6 +150,31 @@ mod tests {
         assert_eq!(fingerprint(&example()), "t13d1516h2_8daaf6152771_e5627efa2ab1");
     }
 
+    /// `FoxIO`'s capture `sigalg-grease`: Chrome 152 puts a GREASE value first in `signature_algorithms`, another one in each
+    /// hello. The lists are those of the `JA4_ro` and `JA4_r` that `FoxIO` publishes with the capture (python/test/testdata).
+    #[test]
+    fn known_answer_with_grease_in_signature_algorithms() {
+        for grease in (0x0a0a..=0xfafa).step_by(0x1010) {
+            let mut lists = Lists {
+                extensions: vec![
+                    0x5a5a, 0xfe0d, 0x0010, 0x0017, 0x0033, 0x44cd, 0xff01, 0x000a, 0x000d, 0x0023, 0x002b,
+                    0x000b, 0xca34, 0x002d, 0x0000, 0x0005, 0x001b, 0x0012,
+                ],
+                signature_algorithms: vec![
+                    grease, 0x0904, 0x0905, 0x0906, 0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806,
+                    0x0601,
+                ],
+                ..example()
+            };
+            assert_eq!(fingerprint(&lists), "t13d1517h2_8daaf6152771_cb7bf5808d99", "{grease:04x}");
+            lists.signature_algorithms.remove(0);
+            assert_eq!(fingerprint(&lists), "t13d1517h2_8daaf6152771_cb7bf5808d99");
+            // The next value is not GREASE, so it counts.
+            lists.signature_algorithms.insert(0, grease + 1);
+            assert_ne!(fingerprint(&lists), "t13d1517h2_8daaf6152771_cb7bf5808d99");
+        }
+    }
+
     #[test]
     fn known_answer_without_signature_algorithms() {
         let lists = Lists { signature_algorithms: Vec::new(), ..example() };

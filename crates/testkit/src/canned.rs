@@ -20,7 +20,7 @@ const JAVA: Fingerprint = Fingerprint {
     alpn: &[],
 };
 const OPENSSL: Fingerprint = Fingerprint {
-    likely: Some("OpenSSL 3.0 (curl, by address)"),
+    likely: Some("OpenSSL 1.1 to 3.0"),
     ja4: "t13i3112h2_e8f1e7e78f70_b26ce05bbdd6",
     ja3: "375c6162a492dfbf2795909110ce8424",
     tls_version: "1.3",

@@ -80,7 +80,7 @@ pub(crate) struct ReplayOptions {
 const EPILOGUE: &str = "\
 Examples:
   sni-probe replay customer.pcapng
-      A line for each handshake, then who sent no SNI and what became of them.
+      A line for each handshake, then the clients without SNI, and those that were refused with a name.
   sni-probe replay --format summary --sni absent,empty part*.pcap.gz
       Only the clients without SNI, of a capture in several files.
   sni-probe replay big.pcap --outcome reset_by_gateway --write evidence.pcapng

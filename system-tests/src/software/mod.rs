@@ -1,5 +1,5 @@
-//! What real clients send when they connect without SNI: how each is made to, in which places they are, and the
-//! table that names them by it (`crates/core/src/software.tsv`).
+//! What real clients send: how each is made to connect, in which places they are, and the table that names them by their
+//! fingerprints (`crates/core/src/software.tsv`).
 //!
 //! `cargo xtask record-software` makes the table; a system test runs the clients that the machine has, and
 //! compares what sni-probe says of them.
@@ -8,7 +8,6 @@ pub mod clients;
 pub mod place;
 pub mod table;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -44,7 +43,23 @@ pub fn start_serving(lab: &Lab) -> Result<Service> {
     Ok(service)
 }
 
-/// Runs a client against this port of the gateway, and gives the events of its hellos. None: it sent no hello.
+/// Names of the gateway for [`hellos`], after [`write_names`]: OpenSSL can pad hellos of some lengths, so that a
+/// client's fingerprint depends on the length of the name.
+pub const NAMES: [&str; 2] =
+    ["gw.example", "a-long-name-of-a-gateway.in-a-domain-with-a-longer-name-still.example"];
+
+/// Makes the [`NAMES`] known to all clients of the lab, and `relay.example` for their own machine.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_names(lab: &Lab) -> Result<()> {
+    let [short, long] = NAMES;
+    let hosts = format!("127.0.0.1 localhost relay.example\n{GATEWAY_V4} {short} {long}\n");
+    std::fs::write(lab.path("hosts"), hosts).context("writing the lab's hosts")
+}
+
+/// Runs a client against this port of the gateway, and gives the events of its hellos. None: it sent no hello. The client
+/// is given the gateway's IP address, or the name.
 ///
 /// # Errors
 /// When the client hangs, or the daemon has ended.
@@ -53,12 +68,12 @@ pub fn hellos(
     probe: &Probe<'_>,
     place: &Place,
     client: &ClientProgram,
-    port: u16,
+    (name, port): (Option<&str>, u16),
 ) -> Result<Vec<Event>> {
     let before = probe.events()?.len();
-    let gateway = SocketAddr::new(GATEWAY_V4, port);
+    let address = GATEWAY_V4.to_string();
     place
-        .run(lab, client.script, gateway)
+        .run(lab, client.script, (name.unwrap_or(&address), port))
         .with_context(|| format!("{}: {}", place.name(), client.program))?;
     // That none comes is an answer as well.
     if probe.wait_for_events(before + 1, EVENT_DEADLINE).is_err() {

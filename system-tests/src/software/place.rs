@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -79,24 +78,24 @@ impl Place {
     /// # Errors
     /// When the script hangs.
     pub fn version(&self, lab: &Lab, script: &str) -> Result<Option<String>> {
-        let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
-        let finished = run(&mut self.command(lab, script, nowhere, VERSION_SECONDS)?, TIMEOUT)?;
+        let finished = run(&mut self.command(lab, script, ("127.0.0.1", 9), VERSION_SECONDS)?, TIMEOUT)?;
         let first = finished.stdout.lines().next().unwrap_or("").trim().to_owned();
         Ok(Some(first).filter(|version| finished.success() && !version.is_empty()))
     }
 
-    /// Runs the script in the lab's client namespace, with the gateway in `$HOST`, `$PORT` and `$AT` (both).
+    /// Runs the script in the lab's client namespace, with the gateway (an IPv4 address or a name, and a port) in `$HOST`,
+    /// `$PORT` and `$AT` (both).
     ///
     /// # Errors
     /// When it cannot be run. What it ends with is in the result.
-    pub fn run(&self, lab: &Lab, script: &str, gateway: SocketAddr) -> Result<Finished> {
+    pub fn run(&self, lab: &Lab, script: &str, gateway: (&str, u16)) -> Result<Finished> {
         run(&mut self.command(lab, script, gateway, CLIENT_SECONDS)?, TIMEOUT)
     }
 
-    fn command(&self, lab: &Lab, script: &str, gateway: SocketAddr, seconds: &str) -> Result<Command> {
+    fn command(&self, lab: &Lab, script: &str, (host, port): (&str, u16), seconds: &str) -> Result<Command> {
         write_sources(lab)?;
-        let (host, port) = (gateway.ip().to_string(), gateway.port().to_string());
-        let variables = [("AT", &*gateway.to_string()), ("HOST", &*host), ("PORT", &*port)];
+        let port = port.to_string();
+        let variables = [("AT", &*format!("{host}:{port}")), ("HOST", host), ("PORT", &*port)];
         Ok(self.command_in(&lab.client, lab, script, &variables, Some(seconds)))
     }
 
@@ -140,7 +139,13 @@ impl Place {
 
 /// Puts the clients that come as source into the lab's directory.
 fn write_sources(lab: &Lab) -> Result<()> {
-    let sources = [("Fetch.java", include_str!("Fetch.java")), ("fetch.go", include_str!("fetch.go"))];
+    let sources = [
+        ("Fetch.java", include_str!("Fetch.java")),
+        ("fetch.go", include_str!("fetch.go")),
+        ("mbedtls.c", include_str!("mbedtls.c")),
+        ("starttls.py", include_str!("starttls.py")),
+        ("wolfssl.c", include_str!("wolfssl.c")),
+    ];
     for (name, source) in sources {
         let path = lab.path(name);
         if !path.exists() {
@@ -150,7 +155,8 @@ fn write_sources(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// `Debian 12`, of `NAME="Debian GNU/Linux"` and `VERSION_ID="12"`.
+/// `Debian 12`, of `NAME="Debian GNU/Linux"` and `VERSION_ID="12"`. Unstable has no `VERSION_ID`, and a `PRETTY_NAME` that
+/// ends with `sid`.
 fn system_name(root: &Path) -> Result<String> {
     let path = root.join("etc/os-release");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -160,5 +166,7 @@ fn system_name(root: &Path) -> Result<String> {
     };
     let Some(name) = value("NAME") else { bail!("{} has no NAME", path.display()) };
     let name = name.strip_suffix(" GNU/Linux").unwrap_or(name);
-    Ok(format!("{name} {}", value("VERSION_ID").unwrap_or("")).trim().to_owned())
+    let is_unstable = value("PRETTY_NAME").is_some_and(|name| name.ends_with("/sid"));
+    let version = value("VERSION_ID").or(is_unstable.then_some("unstable"));
+    Ok(format!("{name} {}", version.unwrap_or("")).trim().to_owned())
 }

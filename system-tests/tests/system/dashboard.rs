@@ -320,7 +320,7 @@ fn every_query_has_data_in_a_plain_prometheus() {
         let values: Vec<f64> = of_client.iter().map(|(_, value)| *value).collect();
         assert_eq!(values, [f64::from(count)], "{client}: {rows:?}");
         let labels = &of_client[0].0;
-        assert!(labels["likely"].contains("curl") && labels["ja4"].starts_with("t13i"), "{labels:?}");
+        assert!(labels["likely"].contains("OpenSSL") && labels["ja4"].starts_with("t13i"), "{labels:?}");
         assert_eq!(labels["gateway_address"], "10.77.0.1:443");
     }
     assert!(!rows.iter().any(|(labels, _)| labels["client"] == BALANCER), "{rows:?}");

@@ -1,10 +1,10 @@
-//! What sni-probe says of the software of real clients without SNI, those that this machine has.
+//! What sni-probe says of the software of real clients, those that this machine has.
 
 use system_tests::Lab;
 use system_tests::probe::Probe;
 use system_tests::resetting::ResettingGateway;
 use system_tests::software::clients::{
-    BORING_SSL, ClientProgram, DEBIAN, GO_TOOLCHAIN, JAVA_JDK, NODE_JS, PYTHON,
+    BORING_SSL, ClientProgram, DEBIAN, GO_TOOLCHAIN, JAVA_JDK, NODE_JS, PYTHON, SERVICES,
 };
 use system_tests::software::{hellos, place::Place};
 
@@ -22,15 +22,11 @@ fn real_clients_are_named_by_their_library() {
     let _gateway = ResettingGateway::start(&lab.gateway, PORT).unwrap();
     let probe = Probe::start(&lab, &[]).unwrap();
     let place = Place::machine(None).unwrap();
-    let clients = [DEBIAN, PYTHON, NODE_JS, JAVA_JDK, GO_TOOLCHAIN, BORING_SSL].concat();
+    let clients = [DEBIAN, SERVICES, PYTHON, NODE_JS, JAVA_JDK, GO_TOOLCHAIN, BORING_SSL].concat();
     let (mut report, mut known, mut wrong) = (String::new(), 0, Vec::new());
     for client in clients.iter().filter(|client| client.library.name != LEFT_OUT) {
         let Some(version) = version(&lab, &place, client) else { continue };
-        for event in hellos(&lab, &probe, &place, client, PORT).unwrap() {
-            // Some versions send the address as a name; those are not in the table.
-            if event.sni != "absent" {
-                continue;
-            }
+        for event in hellos(&lab, &probe, &place, client, (None, PORT)).unwrap() {
             let likely = event.json["likely"].as_str();
             let (library, ja4) = (client.library.name, event.ja4.unwrap_or_default());
             let told = likely.unwrap_or("UNKNOWN");

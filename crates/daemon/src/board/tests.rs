@@ -175,7 +175,7 @@ fn clients_are_told_with_what_they_offer_those_refused_most_first() {
     assert_eq!(first.offered_versions, ["0x0304", "0x0303"]);
     assert_eq!(first.alpn, ["h2", "http/1.1"]);
     assert_eq!(first.gateway, "198.51.100.9:443");
-    assert_eq!(first.likely.as_deref(), Some("OpenSSL 3.5 (curl)"));
+    assert_eq!(first.likely.as_deref(), Some("OpenSSL 3.5 to 3.6"));
     assert_eq!(first.last_refused, Some(first.last_seen));
     assert_eq!(first.last_handshakes[0].alert.as_deref(), Some("unrecognized_name"));
     assert_eq!(first.per_minute.iter().sum::<u64>(), 1);

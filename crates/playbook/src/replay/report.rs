@@ -105,11 +105,7 @@ impl Report {
 
     /// Of which hellos fingerprints are shown.
     pub(super) fn fingerprints(&self) -> Fingerprints {
-        match (&self.lines, &self.summary) {
-            (Some(_), _) => Fingerprints::All,
-            (None, Some(_)) => Fingerprints::WithoutSni,
-            (None, None) => Fingerprints::None,
-        }
+        if self.lines.is_some() || self.summary.is_some() { Fingerprints::All } else { Fingerprints::None }
     }
 
     /// The metrics, where those are what is printed.

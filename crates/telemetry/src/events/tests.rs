@@ -165,8 +165,18 @@ fn software_is_told_where_its_fingerprint_is_known() {
     let software = software::likely_sender(&handshake.hello).expect("the sample's software");
     assert_eq!(value(&handshake)["likely"], software);
     assert!(text(&handshake, false).ends_with(&format!("  likely {software}\n")));
+    // The same hello with a name, whatever became of it.
+    handshake.hello.sni = Sni::Present("a.example".to_owned());
     let body = handshake.hello.body.as_mut().unwrap();
-    body.ja4 = Some("t13i0000h2_aaaaaaaaaaaa_bbbbbbbbbbbb".to_owned());
+    assert_eq!(body.ja4.as_deref(), Some("t13i3012h2_1d37bd780c83_8537cf56674e"));
+    body.ja4 = Some("t13d3013h2_1d37bd780c83_8537cf56674e".to_owned());
+    for outcome in [Outcome::ResetByGateway, Outcome::ServerHello] {
+        handshake.outcome = outcome;
+        assert_eq!(value(&handshake)["likely"], software);
+        assert!(text(&handshake, false).ends_with(&format!("  likely {software}\n")));
+    }
+    let body = handshake.hello.body.as_mut().unwrap();
+    (body.ja4, body.ja3) = (Some("t13i0000h2_aaaaaaaaaaaa_bbbbbbbbbbbb".to_owned()), None);
     assert!(value(&handshake)["likely"].is_null());
     assert!(!text(&handshake, false).contains("likely"));
 }
