@@ -23,6 +23,14 @@ use crate::routes::report::RoutesReport;
 const MAX_NAMES: usize = 20;
 /// Lines of clients that are shown.
 const MAX_CLIENT_LINES: usize = 8;
+/// Programs whose lines are shown for load balancers and health checks.
+const HEALTH_CHECKERS: [&str; 5] = [
+    "HAProxy, server",
+    "HAProxy, health check",
+    "nginx, proxy_pass",
+    "Envoy, cluster",
+    "blackbox_exporter, prober http",
+];
 /// Clients whose lines are shown where no fingerprint is known.
 const COMMON_CLIENTS: [&str; 6] =
     ["curl", "Python, ssl", "Java, SSLSocket", "Node.js, https", "Go, crypto/tls", "HAProxy, health check"];
@@ -51,9 +59,9 @@ pub(super) fn fix(cause: Cause, inputs: &Inputs) -> Option<Fix> {
                     .to_owned(),
                 "Tell sni-probe which clients are known: --expected-non-sni gcp-lb, or --expected-non-sni ADDRESS".to_owned(),
             ];
-            // The first and the last are of clients in general.
-            let lines = switch_sni_on(inputs, place);
-            client_owner.extend(lines.into_iter().skip(1).filter(|line| !line.starts_with("To see it")));
+            let name = known_name(place);
+            let checkers = clients::all().iter().filter(|line| HEALTH_CHECKERS.contains(&line.software));
+            client_owner.extend(checkers.map(|line| client_line(line, name, place.port)));
             Some(Fix { client_owner, ..let_them_in(inputs, place) })
         }
         Cause::UnknownName => Some(add_name(inputs, place)),
@@ -383,11 +391,14 @@ fn switch_sni_on(inputs: &Inputs, place: &Place) -> Vec<String> {
     if lines.is_empty() {
         lines.extend(clients::all().iter().filter(|line| COMMON_CLIENTS.contains(&line.software)));
     }
-    // A name that is not plain would need another quoting in each of these languages.
-    let known = Some(name.as_str()).filter(|name| is_plain(name) && *name != HOST_NAME);
-    all.extend(lines.into_iter().map(|line| client_line(line, known, *port)));
+    all.extend(lines.into_iter().map(|line| client_line(line, known_name(place), *port)));
     all.push(format!("To see it: openssl s_client -connect GATEWAY_IP:{port} -servername {host} </dev/null"));
     all
+}
+
+/// The gateway's name where an input has it. One that is not plain would need another quoting in each language.
+fn known_name(place: &Place) -> Option<&str> {
+    Some(place.name.as_str()).filter(|name| is_plain(name) && *name != HOST_NAME)
 }
 
 fn client_line(line: &ClientLine, name: Option<&str>, port: u16) -> String {

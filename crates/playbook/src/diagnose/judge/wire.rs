@@ -22,6 +22,8 @@ pub(super) fn explanations(inputs: &Inputs, wire: &WireFacts) -> Vec<Explanation
     let without = wire.refused_without_sni(is_served);
     let more = with_name.saturating_sub(named);
     let named = named.saturating_sub(with_name);
+    // A client may end a handshake that was answered in plain HTTP.
+    let failed = by_facts.failed + (explained_without + more).saturating_sub(without);
     let without = without.saturating_sub(explained_without + more);
     // Alerts have no other reason than the one that they name.
     let alpn = no_common_protocol(wire, &by_facts);
@@ -51,7 +53,7 @@ pub(super) fn explanations(inputs: &Inputs, wire: &WireFacts) -> Vec<Explanation
         format!("with an incomplete ClientHello {} refused", was(unknown)),
     ));
     all.extend(closed_first(wire));
-    all.extend(failed::explanations(inputs, wire, by_facts.failed));
+    all.extend(failed::explanations(inputs, wire, failed));
     all.retain(|explanation| explanation.count > 0);
     all
 }
