@@ -128,6 +128,11 @@ impl Place {
             let named = || check.target.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
             address.map(|address| address.port()).or_else(named)
         });
+        let port = port.or_else(|| {
+            let mut gateways = inputs.wire.iter().flat_map(|wire| &wire.refusals.gateways);
+            let only = gateways.next().filter(|_| gateways.next().is_none());
+            only.and_then(|gateway| gateway.gateway.parse::<SocketAddr>().ok()).map(|address| address.port())
+        });
         let host = word(&name);
         let target = check.map_or_else(|| host.clone(), |check| target_word(&check.target));
         Self { name: printable(&name), host, port: port.unwrap_or(HTTPS), target }
@@ -217,11 +222,16 @@ fn add_name(inputs: &Inputs, place: &Place) -> Fix {
         return Fix { commands, client_owner, ..Fix::default() };
     }
     if names.is_empty() {
-        names.push(HOST_NAME.to_owned());
+        // Of the check, where nothing else has one.
+        names.push(if is_plain(&place.name) { place.name.clone() } else { HOST_NAME.to_owned() });
     }
     let platform = platform(routes);
+    let snippets =
+        if platform == Platform::Unknown { snippets(inputs, Problem::UnknownName) } else { Vec::new() };
+    // Lines of another gateway are of no use.
+    let may_be_envoy = platform != Platform::Unknown || snippets.is_empty() || may_be_envoy(inputs);
     let (mut documents, mut commands) = (Vec::new(), Vec::new());
-    if matches!(platform, Platform::Apigee | Platform::Unknown) {
+    if may_be_envoy && matches!(platform, Platform::Apigee | Platform::Unknown) {
         let group = routes.and_then(|routes| routes.virtual_hosts.first());
         let group = group.map_or_else(|| "ENVIRONMENT_GROUP".to_owned(), |group| printable(&group.name));
         commands.push(format!(
@@ -232,7 +242,7 @@ fn add_name(inputs: &Inputs, place: &Place) -> Fix {
         commands
             .push("kubectl -n apigee get apigeeroutes -o jsonpath='{.items[*].spec.hostnames}'".to_owned());
     }
-    if platform != Platform::Apigee {
+    if may_be_envoy && platform != Platform::Apigee {
         documents.push(Document {
             file: "gateway.yaml".to_owned(),
             note: "If the gateway is to serve the name (Istio): add it to the hosts of the server whose certificate has it."
@@ -261,8 +271,6 @@ fn add_name(inputs: &Inputs, place: &Place) -> Fix {
             .to_owned(),
     );
     client_owner.push(format!("curl --resolve {host}:{port}:GATEWAY_IP {}", url(place)));
-    let snippets =
-        if platform == Platform::Unknown { snippets(inputs, Problem::UnknownName) } else { Vec::new() };
     let warnings = if snippets.is_empty() { Vec::new() } else { warnings() };
     Fix { documents, snippets, commands, warnings, client_owner }
 }

@@ -83,6 +83,13 @@ pub(super) fn judge(inputs: &Inputs) -> Judgement {
         configured::by_configuration(inputs)
     };
     judgement.contradicted(inputs);
+    if judgement.cause == Cause::NothingWrong && inputs.message.as_ref().is_some_and(message::is_failure) {
+        judgement.cause = Cause::NotEnoughEvidence;
+        judgement.confidence = Confidence::Unknown;
+        judgement.sentence.clear();
+        judgement.sentence += "The client's message tells of a failure that no other input shows: it may be of another time, another \
+                               gateway, or of the way between.";
+    }
     let missed = nothing::missed(inputs);
     if !missed.is_empty() {
         if judgement.cause == Cause::NothingWrong {
@@ -126,14 +133,14 @@ fn is_served_now(check: &CheckReport) -> bool {
 /// What clients without SNI meet that verify the certificate; empty if they find the name, or it is not known.
 fn caveat(inputs: &Inputs) -> String {
     let Some(check) = &inputs.check else { return String::new() };
-    let has_name = attempts::attempt(check, AttemptKind::Named).is_some();
+    let named = attempts::attempt(check, AttemptKind::Named);
     let without = attempts::attempt(check, AttemptKind::WithoutSni);
     let other = without.and_then(|without| without.certificate.as_ref()).filter(|it| !it.matches_host);
     match other {
-        Some(other) if has_name => format!(
+        Some(other) if named.is_some() => format!(
             " But clients without SNI that verify the certificate get CN {}, which does not match {}.",
             printable(&other.subject),
-            printable(&check.target)
+            printable(named.and_then(|named| named.server_name.as_deref()).unwrap_or(&check.target))
         ),
         _ => String::new(),
     }

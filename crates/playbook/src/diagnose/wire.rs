@@ -5,7 +5,7 @@ mod capture;
 mod scrape;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use sni_probe_core::clients::GCP_LB;
@@ -48,6 +48,8 @@ pub(super) struct WireFacts {
     pub lost_events: u64,
     /// Connections of a scrape that began with an HTTP request. Other sources have them as a fact.
     pub plain_http: u64,
+    /// Of a scrape, incomplete `ClientHello`s by reason. Other sources have them as a fact.
+    pub incomplete: BTreeMap<String, u64>,
     /// What the refusals of each gateway show; of a scrape, nothing.
     pub refusals: FactsReport,
     /// Parts of the traffic that were not read or not watched, in words.

@@ -64,6 +64,7 @@ pub(super) struct Counts {
     invalid_names: Words,
     failures: Words,
     kinds: Kinds,
+    request_failures: Words,
     programs: Words,
     /// By `JA4 JA3`, with `-` for none.
     fingerprints: Words,
@@ -99,6 +100,7 @@ impl Counts {
             invalid_names: Words::default(),
             failures: Words::default(),
             kinds: Kinds::default(),
+            request_failures: Words::default(),
             programs: Words::default(),
             fingerprints: Words::default(),
             recent: VecDeque::new(),
@@ -141,7 +143,12 @@ impl Counts {
             self.after_handshake += u64::from(program.name == programs::APACHE);
         }
         match entry.kind() {
-            Kind::Served => self.report.served += 1,
+            Kind::Served => {
+                self.report.served += 1;
+                if let Some(failure) = entry.request_failure() {
+                    self.request_failures.add(failure);
+                }
+            }
             Kind::NoFilterChain => self.add_refused(entry, time, text),
             Kind::OtherFailure => {
                 self.failures.add(&entry.failure());
@@ -151,7 +158,7 @@ impl Counts {
                 self.failures.add(NO_REASON);
                 self.kinds.add(FailureKind::NoReason);
             }
-            Kind::Unremarkable => {}
+            Kind::Unremarkable => self.report.client_left += u64::from(entry.is_client_left()),
         }
     }
 
@@ -253,6 +260,7 @@ impl Counts {
         let mut report = LogsReport {
             other_failures: self.failures.counted(),
             failure_kinds: self.kinds.counted(),
+            request_failures: self.request_failures.counted(),
             by_invalid_name: self.invalid_names.counted(),
             by_fingerprint: self.fingerprints.counted().iter().map(fingerprint).collect(),
             by_program: self.programs.counted(),

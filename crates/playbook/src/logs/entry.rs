@@ -7,6 +7,11 @@ use jiff::Timestamp;
 use super::failure::FailureKind;
 use super::{flags, time};
 
+/// Misdirected Request (RFC 9110, section 15.5.20): the gateway does not answer for the name.
+const MISDIRECTED: u16 = 421;
+/// The name of requests that were answered so.
+const REJECTED_BY_HTTP: &str = "rejected_by_http";
+
 /// The `status_details` of a connection for which Envoy has no filter chain.
 const NO_FILTER_CHAIN: &str = "filter_chain_not_found";
 
@@ -179,6 +184,25 @@ impl LogEntry<'_> {
     fn has_client_left(&self) -> bool {
         self.transport_failure.is_none()
             && self.flags.as_deref().is_some_and(|flags| flags::failure(flags).is_none())
+    }
+
+    /// Whether the client ended the connection, and nothing else is known against it.
+    pub(super) fn is_client_left(&self) -> bool {
+        let has_left = |name| flags::find(name).is_some_and(|flag| flag.is_client_left());
+        let by_flags = self.flags.as_deref().is_some_and(|flags| flags::split(flags).any(has_left));
+        self.kind() == Kind::Unremarkable
+            && (self.program.is_some() && self.transport_failure.is_some() || by_flags)
+    }
+
+    /// Why the request failed, though the connection was served: the backend, or a name that the gateway does not take.
+    pub(super) fn request_failure(&self) -> Option<&'static str> {
+        let is_upstream =
+            self.flags.as_deref().and_then(flags::failure) == Some(FailureKind::UpstreamUnreachable);
+        match self.status {
+            MISDIRECTED => Some(REJECTED_BY_HTTP),
+            500.. if is_upstream => Some(FailureKind::UpstreamUnreachable.name()),
+            _ => None,
+        }
     }
 
     fn has_no_route(&self) -> bool {

@@ -110,6 +110,13 @@ impl FailureKind {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kinds([u64; KINDS.len()]);
 
+impl FailureKind {
+    /// Its name.
+    pub(super) fn name(self) -> &'static str {
+        KINDS[self.index()].1
+    }
+}
+
 impl Kinds {
     pub(super) fn add(&mut self, kind: FailureKind) {
         self.0[kind.index()] += 1;

@@ -61,6 +61,13 @@ static FLAGS: [Flag; 30] = [
     flag("DI", "DelayInjected", "a delay was injected", None),
 ];
 
+impl Flag {
+    /// Whether it says that the client ended the connection.
+    pub(super) fn is_client_left(&self) -> bool {
+        matches!(self.short, "DC" | "DR")
+    }
+}
+
 /// The flag of that name, short or long.
 pub(super) fn find(name: &str) -> Option<&'static Flag> {
     FLAGS.iter().find(|flag| flag.short == name || flag.long.eq_ignore_ascii_case(name))

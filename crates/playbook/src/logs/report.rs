@@ -39,6 +39,10 @@ pub struct LogsReport {
     /// The same by kind: `plain_http_client`, `no_certificate`, `tls_mismatch`, `client_certificate_required`, `certificate_rejected`,
     /// `upstream_unreachable`, `incomplete_hellos`, `no_reason`, `other`.
     pub failure_kinds: Vec<Counted>,
+    /// Of the served entries, those with a request that failed, by kind: `upstream_unreachable`, `rejected_by_http` (status 421).
+    pub request_failures: Vec<Counted>,
+    /// Entries of connections that the client ended before it sent a request.
+    pub client_left: u64,
     /// Entries without a filter chain by client address, most first; at most a named number, the others under `other`.
     pub by_client: Vec<Counted>,
     /// The same by the hour (UTC, RFC 3339), in the order of time.

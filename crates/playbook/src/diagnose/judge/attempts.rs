@@ -39,3 +39,11 @@ pub(super) fn not_reached(check: &CheckReport) -> Option<Judgement> {
     };
     Some(Judgement { cause: Cause::NotEnoughEvidence, confidence: Confidence::Unknown, sentence })
 }
+
+/// An answer that is not TLS.
+pub(super) fn not_answered(check: &CheckReport) -> Option<Judgement> {
+    let attempt = check.attempts.iter().find(|attempt| attempt.outcome == AttemptOutcome::NotTls)?;
+    let error = attempt.error.as_deref().unwrap_or("the answer is not TLS");
+    let sentence = format!("The check of {} failed: {}.", printable(&check.target), printable(error));
+    Some(Judgement { cause: Cause::NotEnoughEvidence, confidence: Confidence::Unknown, sentence })
+}

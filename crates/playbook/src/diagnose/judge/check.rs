@@ -7,7 +7,10 @@ use super::super::model::{Cause, Confidence, Inputs};
 use super::attempts::{attempt, is_refused, is_served};
 use super::names::is_routed;
 use super::{Judgement, completes_without_sni};
-use crate::check::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport, CheckVerdict};
+use crate::check::report::{Attempt, AttemptKind, AttemptOutcome, CheckReport};
+
+/// Misdirected Request (RFC 9110, section 15.5.20).
+const MISDIRECTED: u16 = 421;
 
 /// The cause for which the check was not served as it should be; `None` if it was, or says nothing of a cause.
 pub(super) fn by_check(inputs: &Inputs, check: &CheckReport) -> Option<Judgement> {
@@ -21,15 +24,16 @@ pub(super) fn by_check(inputs: &Inputs, check: &CheckReport) -> Option<Judgement
         let sentence = format!("{target} answers a ClientHello in plain HTTP: this port does not speak TLS.");
         return Some(Judgement { cause: Cause::PlainHttpPort, confidence: Confidence::Certain, sentence });
     }
-    if check.verdict == CheckVerdict::RejectedByHttp {
-        let status = check.attempts.iter().find_map(|attempt| {
-            attempt.http_status.filter(|_| attempt.outcome == AttemptOutcome::RejectedByHttp)
-        });
-        let status = status.map_or_else(String::new, |status| format!(" with status {status}"));
+    let is_rejected = |attempt: &&Attempt| {
+        attempt.outcome == AttemptOutcome::RejectedByHttp || attempt.http_status == Some(MISDIRECTED)
+    };
+    if let Some(rejected) = check.attempts.iter().find(is_rejected) {
+        let status = rejected.http_status.map_or_else(String::new, |status| format!(" with status {status}"));
+        let with = if rejected.kind == AttemptKind::Named { "with the name" } else { "without SNI" };
         return likely(
             Cause::RejectedByHttp,
             format!(
-                "{target} completes the handshake without SNI, and then rejects the request{status}: the handshake is not refused."
+                "{target} completes the handshake {with}, and then rejects the request{status}: the handshake is not refused."
             ),
         );
     }
@@ -44,6 +48,16 @@ pub(super) fn by_check(inputs: &Inputs, check: &CheckReport) -> Option<Judgement
             format!(
                 "{target} refuses the name exactly as it was given, {}, and serves it in its usual spelling.",
                 printable(name)
+            ),
+        );
+    }
+    if let Some(certificate) = named.certificate.as_ref().filter(|certificate| !certificate.matches_host) {
+        return likely(
+            Cause::CertificateRejected,
+            format!(
+                "{target} serves the name {} with a certificate for CN {}, which does not match: clients that verify reject it.",
+                printable(named.server_name.as_deref().unwrap_or_default()),
+                printable(&certificate.subject)
             ),
         );
     }
@@ -71,9 +85,13 @@ fn name_refused(inputs: &Inputs, check: &CheckReport, named: &Attempt) -> Option
     match named.outcome {
         AttemptOutcome::Reset | AttemptOutcome::Closed | AttemptOutcome::Alert => {}
         AttemptOutcome::Timeout | AttemptOutcome::Unreachable => {
+            let what = if named.connected {
+                "accepts the connection and does not answer"
+            } else {
+                "cannot be reached"
+            };
             let sentence = format!(
-                "From here {target} cannot be reached at all, and the gateway did not refuse the connection. Look at the network in \
-                 between."
+                "From here {target} {what}, and the gateway did not refuse the connection. Look at the network in between."
             );
             return of(Cause::NotTheGateway, Confidence::Likely, sentence);
         }

@@ -3,9 +3,9 @@
 use sni_probe_terminal::printable;
 
 use super::super::model::{Cause, Confidence, Inputs};
-use super::attempts::{attempt, not_reached};
+use super::attempts::{attempt, not_answered, not_reached};
 use super::check::by_check;
-use super::findings::configured_wrong;
+use super::findings::{configured_wrong, not_in_effect};
 use super::message::by_message;
 use super::{Judgement, caveat, is_served_now, serves_without_sni};
 use crate::check::report::{AttemptKind, CheckReport, CheckVerdict};
@@ -13,9 +13,18 @@ use crate::check::report::{AttemptKind, CheckReport, CheckVerdict};
 /// Handshakes or entries were seen, and none was refused or failed: what the check and the configuration show that clients did not meet
 /// yet.
 pub(super) fn unseen(inputs: &Inputs) -> Option<Judgement> {
-    let check = inputs.check.as_ref().filter(|check| not_reached(check).is_none());
-    let by_check = check.and_then(|check| by_check(inputs, check));
-    by_check.or_else(|| {
+    let by_check = inputs.check.as_ref().and_then(|check| {
+        let failed = not_reached(check).or_else(|| by_check(inputs, check));
+        failed.or_else(|| not_answered(check))
+    });
+    let by_status = || {
+        not_in_effect(inputs).map(|(cause, why)| Judgement {
+            cause,
+            confidence: Confidence::Likely,
+            sentence: format!("No client was refused yet, but {why}."),
+        })
+    };
+    by_check.or_else(by_status).or_else(|| {
         let serves = serves_without_sni(inputs);
         let wrong = inputs.routes.as_ref().filter(|_| !serves).and_then(configured_wrong);
         // Where no part of the configuration is for clients without SNI, it is right to refuse them.
@@ -29,7 +38,7 @@ pub(super) fn unseen(inputs: &Inputs) -> Option<Judgement> {
 
 /// No client was seen: only what is configured, and what the gateway answers to the check.
 pub(super) fn by_configuration(inputs: &Inputs) -> Judgement {
-    let wrong = inputs.routes.as_ref().and_then(configured_wrong);
+    let wrong = not_in_effect(inputs).or_else(|| inputs.routes.as_ref().and_then(configured_wrong));
     let unreached = inputs.check.as_ref().and_then(not_reached);
     if let (Some(judgement), None) = (&unreached, &wrong) {
         return judgement.clone();
@@ -42,7 +51,7 @@ pub(super) fn by_configuration(inputs: &Inputs) -> Judgement {
             return served(inputs, check);
         }
     }
-    if let (Some(message), None, None) = (&inputs.message, &inputs.check, &inputs.routes) {
+    if let Some(message) = inputs.message.as_ref().filter(|_| inputs.check.is_none() && wrong.is_none()) {
         return by_message(message);
     }
     let refuses = inputs.check.as_ref().is_some_and(|check| check.verdict == CheckVerdict::NonSniRefused);

@@ -17,6 +17,15 @@ pub(super) struct Explanation {
     pub(super) short: String,
     /// What the cause rests on.
     pub(super) basis: Basis,
+    /// Which refusals it is about, if it is one of these classes.
+    pub(super) class: Option<Class>,
+}
+
+/// Refusals that the wire and the log both show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    WithoutSni,
+    WithName,
 }
 
 /// What an [`Explanation`] counts.
@@ -25,6 +34,8 @@ pub(super) enum Noun {
     Handshake,
     Connection,
     LogEntry,
+    /// A log entry of a request that failed on a connection that was served.
+    Request,
 }
 
 impl Noun {
@@ -34,6 +45,7 @@ impl Noun {
             Self::Connection => counted(count, "connection"),
             Self::LogEntry if count == 1 => "1 log entry".to_owned(),
             Self::LogEntry => format!("{count} log entries"),
+            Self::Request => counted(count, "request"),
         }
     }
 }
@@ -62,6 +74,7 @@ impl Explanation {
 
     fn weight(&self) -> u64 {
         let weight = match self.judgement.cause {
+            _ if self.noun == Noun::Request => 1,
             Cause::NotTheGateway => 1,
             Cause::CertificateRejected | Cause::ClientCertificateRequired | Cause::IncompleteHellos => 4,
             _ => NOISE,
@@ -103,6 +116,7 @@ pub(super) fn not_enough(count: u64, sentence: String, short: String) -> Explana
         noun: Noun::Handshake,
         short,
         basis: Basis::None,
+        class: None,
     }
 }
 
@@ -113,7 +127,7 @@ mod tests {
     fn explanation(cause: Cause, count: u64) -> Explanation {
         let judgement = Judgement { cause, confidence: Confidence::Likely, sentence: format!("{cause}.") };
         let (noun, short) = (Noun::Handshake, format!("by {cause}"));
-        Explanation { judgement, count, noun, short, basis: Basis::Common }
+        Explanation { judgement, count, noun, short, basis: Basis::Common, class: None }
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! Causes that the facts about refusals separate.
 
 use sni_probe_core::vocabulary::IncompleteReason;
-use sni_probe_model::facts::{Certainty, Detail, Fact};
-use sni_probe_model::{AlertDescription, Word};
+use sni_probe_model::facts::{
+    Certainty, Detail, Fact, FactName, GatewayFacts, MIN_HANDSHAKES, Property, PropertyCounts, ShapeCount,
+    ValueCounts,
+};
+use sni_probe_model::{AlertDescription, Label as _, SniClass, Word};
 use sni_probe_terminal::printable_within;
 use sni_probe_terminal::units::counted;
 
-use super::super::model::{Cause, Confidence};
+use super::super::model::{Cause, Confidence, Inputs};
 use super::super::wire::WireFacts;
-use super::Judgement;
 use super::explanation::{Basis, Explanation, Noun, not_enough};
+use super::names::{NameFacts, is_routed, refused_names};
+use super::{Judgement, serves_a_name};
 
 /// Characters of a fact in a sentence.
 const LINE: usize = 400;
@@ -33,68 +37,148 @@ pub(super) struct Explained {
     pub(super) failed: u64,
     /// Refused handshakes of clients that look like health checks, and what is known of these.
     pub(super) health_checks: Option<(u64, String)>,
-    /// Whether certain names, and nothing else, are refused.
-    pub(super) separates_names: bool,
-    /// What may be the reason as well, in words.
-    pub(super) hints: Vec<String>,
+    /// What they say of names.
+    pub(super) names: NameFacts,
 }
 
-/// The causes in the facts. `answers_names`: another input shows that the gateway serves a name.
-pub(super) fn explained(wire: &WireFacts, answers_names: bool) -> Explained {
+/// Refused handshakes of a gateway that no fact explains yet.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    with_name: u64,
+    without_sni: u64,
+}
+
+impl Left {
+    fn of(gateway: &GatewayFacts) -> Self {
+        let is_name = |counts: &&PropertyCounts| counts.property.known() == Some(Property::KnownName);
+        let Some(names) = gateway.properties.iter().find(is_name) else {
+            // An older daemon does not count by name.
+            return Self { with_name: gateway.refused, without_sni: 0 };
+        };
+        let is_without =
+            |value: &&ValueCounts| SniClass::WITHOUT_SNI.iter().any(|class| class.as_str() == value.value);
+        let without_sni = names.values.iter().filter(is_without).map(|value| value.refused).sum();
+        Self { with_name: gateway.refused.saturating_sub(without_sni), without_sni }
+    }
+
+    /// Takes handshakes away: returns those with a name, those without SNI, and how many more the count has.
+    fn take(&mut self, count: u64) -> [u64; 3] {
+        let with_name = count.min(self.with_name);
+        let without_sni = (count - with_name).min(self.without_sni);
+        self.with_name -= with_name;
+        self.without_sni -= without_sni;
+        [with_name, without_sni, count - with_name - without_sni]
+    }
+}
+
+/// The causes in the facts.
+pub(super) fn explained(inputs: &Inputs, wire: &WireFacts) -> Explained {
     let mut all = Explained::default();
-    let http_gateways: Vec<&str> = wire
-        .facts()
-        .filter(|(_, fact)| matches!(fact.detail, Detail::PlainHttpAnswer { .. }))
-        .map(|(gateway, _)| gateway)
-        .collect();
     if wire.plain_http > 0 {
         all.plain_http_requests("a TLS port", wire.plain_http);
     }
-    for (gateway, fact) in wire.facts() {
-        if matches!(fact.detail, Detail::RefusesEverything { .. })
-            && (answers_names || http_gateways.contains(&gateway))
-        {
-            continue;
-        }
-        match fact.certainty {
-            Certainty::Fact => all.take(wire, gateway, fact),
-            Certainty::Hint => all.hint(gateway, fact),
+    all.incomplete("of the scrape", &wire.incomplete, wire.refused_with_unknown_sni());
+    for gateway in &wire.refusals.gateways {
+        let mut left = Left::of(gateway);
+        for fact in &gateway.facts {
+            let is_everything = matches!(fact.detail, Detail::RefusesEverything { .. });
+            if is_everything && has_another_reason(inputs, gateway) {
+                continue;
+            }
+            match fact.certainty {
+                Certainty::Fact => all.take(wire, gateway, fact, &mut left),
+                Certainty::Hint if is_dot(fact) => all.take(wire, gateway, fact, &mut left),
+                Certainty::Hint => all.hint(&gateway.gateway, fact),
+            }
         }
     }
+    all.names.hints.sort_unstable();
+    all.names.hints.dedup();
     all
 }
 
+/// A dot makes a ClientHello longer by one byte: the length is no other explanation.
+fn is_dot(fact: &Fact) -> bool {
+    fact.name() == Some(FactName::TrailingDot)
+        && fact.refused.min(fact.served) >= MIN_HANDSHAKES
+        && fact.alternatives.iter().all(|other| other.known() == Some(FactName::HelloSize))
+}
+
+/// Whether a gateway that refuses everything gives a reason itself, or another input does: names may be the cause then.
+fn has_another_reason(inputs: &Inputs, gateway: &GatewayFacts) -> bool {
+    let answers_http = gateway.facts.iter().any(|fact| matches!(fact.detail, Detail::PlainHttpAnswer { .. }));
+    // The wildcard route is missing, and no route takes a refused name.
+    let by_routes = inputs.routes.as_ref().is_some_and(|routes| {
+        let mut names = refused_names(inputs).peekable();
+        routes.serves_non_sni == Some(false)
+            && !routes.routes.is_empty()
+            && names.peek().is_some()
+            && names.all(|name| !is_routed(routes, name))
+    });
+    answers_http || serves_a_name(inputs) || by_routes || says_why(gateway)
+}
+
+/// Whether all refusals are alerts that name their reason.
+fn says_why(gateway: &GatewayFacts) -> bool {
+    const ALERTS: [AlertDescription; 5] = [
+        AlertDescription::UnrecognizedName,
+        AlertDescription::MissingExtension,
+        AlertDescription::ProtocolVersion,
+        AlertDescription::InsufficientSecurity,
+        AlertDescription::NoApplicationProtocol,
+    ];
+    let shapes: Vec<&ShapeCount> = gateway.facts.iter().flat_map(shapes).collect();
+    !shapes.is_empty()
+        && shapes.iter().all(|shape| ALERTS.iter().any(|alert| shape.shape.contains(alert.as_str())))
+}
+
+fn shapes(fact: &Fact) -> impl Iterator<Item = &ShapeCount> {
+    let (without_sni, unknown_names) = match &fact.detail {
+        Detail::RefusalShape { without_sni, unknown_names, .. } => (&without_sni[..], &unknown_names[..]),
+        _ => (&[][..], &[][..]),
+    };
+    without_sni.iter().chain(unknown_names)
+}
+
+/// How many names the gateway refused.
+fn refused_name_count(gateway: &GatewayFacts) -> u64 {
+    let of = |fact: &Fact| match &fact.detail {
+        Detail::RefusalShape { unknown_names, .. } => unknown_names.iter().map(|shape| shape.count).sum(),
+        _ => 0,
+    };
+    gateway.facts.iter().map(of).sum()
+}
+
 impl Explained {
-    fn take(&mut self, wire: &WireFacts, gateway: &str, fact: &Fact) {
+    fn take(&mut self, wire: &WireFacts, facts: &GatewayFacts, fact: &Fact, left: &mut Left) {
+        let gateway = facts.gateway.as_str();
         let refused = fact.refused;
         match &fact.detail {
             Detail::SplitHello { .. } | Detail::TwoRecords { .. } => {
-                self.separated(Cause::SplitHello, gateway, fact);
+                self.separated(Cause::SplitHello, gateway, fact, left);
             }
-            Detail::HelloSize { .. } => self.separated(Cause::HelloTooLarge, gateway, fact),
-            Detail::ProxyHeader { .. } => self.separated(Cause::ProxyProtocolMismatch, gateway, fact),
-            Detail::Alpn { .. } => self.separated(Cause::AlpnMismatch, gateway, fact),
+            Detail::HelloSize { .. } => self.separated(Cause::HelloTooLarge, gateway, fact, left),
+            Detail::ProxyHeader { .. } => self.separated(Cause::ProxyProtocolMismatch, gateway, fact, left),
+            Detail::Alpn { .. } => self.separated(Cause::AlpnMismatch, gateway, fact, left),
             Detail::TrailingDot { .. } | Detail::UpperCase { .. } => {
-                self.separated(Cause::UnknownName, gateway, fact);
+                self.separated(Cause::UnknownName, gateway, fact, left);
             }
             Detail::Versions { .. } => {
-                self.separated(Cause::TlsMismatch, gateway, fact);
-                self.mismatches += refused;
+                // Refusals by an alert about versions are counted apart from those of names.
+                let alerts = wire.mismatches(false).saturating_sub(self.mismatches).min(refused);
+                self.mismatches += alerts;
+                left.take(alerts);
+                self.separated_of(Cause::TlsMismatch, gateway, fact, refused - alerts, left);
             }
-            Detail::OneName { .. } => self.separates_names = true,
+            Detail::OneName { .. } => self.names.separates_names = true,
             Detail::RefusesEverything { with_name, without_sni } => {
-                // The gateway says itself what it is about.
-                let says_so = wire.alerts_of(AlertDescription::ProtocolVersion)
-                    + wire.alerts_of(AlertDescription::InsufficientSecurity)
-                    + wire.alerts_of(AlertDescription::NoApplicationProtocol);
-                if says_so * 2 < refused {
-                    self.refuses_everything(gateway, fact);
-                    self.with_name += with_name;
-                    self.without_sni += without_sni;
-                }
+                self.refuses_everything(facts, fact);
+                self.with_name += with_name;
+                self.without_sni += without_sni;
+                *left = Left { with_name: 0, without_sni: 0 };
             }
             Detail::PlainHttpAnswer { handshakes } => {
-                self.with_name += handshakes;
+                self.subtract(left, *handshakes);
                 let sentence = format!(
                     "The gateway {gateway} answered {} in plain HTTP: this port does not speak TLS.",
                     Noun::Handshake.counted(*handshakes)
@@ -148,16 +232,29 @@ impl Explained {
             Detail::OneName { .. } if fact.alternatives.is_empty() => {}
             Detail::OneName { .. } => {
                 let other: Vec<&str> = fact.alternatives.iter().map(Word::as_str).collect();
-                self.hints.push(other.join(", "));
+                self.names.hints.push(other.join(", "));
             }
             Detail::HealthCheck { .. } | Detail::RefusalShape { .. } | Detail::Unknown => {}
-            _ => self.hints.extend(fact.name().map(|name| name.to_string())),
+            _ => self.names.hints.extend(fact.name().map(|name| name.to_string())),
         }
     }
 
+    /// Handshakes that a fact explains: those with a name first, then those without SNI. What is more was not refused.
+    fn subtract(&mut self, left: &mut Left, count: u64) {
+        let [with_name, without_sni, more] = left.take(count);
+        self.with_name += with_name;
+        self.without_sni += without_sni;
+        self.failed += more;
+    }
+
     /// A property that separates the refused handshakes from those that were served.
-    fn separated(&mut self, cause: Cause, gateway: &str, fact: &Fact) {
-        self.with_name += fact.refused;
+    fn separated(&mut self, cause: Cause, gateway: &str, fact: &Fact, left: &mut Left) {
+        self.separated_of(cause, gateway, fact, fact.refused, left);
+    }
+
+    /// The same, where `refused` of the handshakes are counted by name.
+    fn separated_of(&mut self, cause: Cause, gateway: &str, fact: &Fact, refused: u64, left: &mut Left) {
+        self.subtract(left, refused);
         let sentence = words(gateway, fact);
         let short = match cause {
             Cause::SplitHello => "with a ClientHello in several segments or records were refused",
@@ -170,14 +267,17 @@ impl Explained {
         self.add(cause, Confidence::Likely, (fact.refused, Noun::Handshake), sentence, short);
     }
 
-    fn refuses_everything(&mut self, gateway: &str, fact: &Fact) {
-        let sentence = format!(
-            "{} So names are not the cause: the listener may expect a PROXY header, have no certificate, or not be in effect.",
-            words(gateway, fact)
-        );
+    fn refuses_everything(&mut self, facts: &GatewayFacts, fact: &Fact) {
+        let reasons = "the listener may expect a PROXY header, have no certificate, or not be in effect";
+        let (confidence, so) = if refused_name_count(facts) > 1 {
+            (Confidence::Likely, "So names are not the cause")
+        } else {
+            (Confidence::Possible, "Unless the gateway serves another name, names are not the cause")
+        };
+        let sentence = format!("{} {so}: {reasons}.", words(&facts.gateway, fact));
         let count = (fact.refused, Noun::Handshake);
         let short = "to a gateway that served none were refused, with a name and without SNI";
-        self.add(Cause::NotAboutNames, Confidence::Likely, count, sentence, short);
+        self.add(Cause::NotAboutNames, confidence, count, sentence, short);
         if let Some(last) = self.explanations.last_mut() {
             last.basis = Basis::Common;
         }
@@ -233,7 +333,7 @@ impl Explained {
         }
         let judgement = Judgement { cause, confidence, sentence };
         let (short, basis) = (short.to_owned(), Basis::Separated);
-        self.explanations.push(Explanation { judgement, count, noun, short, basis });
+        self.explanations.push(Explanation { judgement, count, noun, short, basis, class: None });
     }
 }
 

@@ -30,7 +30,14 @@ pub(super) fn explanations(inputs: &Inputs, wire: &WireFacts, explained: u64) ->
 fn certificate(wire: &WireFacts, cause: Cause, count: u64, why: &str) -> Explanation {
     let sentence = format!("{} {why}, of {}.", Noun::Handshake.counted(count), wire.handshakes());
     let judgement = Judgement { cause, confidence: Confidence::Likely, sentence };
-    Explanation { judgement, count, noun: Noun::Handshake, short: why.to_owned(), basis: Basis::Separated }
+    Explanation {
+        judgement,
+        count,
+        noun: Noun::Handshake,
+        short: why.to_owned(),
+        basis: Basis::Separated,
+        class: None,
+    }
 }
 
 /// Whether something other than the gateway ends connections.
@@ -52,7 +59,13 @@ fn elsewhere(inputs: &Inputs, wire: &WireFacts, failed: u64) -> Option<Explanati
     } else {
         ""
     };
-    let confidence = if is_few { Confidence::Possible } else { Confidence::Likely };
+    let is_silent = failed > 0 && failed == all;
+    let few = if is_silent {
+        " None was served: make sure that packets of both directions were seen."
+    } else {
+        few
+    };
+    let confidence = if is_few || is_silent { Confidence::Possible } else { Confidence::Likely };
     Some(Explanation {
         judgement: Judgement {
             cause: Cause::NotTheGateway,
@@ -65,6 +78,7 @@ fn elsewhere(inputs: &Inputs, wire: &WireFacts, failed: u64) -> Option<Explanati
         noun: Noun::Handshake,
         short: "ended by a timeout, or by the client".to_owned(),
         basis: Basis::Separated,
+        class: None,
     })
 }
 

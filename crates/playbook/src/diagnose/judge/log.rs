@@ -4,11 +4,10 @@ use sni_probe_terminal::printable;
 
 use super::super::model::{Cause, Confidence, Inputs};
 use super::Judgement;
-use super::explanation::{Basis, Explanation, Noun, not_enough, was};
-use super::facts::Explained;
-use super::names::unknown_name;
+use super::explanation::{Basis, Class, Explanation, Noun, not_enough, was};
+use super::names::{NameFacts, unknown_name};
 use super::no_sni::{Refused, without_sni};
-use crate::logs::report::LogsReport;
+use crate::logs::report::{Counted, LogsReport};
 
 /// Causes by the kind of failure that `logs` reports.
 const KINDS: [(&str, Cause); 7] = [
@@ -27,11 +26,13 @@ pub(super) fn explanations(inputs: &Inputs, logs: &LogsReport) -> Vec<Explanatio
     let mut all = Vec::new();
     if without > 0 {
         let judgement = without_sni(inputs, &Refused::in_the_log(logs, without));
-        all.push(entries(judgement, without, "without SNI have no filter chain", Basis::Common));
+        let entries = entries(judgement, without, "without SNI have no filter chain", Basis::Common);
+        all.push(Explanation { class: Some(Class::WithoutSni), ..entries });
     }
     if named > 0 {
-        let judgement = unknown_name(inputs, named, false, &Explained::default());
-        all.push(entries(judgement, named, "with a name have no filter chain", Basis::Common));
+        let judgement = unknown_name(inputs, named, false, &NameFacts::default());
+        let entries = entries(judgement, named, "with a name have no filter chain", Basis::Common);
+        all.push(Explanation { class: Some(Class::WithName), ..entries });
     }
     if logs.sni_not_logged > 0 {
         let sentence = format!(
@@ -50,6 +51,10 @@ pub(super) fn explanations(inputs: &Inputs, logs: &LogsReport) -> Vec<Explanatio
     }
     if logs.failure_kinds.is_empty() {
         unexplained = logs.other_failures.iter().map(|failure| failure.count).sum();
+    }
+    all.extend(logs.request_failures.iter().filter_map(|failure| of_requests(logs, failure)));
+    if logs.client_left > 0 {
+        all.push(client_left(logs));
     }
     if unexplained > 0 {
         let most = logs.other_failures.iter().max_by_key(|failure| failure.count);
@@ -73,7 +78,7 @@ fn without_and_with_name(logs: &LogsReport) -> (u64, u64) {
 }
 
 fn entries(judgement: Judgement, count: u64, short: &str, basis: Basis) -> Explanation {
-    Explanation { judgement, count, noun: Noun::LogEntry, short: short.to_owned(), basis }
+    Explanation { judgement, count, noun: Noun::LogEntry, short: short.to_owned(), basis, class: None }
 }
 
 fn of_kind(logs: &LogsReport, cause: Cause, count: u64) -> Explanation {
@@ -105,30 +110,64 @@ fn of_kind(logs: &LogsReport, cause: Cause, count: u64) -> Explanation {
     entries(judgement, count, short, Basis::Separated)
 }
 
+/// Requests that failed on connections that were served.
+fn of_requests(logs: &LogsReport, failure: &Counted) -> Option<Explanation> {
+    let (cause, what) = match failure.name.as_str() {
+        "upstream_unreachable" => {
+            (Cause::UpstreamUnreachable, "failed because the gateway could not reach its backend")
+        }
+        "rejected_by_http" => (Cause::RejectedByHttp, "were rejected by HTTP 421 after the handshake"),
+        _ => return None,
+    };
+    let requests = Noun::Request.counted(failure.count);
+    let sentence =
+        format!("The handshakes were served, and {requests} of {} log entries {what}.", logs.entries);
+    let judgement = Judgement { cause, confidence: Confidence::Likely, sentence };
+    let (noun, short) = (Noun::Request, what.to_owned());
+    Some(Explanation { judgement, count: failure.count, noun, short, basis: Basis::Separated, class: None })
+}
+
+fn client_left(logs: &LogsReport) -> Explanation {
+    let sentence = format!(
+        "{} of {} are of connections that the client ended before it sent a request. Look at the client, and at the network in \
+         between.",
+        Noun::LogEntry.counted(logs.client_left),
+        logs.entries
+    );
+    let judgement = Judgement { cause: Cause::NotTheGateway, confidence: Confidence::Possible, sentence };
+    entries(judgement, logs.client_left, "are of connections that the client ended", Basis::Separated)
+}
+
 /// The explanations of both inputs, each cause once.
 ///
 /// The wire is proof of what was refused, the log names the gateway's own reason. So a reason in the log replaces what the wire alone
-/// explains by what the refused handshakes have in common, unless the log has more entries without a filter chain.
+/// explains by what the refused handshakes have in common: where the wire saw no handshake served, and the log has no more entries
+/// without a filter chain. Where others were served, nothing shows that the reason is that of the refused ones.
 pub(super) fn combined(
     inputs: &Inputs,
     mut on_the_wire: Vec<Explanation>,
     logs: &LogsReport,
 ) -> Vec<Explanation> {
     let mut in_the_log = explanations(inputs, logs);
+    let wire = inputs.wire.as_ref();
+    let serves_none = wire.is_some_and(|wire| wire.served() == 0);
     let refusals: u64 = on_the_wire.iter().filter(|it| it.basis != Basis::Separated).map(|it| it.count).sum();
-    let reason = in_the_log
-        .iter()
-        .enumerate()
-        .filter(|(_, it)| matches!(it.judgement.cause, Cause::NoCertificate | Cause::UpstreamUnreachable))
-        .max_by_key(|(_, it)| it.count)
-        .map(|(place, it)| (place, it.count));
+    let is_reason = |it: &Explanation| {
+        matches!(it.judgement.cause, Cause::NoCertificate | Cause::UpstreamUnreachable)
+            && it.noun == Noun::LogEntry
+    };
+    let reasons = in_the_log.iter().enumerate().filter(|(_, it)| is_reason(it));
+    let reason = reasons.max_by_key(|(_, it)| it.count).map(|(place, it)| (place, it.count));
     if let Some((place, count)) = reason
         && refusals > 0
+        && serves_none
         && count >= logs.no_filter_chain
     {
         let mut reason = in_the_log.remove(place);
         let handshakes = Noun::Handshake.counted(refusals);
-        reason.judgement.add(&format!("On the wire, {handshakes} {} refused.", was(refusals)));
+        reason
+            .judgement
+            .add(&format!("On the wire, {handshakes} {} refused, and none served.", was(refusals)));
         if count * 2 >= refusals {
             reason.judgement.confidence = Confidence::Certain;
         }
@@ -136,11 +175,23 @@ pub(super) fn combined(
         on_the_wire.retain(|it| it.basis == Basis::Separated);
         on_the_wire.push(reason);
     }
-    let has_cause = on_the_wire.iter().any(Explanation::is_cause);
+    let refused = |is_named: bool| {
+        wire.is_some_and(|wire| {
+            let count = if is_named { wire.refused_with_name() } else { wire.refused_without_sni(false) };
+            count > 0
+        })
+    };
     for it in in_the_log {
-        let is_known = on_the_wire.iter().any(|known| known.judgement.cause == it.judgement.cause);
-        // Entries without a filter chain are the refusals that the wire explains.
-        let is_the_same = has_cause && it.basis != Basis::Separated;
+        let is_known = on_the_wire.iter().any(|known| {
+            known.is_cause() && known.judgement.cause == it.judgement.cause && known.noun != Noun::Request
+        });
+        // Entries without a filter chain are the refusals that the wire shows.
+        let is_the_same = it.basis != Basis::Separated
+            && match it.class {
+                Some(Class::WithName) => refused(true),
+                Some(Class::WithoutSni) => refused(false),
+                None => false,
+            };
         if !is_known && !is_the_same {
             on_the_wire.push(it);
         }

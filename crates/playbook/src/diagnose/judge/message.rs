@@ -17,7 +17,15 @@ pub(super) fn by_message(meaning: &Meaning) -> Judgement {
                 Cause::TlsMismatch
             }
             Some("no_application_protocol") => Cause::AlpnMismatch,
-            Some("certificate_required") => Cause::ClientCertificateRequired,
+            Some(
+                "certificate_required"
+                | "bad_certificate"
+                | "unsupported_certificate"
+                | "certificate_revoked"
+                | "certificate_expired"
+                | "certificate_unknown"
+                | "unknown_ca",
+            ) => Cause::ClientCertificateRequired,
             _ => Cause::NotEnoughEvidence,
         },
         Wire::Rst | Wire::Fin | Wire::RstOrFin | Wire::CannotTell | Wire::Unknown => Cause::NotEnoughEvidence,
@@ -29,4 +37,9 @@ pub(super) fn by_message(meaning: &Meaning) -> Judgement {
     }
     let sentence = "The client's message says so; what the gateway saw is unknown.".to_owned();
     Judgement { cause, confidence: Confidence::Possible, sentence }
+}
+
+/// Whether the message tells of a connection that failed.
+pub(super) fn is_failure(meaning: &Meaning) -> bool {
+    !matches!(meaning.wire, Wire::Unknown)
 }

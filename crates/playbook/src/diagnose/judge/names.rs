@@ -1,20 +1,30 @@
 //! Names that the gateway refused: whether a route or the gateway itself serves them.
 
+use sni_probe_model::facts::{Certainty, Detail};
 use sni_probe_model::{AlertDescription, REST};
 use sni_probe_terminal::printable;
 
 use super::super::model::{Cause, Confidence, Inputs};
+use super::super::wire::WireFacts;
 use super::attempts::{attempt, is_served};
 use super::explanation::{Noun, was};
-use super::facts::Explained;
 use super::findings::not_in_effect;
 use super::{Judgement, serves_a_name};
 use crate::check::report::AttemptKind;
 use crate::routes::report::RoutesReport;
 
+/// What facts say of names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NameFacts {
+    /// Whether certain names, and nothing else, are refused.
+    pub(super) separates_names: bool,
+    /// What may be the reason as well, in words.
+    pub(super) hints: Vec<String>,
+}
+
 /// The judgement on handshakes with a name that were refused. `is_proven` if they were seen on the wire, where `facts` separates
 /// other reasons.
-pub(super) fn unknown_name(inputs: &Inputs, count: u64, is_proven: bool, facts: &Explained) -> Judgement {
+pub(super) fn unknown_name(inputs: &Inputs, count: u64, is_proven: bool, facts: &NameFacts) -> Judgement {
     let unknown: Vec<&str> = unknown_names(inputs).collect();
     let most = unknown.first().copied().or_else(|| refused_names(inputs).next());
     let most_with = most.map_or_else(String::new, |name| format!(" (most with {})", printable(name)));
@@ -90,16 +100,28 @@ fn alternatives(hints: &[String]) -> String {
 /// Names that the gateway refused, most often first: of the wire, else of the log.
 pub(in super::super) fn refused_names(inputs: &Inputs) -> impl Iterator<Item = &str> {
     let wire = inputs.wire.iter().flat_map(|wire| &wire.refused_names).map(|(name, _)| name.as_str());
-    let logs = inputs.logs.iter().filter(|_| inputs.wire.is_none()).flat_map(|logs| &logs.by_name);
+    let has_wire = inputs.wire.as_ref().is_some_and(|wire| !wire.refused_names.is_empty());
+    let logs = inputs.logs.iter().filter(move |_| !has_wire).flat_map(|logs| &logs.by_name);
     wire.chain(logs.map(|name| name.name.as_str()).filter(|name| *name != REST))
 }
 
-/// [`refused_names`] without those that the gateway served in another handshake, or in the active check.
+/// [`refused_names`] without those that the gateway served in another handshake, or in the active check. One that a gateway refuses
+/// whenever it is sent stays, though another gateway serves it.
 pub(in super::super) fn unknown_names(inputs: &Inputs) -> impl Iterator<Item = &str> {
     let named = inputs.check.as_ref().and_then(|check| attempt(check, AttemptKind::Named));
     let checked = named.filter(|named| is_served(named)).and_then(|named| named.server_name.as_deref());
+    let is_refused_always = |name: &str| {
+        let facts = inputs.wire.iter().flat_map(WireFacts::facts);
+        facts.filter(|(_, fact)| fact.certainty == Certainty::Fact).any(|(_, fact)| match &fact.detail {
+            Detail::OneName { names, .. } => names.iter().any(|refused| refused.name == name),
+            _ => false,
+        })
+    };
     refused_names(inputs)
-        .filter(|name| inputs.wire.as_ref().is_none_or(|wire| !wire.served_names.contains(*name)))
+        .filter(move |name| {
+            let is_served = inputs.wire.as_ref().is_some_and(|wire| wire.served_names.contains(*name));
+            !is_served || is_refused_always(name)
+        })
         .filter(move |name| checked.is_none_or(|checked| !checked.eq_ignore_ascii_case(name)))
 }
 

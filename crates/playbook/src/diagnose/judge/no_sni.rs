@@ -86,11 +86,9 @@ impl Refused {
         let Self { count, noun, client, .. } = self;
         let of = noun.counted(*count);
         match noun {
-            Noun::LogEntry if self.is_proven => {
-                format!("{of} without SNI and without a filter chain{client}")
-            }
-            Noun::LogEntry => format!("{of} with a null sni_host and without a filter chain{client}"),
-            Noun::Handshake | Noun::Connection => {
+            Noun::LogEntry if self.is_proven => format!("{of} without SNI were refused{client}"),
+            Noun::LogEntry => format!("{of} without a name were refused{client}"),
+            Noun::Handshake | Noun::Connection | Noun::Request => {
                 let verb = if *count == 1 { "was" } else { "were" };
                 format!("{of} without SNI {verb} refused{client}")
             }
@@ -153,7 +151,7 @@ pub(super) fn without_sni(inputs: &Inputs, refused: &Refused) -> Judgement {
         }
         None => {
             return not_enough(format!(
-                "{what}. A null is no proof that there was no SNI, and it is unknown whether a route takes such clients; --routes, \
+                "{what}. A missing name in a log is no proof that there was no SNI, and it is unknown whether a route takes such clients; --routes, \
                  --kube or --check shows this."
             ));
         }

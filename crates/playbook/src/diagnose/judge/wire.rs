@@ -10,21 +10,16 @@ use super::facts::{self, Explained};
 use super::findings::not_in_effect;
 use super::names::unknown_name;
 use super::no_sni::{Refused, without_sni};
-use super::{Judgement, failed, serves_a_name, serves_without_sni};
+use super::{Judgement, failed, serves_without_sni};
 
 /// What explains the handshakes that were refused or failed.
 pub(super) fn explanations(inputs: &Inputs, wire: &WireFacts) -> Vec<Explanation> {
     let is_served = serves_without_sni(inputs);
-    let by_facts = facts::explained(wire, serves_a_name(inputs));
-    let Explained { with_name, without_sni: explained_without, unknown_sni, mismatches, .. } = by_facts;
-    // Facts count handshakes of any name: what is more than those with a name is without SNI.
-    let named = wire.refused_with_name();
-    let without = wire.refused_without_sni(is_served);
-    let more = with_name.saturating_sub(named);
-    let named = named.saturating_sub(with_name);
-    // A client may end a handshake that was answered in plain HTTP.
-    let failed = by_facts.failed + (explained_without + more).saturating_sub(without);
-    let without = without.saturating_sub(explained_without + more);
+    let by_facts = facts::explained(inputs, wire);
+    let Explained { with_name, without_sni: explained_without, unknown_sni, mismatches, failed, .. } =
+        by_facts;
+    let named = wire.refused_with_name().saturating_sub(with_name);
+    let without = wire.refused_without_sni(is_served).saturating_sub(explained_without);
     // Alerts have no other reason than the one that they name.
     let alpn = no_common_protocol(wire, &by_facts);
     let (named, alpn_without) = (named.saturating_sub(alpn), alpn.saturating_sub(named));
@@ -35,7 +30,7 @@ pub(super) fn explanations(inputs: &Inputs, wire: &WireFacts) -> Vec<Explanation
         all.push(refusal(without_sni(inputs, &refused), without, "without SNI"));
     }
     if named > 0 {
-        let judgement = unknown_name(inputs, named, true, &by_facts);
+        let judgement = unknown_name(inputs, named, true, &by_facts.names);
         all.push(refusal(judgement, named, "with a name"));
     }
     let about_versions = wire.mismatches(is_served).saturating_sub(mismatches);
@@ -95,13 +90,14 @@ fn alpn_mismatch(count: u64) -> Explanation {
         noun: Noun::Handshake,
         short: "had no application protocol (ALPN) in common with the gateway".to_owned(),
         basis: Basis::Separated,
+        class: None,
     }
 }
 
 fn refusal(judgement: Judgement, count: u64, which: &str) -> Explanation {
     let basis = if judgement.cause == Cause::NotEnoughEvidence { Basis::None } else { Basis::Common };
     let short = format!("{which} {} refused", was(count));
-    Explanation { judgement, count, noun: Noun::Handshake, short, basis }
+    Explanation { judgement, count, noun: Noun::Handshake, short, basis, class: None }
 }
 
 fn mismatch(count: u64) -> Explanation {
@@ -119,6 +115,7 @@ fn mismatch(count: u64) -> Explanation {
         noun: Noun::Handshake,
         short: "had no TLS version or cipher suite in common with the gateway".to_owned(),
         basis: Basis::Separated,
+        class: None,
     }
 }
 
@@ -139,5 +136,6 @@ fn closed_first(wire: &WireFacts) -> Option<Explanation> {
         noun: Noun::Connection,
         short: format!("{} closed by the gateway before the ClientHello came", was(count)),
         basis: Basis::Separated,
+        class: None,
     })
 }

@@ -8,6 +8,7 @@ use sni_probe_core::clients::ClientLabel;
 use sni_probe_core::observation::{Handshake, Observation};
 use sni_probe_core::software;
 use sni_probe_core::tally::Tally;
+use sni_probe_core::vocabulary::{EvictionReason, IncompleteReason, NonTls};
 use sni_probe_model::api::AlertCount;
 use sni_probe_model::facts::{Ports, RefusalFacts};
 use sni_probe_model::{AlertDescription, AlertSender, Fate, Label as _, OutcomeClass, SniClass, Word};
@@ -49,6 +50,11 @@ struct CaptureCounts {
     served_names: Tally<String, u64>,
     versions: HashMap<&'static str, u64>,
     refusals: RefusalFacts,
+    /// Connections that were reset before a `ClientHello`, and those that ended in another way.
+    reset: u64,
+    ended: u64,
+    not_tls: u64,
+    evicted: u64,
 }
 
 impl Default for CaptureCounts {
@@ -61,6 +67,10 @@ impl Default for CaptureCounts {
             served_names: Tally::new(MAX_TOLD_APART),
             versions: HashMap::new(),
             refusals: RefusalFacts::for_captures(Ports::All),
+            reset: 0,
+            ended: 0,
+            not_tls: 0,
+            evicted: 0,
         }
     }
 }
@@ -68,8 +78,13 @@ impl Default for CaptureCounts {
 impl CaptureCounts {
     fn take(&mut self, observation: &Observation) {
         self.refusals.observe(observation);
-        if let Observation::Handshake(handshake) = observation {
-            self.handshake(handshake);
+        match observation {
+            Observation::Handshake(handshake) => self.handshake(handshake),
+            Observation::Unclassified { reason: IncompleteReason::Reset, .. } => self.reset += 1,
+            Observation::Unclassified { .. } => self.ended += 1,
+            Observation::NonTls { protocol: NonTls::Ssh | NonTls::Other, .. } => self.not_tls += 1,
+            Observation::Evicted { reason: EvictionReason::Capacity } => self.evicted += 1,
+            Observation::Evicted { .. } | Observation::NonTls { .. } | Observation::ClientHello { .. } => {}
         }
     }
 
@@ -106,6 +121,20 @@ impl CaptureCounts {
     fn facts(self, source: String) -> WireFacts {
         let refusals = self.refusals.report(&ClientLabel::Ip);
         let mut facts = WireFacts { source, refusals, ..WireFacts::default() };
+        // Without a TLS handshake, they are of other services.
+        let is_tls = !self.counts.is_empty();
+        let unread = [
+            (self.reset, "connections that were reset before a ClientHello was seen"),
+            (self.evicted, "connections that were given up for want of room"),
+        ];
+        facts
+            .unread
+            .extend(unread.iter().filter(|(n, _)| is_tls && *n > 0).map(|(n, what)| format!("{what}: {n}")));
+        let remarks = [
+            (self.ended, "connections that ended before a ClientHello was seen"),
+            (self.not_tls, "connections that are not TLS"),
+        ];
+        facts.remarks.extend(remarks.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what}: {n}")));
         let mut counts: Vec<_> = self.counts.into_iter().collect();
         counts.sort_unstable_by_key(|((sni, outcome), _)| (sni.as_str(), outcome.as_str()));
         let count = |((sni, outcome), handshakes)| Count {

@@ -65,6 +65,17 @@ pub(crate) fn of_scrape(source: &str, text: &str) -> anyhow::Result<WireFacts> {
                 *versions.entry(label("tls_version").to_owned()).or_default() += value;
             }
             EVENTS_LOST => facts.lost_events += value,
+            "incomplete_client_hellos_total" => {
+                *facts.incomplete.entry(label("reason").to_owned()).or_default() += value;
+            }
+            "flow_evictions_total" if label("reason") == "capacity" => {
+                facts.unread.push(format!("connections that were given up for want of room: {value}"));
+            }
+            "unclassified_flows_total" if label("reason") == "reset" => {
+                facts
+                    .unread
+                    .push(format!("connections that were reset before a ClientHello was seen: {value}"));
+            }
             "non_tls_connections_total" if label("protocol") == "http" => facts.plain_http += value,
             _ => {}
         }
