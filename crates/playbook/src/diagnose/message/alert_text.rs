@@ -59,7 +59,7 @@ const OTHER_NAMES: [(&str, &str); 24] = [
 ];
 
 /// Words after which an alert's name is that of a received one.
-const NAME_AFTER: [&str; 9] = [
+const NAME_AFTER: [&str; 11] = [
     // OpenSSL and BoringSSL; 3.2 and later say "ssl/tls" where others say "sslv3".
     r"\b(?:sslv3|ssl/tls|tlsv13|tlsv1) (?:alert )?",
     // Go.
@@ -74,14 +74,20 @@ const NAME_AFTER: [&str; 9] = [
     r#"\{tls alert,\s?\{?"?"#,
     // Java, before the text of the alert.
     r"\bssl[a-z]*exception: \(",
+    // curl -v: "TLSv1.3 (IN), TLS alert, unrecognized name (624)"; "(OUT)" is an alert of the client.
+    r"\(in\), tls (?:header, alert|alert), ",
+    // OpenSSL's state callback.
+    r"ssl3 alert read:fatal:",
     // GnuTLS and others.
     r"\breceived (?:a )?(?:tls )?alert (?:message )?\[?\d*\]?:? ?",
 ];
 /// Words after which an alert's number is that of a received one.
-const NUMBER_AFTER: [&str; 5] = [
+const NUMBER_AFTER: [&str; 7] = [
     r"\balert number ",
     r"received alert \[",
     r"remote error: tls: alert\(",
+    r"received fatal alert: ",
+    r"\btls alert ",
     // Windows, event 36887.
     r"fatal alert code is ",
     r"alertdescription: ",

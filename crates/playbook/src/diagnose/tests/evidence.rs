@@ -275,3 +275,31 @@ fn each_cause_has_a_section() {
         assert!(page.contains(&format!("[`{cause}`](#{cause})")), "{cause}");
     }
 }
+
+/// Messages of clients with the cause that follows where nothing else is known.
+#[test]
+fn a_message_alone_names_the_cause_where_it_can() {
+    for (text, cause) in [
+        ("curl: (35) Recv failure: Connection reset by peer", Cause::NotEnoughEvidence),
+        ("* TLSv1.3 (IN), TLS alert, unrecognized name (624):", Cause::UnknownName),
+        ("Received fatal alert: 112", Cause::UnknownName),
+        ("remote error: tls: protocol version not supported", Cause::TlsMismatch),
+        ("remote error: tls: bad certificate", Cause::ClientCertificateRequired),
+        (
+            "curl: (60) SSL certificate problem: unable to get local issuer certificate",
+            Cause::CertificateRejected,
+        ),
+        ("javax.net.ssl.SSLPeerUnverifiedException: Hostname a.b not verified", Cause::CertificateRejected),
+        ("http: server gave HTTP response to HTTPS client", Cause::PlainHttpPort),
+        ("no message of a program", Cause::NotEnoughEvidence),
+    ] {
+        let message = Some(crate::diagnose::message::meaning(text));
+        let alone = diagnose(&Inputs { message: message.clone(), ..Inputs::default() });
+        assert_eq!(alone.cause, cause, "{text}: {:?}", alone.message);
+        // A message of a failure excludes that nothing is wrong.
+        let wire = Some(wire(&[("present", "established", 5)]));
+        let beside = diagnose(&Inputs { wire, message, ..Inputs::default() });
+        let is_known = text != "no message of a program";
+        assert_eq!(beside.cause == Cause::NothingWrong, !is_known, "{text}: {}", beside.sentence);
+    }
+}
