@@ -76,7 +76,17 @@ fn causes_in_captures() {
     let (diagnosis, code) = bench.of(&connections(None, 3, Connection::gateway_reset));
     assert_eq!((diagnosis["cause"].as_str(), code), (Some("no_wildcard_route"), Some(1)), "{diagnosis:#}");
     assert_eq!(diagnosis["steps"][0]["answer"], "yes");
-    let (diagnosis, code) = bench.of(&connections(Some("old.example.com"), 3, Connection::gateway_reset));
+    // A gateway that served nothing does not show whether the name is the reason.
+    let refused = connections(Some("old.example.com"), 3, Connection::gateway_reset);
+    let (diagnosis, code) = bench.of(&refused);
+    assert_eq!((diagnosis["cause"].as_str(), code), (Some("not_enough_evidence"), Some(2)), "{diagnosis:#}");
+    let served = (0..3).map(|number| {
+        let mut connection = Connection::v4().client_port(50_000 + number).starting_at(START_NS);
+        connection.open().client(&ClientHelloBuilder::new().server_name(NAME).build());
+        connection.gateway(&server_hello());
+        connection
+    });
+    let (diagnosis, code) = bench.of(&refused.into_iter().chain(served).collect::<Vec<_>>());
     assert_eq!((diagnosis["cause"].as_str(), code), (Some("unknown_name"), Some(1)), "{diagnosis:#}");
     assert!(diagnosis["sentence"].as_str().unwrap().contains("old.example.com"));
     let mismatch = connections(Some(NAME), 3, |connection| {
@@ -98,7 +108,7 @@ fn a_scrape_tells_a_load_balancer() {
     let output = bench.diagnose(&["--metrics", "scrape.txt"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("Cause: a load balancer speaks without SNI to the backend (likely)"), "{text}");
+    assert!(text.contains("Cause: a load balancer or health check connects without SNI (likely)"), "{text}");
     assert!(
         text.contains("--expected-non-sni gcp-lb") && text.contains("enableNonSniClient: true"),
         "{text}"

@@ -59,7 +59,10 @@ impl Refused {
             client,
             load_balancer,
             is_proven: true,
-            is_separated: says_so > 0 || wire.with_sni() > wire.refused_with_name() || serves_a_name(inputs),
+            is_separated: wire.is_mostly_load_balancers()
+                || says_so > 0
+                || wire.with_sni() > wire.refused_with_name()
+                || serves_a_name(inputs),
             is_mixed: wire.served_without_sni() > 0 && !keeps_out_somewhere(wire),
         }
     }
