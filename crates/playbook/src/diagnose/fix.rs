@@ -134,7 +134,8 @@ impl Place {
             only.and_then(|gateway| gateway.gateway.parse::<SocketAddr>().ok()).map(|address| address.port())
         });
         let host = word(&name);
-        let target = check.map_or_else(|| host.clone(), |check| target_word(&check.target));
+        let target =
+            check.map_or_else(|| host.clone(), |check| target_word(&check.target)) + &inputs.check_flags;
         Self { name: printable(&name), host, port: port.unwrap_or(HTTPS), target }
     }
 }
@@ -235,12 +236,15 @@ fn add_name(inputs: &Inputs, place: &Place) -> Fix {
         let group = routes.and_then(|routes| routes.virtual_hosts.first());
         let group = group.map_or_else(|| "ENVIRONMENT_GROUP".to_owned(), |group| printable(&group.name));
         commands.push(format!(
-            "# If the gateway is to serve {}: add it to the environment group {group}, in the Apigee console under \
+            "# Apigee, if the gateway is to serve {}: add it to the environment group {group}, in the Apigee console under \
              Management > Environments > Environment Groups; its certificate must have the name",
             names.join(", ")
         ));
-        commands
-            .push("kubectl -n apigee get apigeeroutes -o jsonpath='{.items[*].spec.hostnames}'".to_owned());
+        if platform == Platform::Apigee {
+            commands.push(
+                "kubectl -n apigee get apigeeroutes -o jsonpath='{.items[*].spec.hostnames}'".to_owned(),
+            );
+        }
     }
     if may_be_envoy && platform != Platform::Apigee {
         documents.push(Document {
@@ -406,7 +410,7 @@ fn switch_sni_on(inputs: &Inputs, place: &Place) -> Vec<String> {
 
 /// The gateway's name where an input has it. One that is not plain would need another quoting in each language.
 fn known_name(place: &Place) -> Option<&str> {
-    Some(place.name.as_str()).filter(|name| is_plain(name) && *name != HOST_NAME)
+    Some(place.name.as_str()).filter(|name| is_plain(name))
 }
 
 fn client_line(line: &ClientLine, name: Option<&str>, port: u16) -> String {
@@ -437,7 +441,7 @@ fn word(name: &str) -> String {
 }
 
 /// The target of a check as such a word; it may have a port, and the brackets of an IPv6 address.
-fn target_word(target: &str) -> String {
+pub(super) fn target_word(target: &str) -> String {
     let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':');
     let is_plain = !target.starts_with('-') && !target.is_empty() && target.bytes().all(is_usual);
     if is_plain { target.to_owned() } else { format!("'{}'", printable(target).replace('\'', "'\\''")) }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -9,9 +10,9 @@ use anyhow::{Context as _, bail, ensure};
 use sni_probe_client::Daemon;
 
 use super::config::Config;
-use super::message;
 use super::model::Inputs;
 use super::wire::{self, WireFacts};
+use super::{fix, message};
 use crate::check;
 use crate::logs;
 use crate::logs::report::LogsReport;
@@ -51,8 +52,21 @@ pub(super) fn gather(config: &Config) -> anyhow::Result<Inputs> {
         notes,
         message: text.as_deref().map(message::meaning),
         routes: has_routes.then(|| read_routes(config)).transpose()?,
+        check_flags: check.as_ref().map(check_flags).unwrap_or_default(),
         check: check.as_ref().map(check::examine).transpose()?,
     })
+}
+
+/// The flags with which the check was made, to make it again.
+fn check_flags(check: &check::Config) -> String {
+    let connect = check.connect.map(|connect| match connect.port {
+        Some(port) => ("--connect", SocketAddr::new(connect.ip, port).to_string()),
+        None => ("--connect", connect.ip.to_string()),
+    });
+    let sni = check.sni.clone().map(|name| ("--sni", name));
+    let http = check.http.clone().map(|path| ("--http", path));
+    let flags = [connect, sni, http].into_iter().flatten();
+    flags.map(|(flag, value)| format!(" {flag} {}", fix::target_word(&value))).collect()
 }
 
 fn read_logs(files: &[PathBuf]) -> anyhow::Result<Option<LogsReport>> {

@@ -66,6 +66,27 @@ impl Judgement {
     }
 }
 
+impl Judgement {
+    /// Adds what the active check shows beside the cause.
+    fn beside_the_check(&mut self, inputs: &Inputs) {
+        let Some(check) = inputs.check.as_ref().filter(|_| inputs.wire.is_some() || inputs.logs.is_some())
+        else {
+            return;
+        };
+        match check::by_check(inputs, check) {
+            Some(other) if other.cause != self.cause && other.cause != Cause::NotEnoughEvidence => {
+                if !self.sentence.contains(&other.sentence) {
+                    self.add(&format!("The active check shows as well: {}", other.sentence));
+                }
+            }
+            None if self.cause == Cause::NothingWrong && check.verdict == CheckVerdict::NonSniRefused => {
+                self.add("The active check was refused without SNI, but no such client was seen.");
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Finds the cause.
 pub(super) fn judge(inputs: &Inputs) -> Judgement {
     let has_facts = |wire: &&WireFacts| wire.facts().next().is_some() || wire.plain_http > 0;
@@ -83,6 +104,7 @@ pub(super) fn judge(inputs: &Inputs) -> Judgement {
         configured::by_configuration(inputs)
     };
     judgement.contradicted(inputs);
+    judgement.beside_the_check(inputs);
     if judgement.cause == Cause::NothingWrong && inputs.message.as_ref().is_some_and(message::is_failure) {
         judgement.cause = Cause::NotEnoughEvidence;
         judgement.confidence = Confidence::Unknown;

@@ -22,6 +22,10 @@ use self::table::{Entry, Says};
 /// Bytes of a text that are read. A stack trace of Java has some 10,000.
 pub(super) const MAX_TEXT: usize = 64 * 1024;
 
+/// Words of the logs of Go's servers, Envoy and nginx: the other side of the connection speaks.
+const OF_SERVERS: [&str; 3] =
+    ["tls handshake error from", "transport failure reason", "while ssl handshaking, client"];
+
 /// Begins a terminal's control sequence.
 const ESCAPE: char = '\u{1b}';
 
@@ -69,6 +73,16 @@ pub(super) enum Wire {
 /// Returns what a text of any length and content says.
 pub(super) fn meaning(text: &str) -> Meaning {
     let plain = plain(text);
+    if OF_SERVERS.iter().any(|words| plain.contains(words)) {
+        return Meaning {
+            wire: Wire::CannotTell,
+            alert: None,
+            program: None,
+            sentence: "This is a line of a server's or proxy's log, not a message of the client: save it to a file and give that with \
+                       --logs."
+                .to_owned(),
+        };
+    }
     let found = found(&plain);
     let alerts = alert_text::alerts(&plain);
     let is_alone = alerts.is_empty() && found.iter().all(|entry| entry.is_only_alone);

@@ -22,6 +22,8 @@ pub(super) struct Inputs {
     pub check: Option<CheckReport>,
     /// What the client's error message says.
     pub message: Option<Meaning>,
+    /// Flags of the active check beside its target, as words of a shell.
+    pub check_flags: String,
     /// Inputs that were named and say nothing yet, a sentence each.
     pub notes: Vec<String>,
 }

@@ -121,9 +121,13 @@ fn refused(inputs: &Inputs) -> Step {
         answer = Some(refused > 0);
         evidence.push(format!("refused: {refused}; served: {}", wire.served_without_sni()));
     }
-    if let Some(logs) = inputs.logs.as_ref().filter(|logs| logs.no_filter_chain > 0) {
-        answer = answer.or(Some(true));
-        evidence.push(format!("{} entries without a filter chain in the log", logs.no_filter_chain));
+    if let Some(logs) = &inputs.logs {
+        let without =
+            logs.joined.as_ref().map_or(logs.sni_null, |joined| joined.really_without_sni) + logs.sni_invalid;
+        if without > 0 {
+            answer = answer.or(Some(true));
+            evidence.push(format!("in the log, refused without a name: {without}"));
+        }
     }
     step("Does the gateway refuse clients without SNI?", answer, evidence)
 }
@@ -215,10 +219,12 @@ fn load_balancer(inputs: &Inputs) -> Step {
     if let Some(wire) = inputs.wire.as_ref().filter(|wire| wire.without_sni() > 0) {
         let expected = wire.expected;
         answer = (expected.handshakes > 0).then_some(true);
-        evidence.push(format!(
-            "{} handshakes without SNI from the ranges of Google's load balancers, or of --expected-non-sni; refused: {}",
-            expected.handshakes, expected.refused
-        ));
+        if expected.handshakes > 0 {
+            evidence.push(format!(
+                "from Google's load balancers or --expected-non-sni, without SNI: {}, refused: {}",
+                expected.handshakes, expected.refused
+            ));
+        }
         for (gateway, fact) in wire.facts().filter(|(_, fact)| fact.name() == Some(FactName::HealthCheck)) {
             answer = Some(true);
             evidence.push(printable_within(LINE, &format!("{gateway}: {}", fact.sentence)));
@@ -236,7 +242,7 @@ fn load_balancer(inputs: &Inputs) -> Step {
 fn wildcard(inputs: &Inputs) -> Step {
     let Some(routes) = &inputs.routes else { return step("Is there a wildcard route?", None, Vec::new()) };
     let wildcards: Vec<_> = routes.routes.iter().filter(|route| route.wildcard).collect();
-    let mut evidence = vec![format!("{}: {} routes", files(&routes.sources), routes.routes.len())];
+    let mut evidence = vec![format!("{}: routes: {}", files(&routes.sources), routes.routes.len())];
     for route in wildcards.iter().take(SHOWN) {
         let (kind, namespace) = (printable(&route.kind), printable(&route.namespace));
         evidence.push(format!("{kind} {namespace}/{} has the host name *", printable(&route.name)));

@@ -40,7 +40,9 @@ const KINDS: [(FailureKind, &str); 9] = [
 /// Words of reasons, in upper case and with `_` for a space, and their kind. The first that is found counts.
 ///
 /// Sources: BoringSSL's reasons as Envoy 1.40 and 1.36 log them; Go's `crypto/tls`; nginx 1.22 and 1.30; HAProxy 2.6 and 3.2.
-const WORDS: [(&str, FailureKind); 51] = [
+const WORDS: [(&str, FailureKind); 53] = [
+    ("HANDSHAKING_TO_UPSTREAM", FailureKind::UpstreamUnreachable),
+    ("CONNECTING_TO_UPSTREAM", FailureKind::UpstreamUnreachable),
     ("HTTP_REQUEST", FailureKind::PlainHttp),
     ("CLIENT_SENT_AN_HTTP_REQUEST", FailureKind::PlainHttp),
     ("CLIENT_SENT_PLAIN_HTTP", FailureKind::PlainHttp),

@@ -22,6 +22,11 @@ use super::json::{self, Node};
 /// Words before the time of a line.
 const MAX_WORDS_BEFORE_TIME: usize = 16;
 
+/// What APISIX 3 writes of a name without a certificate, and of a ClientHello without a name.
+const APISIX_NO_CERTIFICATE: &str = "failed to match any SSL certificate by SNI: ";
+const APISIX_NO_NAME: &str = "failed to find SNI";
+/// What nginx was doing when a connection to the backend failed: connecting, or SSL handshaking.
+const TO_UPSTREAM: &str = "ing to upstream";
 /// Longest line that is looked at, in bytes.
 const MAX_LINE_BYTES: usize = 8192;
 
@@ -58,6 +63,7 @@ pub(super) fn parse(line: &[u8]) -> Option<LogEntry<'_>> {
     let line = std::str::from_utf8(&line[..line.len().min(MAX_LINE_BYTES)]).ok()?;
     of_go(line)
         .or_else(|| of_caddy_console(line))
+        .or_else(|| of_apisix(line))
         .or_else(|| of_nginx(line))
         .or_else(|| of_envoy(line))
         .or_else(|| of_haproxy(line))
@@ -141,6 +147,21 @@ fn of_go(line: &str) -> Option<LogEntry<'_>> {
     Some(local(entry))
 }
 
+/// `[lua] …: failed to match any SSL certificate by SNI: NAME, context: …, client: ADDRESS` of APISIX's error log, which is nginx's.
+fn of_apisix(line: &str) -> Option<LogEntry<'_>> {
+    let (head, rest) = line.split_once(", client: ")?;
+    let client = rest.split([',', ' ']).next()?;
+    let name = match head.split_once(APISIX_NO_CERTIFICATE) {
+        Some((_, name)) => name_of(Cow::Borrowed(name.split(',').next().unwrap_or_default())),
+        None if head.contains(APISIX_NO_NAME) => Name::Null,
+        None => return None,
+    };
+    let mut entry = entry("APISIX", Kind::NoFilterChain, client);
+    entry.name = name;
+    entry.time = time_in(head).map(Cow::Borrowed);
+    Some(local(entry))
+}
+
 fn of_nginx(line: &str) -> Option<LogEntry<'_>> {
     let (_, rest) = line.split_once(", client: ")?;
     let client = rest.split([',', ' ']).next()?;
@@ -149,23 +170,30 @@ fn of_nginx(line: &str) -> Option<LogEntry<'_>> {
     // The name of `$ssl_preread_server_name` is empty; a port may follow it.
     let upstream = head.split_once(NO_HOST).map(|(_, upstream)| upstream);
     let has_no_host = upstream.is_some_and(|upstream| upstream.starts_with(['"', ':']));
-    if !is_rejected && !has_no_host && !head.contains(HANDSHAKING) && !head.contains(PLAIN_HTTP) {
+    let is_upstream = head.contains(TO_UPSTREAM);
+    if !is_rejected
+        && !has_no_host
+        && !is_upstream
+        && !head.contains(HANDSHAKING)
+        && !head.contains(PLAIN_HTTP)
+    {
         return None;
     }
     // `time [level] pid#tid: *connection reason while …`
     let (_, message) = head.split_once(": *")?;
     let (_, message) = message.split_once(' ')?;
-    let reason = message.split(" while ").next()?.trim_end_matches(", client: ");
+    let reason = message.split(if is_upstream { ", client: " } else { " while " }).next()?;
+    let reason = reason.trim_end_matches(", client: ");
     let has_left = ["client closed connection", "peer closed connection", "Connection reset by peer"]
         .iter()
         .any(|words| reason.contains(words));
-    let kind = match (is_rejected || has_no_host, has_left) {
+    let kind = match (is_rejected || has_no_host, has_left && !is_upstream) {
         (true, _) => Kind::NoFilterChain,
         (false, true) => Kind::Unremarkable,
         (false, false) => Kind::OtherFailure,
     };
     let mut entry = entry("nginx", kind, client);
-    if kind == Kind::OtherFailure {
+    if kind != Kind::NoFilterChain {
         entry.transport_failure = Some(Cow::Borrowed(reason));
     }
     entry.time = time_in(head).map(Cow::Borrowed);

@@ -2,7 +2,7 @@ use super::*;
 use crate::logs::failure::FailureKind;
 
 /// Lines as the programs write them: program, kind, client, name.
-const LINES: [(&str, &str, Kind, &str, Name<'static>); 28] = [
+const LINES: [(&str, &str, Kind, &str, Name<'static>); 32] = [
     (
         "2019/12/29 18:55:32 http: TLS handshake error from 192.0.2.226:62037: no certificate available for ''",
         "Caddy",
@@ -199,6 +199,36 @@ const LINES: [(&str, &str, Kind, &str, Name<'static>); 28] = [
         "192.168.91.1:42832",
         Name::NotLogged,
     ),
+    // apache/apisix#10772 and #10234.
+    (
+        "2023/12/22 06:10:01 [error] 45#45: *2321 [lua] init.lua:204: http_ssl_phase(): failed to match any SSL certificate by SNI: localhost, context: ssl_certificate_by_lua*, client: 127.0.0.1, server: 0.0.0.0:9443",
+        "APISIX",
+        Kind::NoFilterChain,
+        "127.0.0.1",
+        Name::Present(Cow::Borrowed("localhost")),
+    ),
+    (
+        "2023/09/21 06:10:01 [error] 45#45: *7 [lua] init.lua:188: failed to find SNI: please check if the client requests via IP, context: ssl_client_hello_by_lua*, client: 10.0.0.1, server: 0.0.0.0:9443",
+        "APISIX",
+        Kind::NoFilterChain,
+        "10.0.0.1",
+        Name::Null,
+    ),
+    // The backend fails, not the client.
+    (
+        "2021/02/01 10:00:00 [error] 29#29: *1 SSL_do_handshake() failed (SSL: error:1408F10B:SSL routines:ssl3_get_record:wrong version number) while SSL handshaking to upstream, client: 192.0.2.5, server: a.example",
+        "nginx",
+        Kind::OtherFailure,
+        "192.0.2.5",
+        Name::NotLogged,
+    ),
+    (
+        "2021/02/01 10:00:00 [error] 29#29: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.5, server: a.example",
+        "nginx",
+        Kind::OtherFailure,
+        "192.0.2.5",
+        Name::NotLogged,
+    ),
 ];
 
 #[test]
@@ -242,6 +272,8 @@ fn reasons_have_a_kind() {
         (13, FailureKind::CertificateRejected),
         (16, FailureKind::ClientCertificate),
         (21, FailureKind::PlainHttp),
+        (30, FailureKind::UpstreamUnreachable),
+        (31, FailureKind::UpstreamUnreachable),
     ] {
         assert_eq!(parse(LINES[line].0.as_bytes()).unwrap().failure_kind(), kind, "{line}");
     }

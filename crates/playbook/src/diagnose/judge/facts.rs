@@ -17,6 +17,8 @@ use super::{Judgement, serves_a_name};
 
 /// Characters of a fact in a sentence.
 const LINE: usize = 400;
+/// Bytes of a host name at most (RFC 1035, section 2.3.4).
+const MAX_NAME_BYTES: u32 = 255;
 /// Bytes of a sentence to which no further gateway is added.
 const MAX_SENTENCE: usize = 1_000;
 
@@ -88,7 +90,7 @@ pub(super) fn explained(inputs: &Inputs, wire: &WireFacts) -> Explained {
             match fact.certainty {
                 Certainty::Fact => all.take(wire, gateway, fact, &mut left),
                 Certainty::Hint if is_dot(fact) => all.take(wire, gateway, fact, &mut left),
-                Certainty::Hint => all.hint(&gateway.gateway, fact),
+                Certainty::Hint => all.hint(wire, &gateway.gateway, fact),
             }
         }
     }
@@ -157,6 +159,14 @@ impl Explained {
             Detail::SplitHello { .. } | Detail::TwoRecords { .. } => {
                 self.separated(Cause::SplitHello, gateway, fact, left);
             }
+            Detail::HelloSize { refused_from_bytes, served_up_to_bytes }
+                if refused_from_bytes.saturating_sub(*served_up_to_bytes) < MAX_NAME_BYTES
+                    && !wire.refused_names.is_empty()
+                    && wire.refused_names.iter().all(|(name, _)| !wire.served_names.contains(name)) =>
+            {
+                // Refused names that are longer than the served ones make ClientHellos longer.
+                self.names.separates_names = true;
+            }
             Detail::HelloSize { .. } => self.separated(Cause::HelloTooLarge, gateway, fact, left),
             Detail::ProxyHeader { .. } => self.separated(Cause::ProxyProtocolMismatch, gateway, fact, left),
             Detail::Alpn { .. } => self.separated(Cause::AlpnMismatch, gateway, fact, left),
@@ -173,8 +183,7 @@ impl Explained {
             Detail::OneName { .. } => self.names.separates_names = true,
             Detail::RefusesEverything { with_name, without_sni } => {
                 self.refuses_everything(facts, fact);
-                self.with_name += with_name;
-                self.without_sni += without_sni;
+                self.everything(wire, *with_name, *without_sni);
                 *left = Left { with_name: 0, without_sni: 0 };
             }
             Detail::PlainHttpAnswer { handshakes } => {
@@ -212,14 +221,23 @@ impl Explained {
         self.add(Cause::PlainHttpClient, Confidence::Certain, count, sentence, "began with plain HTTP");
     }
 
-    fn hint(&mut self, gateway: &str, fact: &Fact) {
+    /// Refused handshakes of a gateway that served none. Those by an alert about versions are counted apart from those of names.
+    fn everything(&mut self, wire: &WireFacts, with_name: u64, without_sni: u64) {
+        let alerts = wire.mismatches(false).saturating_sub(self.mismatches).min(with_name + without_sni);
+        self.mismatches += alerts;
+        let of_names = alerts.min(with_name);
+        self.with_name += with_name - of_names;
+        self.without_sni += without_sni.saturating_sub(alerts - of_names);
+    }
+
+    fn hint(&mut self, wire: &WireFacts, gateway: &str, fact: &Fact) {
         match &fact.detail {
             Detail::RefusesEverything { with_name, without_sni } => {
-                self.with_name += with_name;
-                self.without_sni += without_sni;
+                self.everything(wire, *with_name, *without_sni);
                 let sentence = format!(
-                    "The gateway {gateway} refused {with_name} with a name and {without_sni} without SNI, and served none: too few to \
-                     say whether the name is the cause."
+                    "The gateway {gateway} refused {} ({with_name} with a name, {without_sni} without SNI) and served none. That is too \
+                     few to show whether the name matters.",
+                    counted(with_name + without_sni, "handshake")
                 );
                 let short = "to gateways that served none were refused, with a name and without SNI";
                 let count = with_name + without_sni;
@@ -341,7 +359,10 @@ impl Explained {
 pub(super) fn words(gateway: &str, fact: &Fact) -> String {
     let line = match fact.sentence.strip_prefix("It ") {
         Some(rest) => format!("The gateway {gateway} {rest}"),
-        None => format!("At the gateway {gateway}, {}", fact.sentence),
+        None => match fact.sentence.strip_prefix("Perhaps it refuses ") {
+            Some(rest) => format!("The gateway {gateway} may refuse {rest}"),
+            None => format!("At the gateway {gateway}, {}", fact.sentence),
+        },
     };
     printable_within(LINE, &line)
 }

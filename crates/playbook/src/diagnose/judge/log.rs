@@ -6,7 +6,7 @@ use super::super::model::{Cause, Confidence, Inputs};
 use super::Judgement;
 use super::explanation::{Basis, Class, Explanation, Noun, not_enough, was};
 use super::names::{NameFacts, unknown_name};
-use super::no_sni::{Refused, without_sni};
+use super::no_sni::{Refused, is_proof, without_sni};
 use crate::logs::report::{Counted, LogsReport};
 
 /// Causes by the kind of failure that `logs` reports.
@@ -26,20 +26,26 @@ pub(super) fn explanations(inputs: &Inputs, logs: &LogsReport) -> Vec<Explanatio
     let mut all = Vec::new();
     if without > 0 {
         let judgement = without_sni(inputs, &Refused::in_the_log(logs, without));
-        let entries = entries(judgement, without, "without SNI have no filter chain", Basis::Common);
+        let entries = entries(
+            judgement,
+            without,
+            if is_proof(logs) { "without SNI: refused" } else { "without a name: refused" },
+            Basis::Common,
+        );
         all.push(Explanation { class: Some(Class::WithoutSni), ..entries });
     }
     if named > 0 {
         let judgement = unknown_name(inputs, named, false, &NameFacts::default());
-        let entries = entries(judgement, named, "with a name have no filter chain", Basis::Common);
+        let entries = entries(judgement, named, "with a name: refused", Basis::Common);
         all.push(Explanation { class: Some(Class::WithName), ..entries });
     }
     if logs.sni_not_logged > 0 {
         let sentence = format!(
-            "{} without a filter chain have a format without the name; it is unknown whether the clients sent one.",
-            Noun::LogEntry.counted(logs.sni_not_logged)
+            "{} {} refused, and this log format does not record the name: it is unknown whether the clients sent one.",
+            Noun::LogEntry.counted(logs.sni_not_logged),
+            was(logs.sni_not_logged)
         );
-        let short = "without a filter chain have a format without the name".to_owned();
+        let short = "without a record of the name: refused".to_owned();
         all.push(Explanation { noun: Noun::LogEntry, ..not_enough(logs.sni_not_logged, sentence, short) });
     }
     let mut unexplained = 0;
@@ -60,13 +66,22 @@ pub(super) fn explanations(inputs: &Inputs, logs: &LogsReport) -> Vec<Explanatio
         let most = logs.other_failures.iter().max_by_key(|failure| failure.count);
         let most = most.map_or_else(String::new, |most| format!(", most often: {}", printable(&most.name)));
         let sentence = format!(
-            "{unexplained} of {} log entries are failures without a reason that names a cause{most}.",
+            "{unexplained} of {} log entries: a failure without a reason that names a cause{most}.",
             logs.entries
         );
-        let short = "are failures without a reason that names a cause".to_owned();
+        let short = "of a failure without a reason that names a cause".to_owned();
         all.push(Explanation { noun: Noun::LogEntry, ..not_enough(unexplained, sentence, short) });
     }
     all
+}
+
+/// Whether the wire shows all names that the log has as refused.
+fn has_names_of_the_wire(inputs: &Inputs, logs: &LogsReport) -> bool {
+    let on_the_wire = |name: &str| {
+        let mut names = inputs.wire.iter().flat_map(|wire| &wire.refused_names);
+        names.any(|(refused, _)| refused.eq_ignore_ascii_case(name))
+    };
+    logs.by_name.iter().all(|name| on_the_wire(&name.name))
 }
 
 /// Entries without a filter chain: those without SNI, or with a null that may mean that, and those with a name.
@@ -98,13 +113,13 @@ fn of_kind(logs: &LogsReport, cause: Cause, count: u64) -> Explanation {
     let say = if count == 1 { "says so" } else { "say so" };
     let sentence = format!("{why}: {count} of {} log entries {say}{example}.", logs.entries);
     let short = match cause {
-        Cause::NoCertificate => "are of connections without a certificate of the gateway",
-        Cause::UpstreamUnreachable => "are of a backend that cannot be reached",
-        Cause::PlainHttpClient => "are of plain HTTP on the TLS port",
-        Cause::TlsMismatch => "are of no TLS version or cipher suite in common",
-        Cause::ClientCertificateRequired => "are of a missing or refused client certificate",
-        Cause::CertificateRejected => "are of clients that reject the certificate",
-        _ => "are of ClientHellos that could not be read",
+        Cause::NoCertificate => "of connections without a certificate of the gateway",
+        Cause::UpstreamUnreachable => "of a backend that cannot be reached",
+        Cause::PlainHttpClient => "of plain HTTP on the TLS port",
+        Cause::TlsMismatch => "of no TLS version or cipher suite in common",
+        Cause::ClientCertificateRequired => "of a missing or refused client certificate",
+        Cause::CertificateRejected => "of clients that reject the certificate",
+        _ => "of ClientHellos that could not be read",
     };
     let judgement = Judgement { cause, confidence: Confidence::Likely, sentence };
     entries(judgement, count, short, Basis::Separated)
@@ -129,13 +144,12 @@ fn of_requests(logs: &LogsReport, failure: &Counted) -> Option<Explanation> {
 
 fn client_left(logs: &LogsReport) -> Explanation {
     let sentence = format!(
-        "{} of {} are of connections that the client ended before it sent a request. Look at the client, and at the network in \
-         between.",
-        Noun::LogEntry.counted(logs.client_left),
-        logs.entries
+        "In {} of {}, the client closed the connection before it sent a request. Look at the client, and at the network in between.",
+        logs.client_left,
+        Noun::LogEntry.counted(logs.entries)
     );
     let judgement = Judgement { cause: Cause::NotTheGateway, confidence: Confidence::Possible, sentence };
-    entries(judgement, logs.client_left, "are of connections that the client ended", Basis::Separated)
+    entries(judgement, logs.client_left, "of connections that the client ended", Basis::Separated)
 }
 
 /// The explanations of both inputs, each cause once.
@@ -188,7 +202,7 @@ pub(super) fn combined(
         // Entries without a filter chain are the refusals that the wire shows.
         let is_the_same = it.basis != Basis::Separated
             && match it.class {
-                Some(Class::WithName) => refused(true),
+                Some(Class::WithName) => refused(true) && has_names_of_the_wire(inputs, logs),
                 Some(Class::WithoutSni) => refused(false),
                 None => false,
             };

@@ -32,7 +32,7 @@ pub(super) fn unknown_name(inputs: &Inputs, count: u64, is_proven: bool, facts: 
     let what = if is_proven {
         format!("{} with a name {} refused{most_with}", noun.counted(count), was(count))
     } else {
-        format!("{} with a name and without a filter chain{most_with}", noun.counted(count))
+        format!("{} with a name {} refused{most_with}", noun.counted(count), was(count))
     };
     let not_enough = |why: &str| Judgement {
         cause: Cause::NotEnoughEvidence,

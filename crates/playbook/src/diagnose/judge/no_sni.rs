@@ -6,7 +6,7 @@ use sni_probe_terminal::printable;
 
 use super::super::model::{Cause, Confidence, Inputs};
 use super::super::wire::{WireFacts, is_load_balancer};
-use super::explanation::Noun;
+use super::explanation::{Noun, was};
 use super::findings::configured_wrong;
 use super::{Judgement, caveat, completes_without_sni, serves_a_name};
 use crate::check::report::CheckVerdict;
@@ -79,7 +79,7 @@ impl Refused {
             client: first
                 .map_or_else(String::new, |client| format!(" (most from {})", printable(&client.name))),
             load_balancer: is_load_balancer.then(|| GOOGLE.to_owned()),
-            is_proven: logs.joined.is_some(),
+            is_proven: is_proof(logs),
             is_separated: true,
             is_mixed: false,
         }
@@ -89,14 +89,19 @@ impl Refused {
         let Self { count, noun, client, .. } = self;
         let of = noun.counted(*count);
         match noun {
-            Noun::LogEntry if self.is_proven => format!("{of} without SNI were refused{client}"),
-            Noun::LogEntry => format!("{of} without a name were refused{client}"),
+            Noun::LogEntry if self.is_proven => format!("{of} without SNI {} refused{client}", was(*count)),
+            Noun::LogEntry => format!("{of} without a name {} refused{client}", was(*count)),
             Noun::Handshake | Noun::Connection | Noun::Request => {
-                let verb = if *count == 1 { "was" } else { "were" };
-                format!("{of} without SNI {verb} refused{client}")
+                format!("{of} without SNI {} refused{client}", was(*count))
             }
         }
     }
+}
+
+/// Whether an entry without a name shows that there was no SNI: in the logs of other programs than Envoy, or joined with events.
+pub(super) fn is_proof(logs: &LogsReport) -> bool {
+    let by_program: u64 = logs.by_program.iter().map(|program| program.count).sum();
+    logs.joined.is_some() || by_program > 0 && by_program >= logs.entries
 }
 
 /// Whether a gateway refused clients without SNI and served none of them.
@@ -147,10 +152,10 @@ pub(super) fn without_sni(inputs: &Inputs, refused: &Refused) -> Judgement {
     let (cause, why) = match configured {
         Some((cause, why)) => (cause, why),
         None if refused.is_proven || refuses_now => {
-            (Cause::NoWildcardRoute, "no route takes clients without SNI".to_owned())
+            (Cause::NoWildcardRoute, "the gateway served none of them".to_owned())
         }
         None if refused.load_balancer.is_some() => {
-            (Cause::NoWildcardRoute, "no filter chain takes clients without SNI".to_owned())
+            (Cause::NoWildcardRoute, "the gateway has no filter chain for them".to_owned())
         }
         None => {
             return not_enough(format!(

@@ -291,6 +291,11 @@ fn a_message_alone_names_the_cause_where_it_can() {
         ),
         ("javax.net.ssl.SSLPeerUnverifiedException: Hostname a.b not verified", Cause::CertificateRejected),
         ("http: server gave HTTP response to HTTPS client", Cause::PlainHttpPort),
+        // A line of a server: its other side is the client.
+        (
+            "http: TLS handshake error from 192.0.2.7:1: remote error: tls: bad certificate",
+            Cause::NotEnoughEvidence,
+        ),
         ("no message of a program", Cause::NotEnoughEvidence),
     ] {
         let message = Some(crate::diagnose::message::meaning(text));
