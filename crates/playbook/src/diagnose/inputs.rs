@@ -66,7 +66,7 @@ fn check_flags(check: &check::Config) -> String {
     let sni = check.sni.clone().map(|name| ("--sni", name));
     let http = check.http.clone().map(|path| ("--http", path));
     let flags = [connect, sni, http].into_iter().flatten();
-    flags.map(|(flag, value)| format!(" {flag} {}", fix::target_word(&value))).collect()
+    flags.fold(String::new(), |words, (flag, value)| words + " " + flag + " " + &fix::target_word(&value))
 }
 
 fn read_logs(files: &[PathBuf]) -> anyhow::Result<Option<LogsReport>> {

@@ -74,10 +74,12 @@ impl Judgement {
             return;
         };
         match check::by_check(inputs, check) {
-            Some(other) if other.cause != self.cause && other.cause != Cause::NotEnoughEvidence => {
-                if !self.sentence.contains(&other.sentence) {
-                    self.add(&format!("The active check shows as well: {}", other.sentence));
-                }
+            Some(other)
+                if other.cause != self.cause
+                    && other.cause != Cause::NotEnoughEvidence
+                    && !self.sentence.contains(&other.sentence) =>
+            {
+                self.add(&format!("The active check shows as well: {}", other.sentence));
             }
             None if self.cause == Cause::NothingWrong && check.verdict == CheckVerdict::NonSniRefused => {
                 self.add("The active check was refused without SNI, but no such client was seen.");

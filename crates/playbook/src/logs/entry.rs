@@ -188,7 +188,7 @@ impl LogEntry<'_> {
 
     /// Whether the client ended the connection, and nothing else is known against it.
     pub(super) fn is_client_left(&self) -> bool {
-        let has_left = |name| flags::find(name).is_some_and(|flag| flag.is_client_left());
+        let has_left = |name| flags::find(name).is_some_and(flags::Flag::is_client_left);
         let by_flags = self.flags.as_deref().is_some_and(|flags| flags::split(flags).any(has_left));
         self.kind() == Kind::Unremarkable
             && (self.program.is_some() && self.transport_failure.is_some() || by_flags)

@@ -29,11 +29,7 @@ pub(super) fn unknown_name(inputs: &Inputs, count: u64, is_proven: bool, facts: 
     let most = unknown.first().copied().or_else(|| refused_names(inputs).next());
     let most_with = most.map_or_else(String::new, |name| format!(" (most with {})", printable(name)));
     let noun = if is_proven { Noun::Handshake } else { Noun::LogEntry };
-    let what = if is_proven {
-        format!("{} with a name {} refused{most_with}", noun.counted(count), was(count))
-    } else {
-        format!("{} with a name {} refused{most_with}", noun.counted(count), was(count))
-    };
+    let what = format!("{} with a name {} refused{most_with}", noun.counted(count), was(count));
     let not_enough = |why: &str| Judgement {
         cause: Cause::NotEnoughEvidence,
         confidence: Confidence::Unknown,
