@@ -26,17 +26,15 @@ pub(super) fn explanations(inputs: &Inputs, logs: &LogsReport) -> Vec<Explanatio
     let mut all = Vec::new();
     if without > 0 {
         let judgement = without_sni(inputs, &Refused::in_the_log(logs, without));
-        let entries = entries(
-            judgement,
-            without,
-            if is_proof(logs) { "without SNI: refused" } else { "without a name: refused" },
-            Basis::Common,
-        );
+        let which = if is_proof(logs) { "without SNI" } else { "without a name" };
+        let short = format!("{which} {} refused", was(without));
+        let entries = entries(judgement, without, &short, Basis::Common);
         all.push(Explanation { class: Some(Class::WithoutSni), ..entries });
     }
     if named > 0 {
         let judgement = unknown_name(inputs, named, false, &NameFacts::default());
-        let entries = entries(judgement, named, "with a name: refused", Basis::Common);
+        let short = format!("with a name {} refused", was(named));
+        let entries = entries(judgement, named, &short, Basis::Common);
         all.push(Explanation { class: Some(Class::WithName), ..entries });
     }
     if logs.sni_not_logged > 0 {
@@ -45,7 +43,7 @@ pub(super) fn explanations(inputs: &Inputs, logs: &LogsReport) -> Vec<Explanatio
             Noun::LogEntry.counted(logs.sni_not_logged),
             was(logs.sni_not_logged)
         );
-        let short = "without a record of the name: refused".to_owned();
+        let short = format!("without a record of the name {} refused", was(logs.sni_not_logged));
         all.push(Explanation { noun: Noun::LogEntry, ..not_enough(logs.sni_not_logged, sentence, short) });
     }
     let mut unexplained = 0;
@@ -196,16 +194,16 @@ pub(super) fn combined(
         })
     };
     for it in in_the_log {
-        let is_known = on_the_wire.iter().any(|known| {
-            known.is_cause() && known.judgement.cause == it.judgement.cause && known.noun != Noun::Request
-        });
         // Entries without a filter chain are the refusals that the wire shows.
-        let is_the_same = it.basis != Basis::Separated
-            && match it.class {
-                Some(Class::WithName) => refused(true) && has_names_of_the_wire(inputs, logs),
-                Some(Class::WithoutSni) => refused(false),
-                None => false,
-            };
+        let is_the_same = match it.class {
+            Some(Class::WithName) => refused(true) && has_names_of_the_wire(inputs, logs),
+            Some(Class::WithoutSni) => refused(false),
+            None => false,
+        };
+        let is_known = it.class.is_none()
+            && on_the_wire.iter().any(|known| {
+                known.is_cause() && known.judgement.cause == it.judgement.cause && known.noun != Noun::Request
+            });
         if !is_known && !is_the_same {
             on_the_wire.push(it);
         }

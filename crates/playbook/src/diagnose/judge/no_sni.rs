@@ -76,8 +76,10 @@ impl Refused {
         Self {
             count,
             noun: Noun::LogEntry,
-            client: first
-                .map_or_else(String::new, |client| format!(" (most from {})", printable(&client.name))),
+            client: first.map_or_else(String::new, |client| {
+                let most = if client.count < all { "most from " } else { "client " };
+                format!(" ({most}{})", printable(&client.name))
+            }),
             load_balancer: is_load_balancer.then(|| GOOGLE.to_owned()),
             is_proven: is_proof(logs),
             is_separated: true,

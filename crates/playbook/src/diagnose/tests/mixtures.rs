@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::test_runner::RngSeed;
 use sni_probe_core::observation::{Handshake, Observation, Outcome, Sni};
 use sni_probe_core::vocabulary::AlertDescription;
 use sni_probe_model::facts::{Certainty, FactName};
@@ -210,6 +211,8 @@ fn contradiction(inputs: &Inputs, diagnosis: &Diagnosis) -> Option<&'static str>
             let mut refused_names = wire.refused_names.iter().map(|(name, _)| name.as_str());
             let is_unserved = refused_names.any(|name| !wire.served_names.contains(name));
             let is_respelled = fact(FactName::TrailingDot) || fact(FactName::UpperCase);
+            // Another gateway may serve the name.
+            let is_unserved = is_unserved || sure(FactName::OneName);
             let of_check = named.is_some_and(|named| !is_served(named));
             !(is_unserved || is_respelled || log.sni_present > 0 || of_check)
         }
@@ -255,8 +258,17 @@ fn contradiction(inputs: &Inputs, diagnosis: &Diagnosis) -> Option<&'static str>
     is_contradicted.then_some("an input says otherwise")
 }
 
+/// The same mixtures in each run; with `PROPTEST_CASES`, others.
+fn config() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    if std::env::var_os("PROPTEST_CASES").is_some() {
+        return default;
+    }
+    ProptestConfig { cases: 1_500, rng_seed: RngSeed::Fixed(20), ..default }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(config())]
 
     #[test]
     fn no_input_contradicts_the_verdict(inputs in inputs()) {
