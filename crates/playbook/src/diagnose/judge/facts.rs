@@ -80,11 +80,23 @@ pub(super) fn explained(inputs: &Inputs, wire: &WireFacts) -> Explained {
         all.plain_http_requests("a TLS port", wire.plain_http);
     }
     all.incomplete("of the scrape", &wire.incomplete, wire.refused_with_unknown_sni());
+    // Handshakes that were answered in plain HTTP are not among the refused ones of a gateway.
+    let mut unaccounted = wire.refusals.gateways.iter().map(Left::of).fold(
+        Left { with_name: wire.refused_with_name(), without_sni: wire.refused_without_sni(false) },
+        |left, gateway| Left {
+            with_name: left.with_name.saturating_sub(gateway.with_name),
+            without_sni: left.without_sni.saturating_sub(gateway.without_sni),
+        },
+    );
     for gateway in &wire.refusals.gateways {
         let mut left = Left::of(gateway);
         for fact in &gateway.facts {
             let is_everything = matches!(fact.detail, Detail::RefusesEverything { .. });
             if is_everything && has_another_reason(inputs, gateway) {
+                continue;
+            }
+            if let Detail::PlainHttpAnswer { handshakes } = fact.detail {
+                all.plain_http_answers(&gateway.gateway, handshakes, &mut unaccounted);
                 continue;
             }
             match fact.certainty {
@@ -186,20 +198,6 @@ impl Explained {
                 self.everything(wire, *with_name, *without_sni);
                 *left = Left { with_name: 0, without_sni: 0 };
             }
-            Detail::PlainHttpAnswer { handshakes } => {
-                self.subtract(left, *handshakes);
-                let sentence = format!(
-                    "The gateway {gateway} answered {} in plain HTTP: this port does not speak TLS.",
-                    Noun::Handshake.counted(*handshakes)
-                );
-                self.add(
-                    Cause::PlainHttpPort,
-                    Confidence::Certain,
-                    (*handshakes, Noun::Handshake),
-                    sentence,
-                    "were answered in plain HTTP",
-                );
-            }
             Detail::PlainHttpRequest { connections } => {
                 self.plain_http_requests(&format!("the TLS port {gateway}"), *connections);
             }
@@ -208,8 +206,22 @@ impl Explained {
                 let (before, _) = self.health_checks.take().unwrap_or_default();
                 self.health_checks = Some((before + refused, words(gateway, fact)));
             }
-            Detail::HealthCheck { .. } | Detail::RefusalShape { .. } | Detail::Unknown => {}
+            Detail::PlainHttpAnswer { .. }
+            | Detail::HealthCheck { .. }
+            | Detail::RefusalShape { .. }
+            | Detail::Unknown => {}
         }
+    }
+
+    fn plain_http_answers(&mut self, gateway: &str, handshakes: u64, unaccounted: &mut Left) {
+        self.subtract(unaccounted, handshakes);
+        let sentence = format!(
+            "The gateway {gateway} answered {} in plain HTTP: this port does not speak TLS.",
+            Noun::Handshake.counted(handshakes)
+        );
+        let short = "answered in plain HTTP";
+        let count = (handshakes, Noun::Handshake);
+        self.add(Cause::PlainHttpPort, Confidence::Certain, count, sentence, short);
     }
 
     fn plain_http_requests(&mut self, port: &str, connections: u64) {
