@@ -13,17 +13,16 @@ use sni_probe_terminal::printable_within;
 use self::gateways::Problem;
 use self::yaml::{envoy_chain, istio_server};
 use super::clients::{self, ClientLine};
-use super::gateway_kind;
+use super::gateway_kind::{self, Platform, platform};
 use super::judge::{is_routed, unknown_names};
 use super::model::{Cause, Document, Fix, Inputs, Snippet};
 use crate::check::report::AttemptKind;
-use crate::routes::report::RoutesReport;
 
 /// Names that are told to add to a route.
 const MAX_NAMES: usize = 20;
 /// Lines of clients that are shown.
 const MAX_CLIENT_LINES: usize = 8;
-/// Programs whose lines are shown for load balancers and health checks.
+/// Programs with lines that are shown for load balancers and health checks.
 const HEALTH_CHECKERS: [&str; 5] = [
     "HAProxy, server",
     "HAProxy, health check",
@@ -31,7 +30,7 @@ const HEALTH_CHECKERS: [&str; 5] = [
     "Envoy, cluster",
     "blackbox_exporter, prober http",
 ];
-/// Clients whose lines are shown where no fingerprint is known.
+/// Clients with lines that are shown where no fingerprint is known.
 const COMMON_CLIENTS: [&str; 6] =
     ["curl", "Python, ssl", "Java, SSLSocket", "Node.js, https", "Go, crypto/tls", "HAProxy, health check"];
 /// Lines of other gateways that are shown.
@@ -70,30 +69,6 @@ pub(super) fn fix(cause: Cause, inputs: &Inputs) -> Option<Fix> {
         Cause::ClientCertificateRequired => Some(trust_the_client(place)),
         Cause::NothingWrong | Cause::NotEnoughEvidence => None,
         cause => reasons::fix(cause, inputs, place),
-    }
-}
-
-/// The kind of gateway, as far as the routes tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Platform {
-    Apigee,
-    Istio,
-    GatewayApi,
-    /// Nothing is known of it: all are shown.
-    Unknown,
-}
-
-fn platform(routes: Option<&RoutesReport>) -> Platform {
-    let Some(routes) = routes else { return Platform::Unknown };
-    let has = |kind: &str| routes.routes.iter().any(|route| route.kind == kind);
-    if has("ApigeeRoute") || !routes.virtual_hosts.is_empty() {
-        Platform::Apigee
-    } else if has("Gateway (Istio)") {
-        Platform::Istio
-    } else if has("Gateway (Gateway API)") {
-        Platform::GatewayApi
-    } else {
-        Platform::Unknown
     }
 }
 

@@ -93,6 +93,28 @@ fn reconciled(all: Vec<Candidate>) -> Vec<Candidate> {
     candidates
 }
 
+/// The platform for which the fix is made from the routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Platform {
+    Apigee,
+    Istio,
+    GatewayApi,
+    /// The routes are not of these.
+    Unknown,
+}
+
+/// Returns the platform of the routes, the first where they are of several.
+pub(super) fn platform(routes: Option<&RoutesReport>) -> Platform {
+    let candidates = routes.map(of_routes).unwrap_or_default();
+    let of = |candidate: &Candidate| match candidate.software.as_str() {
+        APIGEE => Some(Platform::Apigee),
+        ISTIO => Some(Platform::Istio),
+        GATEWAY_API => Some(Platform::GatewayApi),
+        _ => None,
+    };
+    candidates.iter().find_map(of).unwrap_or(Platform::Unknown)
+}
+
 fn of_routes(routes: &RoutesReport) -> Vec<Candidate> {
     let mut candidates = Vec::new();
     let mut add_kind = |software: &str, evidence: &str| {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - The wire is proof; a reason in the gateway's log is better than what refused handshakes have in common.
-//! - What explains most is the cause. The others are told beside it.
+//! - What explains most is the cause. The others follow in the sentence.
 //! - What was missed lowers the confidence, and is named.
 
 mod attempts;
@@ -64,9 +64,15 @@ impl Judgement {
             self.sentence += " But the active check was served with a name: it may have reached another listener, or the fault is over.";
         }
     }
-}
 
-impl Judgement {
+    /// Nothing is wrong, unless an input says otherwise: `sentence` says which.
+    fn withdraw(&mut self, sentence: &str) {
+        if self.cause == Cause::NothingWrong {
+            let (cause, confidence) = (Cause::NotEnoughEvidence, Confidence::Unknown);
+            *self = Self { cause, confidence, sentence: sentence.to_owned() };
+        }
+    }
+
     /// Adds what the active check shows beside the cause.
     fn beside_the_check(&mut self, inputs: &Inputs) {
         let Some(check) = inputs.check.as_ref().filter(|_| inputs.wire.is_some() || inputs.logs.is_some())
@@ -107,21 +113,15 @@ pub(super) fn judge(inputs: &Inputs) -> Judgement {
     };
     judgement.contradicted(inputs);
     judgement.beside_the_check(inputs);
-    if judgement.cause == Cause::NothingWrong && inputs.message.as_ref().is_some_and(message::is_failure) {
-        judgement.cause = Cause::NotEnoughEvidence;
-        judgement.confidence = Confidence::Unknown;
-        judgement.sentence.clear();
-        judgement.sentence += "The client's message tells of a failure that no other input shows: it may be of another time, another \
-                               gateway, or of the way between.";
+    if inputs.message.as_ref().is_some_and(message::is_failure) {
+        judgement.withdraw(
+            "The client's message says that a connection failed, and no other input shows this: it may be of another time, another \
+             gateway, or of the way between.",
+        );
     }
     let missed = nothing::missed(inputs);
     if !missed.is_empty() {
-        if judgement.cause == Cause::NothingWrong {
-            judgement.cause = Cause::NotEnoughEvidence;
-            judgement.confidence = Confidence::Unknown;
-            judgement.sentence.clear();
-            judgement.sentence += "No fault was found, but not everything was seen.";
-        }
+        judgement.withdraw("No fault was found, but not everything was seen.");
         judgement.confidence = judgement.confidence.lowered();
         judgement.add(&missed.join(" "));
     }
@@ -138,20 +138,20 @@ pub(super) fn serves_without_sni(inputs: &Inputs) -> bool {
         || inputs.check.as_ref().is_some_and(completes_without_sni)
 }
 
-/// Whether the active check completed a handshake without SNI.
-fn completes_without_sni(check: &CheckReport) -> bool {
-    attempts::attempt(check, AttemptKind::WithoutSni).is_some_and(attempts::is_served)
-}
-
 /// Whether the active check was served with a name.
 fn serves_a_name(inputs: &Inputs) -> bool {
     let named = inputs.check.as_ref().and_then(|check| attempts::attempt(check, AttemptKind::Named));
     named.is_some_and(attempts::is_served)
 }
 
-/// Whether the active check was served without SNI.
-fn is_served_now(check: &CheckReport) -> bool {
-    matches!(check.verdict, CheckVerdict::NonSniSameCertificate | CheckVerdict::NonSniOtherCertificate)
+/// Whether the gateway completes handshakes without SNI, as the active check shows.
+fn completes_without_sni(check: &CheckReport) -> bool {
+    matches!(
+        check.verdict,
+        CheckVerdict::NonSniSameCertificate
+            | CheckVerdict::NonSniOtherCertificate
+            | CheckVerdict::RejectedByHttp
+    )
 }
 
 /// What clients without SNI meet that verify the certificate; empty if they find the name, or it is not known.

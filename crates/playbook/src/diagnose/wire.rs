@@ -10,8 +10,8 @@ use std::net::IpAddr;
 
 use sni_probe_core::clients::GCP_LB;
 use sni_probe_model::api::AlertCount;
-use sni_probe_model::facts::{Fact, FactsReport};
-use sni_probe_model::{AlertDescription, Fate, OutcomeClass, SniClass, Word};
+use sni_probe_model::facts::{Fact, FactsReport, GatewayFacts, Property, PropertyCounts};
+use sni_probe_model::{AlertDescription, Fate, Label as _, OutcomeClass, SniClass, Word};
 
 pub(super) use self::api::of_snapshot;
 pub(super) use self::capture::of_capture;
@@ -271,6 +271,16 @@ impl WireFacts {
         self
     }
 
+    /// Adds connections of which no handshake is known: those reset before a `ClientHello`, and those given up for want of room.
+    fn add_unread(&mut self, reset: u64, evicted: u64) {
+        let all = [
+            (reset, "connections that were reset before a ClientHello was seen"),
+            (evicted, "connections that were given up for want of room"),
+        ];
+        let seen = all.iter().filter(|(count, _)| *count > 0);
+        self.unread.extend(seen.map(|(count, what)| format!("{what}: {count}")));
+    }
+
     /// Takes in a client. The handshakes of a load balancer are expected as well.
     fn add_client(&mut self, client: ClientFacts) {
         if is_load_balancer(&client.label) {
@@ -298,6 +308,19 @@ impl WireFacts {
     fn alerts(&self, is_wanted: impl Fn(&AlertCount) -> bool) -> u64 {
         self.alerts.iter().filter(|alert| is_wanted(alert)).map(|alert| alert.alerts).sum()
     }
+}
+
+/// Refused handshakes without SNI of a gateway, of all that it refused or served; `None` if they are not counted, as in an older daemon.
+pub(super) fn counts_without_sni(gateway: &GatewayFacts) -> Option<RefusalCount> {
+    let is_name = |counts: &&PropertyCounts| counts.property.known() == Some(Property::KnownName);
+    let names = gateway.properties.iter().find(is_name)?;
+    let mut sum = RefusalCount::default();
+    for value in &names.values {
+        if SniClass::WITHOUT_SNI.iter().any(|class| class.as_str() == value.value) {
+            sum.add(RefusalCount { handshakes: value.refused + value.served, refused: value.refused });
+        }
+    }
+    Some(sum)
 }
 
 /// Whether the address is one from which Google's load balancers and their health checks speak.

@@ -7,7 +7,7 @@ use super::attempts::{attempt, not_answered, not_reached};
 use super::check::by_check;
 use super::findings::{configured_wrong, not_in_effect};
 use super::message::by_message;
-use super::{Judgement, caveat, is_served_now, serves_without_sni};
+use super::{Judgement, caveat, completes_without_sni, serves_without_sni};
 use crate::check::report::{AttemptKind, CheckReport, CheckVerdict};
 
 /// Handshakes or entries were seen, and none was refused or failed: what the check and the configuration show that clients did not meet
@@ -47,7 +47,7 @@ pub(super) fn by_configuration(inputs: &Inputs) -> Judgement {
         if let Some(judgement) = by_check(inputs, check) {
             return judgement;
         }
-        if is_served_now(check) {
+        if completes_without_sni(check) {
             return served(inputs, check);
         }
     }

@@ -1,16 +1,15 @@
 //! Causes that the facts about refusals separate.
 
+use std::collections::BTreeMap;
+
 use sni_probe_core::vocabulary::IncompleteReason;
-use sni_probe_model::facts::{
-    Certainty, Detail, Fact, FactName, GatewayFacts, MIN_HANDSHAKES, Property, PropertyCounts, ShapeCount,
-    ValueCounts,
-};
-use sni_probe_model::{AlertDescription, Label as _, SniClass, Word};
+use sni_probe_model::facts::{Certainty, Detail, Fact, FactName, GatewayFacts, MIN_HANDSHAKES, ShapeCount};
+use sni_probe_model::{AlertDescription, Label as _, Word};
 use sni_probe_terminal::printable_within;
 use sni_probe_terminal::units::counted;
 
 use super::super::model::{Cause, Confidence, Inputs};
-use super::super::wire::WireFacts;
+use super::super::wire::{WireFacts, counts_without_sni};
 use super::explanation::{Basis, Explanation, Noun, not_enough};
 use super::names::{NameFacts, is_routed, refused_names};
 use super::{Judgement, serves_a_name};
@@ -52,14 +51,7 @@ struct Left {
 
 impl Left {
     fn of(gateway: &GatewayFacts) -> Self {
-        let is_name = |counts: &&PropertyCounts| counts.property.known() == Some(Property::KnownName);
-        let Some(names) = gateway.properties.iter().find(is_name) else {
-            // An older daemon does not count by name.
-            return Self { with_name: gateway.refused, without_sni: 0 };
-        };
-        let is_without =
-            |value: &&ValueCounts| SniClass::WITHOUT_SNI.iter().any(|class| class.as_str() == value.value);
-        let without_sni = names.values.iter().filter(is_without).map(|value| value.refused).sum();
+        let without_sni = counts_without_sni(gateway).map_or(0, |counts| counts.refused);
         Self { with_name: gateway.refused.saturating_sub(without_sni), without_sni }
     }
 
@@ -79,7 +71,7 @@ pub(super) fn explained(inputs: &Inputs, wire: &WireFacts) -> Explained {
     if wire.plain_http > 0 {
         all.plain_http_requests("a TLS port", wire.plain_http);
     }
-    all.incomplete("of the scrape", &wire.incomplete, wire.refused_with_unknown_sni());
+    all.incomplete("gateways of the scrape", &wire.incomplete, wire.refused_with_unknown_sni());
     // Handshakes that were answered in plain HTTP are not among the refused ones of a gateway.
     let mut unaccounted = wire.refusals.gateways.iter().map(Left::of).fold(
         Left { with_name: wire.refused_with_name(), without_sni: wire.refused_without_sni(false) },
@@ -201,7 +193,9 @@ impl Explained {
             Detail::PlainHttpRequest { connections } => {
                 self.plain_http_requests(&format!("the TLS port {gateway}"), *connections);
             }
-            Detail::Incomplete { reasons } => self.incomplete(gateway, reasons, refused),
+            Detail::Incomplete { reasons } => {
+                self.incomplete(&format!("the gateway {gateway}"), reasons, refused);
+            }
             Detail::HealthCheck { .. } if refused > 0 => {
                 let (before, _) = self.health_checks.take().unwrap_or_default();
                 self.health_checks = Some((before + refused, words(gateway, fact)));
@@ -307,14 +301,12 @@ impl Explained {
         let sentence = format!("{} {so}: {reasons}.", words(&facts.gateway, fact));
         let count = (fact.refused, Noun::Handshake);
         let short = "to a gateway that served none were refused, with a name and without SNI";
-        self.add(Cause::NotAboutNames, confidence, count, sentence, short);
-        if let Some(last) = self.explanations.last_mut() {
-            last.basis = Basis::Common;
-        }
+        let explanation = self.add(Cause::NotAboutNames, confidence, count, sentence, short);
+        explanation.basis = Basis::Common;
     }
 
     /// ClientHellos that never became complete, by reason. What was only not seen here says nothing of the client.
-    fn incomplete(&mut self, gateway: &str, reasons: &std::collections::BTreeMap<String, u64>, refused: u64) {
+    fn incomplete(&mut self, gateway: &str, reasons: &BTreeMap<String, u64>, refused: u64) {
         let of = |wanted: &[IncompleteReason]| -> u64 {
             wanted.iter().filter_map(|reason| reasons.get(&reason.to_string())).sum()
         };
@@ -332,7 +324,7 @@ impl Explained {
             _ => "parts of them were lost on the way (an MTU that is too small), or the client stopped",
         };
         let sentence = format!(
-            "{} to the gateway {gateway} never became complete ({}): {why}.",
+            "{} to {gateway} never became complete ({}): {why}.",
             counted(real, "ClientHello"),
             reasons.join(", ")
         );
@@ -351,19 +343,20 @@ impl Explained {
         (count, noun): (u64, Noun),
         sentence: String,
         short: &str,
-    ) {
-        let known = self.explanations.iter_mut().find(|known| known.judgement.cause == cause);
-        if let Some(known) = known {
+    ) -> &mut Explanation {
+        let known = self.explanations.iter().position(|known| known.judgement.cause == cause);
+        let place = known.unwrap_or(self.explanations.len());
+        if let Some(known) = self.explanations.get_mut(place) {
             known.count += count;
             if known.judgement.sentence.len() < MAX_SENTENCE {
-                known.judgement.sentence += " ";
-                known.judgement.sentence += &sentence;
+                known.judgement.add(&sentence);
             }
-            return;
+        } else {
+            let judgement = Judgement { cause, confidence, sentence };
+            let (short, basis) = (short.to_owned(), Basis::Separated);
+            self.explanations.push(Explanation { judgement, count, noun, short, basis, class: None });
         }
-        let judgement = Judgement { cause, confidence, sentence };
-        let (short, basis) = (short.to_owned(), Basis::Separated);
-        self.explanations.push(Explanation { judgement, count, noun, short, basis, class: None });
+        &mut self.explanations[place]
     }
 }
 

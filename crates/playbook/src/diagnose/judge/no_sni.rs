@@ -1,11 +1,10 @@
 //! Clients without SNI were refused: what keeps them out.
 
-use sni_probe_model::facts::Property;
-use sni_probe_model::{AlertDescription, SniClass};
+use sni_probe_model::AlertDescription;
 use sni_probe_terminal::printable;
 
 use super::super::model::{Cause, Confidence, Inputs};
-use super::super::wire::{WireFacts, is_load_balancer};
+use super::super::wire::{WireFacts, counts_without_sni, is_load_balancer};
 use super::explanation::{Noun, was};
 use super::findings::configured_wrong;
 use super::{Judgement, caveat, completes_without_sni, serves_a_name};
@@ -90,13 +89,9 @@ impl Refused {
     fn what(&self) -> String {
         let Self { count, noun, client, .. } = self;
         let of = noun.counted(*count);
-        match noun {
-            Noun::LogEntry if self.is_proven => format!("{of} without SNI {} refused{client}", was(*count)),
-            Noun::LogEntry => format!("{of} without a name {} refused{client}", was(*count)),
-            Noun::Handshake | Noun::Connection | Noun::Request => {
-                format!("{of} without SNI {} refused{client}", was(*count))
-            }
-        }
+        // A log may lack a name that was sent.
+        let without = if self.is_proven { "SNI" } else { "a name" };
+        format!("{of} without {without} {} refused{client}", was(*count))
     }
 }
 
@@ -108,18 +103,8 @@ pub(super) fn is_proof(logs: &LogsReport) -> bool {
 
 /// Whether a gateway refused clients without SNI and served none of them.
 pub(super) fn keeps_out_somewhere(wire: &WireFacts) -> bool {
-    let without_sni = |value: &str| SniClass::WITHOUT_SNI.iter().any(|class| class.to_string() == value);
-    for gateway in &wire.refusals.gateways {
-        let names =
-            gateway.properties.iter().find(|counts| counts.property.known() == Some(Property::KnownName));
-        let values = names.into_iter().flat_map(|names| &names.values).filter(|it| without_sni(&it.value));
-        let (refused, served) =
-            values.fold((0, 0), |(refused, served), value| (refused + value.refused, served + value.served));
-        if refused > 0 && served == 0 {
-            return true;
-        }
-    }
-    false
+    let counts = wire.refusals.gateways.iter().filter_map(counts_without_sni);
+    counts.into_iter().any(|counts| counts.refused > 0 && counts.refused == counts.handshakes)
 }
 
 /// The judgement on clients without SNI that were refused: what the configuration and the check say of them.

@@ -1,11 +1,17 @@
 //! Nothing was refused and nothing failed: whether that means that nothing is wrong.
 
+use sni_probe_terminal::printable_within;
 use sni_probe_terminal::units::counted;
 
 use super::super::model::{Cause, Confidence, Inputs};
 use super::super::wire::WireFacts;
-use super::{Judgement, caveat, is_served_now};
+use super::{Judgement, caveat, completes_without_sni};
 use crate::logs::report::LogsReport;
+
+/// Parts that were not read that a sentence names.
+const SHOWN: usize = 5;
+/// Characters of one of them.
+const LINE: usize = 300;
 
 /// What was missed or could not be read, a sentence each: with it, nothing is certain, and nothing is said to be well.
 pub(super) fn missed(inputs: &Inputs) -> Vec<String> {
@@ -23,7 +29,7 @@ pub(super) fn missed(inputs: &Inputs) -> Vec<String> {
         }
         match wire.unread.as_slice() {
             [] => {}
-            unread => all.push(format!("Not everything was read: {}.", unread.join("; "))),
+            unread => all.push(format!("Not everything was read: {}.", listed(unread))),
         }
     }
     if let Some(logs) = &inputs.logs {
@@ -33,10 +39,20 @@ pub(super) fn missed(inputs: &Inputs) -> Vec<String> {
             count => all.push(format!("{count} lines of the log belong to no entry that was understood.")),
         }
         if !logs.unread.is_empty() {
-            all.push(format!("Not every log was read: {}.", logs.unread.join("; ")));
+            all.push(format!("Not every log was read: {}.", listed(&logs.unread)));
         }
     }
     all
+}
+
+/// The first of them, fit for a terminal, and how many more there are.
+fn listed(unread: &[String]) -> String {
+    let mut shown: Vec<String> =
+        unread.iter().take(SHOWN).map(|what| printable_within(LINE, what.trim_end_matches('.'))).collect();
+    if unread.len() > SHOWN {
+        shown.push(format!("and {} more", unread.len() - SHOWN));
+    }
+    shown.join("; ")
 }
 
 /// The judgement where no handshake and no entry is known to be refused or to have failed.
@@ -59,7 +75,7 @@ pub(super) fn nothing(inputs: &Inputs) -> Judgement {
         ));
     }
     let is_confirmed = wire.is_some()
-        && (inputs.check.as_ref().is_some_and(is_served_now)
+        && (inputs.check.as_ref().is_some_and(completes_without_sni)
             || inputs.routes.as_ref().is_some_and(|routes| routes.serves_non_sni == Some(true)));
     Judgement {
         cause: Cause::NothingWrong,

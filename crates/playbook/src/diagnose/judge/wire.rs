@@ -48,7 +48,7 @@ pub(super) fn explanations(inputs: &Inputs, wire: &WireFacts) -> Vec<Explanation
         format!("with an incomplete ClientHello {} refused", was(unknown)),
     ));
     all.extend(closed_first(wire));
-    all.extend(failed::explanations(inputs, wire, failed));
+    all.extend(failed::explanations(wire, failed));
     all.retain(|explanation| explanation.count > 0);
     all
 }

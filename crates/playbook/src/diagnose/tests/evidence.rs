@@ -12,7 +12,7 @@ fn nothing_is_wrong() {
         ..Inputs::default()
     };
     expect(&golden("nothing_wrong", &inputs), Cause::NothingWrong, Confidence::Certain);
-    // They were refused, and are served now: nobody knows what happened in between.
+    // They were refused, and are served now: what happened in between is unknown.
     let inputs = Inputs { wire: Some(resets("10.138.0.28")), ..inputs };
     expect(&diagnose(&inputs), Cause::NotEnoughEvidence, Confidence::Unknown);
 }
@@ -173,9 +173,19 @@ fn while_events_are_lost_nothing_is_said_to_be_well() {
 }
 
 #[test]
+fn what_was_not_read_is_listed_within_bounds() {
+    let mut wire = wire(&[("present", "server_hello", 5)]);
+    wire.unread = (0..7).map(|number| format!("frame {number} \u{1b}[31m")).collect();
+    let diagnosis = diagnose(&Inputs { wire: Some(wire), ..Inputs::default() });
+    expect(&diagnosis, Cause::NotEnoughEvidence, Confidence::Unknown);
+    assert!(diagnosis.sentence.ends_with("; and 2 more."), "{}", diagnosis.sentence);
+    assert!(!diagnosis.sentence.contains('\u{1b}'), "{}", diagnosis.sentence);
+}
+
+#[test]
 fn what_cannot_be_told_is_not_told() {
     expect(&golden("not_enough_evidence", &Inputs::default()), Cause::NotEnoughEvidence, Confidence::Unknown);
-    // A gateway that lets nobody in without SNI is no fault if nobody comes without.
+    // A gateway that serves no client without SNI is no fault if there is no such client.
     let inputs = Inputs { check: Some(refused_check()), ..Inputs::default() };
     expect(&diagnose(&inputs), Cause::NotEnoughEvidence, Confidence::Unknown);
     // Configured well, yet refused: before or after?

@@ -122,14 +122,9 @@ impl CaptureCounts {
         let refusals = self.refusals.report(&ClientLabel::Ip);
         let mut facts = WireFacts { source, refusals, ..WireFacts::default() };
         // Without a TLS handshake, they are of other services.
-        let is_tls = !self.counts.is_empty();
-        let unread = [
-            (self.reset, "connections that were reset before a ClientHello was seen"),
-            (self.evicted, "connections that were given up for want of room"),
-        ];
-        facts
-            .unread
-            .extend(unread.iter().filter(|(n, _)| is_tls && *n > 0).map(|(n, what)| format!("{what}: {n}")));
+        if !self.counts.is_empty() {
+            facts.add_unread(self.reset, self.evicted);
+        }
         let remarks = [
             (self.ended, "connections that ended before a ClientHello was seen"),
             (self.not_tls, "connections that are not TLS"),

@@ -4,8 +4,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::ensure;
+use sni_probe_core::vocabulary::IncompleteReason;
 use sni_probe_model::api::{AlertCount, EVENTS_LOST};
-use sni_probe_model::{AlertSender, Fate, KNOWN_CLIENTS, OTHER_CLIENTS, OutcomeClass, REST, Word};
+use sni_probe_model::{
+    AlertSender, Fate, KNOWN_CLIENTS, Label as _, OTHER_CLIENTS, OutcomeClass, REST, Word,
+};
 
 use super::{ClientFacts, Count, RefusalCount, WireFacts};
 
@@ -24,6 +27,7 @@ pub(crate) fn of_scrape(source: &str, text: &str) -> anyhow::Result<WireFacts> {
     let mut by_client: BTreeMap<String, RefusalCount> = BTreeMap::new();
     let mut facts = WireFacts { source: source.to_owned(), ..WireFacts::default() };
     let (mut names, mut versions) = (BTreeMap::new(), BTreeMap::new());
+    let (mut reset_before_hello, mut evicted) = (0, 0);
     // Of a series that comes twice, the last sample counts.
     let mut series = BTreeMap::new();
     for (name, value) in text.lines().filter_map(sample) {
@@ -66,16 +70,13 @@ pub(crate) fn of_scrape(source: &str, text: &str) -> anyhow::Result<WireFacts> {
             }
             EVENTS_LOST => facts.lost_events += value,
             "incomplete_client_hellos_total" => {
-                *facts.incomplete.entry(label("reason").to_owned()).or_default() += value;
+                let reason = IncompleteReason::ALL.iter().find(|reason| reason.as_str() == label("reason"));
+                if let Some(reason) = reason {
+                    *facts.incomplete.entry(reason.to_string()).or_default() += value;
+                }
             }
-            "flow_evictions_total" if label("reason") == "capacity" => {
-                facts.unread.push(format!("connections that were given up for want of room: {value}"));
-            }
-            "unclassified_flows_total" if label("reason") == "reset" => {
-                facts
-                    .unread
-                    .push(format!("connections that were reset before a ClientHello was seen: {value}"));
-            }
+            "flow_evictions_total" if label("reason") == "capacity" => evicted += value,
+            "unclassified_flows_total" if label("reason") == "reset" => reset_before_hello += value,
             "non_tls_connections_total" if label("protocol") == "http" => facts.plain_http += value,
             _ => {}
         }
@@ -86,6 +87,7 @@ pub(crate) fn of_scrape(source: &str, text: &str) -> anyhow::Result<WireFacts> {
         handshakes,
     };
     facts.counts = counts.into_iter().map(count).collect();
+    facts.add_unread(reset_before_hello, evicted);
     let rest = if names.contains_key(REST) { REST } else { REST_OF_0_1_0 };
     names.retain(|name: &String, count: &mut u64| name != rest && *count > 0);
     facts.refused_names = most_first(names);
@@ -206,6 +208,23 @@ sni_probe_events_lost_total{reason=\"copy_failed\"} 1
         let clients: Vec<_> =
             facts.clients.iter().map(|client| (client.label.as_str(), client.refusals.refused)).collect();
         assert_eq!(clients, [("192.0.2.9", 2), ("192.0.2.1", 0)]);
+    }
+
+    #[test]
+    fn what_was_missed_is_summed_and_unknown_reasons_are_not_kept() {
+        let text = "\
+sni_probe_handshakes_total{outcome=\"timeout\",sni=\"unknown\",source=\"other\"} 4
+sni_probe_incomplete_client_hellos_total{reason=\"timeout\"} 4
+sni_probe_incomplete_client_hellos_total{reason=\"x\"} 9
+sni_probe_unclassified_flows_total{interface=\"a\",reason=\"reset\"} 2
+sni_probe_unclassified_flows_total{interface=\"b\",reason=\"reset\"} 3
+sni_probe_unclassified_flows_total{reason=\"closed\"} 8
+sni_probe_non_tls_connections_total{protocol=\"http\"} 6
+";
+        let facts = of_scrape("scrape", text).unwrap();
+        assert_eq!(facts.incomplete, [("timeout".to_owned(), 4)].into());
+        assert_eq!(facts.unread, ["connections that were reset before a ClientHello was seen: 5"]);
+        assert_eq!(facts.plain_http, 6);
     }
 
     #[test]
