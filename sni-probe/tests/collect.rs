@@ -312,7 +312,7 @@ fn a_daemon_is_asked_for_what_it_says() {
     let summary: Value = serde_json::from_str(&files["daemon/summary.json"]).unwrap();
     assert_eq!(summary["version"], "1");
     let missing = manifest(&files)["missing"].to_string();
-    assert!(missing.contains("daemon/clients.json") && missing.contains("--web on"), "{missing}");
+    assert!(missing.contains("daemon/clients.json") && missing.contains("--web off"), "{missing}");
 }
 
 #[test]

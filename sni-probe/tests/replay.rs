@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -463,6 +464,20 @@ fn evidence_is_never_written_onto_an_input_that_goes_by_no_name() {
     let redirected = command.stdin(File::open(bench.path("mixed.pcap")).unwrap()).output().unwrap();
     assert!(fs::read(bench.path("mixed.pcap")).unwrap() == bytes, "standard input's file was harmed");
     complaint(&redirected);
+}
+
+#[test]
+fn evidence_is_for_its_owner_alone() {
+    let bench = Bench::new();
+    bench.put_capture("mixed.pcap", &Mixed::new().capture());
+    for existing in [false, true] {
+        let path = bench.path("evidence.pcapng");
+        if existing {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        bench.events(&["mixed.pcap", "--write", "evidence.pcapng"]);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "existing: {existing}");
+    }
 }
 
 #[test]

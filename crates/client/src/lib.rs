@@ -111,7 +111,7 @@ impl Daemon {
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        self.check(status, PATH)?;
+        self.check(status, PATH, &body)?;
         parsed(PATH, &body).map(Some)
     }
 
@@ -138,11 +138,7 @@ impl Daemon {
     /// Asks for a page that has to be there.
     fn page(&self, path: &str) -> anyhow::Result<Vec<u8>> {
         let (status, body) = self.answer(path)?;
-        self.check(status, path).map_err(|error| {
-            // The daemon says itself what is wrong, in a line.
-            let said = String::from_utf8_lossy(&body).lines().next().map(printable).unwrap_or_default();
-            if said.is_empty() { error } else { anyhow!("{error:#} ({said})") }
-        })?;
+        self.check(status, path, &body)?;
         Ok(body)
     }
 
@@ -151,23 +147,29 @@ impl Daemon {
     }
 
     /// # Errors
-    /// If the status is not that of an answer.
-    pub fn check(&self, status: StatusCode, path: &str) -> anyhow::Result<()> {
-        match status {
-            StatusCode::OK => Ok(()),
-            StatusCode::UNAUTHORIZED if self.authorization.is_some() => bail!(
+    /// If the status is not that of an answer; with the first line of its body, in which a daemon says why.
+    pub fn check(&self, status: StatusCode, path: &str, body: &[u8]) -> anyhow::Result<()> {
+        let error = match status {
+            StatusCode::OK => return Ok(()),
+            StatusCode::UNAUTHORIZED if self.authorization.is_some() => anyhow!(
                 "the daemon does not take this user and password; see its --auth-file, and --user and \
                  --password-file here"
             ),
             StatusCode::UNAUTHORIZED => {
-                bail!("the daemon asks for a user and a password; see --user and --password-file")
+                anyhow!("the daemon asks for a user and a password; see --user and --password-file")
             }
-            StatusCode::NOT_FOUND => bail!("{path}: not found; is this an sni-probe with --web on?"),
+            StatusCode::NOT_FOUND => {
+                anyhow!("{path}: not found; is this an sni-probe, without --web off?")
+            }
             status if status.is_redirection() => {
-                bail!("{path}: the answer sends elsewhere ({status}); give the daemon's own address to --url")
+                anyhow!(
+                    "{path}: the answer sends elsewhere ({status}); give the daemon's own address to --url"
+                )
             }
-            status => bail!("{path}: the answer is {status}"),
-        }
+            status => anyhow!("{path}: the answer is {status}"),
+        };
+        let reason = String::from_utf8_lossy(body).lines().next().map(printable).unwrap_or_default();
+        if reason.is_empty() { Err(error) } else { bail!("{error:#} ({reason})") }
     }
 }
 
@@ -179,7 +181,7 @@ fn parsed<T: DeserializeOwned>(path: &str, body: &[u8]) -> anyhow::Result<T> {
 
 /// What to say when no answer came.
 fn explain(error: &ureq::Error) -> anyhow::Error {
-    const RUNNING: &str = "is the daemon running, with --web on?";
+    const RUNNING: &str = "is the daemon running?";
     let (said, hint) = match error {
         ureq::Error::Rustls(error) => (error.to_string(), tls_hint(error)),
         ureq::Error::Io(error) => {

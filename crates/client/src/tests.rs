@@ -151,7 +151,7 @@ fn user_and_password() {
 fn nobody_listens() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = error(&daemon(address, &Config::default()));
-    assert_parts(&error.to_lowercase(), &["connection refused", "is the daemon running, with --web on?"]);
+    assert_parts(&error.to_lowercase(), &["connection refused", "is the daemon running?"]);
 }
 
 #[test]
@@ -163,7 +163,10 @@ fn answers_that_are_none() {
         assert_parts(&error, &["/api/v1/summary: the answer is not understood", "same version?"]);
     }
     for (answer, part) in [
-        (&b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"[..], "is this an sni-probe with --web on?"),
+        (
+            &b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"[..],
+            "is this an sni-probe, without --web off?",
+        ),
         (b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", "the answer is 500 Internal Server Error"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://evil/\r\nContent-Length: 0\r\n\r\n", "sends elsewhere"),
         (b"SSH-2.0-OpenSSH_9.2p1\r\n", "is the URL right?"),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use glob::Pattern;
@@ -122,8 +123,10 @@ impl EvidenceConfig {
 pub struct WebConfig {
     /// Its address and port.
     pub listen: SocketAddr,
-    /// Serves the page and its API besides metrics and probes.
-    pub has_page: bool,
+    /// Who may see the page and its API, without a password.
+    pub page: PageVisitors,
+    /// Names by which the page and its API are asked for, besides `localhost` and addresses.
+    pub hosts: Vec<HostName>,
     /// A file of users and passwords, as `htpasswd -B` makes it.
     pub auth_file: Option<PathBuf>,
     /// The certificate chain in PEM, with [`Self::tls_key`].
@@ -132,9 +135,47 @@ pub struct WebConfig {
     pub tls_key: Option<PathBuf>,
 }
 
+/// Who may see the page and its API without a password. With [`WebConfig::auth_file`], whoever has one may, from everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageVisitors {
+    /// There is no page.
+    Nobody,
+    /// Connections from a loopback address: from this host, or by `kubectl port-forward`.
+    Local,
+    /// Whoever reaches the port.
+    All,
+}
+
+/// A name of a host (RFC 1123, 2.1), without a dot at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostName(String);
+
+impl HostName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HostName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let name = text.strip_suffix('.').unwrap_or(text);
+        let is_label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        };
+        if name.len() > 253 || !name.split('.').all(is_label) {
+            return Err("expected a host name without scheme and port, such as probe.example.com");
+        }
+        Ok(Self(name.to_owned()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::InterfaceSelector;
+    use super::{HostName, InterfaceSelector};
 
     #[test]
     fn names_and_patterns() {
@@ -143,6 +184,17 @@ mod tests {
         assert!(matches!(InterfaceSelector::parse("eth[01]"), Ok(InterfaceSelector::Matching(_))));
         for wrong in ["", "eth[", "a***"] {
             assert!(InterfaceSelector::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn host_names() {
+        for name in ["probe", "Probe.example.com", "a_b.example", "probe.example.com."] {
+            assert_eq!(name.parse::<HostName>().unwrap().as_str(), name.trim_end_matches('.'));
+        }
+        let long = "x.".repeat(127) + "xx";
+        for wrong in ["", ".", "http://probe", "probe:9917", "*.example.com", "a..b", "[::1]", &long] {
+            assert!(wrong.parse::<HostName>().is_err(), "{wrong}");
         }
     }
 }

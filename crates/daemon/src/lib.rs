@@ -22,7 +22,9 @@ use sni_probe_kubernetes::runtime;
 use sni_probe_model::api::{Clients, Facts, Handshakes, Summary};
 
 pub use self::board::Board;
-pub use self::config::{Capture, Config, EvidenceConfig, InterfaceSelector, ProbeConfig, WebConfig};
+pub use self::config::{
+    Capture, Config, EvidenceConfig, HostName, InterfaceSelector, PageVisitors, ProbeConfig, WebConfig,
+};
 pub use self::run::Background;
 
 /// Who knows the answers of `/api/v1/`.

@@ -56,7 +56,7 @@ pub(crate) struct ReplayOptions {
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = parse_network)]
     pub(crate) client: Vec<IpNet>,
 
-    /// Write the packets of those handshakes, from SYN to outcome, to this pcapng file
+    /// Write the packets of those handshakes, from SYN to outcome, to this pcapng file (mode 0600)
     #[arg(long, value_name = "OUT.pcapng")]
     pub(crate) write: Option<PathBuf>,
 

@@ -1,10 +1,10 @@
-//! `--listen`, `--web` and what guards the HTTP server.
+//! `--listen`, `--web`, `--web-host` and what guards the HTTP server.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use sni_probe_daemon::WebConfig;
+use sni_probe_daemon::{HostName, PageVisitors, WebConfig};
 
 /// The HTTP server.
 #[derive(Args, Clone, Debug)]
@@ -20,9 +20,18 @@ pub(crate) struct WebOptions {
     )]
     pub(crate) listen: SocketAddr,
 
-    /// Whether to serve the page at / and its API at /api/v1/ besides /metrics, /healthz and /readyz
+    /// Who may see the page at / and its API at /api/v1/; /metrics, /healthz and /readyz answer in any case
+    ///
+    /// With --auth-file whoever has a password may see them, from everywhere, also by `local`.
     #[arg(long, env = "SNI_PROBE_WEB", value_enum, default_value_t)]
     pub(crate) web: Web,
+
+    /// Name by which the page and its API are opened, besides localhost and IP addresses; several, separated by commas
+    ///
+    /// A request with another name in `Host` is refused: a web site could otherwise read the page by making its own name
+    /// point here (DNS rebinding). /metrics, /healthz and /readyz answer to every name.
+    #[arg(long, env = "SNI_PROBE_WEB_HOST", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) web_host: Vec<HostName>,
 
     /// File of users and passwords, as htpasswd -B makes it: all pages but /healthz ask for one
     ///
@@ -45,18 +54,25 @@ pub(crate) struct WebOptions {
 impl WebOptions {
     /// What the flags ask for.
     pub(crate) fn config(self) -> WebConfig {
-        let Self { listen, web, auth_file, tls_cert, tls_key } = self;
-        WebConfig { listen, has_page: web == Web::On, auth_file, tls_cert, tls_key }
+        let Self { listen, web, web_host, auth_file, tls_cert, tls_key } = self;
+        let page = match web {
+            Web::Local => PageVisitors::Local,
+            Web::On => PageVisitors::All,
+            Web::Off => PageVisitors::Nobody,
+        };
+        WebConfig { listen, page, hosts: web_host, auth_file, tls_cert, tls_key }
     }
 }
 
 /// `--web`: the page and its API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Web {
-    /// Serve them
+    /// Connections from this host: a program on it, or `kubectl port-forward`
     #[default]
+    Local,
+    /// Whoever reaches the port
     On,
-    /// Serve metrics and probes only
+    /// Nobody: metrics and probes only
     Off,
 }
 

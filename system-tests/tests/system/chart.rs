@@ -454,6 +454,7 @@ fn wrong_values_are_refused() {
         (json!({ "evidence": { "volume": { "sizeLimit": "1.5Gi" } } }), "/evidence/volume/sizeLimit'"),
         (json!({ "listen": { "address": "localhost" } }), "/listen/address'"),
         (json!({ "web": "off" }), "/web': got string, want object"),
+        (json!({ "web": { "hosts": ["http://a.example"] } }), "/web/hosts/0'"),
         (json!({ "capabilities": { "add": ["CAP_BPF"] } }), "/capabilities/add/0'"),
         (json!({ "updateStrategy": { "maxUnavailable": 0 } }), "/updateStrategy/maxUnavailable'"),
         (json!({ "podLabels": { "app.kubernetes.io/name": "x" } }), "/podLabels/app.kubernetes.io~1name'"),
@@ -496,6 +497,11 @@ fn contradictions_are_refused() {
         (
             json!({ "kube": { "enabled": true }, "serviceAccount": { "create": false } }),
             "serviceAccount.create or",
+        ),
+        (json!({ "web": { "enabled": false, "openToAll": true } }), "web.openToAll and web.hosts are for"),
+        (
+            json!({ "web": { "enabled": false, "hosts": ["a.example"] } }),
+            "web.openToAll and web.hosts are for",
         ),
         (
             json!({ "web": { "auth": { "probeAuthorization": AUTHORIZATION } } }),
@@ -707,7 +713,12 @@ fn environment(container: &Value) -> Vec<(&str, Option<&str>)> {
 fn variables_are_the_daemons() {
     let help = run_ok(Command::new(probe::binary().unwrap()).args(["run", "--help"]), TIMEOUT).unwrap();
     let objects = rendered(&everything());
-    let others = rendered(&json!({ "clientLabel": "subnet", "expectedNonSni": ["gcp-lb"] }));
+    let web = json!({ "openToAll": true, "hosts": ["probe.example.com", "probe"] });
+    let others = rendered(&json!({ "clientLabel": "subnet", "expectedNonSni": ["gcp-lb"], "web": web }));
+    let variables = environment(container(&others));
+    assert!(variables.contains(&("SNI_PROBE_WEB", Some("on"))), "{variables:?}");
+    assert!(variables.contains(&("SNI_PROBE_WEB_HOST", Some("probe.example.com,probe"))), "{variables:?}");
+    assert!(environment(container(&objects)).contains(&("SNI_PROBE_WEB", Some("off"))));
     let mut ours = BTreeSet::new();
     for container in [container(&objects), container(&others)] {
         let names: Vec<&str> = environment(container).into_iter().map(|(name, _)| name).collect();
@@ -1094,7 +1105,11 @@ fn notes_say_what_is_missing() {
     assert!(!chosen.contains("nothing selects nodes"), "{chosen}");
     assert!(chosen.contains("WARNING: web.auth without web.tls"), "{chosen}");
     assert!(chosen.contains("It asks for a user and a password, one of those in the Secret u."), "{chosen}");
-    assert!(!bare.contains("password"), "{bare}");
+    assert!(!bare.contains("asks for a user") && bare.contains("answer the node itself only"), "{bare}");
+    assert!(!chosen.contains("answer the node itself only"), "{chosen}");
+    let open = notes(json!({ "web": { "openToAll": true } }));
+    assert!(open.contains("WARNING: web.openToAll without web.auth"), "{open}");
+    assert!(!open.contains("answer the node itself only"), "{open}");
     // Nothing answers at localhost there.
     let elsewhere = notes(json!({ "listen": { "address": "192.0.2.1" } }));
     assert!(elsewhere.contains("\n  http://192.0.2.1:9917/\n"), "{elsewhere}");

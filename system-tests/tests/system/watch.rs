@@ -162,7 +162,7 @@ fn a_daemon_that_goes_away_and_one_that_never_was() {
     drop(daemon);
     let told = |screen: &String| {
         let screen = screen.to_lowercase();
-        ["no answer for", "connection refused", "is the daemon running, with --web on?"]
+        ["no answer for", "connection refused", "is the daemon running?"]
             .iter()
             .all(|part| screen.replace('\n', "").contains(part))
     };
@@ -228,7 +228,7 @@ fn a_reader_that_leaves_and_a_daemon_that_is_not_there() {
     let refused = plain(&url, &["--once"]);
     assert_eq!((refused.code, refused.stdout.as_str()), (2, ""));
     assert!(refused.stderr.starts_with("sni-probe: ") && refused.stderr.lines().count() == 1, "{refused:?}");
-    assert!(refused.stderr.contains("is the daemon running, with --web on?"), "{refused:?}");
+    assert!(refused.stderr.contains("is the daemon running?"), "{refused:?}");
 }
 
 #[test]

@@ -3,13 +3,14 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use system_tests::certificate::{Algorithm, Certificate};
+use system_tests::netns::Namespace;
 use system_tests::probe::{HTTP_PORT, Probe, binary};
 use system_tests::process::{Finished, run};
-use system_tests::{GATEWAY_INTERFACE, wait_until};
+use system_tests::{GATEWAY_INTERFACE, GATEWAY_V4, wait_until};
 
 use crate::site::{Site, TIMEOUT, assert_counted, wait_for_log};
 
@@ -92,6 +93,48 @@ fn without_the_page_only_metrics_and_probes_are_served() {
     assert!(code == 200 && index.contains("/metrics") && !index.contains('<'), "{code} {index}");
     let paths = ["/api/v1/summary", "/api/v1/clients", "/metrics", "/healthz", "/readyz"];
     assert_eq!(paths.map(|path| probe.get(path).unwrap().0), [404, 404, 200, 200, 200]);
+}
+
+/// The client's namespace is another host, the gateway's is the daemon's own.
+#[test]
+fn the_page_is_for_this_host_unless_it_is_opened() {
+    const PAGES: [&str; 3] = ["/", "/api/v1/clients", "/api/v1/handshakes"];
+    const OTHERS: [&str; 3] = ["/metrics", "/healthz", "/readyz"];
+    for (options, from_elsewhere, from_here) in
+        [(vec![], 403, 200), (vec!["--web", "on"], 200, 200), (vec!["--web", "off"], 404, 404)]
+    {
+        let site = Site::new();
+        let _probe = site.probe(&options);
+        for path in &PAGES[1..] {
+            let (code, body) = answer(&site.lab.client, &[], GATEWAY_V4, path);
+            assert_eq!(code, from_elsewhere, "{options:?} {path}: {body}");
+            assert!(code != 403 || body.contains("this host only") && body.contains("--auth-file"), "{body}");
+            for address in [Ipv4Addr::LOCALHOST.into(), GATEWAY_V4] {
+                let (code, body) = answer(&site.lab.gateway, &[], address, path);
+                assert_eq!(code, from_here, "{options:?} {address} {path}: {body}");
+            }
+        }
+        for path in OTHERS {
+            assert_eq!(answer(&site.lab.client, &[], GATEWAY_V4, path).0, 200, "{options:?} {path}");
+        }
+    }
+    // Whoever has a password comes from anywhere.
+    let site = Site::new();
+    let _probe = guarded(&site, QUICK_USER, &[]);
+    for path in PAGES {
+        assert_eq!(answer(&site.lab.client, &["--user", RIGHT], GATEWAY_V4, path).0, 200, "{path}");
+        assert_eq!(answer(&site.lab.client, &[], GATEWAY_V4, path).0, 401, "{path}");
+    }
+}
+
+/// The status and the body of a page.
+fn answer(from: &Namespace, options: &[&str], address: IpAddr, path: &str) -> (u16, String) {
+    let mut command = from.command("curl");
+    command.args(["--silent", "--show-error", "--max-time", "10", "--write-out", "\n%{http_code}"]);
+    command.args(options).arg(format!("http://{address}:{HTTP_PORT}{path}"));
+    let finished = run(&mut command, 2 * TIMEOUT).unwrap();
+    let (body, code) = finished.stdout.rsplit_once('\n').unwrap_or_else(|| panic!("{finished:?}"));
+    (code.parse().unwrap_or_else(|_| panic!("{finished:?}")), body.to_owned())
 }
 
 #[test]

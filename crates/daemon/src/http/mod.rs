@@ -1,12 +1,13 @@
 //! The HTTP server: `/metrics` for Prometheus, `/healthz` and `/readyz` for probes, and for people a page with its API.
 //!
 //! ```text
-//! mod (accepts, bounds) ─▶ slots (who gives way) ─▶ tls ─▶ routes ─▶ auth ─▶ page, readiness, metrics, api
+//! mod (accepts, bounds) ─▶ slots (who gives way) ─▶ tls ─▶ routes ─▶ admission, auth ─▶ page, readiness, metrics, api
 //! ```
 //!
 //! Anybody on the node's network may reach it, so all is bounded: connections at once, the time and the requests of
 //! each, the size of a request's head, the passwords that are checked. Bodies are not read.
 
+mod admission;
 mod auth;
 mod failures;
 mod page;
@@ -32,11 +33,12 @@ use sni_probe_telemetry::metrics::Metrics;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use self::admission::Admission;
 use self::auth::Auth;
 use self::slots::{Progress, Slots};
 use self::tls::Tls;
 use crate::Api;
-use crate::config::WebConfig;
+use crate::config::{PageVisitors, WebConfig};
 use crate::readiness::Readiness;
 
 /// Connections served at once; see [`slots`] for who gives way to the next one.
@@ -68,7 +70,8 @@ pub(crate) struct ServerState {
 /// What is served, and to whom.
 #[derive(Debug)]
 pub(crate) struct Access {
-    has_page: bool,
+    /// Of the page and its API, if they are served.
+    page: Option<Admission>,
     auth: Option<Arc<Auth>>,
     tls: Option<Tls>,
 }
@@ -85,7 +88,9 @@ impl Access {
             // The command line takes both or neither.
             _ => None,
         };
-        Ok(Self { has_page: config.has_page, auth: auth.map(Arc::new), tls })
+        let page = (config.page != PageVisitors::Nobody)
+            .then(|| Admission::new(config.page, auth.is_some(), config.hosts.clone()));
+        Ok(Self { page, auth: auth.map(Arc::new), tls })
     }
 
     /// `http` or `https`.
@@ -94,9 +99,23 @@ impl Access {
     }
 }
 
-/// Who sent a request: the address of its connection.
+/// Who sent a request: the other end of its connection.
 #[derive(Clone, Copy, Debug)]
-struct Peer(IpAddr);
+struct Peer {
+    address: IpAddr,
+    /// It is on this host: its address is a loopback one, or the same as that of this end, which no other host could use
+    /// for a whole TCP handshake.
+    is_local: bool,
+}
+
+impl Peer {
+    /// The peer of a connection between these addresses.
+    fn new(peer: SocketAddr, own: Option<SocketAddr>) -> Self {
+        let address = peer.ip().to_canonical();
+        let own = own.map(|own| own.ip().to_canonical());
+        Self { address, is_local: address.is_loopback() || own == Some(address) }
+    }
+}
 
 /// Opens the server's socket.
 ///
@@ -124,17 +143,17 @@ pub(crate) async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener).context("cannot serve metrics")?;
-    let router = routes::router(state, access.has_page, access.auth);
+    let router = routes::router(state, access.page, access.auth.as_ref());
     let tls = access.tls.map(Arc::new);
     let mut slots = Slots::new(MAX_CONNECTIONS);
     // Accepted, and without a slot yet.
-    let mut next = None;
+    let mut next: Option<(TcpStream, Peer)> = None;
     let mut trouble = AcceptTrouble::default();
     let mut shutdown = pin!(shutdown);
     loop {
         if let Some((stream, peer)) = next.take() {
             if slots.make_room() {
-                slots.spawn(peer, |progress| {
+                slots.spawn(peer.address, |progress| {
                     serve_connection(stream, peer, tls.clone(), router.clone(), progress)
                 });
             } else {
@@ -148,7 +167,8 @@ pub(crate) async fn serve(
             accepted = listener.accept(), if next.is_none() => match accepted {
                 Ok((stream, peer)) => {
                     trouble.is_over();
-                    next = Some((stream, peer.ip().to_canonical()));
+                    let peer = Peer::new(peer, stream.local_addr().ok());
+                    next = Some((stream, peer));
                 }
                 Err(error) => {
                     trouble.is_there(&error);
@@ -201,7 +221,7 @@ impl AcceptTrouble {
 
 async fn serve_connection(
     stream: TcpStream,
-    peer: IpAddr,
+    peer: Peer,
     tls: Option<Arc<Tls>>,
     router: Router,
     progress: Progress,
@@ -210,25 +230,25 @@ async fn serve_connection(
         let Some(tls) = tls else { return serve_http(stream, peer, router, progress).await };
         match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
             Ok(Ok(stream)) => serve_http(stream, peer, router, progress).await,
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake"),
-            Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
+            Ok(Err(error)) => tracing::debug!(peer = %peer.address, %error, "TLS handshake"),
+            Err(_) => tracing::debug!(peer = %peer.address, "TLS handshake timed out"),
         }
     };
     if tokio::time::timeout(CONNECTION_TIMEOUT, connection).await.is_err() {
-        tracing::debug!(%peer, "HTTP connection timed out");
+        tracing::debug!(peer = %peer.address, "HTTP connection timed out");
     }
 }
 
 async fn serve_http(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    peer: IpAddr,
+    peer: Peer,
     router: Router,
     progress: Progress,
 ) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(|mut request: Request<Incoming>| {
         progress.head_is_complete();
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(peer);
         router.call(request)
     });
     let connection = http1::Builder::new()
@@ -238,7 +258,7 @@ async fn serve_http(
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
-        tracing::debug!(%peer, %error, "HTTP connection");
+        tracing::debug!(peer = %peer.address, %error, "HTTP connection");
     }
 }
 

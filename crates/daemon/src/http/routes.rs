@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
+use super::admission::Admission;
 use super::auth::{Auth, Authentication};
 use super::{Peer, ServerState, page};
 
@@ -35,25 +36,33 @@ const HEADERS: [(&str, &str); 4] = [
     ("cross-origin-resource-policy", "same-origin"),
 ];
 
-/// Everything that is served.
-pub(super) fn router(state: ServerState, has_page: bool, auth: Option<Arc<Auth>>) -> Router {
-    let router = Router::new().route("/metrics", get(metrics)).route("/readyz", get(readyz));
-    let router = if has_page {
-        router
-            .route("/", get(|| async { page::answer() }))
-            .route("/api/v1/summary", get(summary))
-            .route("/api/v1/clients", get(clients))
-            .route("/api/v1/handshakes", get(handshakes))
-            .route("/api/v1/facts", get(facts))
-    } else {
-        router.route("/", get(|| async { INDEX }))
-    };
-    let router = router.fallback(|| async { (StatusCode::NOT_FOUND, "no such page; see /\n") });
+/// Everything that is served; the page and its API only by an admission.
+pub(super) fn router(state: ServerState, page: Option<Admission>, auth: Option<&Arc<Auth>>) -> Router {
     let turn = Arc::new(Semaphore::new(1));
-    let router = router.layer(middleware::from_fn_with_state(turn, take_turns));
-    let router = match auth {
-        Some(auth) => router.layer(middleware::from_fn_with_state(auth, guard)),
-        None => router,
+    let guarded = |router: Router<ServerState>| {
+        let router = router.layer(middleware::from_fn_with_state(Arc::clone(&turn), take_turns));
+        match auth {
+            Some(auth) => router.layer(middleware::from_fn_with_state(Arc::clone(auth), guard)),
+            None => router,
+        }
+    };
+    let others = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/readyz", get(readyz))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "no such page; see /\n") });
+    let router = match page {
+        Some(admission) => {
+            let page = Router::new()
+                .route("/", get(|| async { page::answer() }))
+                .route("/api/v1/summary", get(summary))
+                .route("/api/v1/clients", get(clients))
+                .route("/api/v1/handshakes", get(handshakes))
+                .route("/api/v1/facts", get(facts));
+            // Before passwords: a site that rebinds its name is not to try them either.
+            let page = guarded(page).route_layer(middleware::from_fn_with_state(Arc::new(admission), admit));
+            guarded(others).merge(page)
+        }
+        None => guarded(others.route("/", get(|| async { INDEX }))),
     };
     router
         // What comes after the layers is not behind them: a kubelet's probes have no password, and do not wait.
@@ -108,12 +117,26 @@ async fn take_turns(State(turn): State<Arc<Semaphore>>, request: Request, next: 
     next.run(request).await
 }
 
-/// Lets pass who has a password.
-async fn guard(State(auth): State<Arc<Auth>>, request: Request, next: Next) -> Response {
-    let Some(Peer(peer)) = request.extensions().get().copied() else {
+/// Lets pass who may see the page.
+async fn admit(State(admission): State<Arc<Admission>>, request: Request, next: Next) -> Response {
+    let Some(peer) = request.extensions().get::<Peer>().copied() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    match auth.check(request.headers().get(header::AUTHORIZATION), peer).await {
+    match admission.check(peer, request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => {
+            tracing::debug!(peer = %peer.address, reason = refusal.1.trim_end(), "the page is refused");
+            refusal.into_response()
+        }
+    }
+}
+
+/// Lets pass who has a password.
+async fn guard(State(auth): State<Arc<Auth>>, request: Request, next: Next) -> Response {
+    let Some(peer) = request.extensions().get::<Peer>().copied() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    match auth.check(request.headers().get(header::AUTHORIZATION), peer.address).await {
         Authentication::Allowed => next.run(request).await,
         Authentication::Denied => {
             let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"sni-probe\", charset=\"UTF-8\"")];

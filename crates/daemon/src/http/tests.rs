@@ -67,7 +67,7 @@ fn with_access<T: Send + 'static>(
 }
 
 fn open_to_all() -> Access {
-    Access { has_page: true, auth: None, tls: None }
+    Access { page: Some(Admission::new(PageVisitors::All, false, Vec::new())), auth: None, tls: None }
 }
 
 fn state() -> ServerState {
@@ -92,7 +92,7 @@ fn request(address: SocketAddr, head: &str) -> (String, String) {
 }
 
 fn fetch(address: SocketAddr, path: &str) -> (String, String) {
-    request(address, &format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))
+    request(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
 }
 
 fn status(head: &str) -> &str {
@@ -156,12 +156,42 @@ fn the_api_gives_the_answers_of_its_source() {
 
 #[test]
 fn without_the_page_there_are_metrics_and_probes() {
-    let access = Access { has_page: false, ..open_to_all() };
+    let access = Access { page: None, ..open_to_all() };
     let paths = ["/", "/metrics", "/healthz", "/readyz", "/api/v1/summary", "/api/v1/clients"];
     let answers = with_access(access, state(), move |address| paths.map(|path| fetch(address, path)));
     assert_eq!(answers.each_ref().map(|(head, _)| status(head)), ["200", "200", "200", "503", "404", "404"]);
     assert_eq!(answers[0].1, routes::INDEX);
     assert!(answers[0].0.to_lowercase().contains("content-type: text/plain"), "{}", answers[0].0);
+}
+
+#[test]
+fn a_name_that_points_here_opens_the_page_only_if_it_is_known() {
+    let page = Admission::new(PageVisitors::Local, false, vec!["probe.example.com".parse().unwrap()]);
+    let access = Access { page: Some(page), ..open_to_all() };
+    with_access(access, state(), |address| {
+        let ask = |path: &str, host: &str| {
+            let (head, body) = request(address, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+            (status(&head).to_owned(), body)
+        };
+        for path in ["/", "/api/v1/summary", "/api/v1/clients", "/api/v1/handshakes?limit=1", "/api/v1/facts"]
+        {
+            for host in ["localhost:9917", "probe.example.com", "192.0.2.1", "[2001:db8::1]:9917"] {
+                assert_eq!(ask(path, host).0, "200", "{path} {host}");
+            }
+            let (code, body) = ask(path, "site.example:9917");
+            assert_eq!(code, "421", "{path}");
+            assert!(body.contains("\"site.example\"") && body.contains("--web-host"), "{body}");
+        }
+        for (path, expected) in [("/metrics", "200"), ("/healthz", "200"), ("/readyz", "503"), ("/no", "404")]
+        {
+            assert_eq!(ask(path, "site.example").0, expected, "{path}");
+        }
+        // HTTP/1.0 has no Host.
+        for (path, expected) in [("/", "400"), ("/metrics", "200")] {
+            let (head, _) = request(address, &format!("GET {path} HTTP/1.0\r\n\r\n"));
+            assert_eq!(status(&head), expected, "{path}");
+        }
+    });
 }
 
 #[test]
@@ -185,7 +215,7 @@ fn without_a_password_only_healthz_answers() {
         for method in ["GET", "HEAD", "POST"] {
             for path in paths {
                 let (head, body) =
-                    request(address, &format!("{method} {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+                    request(address, &format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
                 assert_eq!(status(&head), "401", "{method} {path}");
                 assert!(
                     head.to_lowercase().contains("www-authenticate: basic realm=\"sni-probe\""),
@@ -197,7 +227,8 @@ fn without_a_password_only_healthz_answers() {
         assert_eq!(fetch(address, "/healthz").1, "ok\n");
         let expected = ["200", "200", "503", "200", "200", "200", "200", "404", "404"];
         for (path, expected) in paths.into_iter().zip(expected) {
-            let (head, _) = request(address, &format!("GET {path} HTTP/1.1\r\nHost: test\r\n{RIGHT}\r\n"));
+            let (head, _) =
+                request(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{RIGHT}\r\n"));
             assert_eq!(status(&head), expected, "{path}");
         }
     });
@@ -207,7 +238,7 @@ fn without_a_password_only_healthz_answers() {
 fn head_gives_the_head_alone() {
     with_server(state(), |address| {
         for path in ["/", "/metrics", "/healthz", "/api/v1/summary"] {
-            let (head, body) = request(address, &format!("HEAD {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+            let (head, body) = request(address, &format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
             assert_eq!((status(&head), body.as_str()), ("200", ""), "{path}");
         }
     });
@@ -218,7 +249,8 @@ fn other_methods_are_refused() {
     with_server(state(), |address| {
         for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
             for path in ["/", "/metrics", "/healthz", "/api/v1/summary"] {
-                let head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\nbody");
+                let head =
+                    format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody");
                 let (head, _) = request(address, &head);
                 assert_eq!(status(&head), "405", "{method} {path}");
                 assert!(head.to_lowercase().contains("allow: get,head"), "{head}");

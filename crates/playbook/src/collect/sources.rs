@@ -100,7 +100,7 @@ fn daemon(url: &str, config: &Config, bundle: &mut Bundle) -> anyhow::Result<()>
             Ok((StatusCode::SERVICE_UNAVAILABLE, body)) if path == "/readyz" => {
                 bundle.text(name, &source, kind, &body)?;
             }
-            Ok((status, body)) => match daemon.check(status, path) {
+            Ok((status, body)) => match daemon.check(status, path, &body) {
                 Ok(()) => bundle.text(name, &source, kind, &body)?,
                 Err(error) => bundle.miss(name, &format!("{source}: {error:#}")),
             },

@@ -30,6 +30,9 @@ What a schema cannot say: values that contradict each other. Each message names 
 {{- if and $v.kube.enabled (not $v.serviceAccount.create) (not $v.serviceAccount.name) -}}
 {{- fail "kube.enabled takes a service account of its own: set serviceAccount.create or serviceAccount.name" -}}
 {{- end -}}
+{{- if and (not $v.web.enabled) (or $v.web.openToAll $v.web.hosts) -}}
+{{- fail "web.openToAll and web.hosts are for web.enabled" -}}
+{{- end -}}
 {{- if and (not $v.web.auth.existingSecret) $v.web.auth.probeAuthorization -}}
 {{- fail "web.auth.probeAuthorization is for web.auth.existingSecret" -}}
 {{- end -}}

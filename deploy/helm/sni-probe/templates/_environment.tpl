@@ -114,9 +114,13 @@
 - name: SNI_PROBE_EVIDENCE_BYTES
   value: {{ $v.evidence.bytes | quote }}
 {{- end }}
-{{- if not $v.web.enabled }}
+{{- if or $v.web.openToAll (not $v.web.enabled) }}
 - name: SNI_PROBE_WEB
-  value: "off"
+  value: {{ ternary "on" "off" $v.web.enabled | quote }}
+{{- end }}
+{{- with $v.web.hosts }}
+- name: SNI_PROBE_WEB_HOST
+  value: {{ join "," . | quote }}
 {{- end }}
 {{- if $v.web.auth.existingSecret }}
 - name: SNI_PROBE_AUTH_FILE

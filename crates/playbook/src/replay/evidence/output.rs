@@ -1,9 +1,9 @@
 //! The file of `--write`.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -11,6 +11,9 @@ use sni_probe_pcap::{Interface, PacketToWrite, Writer};
 
 use super::queue::StoredPacket;
 use crate::replay::config::Config;
+
+/// The mode of the file.
+const OWNER_ONLY: u32 = 0o600;
 
 /// The file that is written. It is made with the first frame: a slip in the name of a capture costs nobody an older file.
 pub(super) struct Output {
@@ -56,7 +59,7 @@ impl Output {
     /// The writer; makes the file if there is none yet.
     fn writer(&mut self) -> anyhow::Result<&mut Writer<BufWriter<File>>> {
         if self.writer.is_none() {
-            let made = File::create(&self.path).and_then(|file| Writer::new(BufWriter::new(file), None));
+            let made = create(&self.path).and_then(|file| Writer::new(BufWriter::new(file), None));
             self.writer = Some(made.with_context(|| self.name())?);
         }
         self.writer.as_mut().context("the file was made just now")
@@ -65,6 +68,17 @@ impl Output {
     fn name(&self) -> String {
         format!("--write {}", self.path.display())
     }
+}
+
+/// An empty file that its owner alone reads, for there are addresses and first bytes of clients in it. One that was there
+/// is made so as well; a pipe or a device stays what it is.
+fn create(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(path)?;
+    if file.metadata()?.is_file() {
+        // File systems without modes, and files of others, keep theirs.
+        let _ = file.set_permissions(Permissions::from_mode(OWNER_ONLY));
+    }
+    Ok(file)
 }
 
 /// Whether the file at `path` is one of those to be read, by whatever name; `-` is what stdin is redirected from.
