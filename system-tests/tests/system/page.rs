@@ -93,6 +93,20 @@ fn it_says_what_the_daemon_says() {
     assert_clean(&browser);
 }
 
+/// DNS rebinding: the browser takes the daemon for the site whose name points to it.
+#[test]
+fn a_site_whose_name_points_here_reads_no_page() {
+    let site = Site::new();
+    let _probe = site.probe(&["--web-host", "probe.example"]);
+    let browser = browser(&site, |_| None);
+    let statuses = "Promise.all(['/', '/api/v1/summary', '/api/v1/clients', '/metrics', '/readyz', '/healthz']\
+                    .map(path => fetch(path).then(answer => answer.status)))";
+    for (name, expected) in [("site.example", [421, 421, 421, 200, 200, 200]), ("probe.example", [200; 6])] {
+        browser.open(&format!("http://{name}:{HTTP_PORT}/healthz")).unwrap();
+        assert_eq!(evaluate(&browser, statuses), json!(expected), "{name}");
+    }
+}
+
 #[test]
 fn chart_and_tables_of_a_busy_gateway() {
     let site = Site::new();
