@@ -22,7 +22,7 @@ pub(crate) struct WebOptions {
 
     /// Who may see the page at / and its API at /api/v1/; /metrics, /healthz and /readyz answer in any case
     ///
-    /// With --auth-file whoever has a password may see them, from everywhere, also by `local`.
+    /// With --auth-file, whoever has a password may see them from everywhere, with `local` too.
     #[arg(long, env = "SNI_PROBE_WEB", value_enum, default_value_t)]
     pub(crate) web: Web,
 
