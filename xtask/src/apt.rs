@@ -22,6 +22,9 @@ pub(crate) fn archive(is_security: bool) -> Result<Option<String>> {
     Ok(archives.next().map(|(archive, _)| archive.to_owned()))
 }
 
+/// Where packages lie that apt has fetched to install them.
+const ARCHIVES: &str = "cache/archives";
+
 /// An apt that knows one archive, and has nothing to do with what is installed.
 pub(crate) struct Apt {
     directory: PathBuf,
@@ -31,7 +34,7 @@ pub(crate) struct Apt {
 impl Apt {
     /// Its files go to `directory`.
     pub(crate) fn new(directory: &Path, archive: &str, suite: &str, architecture: &str) -> Result<Self> {
-        for path in ["lists/partial", "cache/archives/partial"] {
+        for path in ["lists/partial".to_owned(), format!("{ARCHIVES}/partial")] {
             fs::create_dir_all(directory.join(path))?;
         }
         let at = |name: &str| directory.join(name).display().to_string();
@@ -67,7 +70,19 @@ impl Apt {
     pub(crate) fn unpack(&self, packages: &[String], to: &Path) -> Result<()> {
         let words = ["-q", "download"].into_iter().chain(packages.iter().map(String::as_str));
         self.run("apt-get", &words.collect::<Vec<_>>())?;
-        let entries = fs::read_dir(&self.directory)?.flatten().map(|entry| entry.path());
+        self.unpack_files(&self.directory, to)
+    }
+
+    /// The same with all that the packages depend on.
+    pub(crate) fn unpack_with_dependencies(&self, packages: &[&str], to: &Path) -> Result<()> {
+        let words = ["-q", "install", "--yes", "--download-only", "--no-install-recommends"];
+        self.run("apt-get", &[words.as_slice(), packages].concat())?;
+        self.unpack_files(&self.directory.join(ARCHIVES), to)
+    }
+
+    /// Unpacks the packages that lie in `from`, and removes them there.
+    fn unpack_files(&self, from: &Path, to: &Path) -> Result<()> {
+        let entries = fs::read_dir(from)?.flatten().map(|entry| entry.path());
         let files: Vec<PathBuf> =
             entries.filter(|path| path.extension().is_some_and(|extension| extension == "deb")).collect();
         if files.is_empty() {

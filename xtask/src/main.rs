@@ -5,6 +5,7 @@ mod apt;
 mod arrows;
 mod bench;
 mod build;
+mod cross;
 mod demo;
 mod dist;
 mod fuzz;

@@ -2,7 +2,7 @@
 //! sni-probe. `cargo xtask vm-test` puts it into an initial ram disk.
 //!
 //! The kernel's command line names the test (`sni_probe.guest=daemon` or `visibility`) and says what is expected
-//! (`sni_probe.mode=clsact sni_probe.capabilities=bpf,net_admin`). The console takes the answer: one line of JSON.
+//! (`sni_probe.modes=tcx,clsact sni_probe.capabilities=bpf,net_admin`). The console takes the answer: one line of JSON.
 
 mod topologies;
 mod visibility;
@@ -57,23 +57,25 @@ fn run() -> Result<Value> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned();
     match guest {
         Guest::Daemon => {
-            test_daemon(&release, &parameter("sni_probe.mode")?, &parameter("sni_probe.capabilities")?)
+            test_daemon(&release, &parameter("sni_probe.modes")?, &parameter("sni_probe.capabilities")?)
         }
         Guest::Visibility => Ok(json!({ "release": release, "rows": visibility::rows()? })),
     }
 }
 
-fn test_daemon(release: &str, mode: &str, capabilities: &str) -> Result<Value> {
+/// The daemon attaches in each of the modes. The first is the one that it chooses.
+fn test_daemon(release: &str, modes: &str, capabilities: &str) -> Result<Value> {
     let site = Site::new()?;
-    let by_programs = site.assert_works("tc", capabilities, mode).context("--capture tc")?;
+    let mut runs = Vec::new();
+    for (index, mode) in modes.split(',').enumerate() {
+        let options = if index == 0 { "--capture tc".to_owned() } else { format!("--attach {mode}") };
+        runs.push(site.assert_works(&options, capabilities, mode).context(options)?);
+    }
     let (missing, _) = capabilities.split_once(',').unwrap_or((capabilities, ""));
     site.assert_refuses(capabilities, missing).context("with a capability missing")?;
-    let by_packet_sockets = site.assert_works("af-packet", "net_raw", "af_packet").context("af-packet")?;
-    Ok(json!({
-        "release": release,
-        "programs": programs()?,
-        "runs": [by_programs, by_packet_sockets],
-    }))
+    let options = "--capture af-packet";
+    runs.push(site.assert_works(options, "net_raw", "af_packet").context(options)?);
+    Ok(json!({ "release": release, "programs": programs()?, "runs": runs }))
 }
 
 /// Mounts the kernel's file systems, and makes the names of busybox's programs.
@@ -148,7 +150,7 @@ impl Site {
     }
 
     /// Starts the daemon as a user that has these capabilities and no others.
-    fn start(&self, capture: &str, capabilities: &str) -> Result<Probe<'_>> {
+    fn start(&self, options: &str, capabilities: &str) -> Result<Probe<'_>> {
         let granted = capabilities.replace(',', ",+");
         let mut command = self.lab.gateway.command("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
@@ -156,17 +158,18 @@ impl Site {
             command.arg(format!("--{set}=-all,+{granted}"));
         }
         command.arg(std::env::var_os(PROBE_VARIABLE).context("the daemon's path")?);
-        let options = ["-i", GATEWAY_INTERFACE, "--orientation", "nic", "--capture", capture];
+        let always = ["-i", GATEWAY_INTERFACE, "--orientation", "nic"];
+        let options: Vec<&str> = always.into_iter().chain(options.split(' ')).collect();
         Probe::start_by(&self.lab, command, HTTP_PORT, &options)
     }
 
     /// It attaches in this mode, counts hellos without SNI and their resets, and leaves nothing behind.
-    fn assert_works(&self, capture: &str, capabilities: &str, mode: &str) -> Result<Value> {
-        let mut probe = self.start(capture, capabilities)?;
+    fn assert_works(&self, options: &str, capabilities: &str, mode: &str) -> Result<Value> {
+        let mut probe = self.start(options, capabilities)?;
         let result = self.watch_it(&mut probe, mode);
         let (verified, hellos) = result.with_context(|| format!("it says:\n{}", probe.service().stderr()))?;
         Ok(json!({
-            "capture": capture,
+            "options": options,
             "capabilities": capabilities,
             "mode": mode,
             "verified": verified,
@@ -202,7 +205,7 @@ impl Site {
     /// It says in one line what it lacks.
     fn assert_refuses(&self, capabilities: &str, missing: &str) -> Result<()> {
         let others: Vec<&str> = capabilities.split(',').filter(|capability| *capability != missing).collect();
-        let mut probe = self.start("tc", &others.join(","))?;
+        let mut probe = self.start("--capture tc", &others.join(","))?;
         let exit = probe.service().wait(PATIENCE)?;
         let said = probe.service().stderr();
         let name = format!("CAP_{}", missing.to_uppercase());

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -11,10 +10,10 @@ use bpf_object::OBJECT_VARIABLE;
 use cargo_metadata::{Message, PackageId};
 use lab_interface::dist::Architecture;
 
-use super::cross::Toolchain;
 use super::git;
 use crate::build::{self};
-use crate::tools::{progress, remapped_paths, show, target_directory};
+use crate::cross::Toolchain;
+use crate::tools::{progress, show};
 
 /// A release build.
 #[derive(Debug)]
@@ -39,17 +38,8 @@ pub(super) fn build(architecture: Architecture) -> Result<Built> {
 
     progress(&format!("building sni-probe (release, static, {})", architecture.name()));
     let toolchain = Toolchain::new(architecture)?;
-    let mut command = toolchain.cargo()?;
-    command.args(["build", "--release", "--locked", "--package", "sni-probe", "--bin", "sni-probe"]);
-    command.args(["--target", architecture.target()]);
-    // Other flags than the usual builds' must not cost those their target directory.
-    command.arg("--target-dir").arg(target_directory().join("dist/build"));
-    let mut flags = vec![OsString::from("-Ctarget-feature=+crt-static")];
-    flags.extend(toolchain.flags());
-    flags.extend(remapped_paths());
-    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")));
-    // Nobody debugs this one; without the tables the build is quicker as well.
-    command.env("CARGO_PROFILE_RELEASE_DEBUG", "0").env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
+    let mut command = toolchain.build_static()?;
+    command.args(["--release", "--package", "sni-probe", "--bin", "sni-probe"]);
     command.env(OBJECT_VARIABLE, &object).env("SNI_PROBE_REVISION", revision());
     let compiled = crates_of(&mut command, architecture.target())?;
     let binary = compiled.executable.context("cargo has built no sni-probe")?;

@@ -4,7 +4,6 @@
 mod archive;
 mod binary;
 mod crates;
-mod cross;
 mod image;
 mod licences;
 mod root_filesystem;
@@ -23,6 +22,7 @@ use lab_interface::dist::{Architecture, Artifacts};
 
 use self::crates::Crates;
 use self::tree::Tree;
+use crate::cross::{self, Processor};
 use crate::setup;
 use crate::tools::{progress, root, target_directory};
 
@@ -33,6 +33,7 @@ use crate::tools::{progress, root, target_directory};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask dist
+  cargo xtask dist --arch amd64,arm64
   cargo xtask dist --rootfs-only --output /out    # what deploy/Dockerfile calls
   (cd target/dist && sha256sum -c SHA256SUMS)
   podman load -i target/dist/sni-probe-0.1.0-linux-amd64-image.tar
@@ -41,9 +42,9 @@ Environment:
   SOURCE_DATE_EPOCH   another time, in seconds since 1970
   SNI_PROBE_REVISION  what the binary and the image call their revision [default: the commit]")]
 pub(crate) struct Arguments {
-    /// The processor [default: this machine's]
-    #[arg(long, value_enum)]
-    arch: Option<Processor>,
+    /// The processors, separated by commas [default: this machine's]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    arch: Vec<Processor>,
     /// Only the root filesystem of the image
     #[arg(long)]
     rootfs_only: bool,
@@ -55,30 +56,21 @@ pub(crate) struct Arguments {
 /// The end of the name of a file that is being written.
 const PARTIAL: &str = ".partial";
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Processor {
-    Amd64,
-    Arm64,
-}
-
-impl From<Processor> for Architecture {
-    fn from(processor: Processor) -> Self {
-        match processor {
-            Processor::Amd64 => Self::Amd64,
-            Processor::Arm64 => Self::Arm64,
+pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    let output = arguments.output.clone().unwrap_or_else(directory);
+    let architectures = cross::architectures(&arguments.arch).into_iter();
+    let releases: Vec<Artifacts> =
+        architectures.map(|architecture| Artifacts::new(&output, architecture)).collect();
+    let mut made = Vec::new();
+    for artifacts in &releases {
+        make(artifacts, arguments.rootfs_only)?;
+        made.push(artifacts.root_filesystem());
+        if !arguments.rootfs_only {
+            made.extend([artifacts.image(), artifacts.tarball(), artifacts.bill_of_materials()]);
         }
     }
-}
-
-pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
-    let architecture = arguments.arch.map_or_else(Architecture::host, Architecture::from);
-    let output = arguments.output.clone().unwrap_or_else(directory);
-    let artifacts = Artifacts::new(&output, architecture);
-    make(&artifacts, arguments.rootfs_only)?;
-    let mut made = vec![artifacts.root_filesystem()];
     if !arguments.rootfs_only {
-        made.extend([artifacts.image(), artifacts.tarball(), artifacts.bill_of_materials()]);
-        made.push(artifacts.checksums());
+        made.extend(releases.first().map(Artifacts::checksums));
     }
     for path in made {
         println!("{:>9}  {}", mebibytes(size(&path)?), path.display());
@@ -96,6 +88,11 @@ pub(crate) fn for_tests() -> Result<PathBuf> {
     let artifacts = Artifacts::new(&directory(), Architecture::host());
     make(&artifacts, false)?;
     Ok(artifacts.directory().to_owned())
+}
+
+/// Builds the static binary of a release, and nothing else. Returns its path.
+pub(crate) fn static_binary(architecture: Architecture) -> Result<PathBuf> {
+    Ok(binary::build(architecture)?.binary)
 }
 
 fn make(artifacts: &Artifacts, rootfs_only: bool) -> Result<()> {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::cross::Toolchain;
+use crate::cross::Toolchain;
 
 /// One of them.
 #[derive(Debug)]

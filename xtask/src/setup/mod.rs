@@ -12,6 +12,7 @@ use std::{env, fs};
 use anyhow::{Context as _, Result, bail};
 use bpf_object::Toolchain;
 use clap::Args;
+use lab_interface::dist::Architecture;
 
 pub(crate) use self::python::{deploy_tools, dist_tools, envoy, grafana_python};
 use crate::root::is_root;
@@ -55,9 +56,10 @@ const BENCH_PROGRAMS: [(&str, &str); 3] = [("iperf3", "iperf3"), ("wrk", "wrk"),
 const ARM64_PROGRAMS: [(&str, &str); 2] =
     [("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"), ("qemu-aarch64-static", "qemu-user-static")];
 
+const DEBIAN_RUST_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "libstd-rust-web-dev"];
+
 /// Programs of `vm-test`, and the packages they come in.
-const VM_PROGRAMS: [(&str, &str); 8] = [
-    ("qemu-system-x86_64", "qemu-system-x86"),
+const VM_PROGRAMS: [(&str, &str); 7] = [
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
     ("gzip", "gzip"),
@@ -95,7 +97,7 @@ pub(crate) fn all() -> Result<()> {
     let mut packages = missing_ebpf_packages();
     packages.extend(missing_lint_packages());
     packages.extend(missing_lab_packages());
-    packages.extend(missing_vm_packages());
+    packages.extend(missing_vm_packages(Architecture::host()));
     install_packages(&packages)?;
     install_bpf_linker()?;
     python::install_envoy()?;
@@ -110,9 +112,17 @@ pub(crate) fn ebpf() -> Result<()> {
     install_bpf_linker()
 }
 
-/// What `vm-test` needs.
-pub(crate) fn virtual_machines() -> Result<()> {
-    install_packages(&missing_vm_packages())
+/// What `vm-test` needs for machines of this architecture.
+pub(crate) fn virtual_machines(architecture: Architecture) -> Result<()> {
+    install_packages(&missing_vm_packages(architecture))
+}
+
+/// The emulator of a whole machine.
+pub(crate) const fn emulator(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::Amd64 => "qemu-system-x86_64",
+        Architecture::Arm64 => "qemu-system-aarch64",
+    }
 }
 
 /// What building and trying a release for arm64 takes on another machine.
@@ -123,6 +133,11 @@ pub(crate) fn arm64() -> Result<()> {
         packages.push("libc6-dev-arm64-cross");
     }
     install_packages(&packages)
+}
+
+/// Debian's Rust.
+pub(crate) fn debian_rust() -> Result<()> {
+    install_packages(&DEBIAN_RUST_PACKAGES)
 }
 
 /// What `bench system` needs.
@@ -176,12 +191,15 @@ fn missing_lab_packages() -> Vec<&'static str> {
     packages
 }
 
-fn missing_vm_packages() -> Vec<&'static str> {
+fn missing_vm_packages(architecture: Architecture) -> Vec<&'static str> {
     let missing = VM_PROGRAMS.iter().filter(|(program, _)| find(program).is_none());
     let mut packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
-    // The firmware that qemu starts with is a package of its own.
-    if packages.contains(&"qemu-system-x86") {
-        packages.push("seabios");
+    if find(emulator(architecture)).is_none() {
+        packages.extend(match architecture {
+            // The firmware that it starts with is a package of its own.
+            Architecture::Amd64 => ["qemu-system-x86", "seabios"].as_slice(),
+            Architecture::Arm64 => &["qemu-system-arm"],
+        });
     }
     packages
 }

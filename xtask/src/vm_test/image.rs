@@ -7,41 +7,34 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::tools::{find, run};
+use super::programs::Programs;
+use super::userland::Userland;
+use crate::tools::run;
 
 /// Where the guest finds sni-probe.
 pub(super) const SNI_PROBE: &str = "/bin/sni-probe";
-/// What the guest runs besides.
-const TOOLS: [&str; 3] = ["ip", "tc", "setpriv"];
 
 /// Makes what the ram disks of all kernels have in common, in `directory`, and gives its path.
-pub(super) fn common(directory: &Path, guest: &Path, sni_probe: &Path) -> Result<PathBuf> {
+pub(super) fn common(directory: &Path, programs: &Programs, userland: &Userland) -> Result<PathBuf> {
     let root = empty(directory.join("initramfs"))?;
-    for path in ["bin", "modules", "run", "tmp", "proc", "sys", "dev", "etc"] {
+    for path in ["bin", "lib", "modules", "run", "tmp", "proc", "sys", "dev", "etc"] {
         fs::create_dir_all(root.join(path))?;
     }
-    let mut programs = vec![(guest.to_owned(), "/init"), (sni_probe.to_owned(), SNI_PROBE)];
-    let mut tools: Vec<(PathBuf, String)> = Vec::new();
-    for tool in TOOLS {
-        let path = find(tool).with_context(|| format!("{tool} is not installed; run: cargo xtask setup"))?;
-        tools.push((path, format!("/bin/{tool}")));
-    }
-    programs.extend(tools.iter().map(|(path, at)| (path.clone(), at.as_str())));
+    let mut files = vec![
+        (programs.guest.clone(), "/init".to_owned()),
+        (programs.sni_probe.clone(), SNI_PROBE.to_owned()),
+    ];
+    files.extend(userland.tools()?);
     let mut libraries = BTreeSet::new();
-    for (path, at) in &programs {
+    for (path, at) in &files {
         copy(path, &root, at)?;
         // A debug build's symbols are most of it.
-        run(Command::new("strip").arg(inside(&root, at)))?;
-        libraries.extend(linked(path)?);
+        run(userland.strip().arg(inside(&root, at)))?;
+        libraries.extend(userland.libraries(path)?);
     }
-    for library in libraries {
-        copy(&library, &root, &library.to_string_lossy())?;
+    for (library, at) in libraries {
+        copy(&library, &root, &at)?;
     }
-    copy(
-        &find("busybox").context("busybox is not installed; run: cargo xtask setup")?,
-        &root,
-        "/bin/busybox",
-    )?;
     pack(&root, &directory.join("common.gz"))
 }
 
@@ -86,15 +79,6 @@ fn copy(from: &Path, root: &Path, at: &str) -> Result<()> {
     fs::create_dir_all(to.parent().context("a path with a directory")?)?;
     fs::copy(from, &to).with_context(|| format!("copying {}", from.display()))?;
     Ok(())
-}
-
-/// The loader and the libraries of a program, as paths.
-fn linked(program: &Path) -> Result<Vec<PathBuf>> {
-    let output = Command::new("ldd").arg(program).output().context("starting ldd")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    // "libc.so.6 => /lib/…/libc.so.6 (0x…)", "/lib64/ld-linux-x86-64.so.2 (0x…)"; a static one has none.
-    let words = text.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
-    Ok(words.map(PathBuf::from).collect())
 }
 
 /// Modules are loaded in the order of their names, so a number comes first.

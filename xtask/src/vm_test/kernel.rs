@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
+use lab_interface::dist::Architecture;
 
 use crate::apt::{self, Apt};
 use crate::tools::root;
@@ -53,12 +54,12 @@ impl Kernel {
         }
     }
 
-    /// How the programs are attached there.
-    pub(crate) const fn mode(self) -> &'static str {
+    /// How the programs can be attached there. The first is what the daemon chooses.
+    pub(crate) const fn modes(self) -> &'static [&'static str] {
         match self {
             // TCX came with 6.6.
-            Self::V5_10 | Self::V6_1 => "clsact",
-            Self::V6_12 | Self::V6_17 | Self::V7_3 => "tcx",
+            Self::V5_10 | Self::V6_1 => &["clsact"],
+            Self::V6_12 | Self::V6_17 | Self::V7_3 => &["tcx", "clsact"],
         }
     }
 
@@ -89,6 +90,11 @@ impl Kernel {
             Self::V7_3 => Choice::Versions(&["7.3.4", "7.3", "7"]),
         }
     }
+}
+
+/// Returns where the files of machines with this architecture lie.
+pub(super) fn directory(architecture: Architecture) -> PathBuf {
+    root().join("target/vm").join(architecture.name())
 }
 
 /// A kernel's files, unpacked.
@@ -138,15 +144,17 @@ const DEVICE_MODULES: [&str; 20] = [
     "ip_tunnel",
     "ip_gre",
 ];
-/// What the name of a kernel's package begins and ends with.
-const PACKAGE: (&str, &str) = ("linux-image-", "-cloud-amd64");
+/// What the name of a kernel's package begins with.
+const PACKAGE: &str = "linux-image-";
+/// The flavour of kernels for virtual machines, which an architecture follows.
+const FLAVOUR: &str = "cloud-";
 
 /// Fetches a kernel, unless it is there.
-pub(crate) fn fetch(kernel: Kernel) -> Result<Fetched> {
+pub(crate) fn fetch(kernel: Kernel, architecture: Architecture) -> Result<Fetched> {
     // Two machines may want the same kernel.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let directory = root().join("target/vm").join(kernel.series());
+    let directory = directory(architecture).join(kernel.series());
     if let Some(files) = unpacked(&directory.join("root")) {
         return Ok(Fetched::Files(files));
     }
@@ -154,13 +162,13 @@ pub(crate) fn fetch(kernel: Kernel) -> Result<Fetched> {
     let Some(archive) = apt::archive(is_security)? else {
         return Ok(Fetched::Missing("no Debian archive is to be had here".to_owned()));
     };
-    let apt = Apt::new(&directory, &archive, suite, "amd64")?;
+    let apt = Apt::new(&directory, &archive, suite, architecture.name())?;
     apt.run("apt-get", &["-q", "update"])?;
     let package = match kernel.choice() {
-        Choice::Current => current(&apt)?,
+        Choice::Current => current(&apt, architecture)?,
         Choice::Versions(wanted) => {
-            let names = apt.run("apt-cache", &["pkgnames", PACKAGE.0])?;
-            let Some(package) = choose(&names, wanted) else {
+            let names = apt.run("apt-cache", &["pkgnames", PACKAGE])?;
+            let Some(package) = choose(&names, wanted, architecture) else {
                 let reason = format!("{suite} has no kernel {} any more", wanted.join(", "));
                 return Ok(Fetched::Missing(reason));
             };
@@ -214,17 +222,19 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// The package that the one for virtual machines stands for.
-fn current(apt: &Apt) -> Result<String> {
-    let text = apt.run("apt-cache", &["depends", "linux-image-cloud-amd64"])?;
+fn current(apt: &Apt, architecture: Architecture) -> Result<String> {
+    let latest = format!("{PACKAGE}{FLAVOUR}{}", architecture.name());
+    let text = apt.run("apt-cache", &["depends", &latest])?;
     let mut packages = depends(&text);
-    let package = packages.find(|package| package.starts_with(PACKAGE.0));
-    package.map(str::to_owned).context("linux-image-cloud-amd64 depends on no kernel")
+    let package = packages.find(|package| package.starts_with(PACKAGE));
+    package.map(str::to_owned).with_context(|| format!("{latest} depends on no kernel"))
 }
 
 /// The newest package of the first of the `wanted` versions of which there is one.
-fn choose(names: &str, wanted: &[&str]) -> Option<String> {
+fn choose(names: &str, wanted: &[&str], architecture: Architecture) -> Option<String> {
+    let flavour = format!("-{FLAVOUR}{}", architecture.name());
     let version = |name: &str| {
-        let version = name.strip_prefix(PACKAGE.0)?.strip_suffix(PACKAGE.1)?;
+        let version = name.strip_prefix(PACKAGE)?.strip_suffix(&flavour)?;
         // "7.3.4+deb13" as numbers; what is no version has none.
         let numbers = version.split('+').next()?.split('.').map(|number| number.parse::<u32>().ok());
         numbers.collect::<Option<Vec<_>>>()
@@ -262,8 +272,9 @@ mod tests {
         let names = "linux-image-7.3.4+deb13-cloud-amd64-dbg\nlinux-image-6.17.8+deb13-cloud-amd64\n\
             linux-image-7.3.2+deb13-cloud-amd64\nlinux-image-7.3.10+deb13-cloud-amd64\n\
             linux-image-cloud-amd64\nlinux-image-6.17.13+deb13-cloud-amd64\nlinux-image-7.30.1+deb13-cloud-amd64\n\
-            linux-image-7.3.11+deb13-rt-amd64\n";
-        let chosen = |wanted: &[&str]| choose(names, wanted);
+            linux-image-7.3.11+deb13-rt-amd64\n\
+            linux-image-7.3.12+deb13-cloud-arm64\n";
+        let chosen = |wanted: &[&str]| choose(names, wanted, Architecture::Amd64);
         assert_eq!(chosen(&["6.17.13", "6.17"]).unwrap(), "linux-image-6.17.13+deb13-cloud-amd64");
         assert_eq!(chosen(&["6.17.1", "6.17.8"]).unwrap(), "linux-image-6.17.8+deb13-cloud-amd64");
         assert_eq!(chosen(&["7.3.4", "7.3"]).unwrap(), "linux-image-7.3.10+deb13-cloud-amd64");

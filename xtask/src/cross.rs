@@ -1,7 +1,7 @@
 //! Building for, and running programs of, another processor than this machine's.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,48 @@ use lab_interface::dist::Architecture;
 
 use crate::apt::{self, Apt};
 use crate::setup;
-use crate::tools::{cargo, foreign_rust, path_with, progress, tools_directory};
+use crate::tools::{
+    cargo, foreign_rust, path_with, progress, remapped_paths, target_directory, tools_directory,
+};
 
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 /// Debian's package of the standard library.
 const STANDARD_LIBRARY: &str = "libstd-rust-web-dev";
 
+/// The value of `--arch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Processor {
+    /// x86-64
+    Amd64,
+    /// 64-bit Arm
+    Arm64,
+}
+
+impl From<Processor> for Architecture {
+    fn from(processor: Processor) -> Self {
+        match processor {
+            Processor::Amd64 => Self::Amd64,
+            Processor::Arm64 => Self::Arm64,
+        }
+    }
+}
+
+/// Returns the architectures that `--arch` names, each once. Without one, returns this machine's.
+pub(crate) fn architectures(named: &[Processor]) -> Vec<Architecture> {
+    let mut architectures: Vec<Architecture> = Vec::new();
+    for architecture in named.iter().copied().map(Architecture::from) {
+        if !architectures.contains(&architecture) {
+            architectures.push(architecture);
+        }
+    }
+    if architectures.is_empty() { vec![Architecture::host()] } else { architectures }
+}
+
 /// What compiles, links and runs.
 #[derive(Debug)]
-pub(super) struct Toolchain {
-    pub(super) architecture: Architecture,
+pub(crate) struct Toolchain {
+    pub(crate) architecture: Architecture,
     compiler: Compiler,
 }
 
@@ -36,7 +67,7 @@ enum Compiler {
 
 impl Toolchain {
     /// Finds it, and installs what is missing.
-    pub(super) fn new(architecture: Architecture) -> Result<Self> {
+    pub(crate) fn new(architecture: Architecture) -> Result<Self> {
         if architecture == Architecture::host() {
             return Ok(Self { architecture, compiler: Compiler::Ours });
         }
@@ -52,8 +83,26 @@ impl Toolchain {
         Ok(Self { architecture, compiler })
     }
 
+    /// `cargo build` of static binaries. Optimised or not, they have no debug information.
+    pub(crate) fn build_static(&self) -> Result<Command> {
+        let mut command = self.cargo()?;
+        command.args(["build", "--locked", "--target", self.architecture.target()]);
+        // Other flags than the usual builds' must not cost those their target directory.
+        command.arg("--target-dir").arg(target_directory().join("dist/build"));
+        let mut flags = vec![OsString::from("-Ctarget-feature=+crt-static")];
+        flags.extend(self.flags());
+        flags.extend(remapped_paths());
+        command.env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")));
+        // Without the tables the build is quicker as well.
+        for profile in ["DEV", "RELEASE"] {
+            command.env(format!("CARGO_PROFILE_{profile}_DEBUG"), "0");
+            command.env(format!("CARGO_PROFILE_{profile}_STRIP"), "symbols");
+        }
+        Ok(command)
+    }
+
     /// cargo, told about the compiler and the linker.
-    pub(super) fn cargo(&self) -> Result<Command> {
+    fn cargo(&self) -> Result<Command> {
         let mut command = match &self.compiler {
             Compiler::Ours => cargo(),
             Compiler::Debian { .. } => {
@@ -72,7 +121,7 @@ impl Toolchain {
     }
 
     /// What rustc must be told besides.
-    pub(super) fn flags(&self) -> Vec<OsString> {
+    fn flags(&self) -> Vec<OsString> {
         match &self.compiler {
             Compiler::Ours => Vec::new(),
             Compiler::Debian { sysroot } => {
@@ -84,7 +133,7 @@ impl Toolchain {
     }
 
     /// The version of the compiler, and so of its standard library.
-    pub(super) fn rust_version(&self) -> Result<String> {
+    pub(crate) fn rust_version(&self) -> Result<String> {
         let mut command = match &self.compiler {
             Compiler::Ours => Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())),
             Compiler::Debian { .. } => foreign_rust(DEBIAN_RUSTC),
@@ -96,12 +145,17 @@ impl Toolchain {
     }
 
     /// The C compiler, which links.
-    pub(super) fn c_compiler(&self) -> &'static str {
+    pub(crate) fn c_compiler(&self) -> &'static str {
         if self.is_foreign() { "aarch64-linux-gnu-gcc" } else { "cc" }
     }
 
-    /// Runs a program that was made here.
-    pub(super) fn command(&self, program: &Path) -> Command {
+    /// What removes symbols.
+    pub(crate) fn strip(&self) -> &'static str {
+        if self.is_foreign() { "aarch64-linux-gnu-strip" } else { "strip" }
+    }
+
+    /// Runs a program of the architecture.
+    pub(crate) fn command(&self, program: &Path) -> Command {
         if self.is_foreign() {
             let mut command = Command::new("qemu-aarch64-static");
             command.arg(program);
@@ -146,17 +200,21 @@ fn debian_sysroot(architecture: Architecture) -> Result<PathBuf> {
     Ok(sysroot)
 }
 
+/// The version of Debian's compiler, which is installed if it is not there.
 fn debian_version() -> Result<String> {
-    let mut command = Command::new("dpkg-query");
-    let output = command.args(["--show", "--showformat", "${Version}", STANDARD_LIBRARY]).output()?;
-    let version = String::from_utf8(output.stdout)?;
-    if !output.status.success() || version.is_empty() {
-        bail!(
-            "no Rust toolchain for arm64: rustup target add aarch64-unknown-linux-gnu, or Debian's rustc-web \
-             (cargo xtask setup)"
-        );
+    let installed = || {
+        let mut command = Command::new("dpkg-query");
+        command.args(["--show", "--showformat", "${Version}", STANDARD_LIBRARY]);
+        // Elsewhere than on Debian there is no such program.
+        let output = command.output().ok().filter(|output| output.status.success())?;
+        String::from_utf8(output.stdout).ok().filter(|version| !version.is_empty())
+    };
+    if let Some(version) = installed() {
+        return Ok(version);
     }
-    Ok(version)
+    setup::debian_rust()
+        .context("no Rust toolchain for arm64 (with rustup: rustup target add aarch64-unknown-linux-gnu)")?;
+    installed().with_context(|| format!("{STANDARD_LIBRARY} is not installed"))
 }
 
 /// The archive and the suite that Debian's compiler came from.
