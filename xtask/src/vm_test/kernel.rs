@@ -82,6 +82,11 @@ impl Kernel {
         }
     }
 
+    /// Whether Debian's archive has it. The index of arm64 lists a 5.10 of which the package is gone (2026-11-30).
+    pub(super) fn exists_for(self, architecture: Architecture) -> bool {
+        (self, architecture) != (Self::V5_10, Architecture::Arm64)
+    }
+
     const fn choice(self) -> Choice {
         match self {
             Self::V5_10 | Self::V6_1 | Self::V6_12 => Choice::Current,
@@ -159,6 +164,9 @@ pub(crate) fn fetch(kernel: Kernel, architecture: Architecture) -> Result<Fetche
         return Ok(Fetched::Files(files));
     }
     let (suite, is_security) = kernel.suite();
+    if !kernel.exists_for(architecture) {
+        return Ok(Fetched::Missing(format!("{suite} has no kernel for {}", architecture.name())));
+    }
     let Some(archive) = apt::archive(is_security)? else {
         return Ok(Fetched::Missing("no Debian archive is to be had here".to_owned()));
     };

@@ -248,7 +248,7 @@ mod tests {
     fn the_page_has_all_machines() {
         let documented = documented().unwrap();
         for architecture in [Architecture::Amd64, Architecture::Arm64] {
-            for kernel in Kernel::ALL {
+            for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.exists_for(architecture)) {
                 let is_it = |row: &&Row| {
                     let (of, series) = row.machine();
                     let series: Vec<String> = series.iter().map(u32::to_string).collect();
