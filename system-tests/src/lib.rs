@@ -15,10 +15,12 @@
 pub mod alertmanager;
 pub mod browser;
 pub mod certificate;
+pub mod cgroups;
 pub mod classifier;
 pub mod clients;
 pub mod demo;
 pub mod dist;
+pub mod engines;
 pub mod envoy;
 pub mod frames;
 pub mod grafana;

@@ -17,14 +17,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::cgroups;
 use crate::certificate::{Algorithm, Certificate};
 use crate::process::run_ok;
 use crate::{CLIENT_INTERFACE, CLIENT_V4, CLIENT_V6, GATEWAY_INTERFACE, GATEWAY_V4, GATEWAY_V6};
 
-/// All names of namespaces and temporary directories begin so; the pid of their owner follows.
+/// All names of namespaces, control groups and temporary directories begin so; the pid of their owner follows.
 const PREFIX: &str = "snip-";
 /// Where iproute2 keeps its named namespaces.
-const NETNS_DIRECTORY: &str = "/run/netns";
+pub(crate) const NETNS_DIRECTORY: &str = "/run/netns";
 /// The gateway's end of the link to the machine's own namespace.
 const HOST_LINK: &str = "host0";
 /// How long one ip or ethtool command may take.
@@ -143,11 +144,14 @@ fn remove(name: &str) {
     ip(&["netns", "delete", name]).ok();
 }
 
-/// Removes namespaces, with what still runs in them, and directories of runs that died before
-/// they could clean up. Those of runs that live are left alone.
+/// Removes namespaces and control groups, with what still runs in them, and directories of runs that
+/// died before they could clean up. Those of runs that live are left alone.
 pub fn sweep() {
     for name in orphans(Path::new(NETNS_DIRECTORY)) {
         remove(&name);
+    }
+    for name in cgroups::hierarchies().iter().flat_map(|hierarchy| orphans(hierarchy)) {
+        cgroups::remove(&name);
     }
     let temporary = std::env::temp_dir();
     for name in orphans(&temporary) {

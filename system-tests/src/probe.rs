@@ -101,7 +101,17 @@ impl<'lab> Probe<'lab> {
     /// # Errors
     /// When the command cannot be started.
     pub fn start_by(lab: &'lab Lab, command: Command, http_port: u16, options: &[&str]) -> Result<Self> {
-        Self::spawn(&lab.gateway, lab, command, http_port, options)
+        let command = with_options(command, http_port, options);
+        Self::spawn(&lab.gateway, lab, command, http_port)
+    }
+
+    /// Starts the daemon by a complete command in the gateway's namespace, such as one that runs a container, and does
+    /// not wait.
+    ///
+    /// # Errors
+    /// When the command cannot be started.
+    pub fn start_by_complete(lab: &'lab Lab, command: Command) -> Result<Self> {
+        Self::spawn(&lab.gateway, lab, command, HTTP_PORT)
     }
 
     /// Like [`Probe::start_with`], in this namespace of the lab: beside the clients, say.
@@ -109,7 +119,8 @@ impl<'lab> Probe<'lab> {
     /// # Errors
     /// When the binary is not there.
     pub fn start_in(namespace: &'lab Namespace, lab: &'lab Lab, options: &[&str]) -> Result<Self> {
-        Self::spawn(namespace, lab, namespace.command(binary()?), HTTP_PORT, options)
+        let command = with_options(namespace.command(binary()?), HTTP_PORT, options);
+        Self::spawn(namespace, lab, command, HTTP_PORT)
     }
 
     fn spawn(
@@ -117,9 +128,7 @@ impl<'lab> Probe<'lab> {
         lab: &Lab,
         mut command: Command,
         http_port: u16,
-        options: &[&str],
     ) -> Result<Self> {
-        command.args(["run", "--listen", &format!("0.0.0.0:{http_port}")]).args(options);
         let service = Service::start(&format!("sni-probe-{http_port}"), &mut command, lab.directory())?;
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), http_port);
         Ok(Self { service, namespace, address })
@@ -203,6 +212,11 @@ impl<'lab> Probe<'lab> {
     pub fn stop(&mut self) -> Result<i32> {
         self.service.stop()
     }
+}
+
+fn with_options(mut command: Command, http_port: u16, options: &[&str]) -> Command {
+    command.args(["run", "--listen", &format!("0.0.0.0:{http_port}")]).args(options);
+    command
 }
 
 fn parse_event(line: &str) -> Result<Event> {

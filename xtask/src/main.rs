@@ -8,6 +8,7 @@ mod build;
 mod cross;
 mod demo;
 mod dist;
+mod engines;
 mod fuzz;
 mod gateways;
 mod lab;

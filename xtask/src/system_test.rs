@@ -8,13 +8,14 @@ use anyhow::{Context as _, Result};
 use bpf_object::OBJECT_VARIABLE;
 use clap::Args;
 use lab_interface::dist::DIST_VARIABLE;
+use lab_interface::engines::{ENGINES_VARIABLE, Engines};
 use lab_interface::{ENVOY_VARIABLE, GRAFANA_PYTHON_VARIABLE, PROBE_VARIABLE};
 use serde_json::Value;
 
 use crate::build::{Built, WORKSPACE_ON_HOST};
 use crate::summary::Summary;
 use crate::tools::{cargo, path_with, progress, root as workspace};
-use crate::{build, dist, root, setup};
+use crate::{build, dist, engines, root, setup};
 
 /// Run the system tests: real gateways and clients in network namespaces (root)
 ///
@@ -77,7 +78,7 @@ impl Capture {
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     setup::all()?;
     let built = build::sni_probe(&build::Options::default())?;
-    let release = needs_release(arguments).then(dist::for_tests).transpose()?;
+    let release = needs_release(arguments).then(Release::prepare).transpose()?;
     let mut summary = Summary::default();
     for capture in Capture::of(arguments.capture) {
         // A filter takes the place of the selection.
@@ -94,7 +95,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
             (Some(filter), _) => vec![filter.clone()],
         };
         words.extend(arguments.runner.iter().cloned());
-        summary += run(&built, release.as_deref(), capture, &[], &words)?;
+        summary += run(&built, release.as_ref(), capture, &[], &words)?;
     }
     println!("{summary}");
     Ok(if summary.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -102,7 +103,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 
 /// Builds the tests and runs all of them.
 pub(crate) fn all(built: &Built) -> Result<Summary> {
-    let release = dist::for_tests()?;
+    let release = Release::prepare()?;
     let mut summary = Summary::default();
     for capture in Capture::ALL {
         summary += run(built, Some(&release), capture, &[], &capture.selection())?;
@@ -110,9 +111,26 @@ pub(crate) fn all(built: &Built) -> Result<Summary> {
     Ok(summary)
 }
 
+/// What `cargo xtask dist` makes, and the container engines that load it.
+pub(crate) struct Release {
+    directory: PathBuf,
+    engines: Option<Engines>,
+}
+
+impl Release {
+    fn prepare() -> Result<Self> {
+        let directory = dist::for_tests()?;
+        let engines = engines::fetch()?;
+        if engines.is_none() {
+            progress("the system tests of container engines are skipped: apt knows no archive of Debian");
+        }
+        Ok(Self { directory, engines })
+    }
+}
+
 /// Whether tests are among them that take what `cargo xtask dist` makes: a release build is minutes.
 fn needs_release(arguments: &Arguments) -> bool {
-    const OF_THE_RELEASE: [&str; 2] = ["dist", "alerting"];
+    const OF_THE_RELEASE: [&str; 3] = ["dist", "alerting", "engines"];
     match &arguments.filter {
         Some(filter) => OF_THE_RELEASE.iter().any(|module| filter.contains(module)),
         // They have nothing to do with packet sockets.
@@ -123,7 +141,7 @@ fn needs_release(arguments: &Arguments) -> bool {
 /// Builds the tests as the user and runs them as root, with these variables besides those of all tests.
 pub(crate) fn run(
     built: &Built,
-    release: Option<&Path>,
+    release: Option<&Release>,
     capture: Capture,
     more_variables: &[(&str, &OsStr)],
     arguments: &[String],
@@ -143,7 +161,11 @@ pub(crate) fn run(
     let dist_tools = setup::dist_tools();
     variables.extend(dist_tools.variables());
     if let Some(release) = release {
-        variables.push((DIST_VARIABLE, release.as_os_str()));
+        variables.push((DIST_VARIABLE, release.directory.as_os_str()));
+    }
+    let engines = release.and_then(|release| release.engines.as_ref());
+    if let Some(engines) = engines {
+        variables.push((ENGINES_VARIABLE, engines.directory().as_os_str()));
     }
     let grafana_python = setup::grafana_python();
     variables.push((GRAFANA_PYTHON_VARIABLE, grafana_python.as_os_str()));
@@ -154,6 +176,9 @@ pub(crate) fn run(
     }
     let mut command = root::command(test, variables);
     command.current_dir(workspace().join("system-tests")).args(arguments);
+    if engines.is_none() {
+        command.args(["--skip", "engines::"]);
+    }
     root::announce(&command);
     progress(&format!("system tests, --capture {}", capture.value()));
     Summary::of(&mut command)

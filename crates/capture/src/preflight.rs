@@ -92,6 +92,14 @@ pub(super) fn is_in_user_namespace() -> bool {
     std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() != INITIAL_USER_NAMESPACE)
 }
 
+/// Whether a seccomp filter decides which system calls this process may make, as in most containers.
+pub(super) fn has_seccomp_filter() -> bool {
+    /// `SECCOMP_MODE_FILTER` of the kernel.
+    const FILTER: u32 = 2;
+    let status = procfs::process::Process::myself().and_then(|process| process.status());
+    status.is_ok_and(|status| status.seccomp == Some(FILTER))
+}
+
 /// Whether the kernel asks for `CAP_BPF` for reading maps as well. Since 5.19 it does not, of whoever has the map's
 /// descriptor.
 pub fn reading_maps_takes_bpf() -> bool {

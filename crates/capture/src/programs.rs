@@ -39,6 +39,13 @@ pub enum LoadError {
          also CAP_PERFMON, before Linux 5.11 also CAP_SYS_RESOURCE, and look for a seccomp or lockdown policy that forbids bpf(2)"
     )]
     Refused(io::Error),
+    /// A seccomp filter refuses bpf(2) to a process that has the capability for it.
+    #[error(
+        "the seccomp profile of this container forbids bpf(2) although CAP_BPF is granted ({0}); use a profile that allows \
+         bpf with CAP_BPF (containers-common 0.50.1 does not, 0.62.2 and 0.67.1 do), or use packet sockets \
+         (--capture af-packet with CAP_NET_RAW), which every profile allows"
+    )]
+    Seccomp(io::Error),
     /// The process is in a user namespace, in which no capability helps.
     #[error(
         "the kernel loads no eBPF programs for a user namespace (rootless container, hostUsers: false); run it outside of \
@@ -226,7 +233,7 @@ impl LoadError {
         match error {
             // These do not give the system's error as their source.
             EbpfError::MapError(MapError::CreateError { io_error, .. } | MapError::IoError(io_error)) => {
-                Self::from_io(io_error)
+                Self::from_map(io_error, preflight::has_seccomp_filter())
             }
             EbpfError::ProgramError(error) => Self::from_program("the programs", &error),
             other => Self::from_error(&other),
@@ -261,6 +268,15 @@ impl LoadError {
                 Self::Verifier { program, reason: reason.trim().to_owned(), remedy }
             }
             None => Self::from_io(clone(error)),
+        }
+    }
+
+    /// An error of creating a map, which is the first thing asked of bpf(2). The preflight check has found `CAP_BPF`, so
+    /// the kernel itself has no reason to say EPERM.
+    fn from_map(error: io::Error, has_seccomp_filter: bool) -> Self {
+        match Self::from_io(error) {
+            Self::Refused(error) if has_seccomp_filter => Self::Seccomp(error),
+            other => other,
         }
     }
 
@@ -451,6 +467,15 @@ mod tests {
             let text = LoadError::from_object(error).to_string();
             assert!(text.starts_with("too many open files"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_seccomp_filter_is_named_where_there_is_one() {
+        let message = |errno: Errno, has_filter| LoadError::from_map(errno.into(), has_filter).to_string();
+        let text = message(Errno::PERM, true);
+        assert!(text.starts_with("the seccomp profile of this container forbids bpf(2)"), "{text}");
+        assert!(!message(Errno::PERM, false).contains("seccomp"));
+        assert!(message(Errno::MFILE, true).starts_with("too many open files"));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What `cargo xtask` and the lab agree upon: the variables by which xtask says where things are, the files of a release,
-//! the options of a command of both, and the guests of virtual machines.
+//! container engines, the options of a command of both, and the guests of virtual machines.
 //!
 //! xtask starts the lab's programs and tests, and does not link them: it needs no more of them than this.
 #![forbid(unsafe_code)]
 
 pub mod deploy;
 pub mod dist;
+pub mod engines;
 pub mod gateways;
 pub mod virtual_machine;
 

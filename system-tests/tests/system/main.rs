@@ -11,6 +11,7 @@ mod clients;
 mod dashboard;
 mod diagnose;
 mod dist;
+mod engines;
 mod envoy;
 mod errors;
 mod evidence;

@@ -1,5 +1,6 @@
-//! The image as an archive of an OCI image layout, which `podman load`, `docker load` (25 and later), skopeo and crane
-//! take. One layer: the root filesystem.
+//! The image as an archive of an OCI image layout, which podman, containerd, skopeo and crane load. The archive also has
+//! the `manifest.json` of `docker save`, which `docker load` needs for Docker's classic image store. One layer: the root
+//! filesystem.
 
 use std::path::Path;
 
@@ -17,21 +18,24 @@ pub(super) fn write(path: &Path, root: &Tree, architecture: Architecture, epoch:
     let mut layout = Tree::default();
     let mut blob = |media_type: &str, bytes: Vec<u8>| {
         let (digest, size) = (sha256(&bytes), bytes.len());
-        layout.file(&format!("blobs/sha256/{digest}"), bytes);
-        json!({ "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": size })
+        let path = format!("blobs/sha256/{digest}");
+        layout.file(&path, bytes);
+        (json!({ "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": size }), path)
     };
 
     let uncompressed = tar(root, epoch)?;
-    let layer = blob("application/vnd.oci.image.layer.v1.tar+gzip", gzip(&uncompressed)?);
+    let (layer, layer_path) = blob("application/vnd.oci.image.layer.v1.tar+gzip", gzip(&uncompressed)?);
     let config = config(architecture, &sha256(&uncompressed), epoch)?;
-    let config = blob("application/vnd.oci.image.config.v1+json", serde_json::to_vec(&config)?);
+    let (config, config_path) =
+        blob("application/vnd.oci.image.config.v1+json", serde_json::to_vec(&config)?);
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": config,
         "layers": [layer],
     });
-    let mut manifest = blob("application/vnd.oci.image.manifest.v1+json", serde_json::to_vec(&manifest)?);
+    let (mut manifest, _) =
+        blob("application/vnd.oci.image.manifest.v1+json", serde_json::to_vec(&manifest)?);
     manifest["platform"] = json!({ "os": "linux", "architecture": architecture.name() });
     // The tag is for most tools, the whole name for containerd's import and `docker load`.
     let tag = IMAGE.rsplit(':').next();
@@ -45,6 +49,8 @@ pub(super) fn write(path: &Path, root: &Tree, architecture: Architecture, epoch:
         "manifests": [manifest],
     });
     layout.file("index.json", serde_json::to_vec(&index)?);
+    let docker = json!([{ "Config": config_path, "RepoTags": [IMAGE], "Layers": [layer_path] }]);
+    layout.file("manifest.json", serde_json::to_vec(&docker)?);
     layout.file("oci-layout", serde_json::to_vec(&json!({ "imageLayoutVersion": "1.0.0" }))?);
     replace(path, &tar(&layout, epoch)?)
 }

@@ -27,7 +27,7 @@ const EBPF_PACKAGES: [&str; 6] =
     ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "libpolly-22-dev", "libzstd-dev"];
 
 /// Programs of the lab, and the packages they come in.
-const LAB_PROGRAMS: [(&str, &str); 19] = [
+const LAB_PROGRAMS: [(&str, &str); 20] = [
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("python3", "python3"),
@@ -47,6 +47,7 @@ const LAB_PROGRAMS: [(&str, &str); 19] = [
     ("keytool", "openjdk-17-jre-headless"),
     ("chromium", "chromium"),
     ("skopeo", "skopeo"),
+    ("podman", "podman"),
 ];
 
 /// Programs of `bench system`, and the packages they come in.

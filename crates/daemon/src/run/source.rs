@@ -61,7 +61,7 @@ impl PacketSource {
     fn fall_back(config: &ProbeConfig, reason: &anyhow::Error) -> anyhow::Result<Self> {
         if preflight::packet_sockets().is_err() {
             bail!(
-                "{reason:#}; nor can packet sockets be used instead (--capture af-packet), which need CAP_NET_RAW alone"
+                "{reason:#}; packet sockets cannot take over here, because they need CAP_NET_RAW alone"
             );
         }
         let packets = Packets::open(config)?;
@@ -283,6 +283,7 @@ fn is_about_this_machine(error: &anyhow::Error) -> bool {
     let is_load = error.downcast_ref::<LoadError>().is_some_and(|error| match error {
         LoadError::LockedMemory
         | LoadError::Refused(_)
+        | LoadError::Seccomp(_)
         | LoadError::UserNamespace
         | LoadError::Verifier { .. } => true,
         LoadError::TooManyFiles(_) | LoadError::Random(_) | LoadError::Other(_) => false,
@@ -389,6 +390,7 @@ mod tests {
         let about_this_machine = [
             LoadError::LockedMemory,
             LoadError::Refused(refused()),
+            LoadError::Seccomp(refused()),
             rejected(Remedy::Perfmon),
             rejected(Remedy::PacketSockets),
         ];
