@@ -33,7 +33,7 @@ pub fn memory_limit(pid: u32) -> Option<u64> {
     // "4:memory:/path" of version 1; "0::/path" of version 2, whose hierarchy may lack the controller.
     let mut groups = groups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
     groups.find_map(|(controllers, path)| {
-        let is_it = |controller| controller == "memory" || controller == "";
+        let is_it = |controller| matches!(controller, "memory" | "");
         let path = path.trim_start_matches('/');
         controllers.split(',').any(is_it).then(|| {
             let files = ["memory.limit_in_bytes", "memory.max"];

@@ -17,8 +17,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::cgroups;
 use crate::certificate::{Algorithm, Certificate};
+use crate::cgroups;
 use crate::process::run_ok;
 use crate::{CLIENT_INTERFACE, CLIENT_V4, CLIENT_V6, GATEWAY_INTERFACE, GATEWAY_V4, GATEWAY_V6};
 

@@ -123,12 +123,7 @@ impl<'lab> Probe<'lab> {
         Self::spawn(namespace, lab, command, HTTP_PORT)
     }
 
-    fn spawn(
-        namespace: &'lab Namespace,
-        lab: &Lab,
-        mut command: Command,
-        http_port: u16,
-    ) -> Result<Self> {
+    fn spawn(namespace: &'lab Namespace, lab: &Lab, mut command: Command, http_port: u16) -> Result<Self> {
         let service = Service::start(&format!("sni-probe-{http_port}"), &mut command, lab.directory())?;
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), http_port);
         Ok(Self { service, namespace, address })

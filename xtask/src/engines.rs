@@ -13,8 +13,8 @@ const fn packages(release: Release) -> &'static [&'static str] {
     const PROFILE: &str = "golang-github-containers-common";
     match release {
         Release::Bookworm => &[PROFILE, "containerd"],
-        Release::Trixie => &[PROFILE],
-        Release::Sid => &[PROFILE, "containerd", "docker.io", "docker-cli"],
+        Release::Trixie => &[PROFILE, "containerd", "docker.io", "docker-cli"],
+        Release::Sid => &[PROFILE],
     }
 }
 

@@ -76,8 +76,8 @@ impl Engines {
         self.root(Release::Bookworm).join("usr/bin")
     }
 
-    /// The directories of `dockerd`, `docker` and Docker's containerd.
+    /// The directories of `dockerd`, `docker` and Docker's containerd, 26.1. They run with the libraries of Debian 12.
     pub fn docker(&self) -> [PathBuf; 2] {
-        ["usr/bin", "usr/sbin"].map(|directory| self.root(Release::Sid).join(directory))
+        ["usr/bin", "usr/sbin"].map(|directory| self.root(Release::Trixie).join(directory))
     }
 }

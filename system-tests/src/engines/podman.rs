@@ -29,7 +29,8 @@ impl<'lab> Podman<'lab> {
         let podman = Self { sandbox };
         let directory = |name: &str| sandbox.lab().path(&format!("podman-{name}")).display().to_string();
         let (storage, run) = (directory("storage"), directory("run"));
-        let text = format!("[storage]\ndriver = \"overlay\"\ngraphroot = \"{storage}\"\nrunroot = \"{run}\"\n");
+        let text =
+            format!("[storage]\ndriver = \"overlay\"\ngraphroot = \"{storage}\"\nrunroot = \"{run}\"\n");
         let path = podman.storage_configuration();
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         Ok(podman)
@@ -43,7 +44,9 @@ impl<'lab> Podman<'lab> {
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = self.sandbox.command("podman");
         // The machine's own settings are for the machine's own containers.
-        command.env("CONTAINERS_CONF", "/dev/null").env("CONTAINERS_STORAGE_CONF", self.storage_configuration());
+        command
+            .env("CONTAINERS_CONF", "/dev/null")
+            .env("CONTAINERS_STORAGE_CONF", self.storage_configuration());
         command.arg("--tmpdir").arg(self.sandbox.lab().path("podman-tmp"));
         // There may be no systemd to ask.
         command.args(["--cgroup-manager", "cgroupfs", "--events-backend", "none"]).args(words);
@@ -100,7 +103,8 @@ impl Container {
                     container.add(&["--stop-timeout", &seconds.to_string()]);
                 }
                 ("securityContext", context) => {
-                    let is_default = *context == serde_json::json!({ "seccompProfile": { "type": "RuntimeDefault" } });
+                    let is_default =
+                        *context == serde_json::json!({ "seccompProfile": { "type": "RuntimeDefault" } });
                     ensure!(is_default, "no translation of securityContext: {context}");
                     let profile = format!("seccomp={}", seccomp_profile.display());
                     container.add(&["--security-opt", &profile]);
@@ -111,8 +115,12 @@ impl Container {
                 }
                 // Of the scheduler, the API server and the cluster's DNS.
                 (
-                    "automountServiceAccountToken" | "dnsPolicy" | "enableServiceLinks" | "nodeSelector"
-                    | "serviceAccountName" | "tolerations",
+                    "automountServiceAccountToken"
+                    | "dnsPolicy"
+                    | "enableServiceLinks"
+                    | "nodeSelector"
+                    | "serviceAccountName"
+                    | "tolerations",
                     _,
                 ) => {}
                 _ => bail!("no translation of the pod's {name}: {value}"),

@@ -349,6 +349,8 @@ fn it_may_do_what_is_promised_and_no_more() {
         assert_eq!(security["privileged"], false, "{name}");
         assert_eq!(security["allowPrivilegeEscalation"], false, "{name}");
         assert_eq!(security["capabilities"]["drop"], json!(["ALL"]), "{name}");
+        // podman takes none beside the host's network, and the API server sets it.
+        assert!(container["ports"][0].get("hostPort").is_none(), "{name}");
         assert_eq!(container["resources"]["limits"], json!({ "memory": "256Mi" }), "{name}");
         let strategy = &only(&objects, "DaemonSet")["spec"]["updateStrategy"]["rollingUpdate"];
         assert_eq!(strategy["maxSurge"], 0, "{name}");

@@ -307,9 +307,15 @@ fn the_image_is_the_root_filesystem() {
     let compressed = fs::metadata(artifacts.image()).unwrap().len();
     assert!(compressed < MAX_IMAGE_BYTES, "{compressed}");
 
-    let config: Value =
-        serde_json::from_str(&sh_ok("skopeo", &["inspect", "--config", &source], directory.path())).unwrap();
+    let config_of = |source: &str| -> Value {
+        let config = sh_ok("skopeo", &["inspect", "--config", source], directory.path());
+        serde_json::from_str(&config).unwrap()
+    };
+    let config = config_of(&source);
     assert_agrees_with_the_dockerfile(&config["config"]);
+    // What `manifest.json` names is the same image.
+    let docker_archive = format!("docker-archive:{}:{IMAGE}", artifacts.image().display());
+    assert_eq!(config_of(&docker_archive), config);
     let tags = sh_ok("tar", &["-xOf", artifacts.image().to_str().unwrap(), "index.json"], directory.path());
     assert!(tags.contains(&format!("docker.io/library/{IMAGE}")), "{tags}");
 }

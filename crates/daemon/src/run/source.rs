@@ -60,9 +60,7 @@ impl PacketSource {
 
     fn fall_back(config: &ProbeConfig, reason: &anyhow::Error) -> anyhow::Result<Self> {
         if preflight::packet_sockets().is_err() {
-            bail!(
-                "{reason:#}; packet sockets cannot take over here, because they need CAP_NET_RAW alone"
-            );
+            bail!("{reason:#}; packet sockets cannot take over here, because they need CAP_NET_RAW alone");
         }
         let packets = Packets::open(config)?;
         tracing::warn!(
