@@ -12,7 +12,7 @@ const fn packages(release: Release) -> &'static [&'static str] {
     /// `seccomp.json`.
     const PROFILE: &str = "golang-github-containers-common";
     match release {
-        Release::Bookworm => &[PROFILE, "containerd"],
+        Release::Bookworm => &[PROFILE, "containerd", "runc"],
         Release::Trixie => &[PROFILE, "containerd", "docker.io", "docker-cli"],
         Release::Sid => &[PROFILE],
     }

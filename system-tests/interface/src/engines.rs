@@ -76,8 +76,10 @@ impl Engines {
         self.root(Release::Bookworm).join("usr/bin")
     }
 
-    /// The directories of `dockerd`, `docker` and Docker's containerd, 26.1. They run with the libraries of Debian 12.
-    pub fn docker(&self) -> [PathBuf; 2] {
-        ["usr/bin", "usr/sbin"].map(|directory| self.root(Release::Trixie).join(directory))
+    /// The directories of Docker 26.1 and its containerd (`usr/bin`, `usr/sbin`), and of runc. Docker runs with the libraries of Debian
+    /// 12, but the runc of Debian 13 does not.
+    pub fn docker(&self) -> [PathBuf; 3] {
+        let docker = self.root(Release::Trixie);
+        [docker.join("usr/bin"), docker.join("usr/sbin"), self.root(Release::Bookworm).join("usr/sbin")]
     }
 }

@@ -1,7 +1,7 @@
 //! The image archive in real container engines: podman runs the daemon with the settings of the DaemonSet, the others
 //! load the archive.
 
-use std::ffi::OsString;
+use std::env;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -195,13 +195,10 @@ fn containerd_imports_the_archive() {
 fn docker_loads_the_archive() {
     let lab = Lab::new().unwrap();
     let sandbox = Sandbox::new(&lab).unwrap();
-    let directories = Engines::from_environment().unwrap().docker();
-    let mut path = OsString::new();
-    for directory in &directories {
-        path.push(directory);
-        path.push(":");
-    }
-    path.push(std::env::var_os("PATH").unwrap());
+    let [programs, daemons, runc] = Engines::from_environment().unwrap().docker();
+    let path = env::var_os("PATH").unwrap();
+    let directories = [runc, programs.clone(), daemons.clone()].into_iter().chain(env::split_paths(&path));
+    let path = env::join_paths(directories).unwrap();
     for is_of_containerd in [false, true] {
         let name = if is_of_containerd { "containerd-store" } else { "classic-store" };
         let directory = lab.path(name);
@@ -209,7 +206,7 @@ fn docker_loads_the_archive() {
         let features = json!({ "features": { "containerd-snapshotter": is_of_containerd } });
         fs::write(directory.join("daemon.json"), features.to_string()).unwrap();
         let host = format!("unix://{}", directory.join("socket").display());
-        let mut command = sandbox.command(directories[1].join("dockerd"));
+        let mut command = sandbox.command(daemons.join("dockerd"));
         command.env("PATH", &path).args(["--host", &host]);
         for (option, file) in [
             ("--config-file", "daemon.json"),
@@ -222,7 +219,7 @@ fn docker_loads_the_archive() {
         command.args(["--group", "root", "--bridge", "none", "--iptables=false", "--ip6tables=false"]);
         let mut dockerd = Service::start(name, &mut command, lab.directory()).unwrap();
         let docker = |words: &[&str]| {
-            let mut command = sandbox.command(directories[0].join("docker"));
+            let mut command = sandbox.command(programs.join("docker"));
             command.args(["--host", &host]).args(words);
             run(&mut command, TOOL_TIMEOUT).unwrap()
         };
