@@ -17,6 +17,7 @@ pub mod browser;
 pub mod certificate;
 pub mod classifier;
 pub mod clients;
+pub mod cluster;
 pub mod demo;
 pub mod dist;
 pub mod envoy;
