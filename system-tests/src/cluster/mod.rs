@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use lab_interface::cluster::ClusterFiles;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 pub use self::gateway::{
@@ -132,22 +133,18 @@ impl ControlPlane {
         self.pki.certificate(name)
     }
 
-    /// Kills the API server.
+    /// Kills the API server, until what this gives is dropped.
     ///
     /// # Errors
     /// When it is gone already.
-    pub fn kill_api_server(&self) -> Result<()> {
+    pub fn kill_api_server(&self) -> Result<Outage<'_>> {
         let mut api_server = self.api_server();
-        api_server.service.signal(nix::sys::signal::Signal::SIGKILL)?;
+        api_server.service.signal(Signal::SIGKILL)?;
         api_server.service.wait(DEADLINE)?;
-        Ok(())
+        Ok(Outage { control_plane: self })
     }
 
-    /// Starts the API server once more, after [`kill_api_server`](Self::kill_api_server), and waits until it is ready.
-    ///
-    /// # Errors
-    /// When it does not become ready.
-    pub fn start_api_server(&self) -> Result<()> {
+    fn start_api_server(&self) -> Result<()> {
         {
             let mut api_server = self.api_server();
             api_server.starts += 1;
@@ -271,6 +268,22 @@ impl ControlPlane {
             });
             Ok(found.cloned())
         })
+    }
+}
+
+/// The time in which no API server runs.
+#[derive(Debug)]
+pub struct Outage<'a> {
+    control_plane: &'a ControlPlane,
+}
+
+impl Drop for Outage<'_> {
+    /// Starts the API server once more, and waits until it is ready.
+    fn drop(&mut self) {
+        // What comes next fails then, with its own message.
+        if let Err(error) = self.control_plane.start_api_server() {
+            eprintln!("{error:#}");
+        }
     }
 }
 

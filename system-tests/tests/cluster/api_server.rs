@@ -15,7 +15,7 @@ use system_tests::process::{Finished, Service, run, run_ok};
 use system_tests::resetting::{ResettingGateway, send_hello};
 use system_tests::{GATEWAY_INTERFACE, probe, wait_until};
 
-use crate::definitions::{APIGEE, GATEWAY_API, ISTIO, define, forget};
+use crate::definitions::{APIGEE, Defined, Definition, GATEWAY_API, ISTIO};
 use crate::objects::{group, istio_gateway, wildcard};
 use crate::site::control_plane;
 
@@ -27,32 +27,12 @@ const GATEWAY_PORT: u16 = 4443;
 /// A node without a kubelet.
 const EMPTY_NODE: &str = "node-2";
 
-/// Kinds and namespaces, taken away at the end.
-struct Objects;
-
-impl Objects {
-    fn new() -> Self {
-        forget_all();
-        let names = [GATEWAY_NAMESPACE, "infra", "team"];
-        let list: Vec<Value> = names
-            .iter()
-            .map(|name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }))
-            .collect();
-        apply(&json!({ "apiVersion": "v1", "kind": "List", "items": list }));
-        Self
+/// Kinds until the end of the test, and namespaces.
+fn define_in_namespaces(definitions: &[Definition]) -> Defined {
+    for name in [GATEWAY_NAMESPACE, "infra", "team"] {
+        apply(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }));
     }
-}
-
-impl Drop for Objects {
-    fn drop(&mut self) {
-        forget_all();
-    }
-}
-
-fn forget_all() {
-    for definitions in [&APIGEE[..], &ISTIO, &GATEWAY_API] {
-        forget(definitions);
-    }
+    Defined::new(definitions)
 }
 
 fn apply(object: &Value) {
@@ -113,8 +93,7 @@ fn codes(report: &Value) -> Vec<&str> {
 #[test]
 fn routes_come_page_by_page() {
     const ROUTES: usize = 501;
-    let _objects = Objects::new();
-    define(&APIGEE);
+    let _defined = define_in_namespaces(&APIGEE);
     // One more than a page has.
     let routes = (0..ROUTES).map(|number| {
         let mut route = group();
@@ -132,9 +111,10 @@ fn routes_come_page_by_page() {
 
 #[test]
 fn a_refusal_says_what_to_do() {
-    let _objects = Objects::new();
+    let defined = define_in_namespaces(&[]);
     assert!(refusal(&admin(), &[]).contains("knows no ApigeeRoutes"));
-    define(&APIGEE);
+    drop(defined);
+    let _defined = define_in_namespaces(&APIGEE);
     let nobody = account("nobody", &json!([]));
     let line = refusal(&nobody, &[]);
     assert!(line.contains("does not allow to list ApigeeRoutes"), "{line}");
@@ -147,10 +127,10 @@ fn a_refusal_says_what_to_do() {
 
 #[test]
 fn an_api_server_that_is_down_is_named() {
-    let _objects = Objects::new();
-    control_plane().kill_api_server().unwrap();
+    let _defined = define_in_namespaces(&[]);
+    let outage = control_plane().kill_api_server().unwrap();
     let line = verb(&admin(), &["routes"]);
-    control_plane().start_api_server().unwrap();
+    drop(outage);
     assert_eq!(line.code, 2);
     let expected = format!("cannot list ApigeeRoutes of {}", ControlPlane::server());
     assert!(line.stderr.contains(&expected), "{}", line.stderr);
@@ -158,9 +138,7 @@ fn an_api_server_that_is_down_is_named() {
 
 #[test]
 fn kinds_of_all_namespaces_and_older_versions_are_read() {
-    let _objects = Objects::new();
-    define(&ISTIO);
-    define(&GATEWAY_API);
+    let _defined = define_in_namespaces(&[&ISTIO[..], &GATEWAY_API].concat());
     apply(&istio_gateway("old", "*", "infra"));
     apply(&json!({
         "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
@@ -189,9 +167,7 @@ fn kinds_of_all_namespaces_and_older_versions_are_read() {
 
 #[test]
 fn a_missing_right_is_a_note() {
-    let _objects = Objects::new();
-    define(&APIGEE);
-    define(&ISTIO);
+    let _defined = define_in_namespaces(&[&APIGEE[..], &ISTIO].concat());
     apply(&wildcard());
     apply(&istio_gateway("not-read", "*", "infra"));
     let rules = json!([{
@@ -205,8 +181,7 @@ fn a_missing_right_is_a_note() {
 
 #[test]
 fn a_file_counts_before_the_cluster() {
-    let _objects = Objects::new();
-    define(&ISTIO);
+    let _defined = define_in_namespaces(&ISTIO);
     apply(&istio_gateway("g", "a.example.com", "infra"));
     assert_eq!(report(&admin(), &[]).1, 1);
     let new = istio_gateway("g", "*", "infra").to_string();
@@ -218,8 +193,7 @@ fn a_file_counts_before_the_cluster() {
 
 #[test]
 fn a_bundle_has_the_routes() {
-    let _objects = Objects::new();
-    define(&APIGEE);
+    let _defined = define_in_namespaces(&APIGEE);
     let mut route = group();
     route["metadata"]["annotations"] = json!({ "token": "hunter2x" });
     apply(&route);
@@ -342,7 +316,7 @@ fn pods_reader(name: &str) -> PathBuf {
 
 #[test]
 fn names_follow_the_pods_of_the_node() {
-    let _objects = Objects::new();
+    let _defined = define_in_namespaces(&[]);
     let [one, two] = ADDRESSES;
     pod("one", one);
     let daemon = Daemon::start(&pods_reader("follower"));
@@ -352,9 +326,9 @@ fn names_follow_the_pods_of_the_node() {
     daemon.wait_for_pods(2);
     daemon.visit(two, &[("one", 1), ("two", 1)]);
     // The API server goes, and comes back: what was known is, and what came is read.
-    control_plane().kill_api_server().unwrap();
+    let outage = control_plane().kill_api_server().unwrap();
     daemon.visit(one, &[("one", 2), ("two", 1)]);
-    control_plane().start_api_server().unwrap();
+    drop(outage);
     daemon.wait_for_pods(2);
     delete_pod("one");
     daemon.wait_for_pods(1);
@@ -368,7 +342,7 @@ fn names_follow_the_pods_of_the_node() {
 
 #[test]
 fn without_the_right_the_daemon_goes_on_and_says_why() {
-    let _objects = Objects::new();
+    let _defined = define_in_namespaces(&[]);
     let daemon = Daemon::start(&account("may-nothing", &json!([])));
     daemon.wait("a failure", |metrics| metrics.count("sni_probe_kubernetes_failures_total", &[]) >= 1);
     daemon.visit(ADDRESSES[0], &[("", 1)]);

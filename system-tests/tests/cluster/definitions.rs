@@ -102,6 +102,9 @@ impl Definition {
 
 /// Makes the kinds known to the API server. Those that are there stay.
 pub(crate) fn define(definitions: &[Definition]) {
+    if definitions.is_empty() {
+        return;
+    }
     let control_plane = control_plane();
     let objects: Vec<Value> = definitions.iter().map(|definition| definition.object()).collect();
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
@@ -112,10 +115,25 @@ pub(crate) fn define(definitions: &[Definition]) {
     }
 }
 
-/// Takes them away, with all of their objects.
-pub(crate) fn forget(definitions: &[Definition]) {
-    for definition in definitions {
-        let name = format!("crd/{}", definition.name());
-        control_plane().kubectl_waiting(&["delete", "--ignore-not-found", &name]).unwrap();
+/// Kinds that are known until this is dropped, with all of their objects.
+pub(crate) struct Defined(Vec<Definition>);
+
+impl Defined {
+    pub(crate) fn new(definitions: &[Definition]) -> Self {
+        let defined = Self(definitions.to_vec());
+        define(definitions);
+        defined
+    }
+}
+
+impl Drop for Defined {
+    fn drop(&mut self) {
+        for definition in &self.0 {
+            let name = format!("crd/{}", definition.name());
+            // Not a second panic while a test fails.
+            if let Err(error) = control_plane().kubectl_waiting(&["delete", "--ignore-not-found", &name]) {
+                eprintln!("{error:#}");
+            }
+        }
     }
 }

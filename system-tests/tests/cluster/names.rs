@@ -28,6 +28,10 @@ fn wait_until_synced() -> Metrics {
     wait_for_metrics("the pods of the node", DEADLINE, is_synced)
 }
 
+fn wait_for_loss() {
+    wait_for_metrics("the loss of the API server", DEADLINE, |metrics| !is_synced(metrics));
+}
+
 fn can(account: &str, words: &[&str]) -> bool {
     let account = format!("--as=system:serviceaccount:{account}");
     cluster().try_kubectl(&[&["auth", "can-i"], words, &[&account]].concat()).unwrap().success()
@@ -56,15 +60,11 @@ fn without_the_api_server_names_stay() {
     let _release = Release::install(&with_names());
     wait_until_synced();
     let before = counted(&assert_counts(&gateway, Clients::default(), CLIENTS));
-    cluster().kill_api_server().unwrap();
-    // No new log can be asked for now.
-    let metrics = wait_until("the loss of the API server", DEADLINE, || {
-        let metrics = crate::site::scrape()?;
-        Ok((!is_synced(&metrics)).then_some(metrics))
-    });
-    let again = metrics.map(|_| assert_counts(&gateway, before, CLIENTS));
-    cluster().start_api_server().unwrap();
-    assert_eq!(counted_by_name(&again.unwrap()), 2 * ALL);
+    let outage = cluster().kill_api_server().unwrap();
+    wait_for_loss();
+    let again = assert_counts(&gateway, before, CLIENTS);
+    drop(outage);
+    assert_eq!(counted_by_name(&again), 2 * ALL);
     let metrics = wait_until_synced();
     assert!(metrics.count("sni_probe_kubernetes_losses_total", &[]) >= 1);
 }
@@ -89,12 +89,9 @@ fn a_token_that_was_revoked_is_replaced() {
     });
     assert_eq!(new.unwrap()["metadata"]["uid"], old["metadata"]["uid"]);
     // A watch that is open goes on: the daemon has to ask once more.
-    cluster().kill_api_server().unwrap();
-    let lost = wait_until("the loss of the API server", DEADLINE, || {
-        Ok((!is_synced(&crate::site::scrape()?)).then_some(()))
-    });
-    cluster().start_api_server().unwrap();
-    lost.unwrap();
+    let outage = cluster().kill_api_server().unwrap();
+    wait_for_loss();
+    drop(outage);
     wait_until_synced();
     // A pod that it can know by the new token only.
     let gateway = gateway.replace(cluster()).unwrap();

@@ -139,8 +139,10 @@ pub(crate) fn pod() -> String {
     .unwrap()
 }
 
+/// The log of sni-probe, or why there is none.
 pub(crate) fn log() -> String {
-    cluster().kubectl(&["-n", NAMESPACE, "logs", "daemonset/sni-probe"]).unwrap()
+    let log = cluster().kubectl(&["-n", NAMESPACE, "logs", "daemonset/sni-probe"]);
+    log.unwrap_or_else(|error| format!("{error:#}"))
 }
 
 /// Scrapes the node's daemon.

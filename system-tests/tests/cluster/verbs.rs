@@ -8,7 +8,7 @@ use system_tests::cluster::{Clients, GATEWAY_NAMESPACE, NAMESPACE};
 use system_tests::probe;
 use system_tests::process::{Finished, run};
 
-use crate::definitions::{APIGEE, GATEWAY_API, ISTIO, define, forget};
+use crate::definitions::{APIGEE, Defined, GATEWAY_API, ISTIO};
 use crate::objects::{group, istio_gateway, wildcard};
 use crate::site::{PORT, Release, assert_counts, cluster, control_plane, gateway, make_namespace};
 
@@ -26,9 +26,7 @@ fn verb(kubeconfig: &str, words: &[&str]) -> Finished {
 #[test]
 fn verbs_of_people_need_the_roles_of_the_chart_only() {
     let gateway = gateway();
-    define(&APIGEE);
-    define(&ISTIO);
-    define(&GATEWAY_API);
+    let _defined = Defined::new(&[&APIGEE[..], &ISTIO, &GATEWAY_API].concat());
     make_namespace();
     let account = json!({
         "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": ACCOUNT, "namespace": NAMESPACE },
@@ -89,7 +87,4 @@ fn verbs_of_people_need_the_roles_of_the_chart_only() {
         let may = cluster().try_kubectl(&["auth", "can-i", what, resource, "-n", namespace, &user]).unwrap();
         assert_eq!(may.stdout.trim(), "no", "{what} {resource} in {namespace}");
     }
-    forget(&APIGEE);
-    forget(&ISTIO);
-    forget(&GATEWAY_API);
 }
