@@ -90,13 +90,16 @@ impl Gateway {
 
     /// Waits for a pod that is ready and wanted.
     fn wait(cluster: &Cluster, is_wanted: impl Fn(&Self) -> bool) -> Result<Self> {
-        wait_until("the gateway's pod", DEADLINE, || {
+        let pod = wait_until("the gateway's pod", DEADLINE, || {
             let pods = cluster.pods(GATEWAY_NAMESPACE)?;
             let pods = pods.iter().filter(|pod| is_ready(pod)).filter_map(|pod| {
                 let pod_name = pod["metadata"]["name"].as_str()?.to_owned();
                 Some(Self { pod: pod_name, address: pod["status"]["podIP"].as_str()?.parse().ok()? })
             });
             Ok(pods.into_iter().find(&is_wanted))
+        });
+        pod.with_context(|| {
+            cluster.kubectl(&["-n", GATEWAY_NAMESPACE, "describe", "pods"]).unwrap_or_default()
         })
     }
 
@@ -113,7 +116,7 @@ impl Gateway {
         for (count, server_name) in each {
             for _ in 0..count {
                 let address = SocketAddr::new(self.address, GATEWAY_PORT);
-                clients::openssl_in(cluster.client(), Target { address, server_name }, &["-quiet"])?;
+                clients::openssl_in(cluster.client(), Target { address, server_name }, &[])?;
             }
         }
         Ok(())

@@ -19,7 +19,9 @@ pub(crate) fn program_image(path: &Path, name: &str, program: &Path, arguments: 
         return Ok(());
     }
     let mut tree = Tree::default();
-    tree.program("program", program)?;
+    // By its own name: busybox asks for that.
+    let file_name = program.file_name().context("a program without a name")?.to_string_lossy();
+    tree.program(&file_name, program)?;
     for library in libraries(program)? {
         tree.program(library.trim_start_matches('/'), Path::new(&library))?;
     }
@@ -27,7 +29,8 @@ pub(crate) fn program_image(path: &Path, name: &str, program: &Path, arguments: 
         tree.directory(place, 0o755);
     }
     tree.directory("tmp", 0o1777);
-    let entry_point: Vec<&str> = std::iter::once("/program").chain(arguments.iter().copied()).collect();
+    let file_name = format!("/{file_name}");
+    let entry_point: Vec<&str> = std::iter::once(&*file_name).chain(arguments.iter().copied()).collect();
     image::write_as(path, &tree, name, &json!({ "Entrypoint": entry_point }), Architecture::host(), 0)
 }
 
