@@ -21,7 +21,7 @@ fn assert_admitted(values: &[&str]) {
     let chart = chart();
     let mut words = vec!["template", RELEASE, chart.to_str().unwrap(), "--namespace", NAMESPACE];
     // No node has this label: what runs is the subject of other tests.
-    words.extend(["--set", "nodeSelector.nowhere=true"]);
+    words.extend(["--set-string", "nodeSelector.nowhere=true"]);
     words.extend(values);
     let file = cluster().write("rendered.yaml", &cluster().helm(&words).unwrap()).unwrap();
     let done = cluster().try_kubectl(&["apply", "-f", &file]).unwrap();

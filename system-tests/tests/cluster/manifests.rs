@@ -11,7 +11,7 @@ use crate::definitions::{MONITORING, define};
 use crate::site::{cluster, root, wait_for_daemon_set, wait_for_no_pod};
 
 /// Kubernetes before 1.22 knows no `maxSurge` of DaemonSets.
-const FOR_1_20: &str = "[{op: remove, path: /spec/updateStrategy/rollingUpdate/maxSurge}]";
+const FOR_1_20: &str = r#"[{"op": "remove", "path": "/spec/updateStrategy/rollingUpdate/maxSurge"}]"#;
 
 /// A copy of the manifests and of the example.
 fn copy() -> PathBuf {

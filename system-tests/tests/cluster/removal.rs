@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use aya::programs::{SchedClassifier, TcAttachType};
 use serde_json::json;
 use system_tests::GATEWAY_INTERFACE;
-use system_tests::cluster::{Clients, NAMESPACE};
+use system_tests::cluster::Clients;
 use system_tests::process::run_ok;
 use system_tests::wait_until;
 
-use crate::site::{Release, assert_counts, cluster, gateway, pod};
+use crate::site::{Release, assert_counts, cluster, gateway, make_namespace};
 
 const TOOL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The kubelet removes the logs of a pod that is gone within a minute.
-const DEADLINE: Duration = Duration::from_mins(4);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// All that could be left, in words.
 fn traces() -> BTreeSet<String> {
@@ -75,37 +75,23 @@ fn cgroups() -> Vec<PathBuf> {
 /// Installs, counts, uninstalls, and compares what is on the node with what was.
 fn assert_nothing_is_left(attach: &str) {
     let gateway = gateway();
-    let install = || {
-        let release = Release::install(&json!({ "attach": attach, "kube": { "enabled": true } }));
-        assert_counts(&gateway, Clients::default(), Clients { served: 1, without: 1, unknown: 1 });
-        release
-    };
-    // What Kubernetes writes for the first pod of its kind is not the subject.
-    drop(install());
-    let settled = |before: &BTreeSet<String>| {
-        let mut left = BTreeSet::new();
-        let result = wait_until("the node to be as before", DEADLINE, || {
-            left = traces().difference(before).cloned().collect();
-            Ok(left.is_empty().then_some(()))
-        });
-        result.unwrap_or_else(|error| panic!("{error:#}\n{left:#?}"));
-    };
-    wait_until("the end of the first pod", DEADLINE, || {
-        Ok((!traces().iter().any(|trace| trace.contains(NAMESPACE))).then_some(()))
-    })
-    .unwrap_or_else(|error| panic!("{error:#}\n{:#?}", traces()));
+    make_namespace();
     let before = traces();
-    let release = install();
-    let pod = pod();
+    let release = Release::install(&json!({ "attach": attach, "kube": { "enabled": true } }));
+    assert_counts(&gateway, Clients::default(), Clients { served: 1, without: 1, unknown: 1 });
     let during = traces();
     let is_seen = |what: &str| during.difference(&before).any(|trace| trace.starts_with(what));
     let hook = if attach == "tcx" { "TCX" } else { "filter" };
-    for what in [hook, "process", "cgroup", "container", "volumes"] {
-        assert!(is_seen(what), "this test would not see a {what} that is left: {pod}\n{during:#?}");
+    for what in [hook, "process", "cgroup", "container", "file", "volumes"] {
+        assert!(is_seen(what), "this test would not see a {what} that is left:\n{during:#?}");
     }
     drop(release);
-    settled(&before);
-    assert!(Path::new("/sys/fs/bpf").read_dir().unwrap().next().is_none());
+    let mut left = BTreeSet::new();
+    let result = wait_until("the node to be as before", DEADLINE, || {
+        left = traces().difference(&before).cloned().collect();
+        Ok(left.is_empty().then_some(()))
+    });
+    result.unwrap_or_else(|error| panic!("{error:#}\n{left:#?}"));
 }
 
 #[test]

@@ -108,7 +108,9 @@ impl Drop for Release {
 /// The namespace of sni-probe, which `helm install` does not make.
 pub(crate) fn make_namespace() {
     let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
-    cluster().apply(&namespace.to_string()).unwrap();
+    // As the manifests are applied, which would warn of another way.
+    let file = cluster().write("namespace.json", &namespace.to_string()).unwrap();
+    cluster().kubectl(&["apply", "-f", &file]).unwrap();
 }
 
 pub(crate) fn wait_for_daemon_set() {

@@ -9,9 +9,9 @@ use anyhow::{Context as _, Result};
 use lab_interface::cluster::ClusterFiles;
 use lab_interface::dist::{Architecture, Artifacts};
 
-use crate::tools::{foreign_rust, progress, root, run, show, succeeds, tools_directory};
+use crate::tools::{cargo, progress, root, run, show, succeeds, tools_directory};
 
-/// The commit, from 2026-11-28: the last one before the flow table and the metrics of handshakes changed.
+/// The last commit of 2026-11-28.
 const COMMIT: &str = "8ef505580b05b03e2ee844429eec946d184373fe";
 
 /// Builds the image once. Gives the reason if there is none to be had.
@@ -30,8 +30,8 @@ pub(super) fn image(files: &ClusterFiles) -> Result<Option<String>> {
     let target = source.path.join("target");
     fs::create_dir_all(&target)?;
     symlink(tools_directory(), target.join("tools")).context("linking the tools")?;
-    let mut cargo = foreign_rust(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.env_remove("CARGO_TARGET_DIR").current_dir(&source.path);
+    let mut cargo = cargo();
+    cargo.current_dir(&source.path).env_remove("CARGO_TARGET_DIR");
     cargo.args(["xtask", "dist", "--output"]).arg(&directory);
     // What it prints is progress; our standard output is for results.
     cargo.stdout(std::io::stderr());
