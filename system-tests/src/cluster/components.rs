@@ -120,22 +120,23 @@ pub(super) fn containerd(files: &ClusterFiles) -> Result<Service> {
     // Without CAP_SYS_RESOURCE nobody may lower the score of a process, as runc is asked to.
     let text = format!(
         r#"version = 2
-root = {root:?}
+root = "{root}"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "docker.io/library/pause:1"
   disable_apparmor = true
   restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = {plugins:?}
-    conf_dir = {networks:?}
+    bin_dir = "{plugins}"
+    conf_dir = "{networks}"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-      BinaryName = {runc:?}
+      BinaryName = "{runc}"
 "#,
-        root = at("containerd"),
-        plugins = files.debian().join("usr/lib/cni"),
-        runc = files.debian().join("usr/sbin/runc"),
+        root = at("containerd").display(),
+        plugins = files.debian().join("usr/lib/cni").display(),
+        networks = networks.display(),
+        runc = files.debian().join("usr/sbin/runc").display(),
     );
     fs::write(&configuration, text)?;
     let mut command = debian_program(files, "usr/bin/containerd")?;

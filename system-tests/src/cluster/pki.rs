@@ -50,7 +50,8 @@ impl Pki {
                 extendedKeyUsage=serverAuth,clientAuth\n"
                 .to_owned();
             if !alternatives.is_empty() {
-                extensions += &format!("subjectAltName={}\n", fill(alternatives));
+                extensions += "subjectAltName=";
+                extensions += &fill(alternatives);
             }
             pki.request(name, &fill(subject), &extensions)?;
         }

@@ -134,7 +134,7 @@ fn from_an_earlier_image_and_back() {
     assert_eq!(tags.len(), 2);
     for tag in [current, EARLIER] {
         let gap = gap_of(&release, &gateway, tag);
-        // docs/upgrade.md says some seconds. The kubelet alone takes longer on a machine that is busy.
+        // docs/upgrade.md says how long: some seconds, which are the kubelet's.
         assert!(gap < DEADLINE, "{gap:?}");
     }
     drop(release);
