@@ -10,7 +10,7 @@ use system_tests::manifests::{MANIFESTS, OVERLAY, copy_directory};
 use crate::definitions::{MONITORING, define};
 use crate::site::{cluster, root, wait_for_daemon_set, wait_for_no_pod};
 
-/// Kubernetes before 1.22 knows no `maxSurge` of DaemonSets.
+/// Kubernetes before 1.22 knows no `maxSurge` in a `DaemonSet`.
 const FOR_1_20: &str = r#"[{"op": "remove", "path": "/spec/updateStrategy/rollingUpdate/maxSurge"}]"#;
 
 /// A copy of the manifests and of the example.

@@ -1,4 +1,4 @@
-//! Names of pods in metrics and events, with the ClusterRole of the chart, and what becomes of them in trouble.
+//! Names of pods in metrics and events, with the `ClusterRole` of the chart, and what becomes of them in trouble.
 
 use serde_json::{Value, json};
 use system_tests::cluster::{

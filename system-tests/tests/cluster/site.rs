@@ -51,7 +51,8 @@ pub(crate) fn gateway() -> Gateway {
     Gateway::deploy(cluster()).unwrap()
 }
 
-/// A copy of the chart for Kubernetes 1.20, which is older than the chart allows, and knows no `maxSurge` of DaemonSets.
+/// A copy of the chart for Kubernetes 1.20, which is older than the chart allows, and knows no `maxSurge` in a
+/// `DaemonSet`.
 pub(crate) fn chart() -> PathBuf {
     static COPY: OnceLock<PathBuf> = OnceLock::new();
     let copy = COPY.get_or_init(|| {
@@ -89,11 +90,6 @@ impl Release {
         let words = ["upgrade", "--install", RELEASE, chart.to_str().unwrap(), "--values", &values];
         make_namespace();
         cluster().helm(&[&words[..], &["--namespace", NAMESPACE]].concat()).unwrap();
-        self.wait();
-    }
-
-    /// Waits until all pods are those of the last change, and ready.
-    pub(crate) fn wait(&self) {
         wait_for_daemon_set();
     }
 }
@@ -113,6 +109,7 @@ pub(crate) fn make_namespace() {
     cluster().kubectl(&["apply", "-f", &file]).unwrap();
 }
 
+/// Waits until all pods are those of the last change, and ready.
 pub(crate) fn wait_for_daemon_set() {
     let words = ["-n", NAMESPACE, "rollout", "status", "daemonset/sni-probe"];
     if let Err(error) = cluster().kubectl_waiting(&words) {

@@ -118,7 +118,7 @@ fn gap_of(release: &Release, gateway: &Gateway, tag: &str) -> Duration {
         "missed {missed:?} of {} clients",
         sent.len()
     );
-    let gap = sent[last + 1].at - sent[first - 1].at;
+    let gap = sent[last + 1].at.saturating_sub(sent[first - 1].at);
     println!("to {tag}: {} of {} clients not seen, in {:.1} s", missed.len(), sent.len(), gap.as_secs_f32());
     gap
 }
