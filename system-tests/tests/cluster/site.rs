@@ -83,7 +83,8 @@ impl Release {
         release
     }
 
-    /// `helm upgrade --install`.
+    /// `helm upgrade --install`, and waits until the pod is ready.
+    #[expect(clippy::unused_self, reason = "a release is there to be changed, and goes with this")]
     pub(crate) fn upgrade(&self, values: &Value) {
         let values = cluster().write("values.json", &values.to_string()).unwrap();
         let chart = chart();
