@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::netns::{Lab, bracketed};
+use crate::netns::{Lab, Namespace, bracketed};
 use crate::process::{Finished, run};
 
 /// How long a client may take. Longer than the gateway's patience in any test that waits for it.
@@ -52,7 +52,15 @@ pub fn curl(lab: &Lab, target: Target<'_>, options: &[&str]) -> Result<Finished>
 /// # Errors
 /// When openssl is missing or hangs; what the gateway did is in the result.
 pub fn openssl(lab: &Lab, target: Target<'_>, options: &[&str]) -> Result<Finished> {
-    let mut command = lab.client.command("openssl");
+    openssl_in(&lab.client, target, options)
+}
+
+/// [`openssl`] in this namespace.
+///
+/// # Errors
+/// As [`openssl`].
+pub fn openssl_in(namespace: &Namespace, target: Target<'_>, options: &[&str]) -> Result<Finished> {
+    let mut command = namespace.command("openssl");
     command.args(["s_client", "-connect", &target.address.to_string()]);
     match target.server_name {
         Some(name) => command.args(["-servername", name]),

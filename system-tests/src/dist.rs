@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-pub use lab_interface::dist::{Artifacts, DistTools, IMAGE};
+pub use lab_interface::dist::{Architecture, Artifacts, DistTools, IMAGE};
 
 use crate::process::run_ok;
 

@@ -17,6 +17,8 @@ use crate::process::{Service, wait_until};
 use crate::{GATEWAY_PORTS, SERVER_NAME};
 
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
+/// The counters, in the admin interface.
+pub(crate) const STATS: &str = "/stats?format=json&type=Counters";
 /// The common name of the wildcard chain's certificate.
 const WILDCARD_NAME: &str = "*.mydomain.com";
 /// Envoy's own choice, and the RSA key exchange that Istio's gateways allow beside it.
@@ -77,6 +79,30 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Reads what the admin interface answers to [`STATS`], of listeners with the prefix `gateway`.
+    ///
+    /// # Errors
+    /// When these are no counters.
+    pub(crate) fn parse(body: &str) -> Result<Self> {
+        let stats: Value = serde_json::from_str(body).context("Envoy's /stats")?;
+        let Some(list) = stats["stats"].as_array() else { bail!("no stats in {body}") };
+        // The chains' counters repeat per worker and listener: the shortest name is the total.
+        let get = |name: &str| -> u64 {
+            let found = list.iter().find(|stat| stat["name"] == name);
+            found.and_then(|stat| stat["value"].as_u64()).unwrap_or(0)
+        };
+        Ok(Self {
+            no_filter_chain_match: get("listener.gateway.no_filter_chain_match"),
+            sni_found: get("tls_inspector.sni_found"),
+            sni_not_found: get("tls_inspector.sni_not_found"),
+            tls_found: get("tls_inspector.tls_found"),
+            tls_not_found: get("tls_inspector.tls_not_found"),
+            connection_error: get("listener.gateway.ssl.connection_error"),
+            handshake: get("listener.gateway.ssl.handshake"),
+            downstream_pre_cx_timeout: get("listener.gateway.downstream_pre_cx_timeout"),
+        })
+    }
+
     /// The sums of both.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
@@ -159,24 +185,8 @@ impl<'lab> Envoy<'lab> {
     /// # Errors
     /// When Envoy does not answer, or not with these counters.
     pub fn stats(&self) -> Result<Stats> {
-        let (_, body) = self.namespace.http_get(ADMIN, "/stats?format=json&type=Counters")?;
-        let stats: Value = serde_json::from_str(&body).context("Envoy's /stats")?;
-        let Some(list) = stats["stats"].as_array() else { bail!("no stats in {body}") };
-        // The chains' counters repeat per worker and listener: the shortest name is the total.
-        let get = |name: &str| -> u64 {
-            let found = list.iter().find(|stat| stat["name"] == name);
-            found.and_then(|stat| stat["value"].as_u64()).unwrap_or(0)
-        };
-        Ok(Stats {
-            no_filter_chain_match: get("listener.gateway.no_filter_chain_match"),
-            sni_found: get("tls_inspector.sni_found"),
-            sni_not_found: get("tls_inspector.sni_not_found"),
-            tls_found: get("tls_inspector.tls_found"),
-            tls_not_found: get("tls_inspector.tls_not_found"),
-            connection_error: get("listener.gateway.ssl.connection_error"),
-            handshake: get("listener.gateway.ssl.handshake"),
-            downstream_pre_cx_timeout: get("listener.gateway.downstream_pre_cx_timeout"),
-        })
+        let (_, body) = self.namespace.http_get(ADMIN, STATS)?;
+        Stats::parse(&body)
     }
 
     /// Polls the counters until `condition` holds for them.
@@ -261,7 +271,7 @@ fn seconds(duration: Duration) -> String {
     format!("{:.3}s", duration.as_secs_f64())
 }
 
-fn socket_address(address: &str, port: u16) -> Value {
+pub(crate) fn socket_address(address: &str, port: u16) -> Value {
     let mut socket = json!({ "address": address, "port_value": port });
     if address == "::" {
         socket["ipv4_compat"] = json!(true);
@@ -269,7 +279,7 @@ fn socket_address(address: &str, port: u16) -> Value {
     json!({ "socket_address": socket })
 }
 
-fn listener_filter(name: &str, message: &str) -> Value {
+pub(crate) fn listener_filter(name: &str, message: &str) -> Value {
     json!({
         "name": format!("envoy.filters.listener.{name}"),
         "typed_config": {

@@ -18,6 +18,7 @@ pub mod certificate;
 pub mod cgroups;
 pub mod classifier;
 pub mod clients;
+pub mod cluster;
 pub mod demo;
 pub mod dist;
 pub mod engines;

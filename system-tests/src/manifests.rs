@@ -71,6 +71,89 @@ pub fn values() -> Value {
     })
 }
 
+/// Values with which the chart makes all that it can.
+const EVERYTHING: &str = r#"
+image: {repository: "registry.example.com:5000/a/sni-probe", digest: DIGEST}
+imagePullSecrets: [{name: registry}]
+namespace: {create: true}
+interfaces: [gw0]
+orientation: nic
+mirrorPort: true
+decapsulate: [vxlan, ipip]
+capture: tc
+attach: tcx
+keepPrivileges: true
+handshakeTimeout: 20s
+follow: hello
+clientLabel: hash
+clientHashKey: {existingSecret: sni-probe-hash}
+topClients: 50
+clientIdle: 2h
+expectedNonSni: [gcp-lb, 192.0.2.0/24, "2001:db8::/32", 198.51.100.7]
+kube: {enabled: true}
+rbac:
+  routes:
+    enabled: true
+    subjects: [{kind: Group, name: sre@example.com}, {kind: ServiceAccount, name: ci, namespace: ci}]
+serviceAccount: {annotations: {example.com/a: b}}
+events: {enabled: true, filter: [missing, reset_by_gateway], rate: 10, clientRandom: true, file: {enabled: true}}
+evidence: {enabled: true, handshakes: 7, bytes: 1MiB, volume: {hostPath: /var/lib/sni-probe}}
+listen: {address: "::", port: 9918}
+web:
+  enabled: false
+  auth: {existingSecret: sni-probe-users, probeAuthorization: AUTHORIZATION}
+  tls: {existingSecret: sni-probe-tls}
+log: {format: text, level: "warn,sni_probe=debug"}
+capabilities: {add: [NET_RAW]}
+affinity:
+  nodeAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+      nodeSelectorTerms: [{matchExpressions: [{key: pool, operator: In, values: [a, b]}]}]
+priorityClassName: system-node-critical
+updateStrategy: {maxUnavailable: 10%}
+commonLabels: {team: edge}
+podLabels: {a: b}
+podAnnotations: {c: d}
+extraArgs: [--client-subnet-v4, "20"]
+extraEnv: [{name: TZ, value: UTC}]
+extraVolumes: [{name: x, emptyDir: {}}]
+extraVolumeMounts: [{name: x, mountPath: /x}]
+podMonitor:
+  enabled: true
+  labels: {release: prometheus}
+  scrapeTimeout: 10s
+  basicAuth: {existingSecret: sni-probe-scrape}
+  tls: {caSecret: sni-probe-ca, serverName: sni-probe.example.com}
+podMonitoring:
+  enabled: true
+  scrapeTimeout: 10s
+  basicAuth: {existingSecret: sni-probe-scrape, username: scraper}
+  tls: {caSecret: sni-probe-ca, serverName: sni-probe.example.com}
+rules: {disabled: [SniProbeDown], alertLabels: {team: edge}, runbookUrl: "https://example.com/r"}
+prometheusRule: {enabled: true, labels: {release: prometheus}}
+gmpRules: {enabled: true, kind: ClusterRules}
+dashboard: {enabled: true, annotations: {grafana_folder: TLS}, namespace: monitoring}
+networkPolicy:
+  enabled: true
+  from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]
+  apiServer: {cidrs: [10.0.0.1/32]}
+"#;
+
+/// "correct horse" of the user `scraper`, as a header of HTTP.
+pub const AUTHORIZATION: &str = "Basic c2NyYXBlcjpjb3JyZWN0IGhvcnNl";
+/// The same as `htpasswd -B` makes it.
+pub const USERS: &str = "scraper:$2y$04$wysqXixDlBz2.3JHZ6O/kOy8zo2exo3aLQ2VKb3LkOPofRB6gD6va\n";
+
+/// Values with which the chart makes all that it can.
+///
+/// # Panics
+/// Never: the text is YAML.
+pub fn everything() -> Value {
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    let text = EVERYTHING.replace("DIGEST", &digest).replace("AUTHORIZATION", AUTHORIZATION);
+    serde_saphyr::from_str(&text).expect("YAML")
+}
+
 /// All files that are made, by their paths from the root.
 ///
 /// # Errors

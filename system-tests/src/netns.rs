@@ -102,24 +102,30 @@ impl Namespace {
         })
     }
 
-    /// `GET http://<address><path>` from inside the namespace: status and body.
+    /// [`http_get`] from inside the namespace.
     ///
     /// # Errors
-    /// When nobody answers. A status of 4xx or 5xx is an answer.
+    /// As [`http_get`].
     pub fn http_get(&self, address: SocketAddr, path: &str) -> Result<(u16, String)> {
-        let url = format!("http://{address}{path}");
-        self.run_in_thread(|| {
-            let agent: ureq::Agent = ureq::Agent::config_builder()
-                .timeout_global(Some(TOOL_TIMEOUT))
-                .http_status_as_error(false)
-                .proxy(None)
-                .build()
-                .into();
-            let mut response = agent.get(&url).call().with_context(|| format!("GET {url}"))?;
-            let body = response.body_mut().read_to_string().with_context(|| format!("GET {url}"))?;
-            Ok((response.status().as_u16(), body))
-        })?
+        self.run_in_thread(|| http_get(address, path))?
     }
+}
+
+/// `GET http://<address><path>`: status and body.
+///
+/// # Errors
+/// When nobody answers. A status of 4xx or 5xx is an answer.
+pub fn http_get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
+    let url = format!("http://{address}{path}");
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(TOOL_TIMEOUT))
+        .http_status_as_error(false)
+        .proxy(None)
+        .build()
+        .into();
+    let mut response = agent.get(&url).call().with_context(|| format!("GET {url}"))?;
+    let body = response.body_mut().read_to_string().with_context(|| format!("GET {url}"))?;
+    Ok((response.status().as_u16(), body))
 }
 
 impl Drop for Namespace {

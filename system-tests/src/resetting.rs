@@ -31,8 +31,16 @@ impl ResettingGateway {
     /// # Errors
     /// When the port is in use.
     pub fn start(namespace: &Namespace, port: u16) -> Result<Self> {
-        let bind = || TcpListener::bind((Ipv6Addr::UNSPECIFIED, port));
-        let listener = namespace.run_in_thread(bind)?.with_context(|| format!("listening on {port}"))?;
+        namespace.run_in_thread(|| Self::start_here(port))?
+    }
+
+    /// The same in the network namespace of this thread.
+    ///
+    /// # Errors
+    /// When the port is in use.
+    pub fn start_here(port: u16) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port));
+        let listener = listener.with_context(|| format!("listening on {port}"))?;
         let accepting = listener.try_clone().context("a second descriptor")?;
         let thread = Some(thread::spawn(move || serve(&accepting)));
         Ok(Self { listener, thread })

@@ -55,6 +55,31 @@ impl Apt {
         Ok(Self { directory: directory.to_owned(), options })
     }
 
+    /// The same with the archive's source packages.
+    pub(crate) fn with_sources(
+        directory: &Path,
+        archive: &str,
+        suite: &str,
+        architecture: &str,
+    ) -> Result<Self> {
+        let apt = Self::new(directory, archive, suite, architecture)?;
+        let lists = format!("deb {archive} {suite} main\ndeb-src {archive} {suite} main\n");
+        fs::write(directory.join("sources.list"), lists)?;
+        Ok(apt)
+    }
+
+    /// Fetches a source package and gives the archive of what its authors have published. Debian's changes are left out.
+    pub(crate) fn source(&self, package: &str) -> Result<PathBuf> {
+        self.run("apt-get", &["-q", "source", "--download-only", package])?;
+        let prefix = format!("{package}_");
+        let is_it = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(&prefix) && name.contains(".orig.tar")
+        };
+        let mut paths = fs::read_dir(&self.directory)?.flatten().map(|entry| entry.path());
+        paths.find(is_it).with_context(|| format!("the source package of {package} has no archive"))
+    }
+
     /// Runs `apt-get` or `apt-cache`, and gives what it prints.
     pub(crate) fn run(&self, program: &str, words: &[&str]) -> Result<String> {
         let mut command = Command::new(program);

@@ -36,7 +36,7 @@ pub(crate) fn host(packages: &[&str]) -> Result<()> {
     run(&mut clippy(packages, &["--all-targets"]))?;
     if packages == WORKSPACE_ON_HOST {
         // `--all-targets` passes by tests that are not run by default.
-        run(&mut clippy(packages, &["--test", "system"]))?;
+        run(&mut clippy(packages, &["--test", "system", "--test", "cluster"]))?;
         progress("lint: clippy, host, kernel-log");
         run(&mut clippy(packages, &["--features", "sni-probe/kernel-log"]))?;
     }

@@ -5,6 +5,7 @@ mod apt;
 mod arrows;
 mod bench;
 mod build;
+mod cluster_test;
 mod cross;
 mod demo;
 mod dist;
@@ -61,6 +62,7 @@ enum Verb {
     Manifests(manifests::Arguments),
     Verify(verify::Arguments),
     VmTest(vm_test::Arguments),
+    ClusterTest(cluster_test::Arguments),
     Bench(bench::Arguments),
     RecordSoftware(record_software::Arguments),
     Gateways(gateways::Arguments),
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Verb::Manifests(arguments) => manifests::main(&arguments),
         Verb::Verify(arguments) => verify::main(&arguments),
         Verb::VmTest(arguments) => vm_test::main(&arguments),
+        Verb::ClusterTest(arguments) => cluster_test::main(&arguments),
         Verb::Bench(arguments) => bench::main(&arguments),
         Verb::RecordSoftware(arguments) => record_software::main(&arguments),
         Verb::Gateways(arguments) => gateways::main(&arguments),

@@ -4,6 +4,7 @@
 //! xtask starts the lab's programs and tests, and does not link them: it needs no more of them than this.
 #![forbid(unsafe_code)]
 
+pub mod cluster;
 pub mod deploy;
 pub mod dist;
 pub mod engines;

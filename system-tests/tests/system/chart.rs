@@ -18,9 +18,6 @@ use crate::site::{Site, TIMEOUT};
 const KUBERNETES: [&str; 5] = ["1.29", "1.30", "1.31", "1.32", "1.33"];
 /// Bytes of all annotations of an object; `kubectl apply` puts the whole object into one.
 const MAX_ANNOTATIONS: usize = 256 << 10;
-/// "correct horse" of the user `scraper`, by `htpasswd -B`.
-const USERS: &str = "scraper:$2y$04$wysqXixDlBz2.3JHZ6O/kOy8zo2exo3aLQ2VKb3LkOPofRB6gD6va\n";
-const AUTHORIZATION: &str = "Basic c2NyYXBlcjpjb3JyZWN0IGhvcnNl";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -61,77 +58,8 @@ fn value_sets() -> Vec<(String, PathBuf)> {
     sets
 }
 
-/// Values with which the chart makes all that it can.
-const EVERYTHING: &str = r#"
-image: {repository: "registry.example.com:5000/a/sni-probe", digest: DIGEST}
-imagePullSecrets: [{name: registry}]
-namespace: {create: true}
-interfaces: [gw0]
-orientation: nic
-mirrorPort: true
-decapsulate: [vxlan, ipip]
-capture: tc
-attach: tcx
-keepPrivileges: true
-handshakeTimeout: 20s
-follow: hello
-clientLabel: hash
-clientHashKey: {existingSecret: sni-probe-hash}
-topClients: 50
-clientIdle: 2h
-expectedNonSni: [gcp-lb, 192.0.2.0/24, "2001:db8::/32", 198.51.100.7]
-kube: {enabled: true}
-rbac:
-  routes:
-    enabled: true
-    subjects: [{kind: Group, name: sre@example.com}, {kind: ServiceAccount, name: ci, namespace: ci}]
-serviceAccount: {annotations: {example.com/a: b}}
-events: {enabled: true, filter: [missing, reset_by_gateway], rate: 10, clientRandom: true, file: {enabled: true}}
-evidence: {enabled: true, handshakes: 7, bytes: 1MiB, volume: {hostPath: /var/lib/sni-probe}}
-listen: {address: "::", port: 9918}
-web:
-  enabled: false
-  auth: {existingSecret: sni-probe-users, probeAuthorization: AUTHORIZATION}
-  tls: {existingSecret: sni-probe-tls}
-log: {format: text, level: "warn,sni_probe=debug"}
-capabilities: {add: [NET_RAW]}
-affinity:
-  nodeAffinity:
-    requiredDuringSchedulingIgnoredDuringExecution:
-      nodeSelectorTerms: [{matchExpressions: [{key: pool, operator: In, values: [a, b]}]}]
-priorityClassName: system-node-critical
-updateStrategy: {maxUnavailable: 10%}
-commonLabels: {team: edge}
-podLabels: {a: b}
-podAnnotations: {c: d}
-extraArgs: [--client-subnet-v4, "20"]
-extraEnv: [{name: TZ, value: UTC}]
-extraVolumes: [{name: x, emptyDir: {}}]
-extraVolumeMounts: [{name: x, mountPath: /x}]
-podMonitor:
-  enabled: true
-  labels: {release: prometheus}
-  scrapeTimeout: 10s
-  basicAuth: {existingSecret: sni-probe-scrape}
-  tls: {caSecret: sni-probe-ca, serverName: sni-probe.example.com}
-podMonitoring:
-  enabled: true
-  scrapeTimeout: 10s
-  basicAuth: {existingSecret: sni-probe-scrape, username: scraper}
-  tls: {caSecret: sni-probe-ca, serverName: sni-probe.example.com}
-rules: {disabled: [SniProbeDown], alertLabels: {team: edge}, runbookUrl: "https://example.com/r"}
-prometheusRule: {enabled: true, labels: {release: prometheus}}
-gmpRules: {enabled: true, kind: ClusterRules}
-dashboard: {enabled: true, annotations: {grafana_folder: TLS}, namespace: monitoring}
-networkPolicy:
-  enabled: true
-  from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]
-  apiServer: {cidrs: [10.0.0.1/32]}
-"#;
-
 fn everything() -> Value {
-    let digest = format!("sha256:{}", "0a".repeat(32));
-    yaml(&EVERYTHING.replace("DIGEST", &digest).replace("AUTHORIZATION", AUTHORIZATION))
+    manifests::everything()
 }
 
 /// `helm VERB …` with these values on top of those of the file.
@@ -506,7 +434,7 @@ fn contradictions_are_refused() {
             "web.openToAll and web.hosts are for",
         ),
         (
-            json!({ "web": { "auth": { "probeAuthorization": AUTHORIZATION } } }),
+            json!({ "web": { "auth": { "probeAuthorization": manifests::AUTHORIZATION } } }),
             "web.auth.probeAuthorization is for",
         ),
         (json!({ "evidence": { "enabled": true, "bytes": "1KiB" } }), "evidence.bytes: 1KiB is not within"),
@@ -753,7 +681,7 @@ fn volumes(site: &Site, objects: &[Value]) -> BTreeMap<String, PathBuf> {
         if volume.unwrap().get("secret").is_some() {
             assert_eq!(mount["readOnly"], true);
             match name {
-                "auth" => fs::write(directory.join("users"), USERS).unwrap(),
+                "auth" => fs::write(directory.join("users"), manifests::USERS).unwrap(),
                 "hash-key" => fs::write(directory.join("key"), "0123456789abcdef").unwrap(),
                 "tls" => {
                     fs::copy(&certificate.certificate, directory.join("tls.crt")).unwrap();
@@ -1078,7 +1006,7 @@ fn a_network_policy_lets_out_what_is_needed() {
     let policy = |values: Value| only(&rendered(&values), "NetworkPolicy")["spec"].clone();
     let closed = policy(json!({ "networkPolicy": { "enabled": true } }));
     assert_eq!(closed["policyTypes"], json!(["Ingress", "Egress"]));
-    assert_eq!(closed["egress"], json!([]));
+    assert!(closed["egress"].is_null(), "nothing is let out");
     assert_eq!(closed["ingress"], json!([{ "ports": [{ "protocol": "TCP", "port": 9917 }] }]));
     let open = policy(everything());
     assert_eq!(open["ingress"][0]["ports"][0]["port"], 9918);

@@ -15,6 +15,18 @@ use super::{binary, replace};
 
 /// Writes it. What `config` says must agree with deploy/Dockerfile; a test compares the two.
 pub(super) fn write(path: &Path, root: &Tree, architecture: Architecture, epoch: u64) -> Result<()> {
+    write_as(path, root, IMAGE, &settings(), architecture, epoch)
+}
+
+/// Writes an image with this name and tag, and these settings of its containers.
+pub(super) fn write_as(
+    path: &Path,
+    root: &Tree,
+    name: &str,
+    settings: &Value,
+    architecture: Architecture,
+    epoch: u64,
+) -> Result<()> {
     let mut layout = Tree::default();
     let mut blob = |media_type: &str, bytes: Vec<u8>| {
         let (digest, size) = (sha256(&bytes), bytes.len());
@@ -25,7 +37,7 @@ pub(super) fn write(path: &Path, root: &Tree, architecture: Architecture, epoch:
 
     let uncompressed = tar(root, epoch)?;
     let (layer, layer_path) = blob("application/vnd.oci.image.layer.v1.tar+gzip", gzip(&uncompressed)?);
-    let config = config(architecture, &sha256(&uncompressed), epoch)?;
+    let config = config(settings, architecture, &sha256(&uncompressed), epoch)?;
     let (config, config_path) =
         blob("application/vnd.oci.image.config.v1+json", serde_json::to_vec(&config)?);
     let manifest = json!({
@@ -38,10 +50,10 @@ pub(super) fn write(path: &Path, root: &Tree, architecture: Architecture, epoch:
         blob("application/vnd.oci.image.manifest.v1+json", serde_json::to_vec(&manifest)?);
     manifest["platform"] = json!({ "os": "linux", "architecture": architecture.name() });
     // The tag is for most tools, the whole name for containerd's import and `docker load`.
-    let tag = IMAGE.rsplit(':').next();
+    let tag = name.rsplit(':').next();
     manifest["annotations"] = json!({
         "org.opencontainers.image.ref.name": tag,
-        "io.containerd.image.name": format!("docker.io/library/{IMAGE}"),
+        "io.containerd.image.name": format!("docker.io/library/{name}"),
     });
     let index = json!({
         "schemaVersion": 2,
@@ -49,32 +61,37 @@ pub(super) fn write(path: &Path, root: &Tree, architecture: Architecture, epoch:
         "manifests": [manifest],
     });
     layout.file("index.json", serde_json::to_vec(&index)?);
-    let docker = json!([{ "Config": config_path, "RepoTags": [IMAGE], "Layers": [layer_path] }]);
+    let docker = json!([{ "Config": config_path, "RepoTags": [name], "Layers": [layer_path] }]);
     layout.file("manifest.json", serde_json::to_vec(&docker)?);
     layout.file("oci-layout", serde_json::to_vec(&json!({ "imageLayoutVersion": "1.0.0" }))?);
     replace(path, &tar(&layout, epoch)?)
 }
 
-fn config(architecture: Architecture, layer: &str, epoch: u64) -> Result<Value> {
+/// The settings of sni-probe's containers.
+fn settings() -> Value {
+    json!({
+        "User": "0:0",
+        "ExposedPorts": { "9917/tcp": {} },
+        "Entrypoint": ["/sni-probe"],
+        "Cmd": ["run"],
+        "Labels": {
+            "org.opencontainers.image.title": "sni-probe",
+            "org.opencontainers.image.description":
+                "Sees TLS clients without SNI at a gateway, and what becomes of them",
+            "org.opencontainers.image.licenses": "Apache-2.0",
+            "org.opencontainers.image.version": env!("CARGO_PKG_VERSION"),
+            "org.opencontainers.image.revision": binary::revision(),
+        },
+    })
+}
+
+fn config(settings: &Value, architecture: Architecture, layer: &str, epoch: u64) -> Result<Value> {
     let created = Timestamp::from_second(i64::try_from(epoch)?)?.to_string();
     Ok(json!({
         "created": created,
         "architecture": architecture.name(),
         "os": "linux",
-        "config": {
-            "User": "0:0",
-            "ExposedPorts": { "9917/tcp": {} },
-            "Entrypoint": ["/sni-probe"],
-            "Cmd": ["run"],
-            "Labels": {
-                "org.opencontainers.image.title": "sni-probe",
-                "org.opencontainers.image.description":
-                    "Sees TLS clients without SNI at a gateway, and what becomes of them",
-                "org.opencontainers.image.licenses": "Apache-2.0",
-                "org.opencontainers.image.version": env!("CARGO_PKG_VERSION"),
-                "org.opencontainers.image.revision": binary::revision(),
-            },
-        },
+        "config": settings,
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{layer}")] },
         "history": [{ "created": created, "created_by": "cargo xtask dist" }],
     }))

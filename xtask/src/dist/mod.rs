@@ -6,6 +6,7 @@ mod binary;
 mod crates;
 mod image;
 mod licences;
+mod program_image;
 mod root_filesystem;
 mod sbom;
 mod system;
@@ -21,6 +22,7 @@ use clap::Args;
 use lab_interface::dist::{Architecture, Artifacts};
 
 use self::crates::Crates;
+pub(crate) use self::program_image::program_image;
 use self::tree::Tree;
 use crate::cross::{self, Processor};
 use crate::setup;

