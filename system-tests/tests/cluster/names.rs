@@ -133,7 +133,7 @@ fn pods_made_anew_are_seen_on_their_own_interfaces() {
         wait_for_metrics("one interface", DEADLINE, |metrics| metrics.count("sni_probe_attached", &[]) == 2);
         before = counted(&assert_counts(&gateway, before, CLIENTS));
     }
-    // A client in the cluster.
+    // A client in the cluster. It comes again and again: its first container may be gone before its pod has an address.
     let target = format!("{}:{GATEWAY_PORT}", gateway.address);
     cluster()
         .kubectl(&[
@@ -143,7 +143,7 @@ fn pods_made_anew_are_seen_on_their_own_interfaces() {
             "checker",
             "--image",
             IMAGE,
-            "--restart=Never",
+            "--restart=Always",
             "--image-pull-policy=Never",
             "--",
             "check",
