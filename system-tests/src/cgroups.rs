@@ -30,7 +30,7 @@ pub fn directories(name: &str) -> Vec<PathBuf> {
 /// The memory limit of a process, in bytes.
 pub fn memory_limit(pid: u32) -> Option<u64> {
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    // "4:memory:/path" of version 1; "0::/path" of version 2, whose hierarchy may lack the controller.
+    // "4:memory:/path" of version 1; "0::/path" of version 2, which may lack the controller.
     let mut groups = groups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
     groups.find_map(|(controllers, path)| {
         let is_it = |controller| matches!(controller, "memory" | "");

@@ -114,7 +114,7 @@ impl Namespace {
 /// `GET http://<address><path>`: status and body.
 ///
 /// # Errors
-/// When nobody answers. A status of 4xx or 5xx is an answer.
+/// When no server answers. A status of 4xx or 5xx is an answer.
 pub fn http_get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
     let url = format!("http://{address}{path}");
     let agent: ureq::Agent = ureq::Agent::config_builder()

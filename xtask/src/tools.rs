@@ -57,3 +57,27 @@ pub(crate) fn show(command: &Command) -> String {
     });
     quoted.collect::<Vec<_>>().join(" ")
 }
+
+/// The path in a line of `ldd` or of the loader.
+pub(crate) fn linked_library(line: &str) -> Option<&str> {
+    // "libc.so.6 => /lib/…/libc.so.6 (0x…)", "/lib64/ld-linux-x86-64.so.2 (0x…)"; the loader of arm64 has both a name with a
+    // slash and a path.
+    let path = line.split_once(" => ").map_or(line, |(_, path)| path);
+    path.split_whitespace().next().filter(|word| word.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_with_a_library() {
+        let found = |line| linked_library(line).unwrap_or("none");
+        assert_eq!(found("\tlibc.so.6 => /lib/x/libc.so.6 (0x1)"), "/lib/x/libc.so.6");
+        assert_eq!(found("\t/lib64/ld-linux-x86-64.so.2 (0x2)"), "/lib64/ld-linux-x86-64.so.2");
+        assert_eq!(found("\t/lib/ld.so.1 => /image/usr/lib/ld.so.1 (0x3)"), "/image/usr/lib/ld.so.1");
+        assert_eq!(found("\tlinux-vdso.so.1 (0x4)"), "none");
+        assert_eq!(found("\tlibgone.so => not found"), "none");
+        assert_eq!(found("\tstatically linked"), "none");
+    }
+}

@@ -272,10 +272,14 @@ impl LoadError {
     }
 
     /// An error of creating a map, which is the first thing asked of bpf(2). The preflight check has found `CAP_BPF`, so
-    /// the kernel itself has no reason to say EPERM.
+    /// the kernel itself has no reason to say EPERM. A security module, such as `SELinux`, says EACCES.
     fn from_map(error: io::Error, has_seccomp_filter: bool) -> Self {
         match Self::from_io(error) {
-            Self::Refused(error) if has_seccomp_filter => Self::Seccomp(error),
+            Self::Refused(error)
+                if has_seccomp_filter && error.raw_os_error() == Some(Errno::PERM.raw_os_error()) =>
+            {
+                Self::Seccomp(error)
+            }
             other => other,
         }
     }
@@ -475,6 +479,7 @@ mod tests {
         let text = message(Errno::PERM, true);
         assert!(text.starts_with("the seccomp profile of this container forbids bpf(2)"), "{text}");
         assert!(message(Errno::PERM, false).starts_with("the kernel refuses to load eBPF programs"));
+        assert!(message(Errno::ACCESS, true).starts_with("the kernel refuses to load eBPF programs"));
         assert!(message(Errno::MFILE, true).starts_with("too many open files"));
     }
 

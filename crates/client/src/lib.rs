@@ -220,7 +220,7 @@ fn tls_hint(error: &rustls::Error) -> &'static str {
 
 /// The URL with a scheme and without a slash at the end.
 fn base(url: &str) -> anyhow::Result<String> {
-    const EXPECTED: &str = "expected one such as http://node-1:9917";
+    const EXPECTED: &str = "expected one such as http://localhost:9917";
     let whole = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let uri: Uri = whole.parse().map_err(|error| anyhow!("--url {url}: {error}; {EXPECTED}"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {

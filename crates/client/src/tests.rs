@@ -215,10 +215,10 @@ fn urls() {
     }
     for (url, part) in [
         ("ftp://node-1", "neither http nor https"),
-        ("http://", "such as http://node-1:9917"),
-        ("http://a b", "such as http://node-1:9917"),
+        ("http://", "such as http://localhost:9917"),
+        ("http://a b", "such as http://localhost:9917"),
         ("http://node-1:9917/?x", "no address of a daemon"),
-        ("", "such as http://node-1:9917"),
+        ("", "such as http://localhost:9917"),
     ] {
         assert_parts(&format!("{:#}", base(url).unwrap_err()), &[part]);
     }

@@ -139,7 +139,7 @@ pub struct WebConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageVisitors {
     /// There is no page.
-    Nobody,
+    None,
     /// Connections from a loopback address: from this host, or by `kubectl port-forward`.
     Local,
     /// Whoever reaches the port.

@@ -75,11 +75,11 @@ impl CollectOptions {
 
 const EPILOGUE: &str = "\
 Examples:
-  sni-probe collect -o bundle.tar.zst --url http://node-1:9917 --kube --overrides overrides.yaml
+  sni-probe collect -o bundle.tar.zst --url http://localhost:9917 --kube --overrides overrides.yaml
       What the page on the problem asks for, and what the daemon saw.
   sni-probe collect -o bundle.tar.zst --routes routes.yaml --overrides overrides.yaml --events-file events.jsonl
       From files.
-  sni-probe collect --url http://node-1:9917 --redact-addresses
+  sni-probe collect --url http://localhost:9917 --redact-addresses
       For somebody who is not to know the clients.
   tar --zstd -xf bundle.tar.zst
       To look before you send it.

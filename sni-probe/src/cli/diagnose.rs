@@ -118,7 +118,7 @@ impl DiagnoseOptions {
 
 const EPILOGUE: &str = "\
 Examples:
-  sni-probe diagnose --url http://node-1:9917 --kube --overrides overrides.yaml --check api.example.com
+  sni-probe diagnose --url http://localhost:9917 --kube --overrides overrides.yaml --check api.example.com
       Everything together: what the daemon saw, what is configured, what the gateway does now.
   sni-probe diagnose --capture customer.pcapng --routes routes.yaml
       Without a daemon; routes.yaml is of: kubectl get apigeeroutes -A -o yaml
@@ -126,7 +126,7 @@ Examples:
       For a ticket.
   sni-probe diagnose --capture gateway.pcap --check 10.1.2.3 --sni api.example.com --http /healthz
       The active check of one address, with a name and one request.
-  sni-probe diagnose --url http://node-1:9917 --for 2m
+  sni-probe diagnose --url http://localhost:9917 --for 2m
       Only what comes in the next two minutes: after a fix.
   sni-probe diagnose --message 'curl: (35) Recv failure: Connection reset by peer'
       What the client's error message says: reset, end of file, alert, or that it cannot tell.

@@ -46,15 +46,15 @@ const EPILOGUE: &str = "\
 Examples:
   sni-probe watch
       What happens on this machine; takes the rights that `run` takes.
-  sni-probe watch --url http://node-1:9917
-      What the daemon of a node sees; takes no rights.
+  sni-probe watch --url http://localhost:9917
+      What the daemon on this host sees; takes no rights.
   kubectl -n sni-probe port-forward POD 9917 & sni-probe watch --url http://localhost:9917
       The same from outside of the cluster, by the daemon's pod.
-  sni-probe watch --url https://node-1:9917 --ca daemon.pem --user sre --password-file pw
-      A daemon with --tls-cert and --auth-file.
-  sni-probe watch --url http://node-1:9917 --once
+  sni-probe watch --url https://localhost:9917 --ca daemon.pem --user sre --password-file pw
+      A daemon with --tls-cert and --auth-file. It answers other hosts too, by a name of its --web-host.
+  sni-probe watch --url http://localhost:9917 --once
       A report for a script or a ticket; fails if the daemon does not answer.
-  sni-probe watch --url http://node-1:9917 --format json --interval 10s | jq .clients.clients[0]
+  sni-probe watch --url http://localhost:9917 --format json --interval 10s | jq .clients.clients[0]
       The answers of the daemon's API, one JSON object a line.
 
 Exit codes:

@@ -58,7 +58,7 @@ impl WebOptions {
         let page = match web {
             Web::Local => PageVisitors::Local,
             Web::On => PageVisitors::All,
-            Web::Off => PageVisitors::Nobody,
+            Web::Off => PageVisitors::None,
         };
         WebConfig { listen, page, hosts: web_host, auth_file, tls_cert, tls_key }
     }
@@ -72,7 +72,7 @@ pub(crate) enum Web {
     Local,
     /// Whoever reaches the port
     On,
-    /// Nobody: metrics and probes only
+    /// No page: metrics and probes only
     Off,
 }
 

@@ -1,7 +1,7 @@
 //! Draws the screen.
 //!
 //! ```text
-//! sni-probe watch  node-1  ready  eth0  ports 443 8443  http://node-1:9917
+//! sni-probe watch  node-1  ready  eth0  ports 443 8443  http://localhost:9917
 //! 12 clients without SNI were reset in the last hour; the gateway accepts none     the state in a sentence
 //! not seen: events_lost_total ring_full 3                                          only if there is something
 //! SNI  OUTCOME  RATE/S  TOTAL  LAST HOUR                                           kinds of handshakes
@@ -59,7 +59,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut ScreenState, look: Look, n
     ])
     .areas(area);
     let wrap = Wrap { trim: true };
-    frame.render_widget(top(state, look), top_area);
+    frame.render_widget(top(state, look, area.width), top_area);
     frame.render_widget(Paragraph::new(sentence).wrap(wrap), sentence_area);
     frame.render_widget(Paragraph::new(notices).wrap(wrap), notices_area);
     frame.render_widget(footer(state), footer_area);
@@ -70,8 +70,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut ScreenState, look: Look, n
     }
 }
 
-/// Which daemon this is, and whether it sees everything.
-fn top(state: &ScreenState, look: Look) -> Line<'static> {
+/// Which daemon this is, and whether it sees everything. Its age and its version only where the width has room for them.
+fn top(state: &ScreenState, look: Look, width: u16) -> Line<'static> {
     let mut spans = vec![Span::styled("sni-probe watch", HEADING)];
     let mut add = |text: String, style: Style| {
         spans.push(Span::raw("  "));
@@ -89,8 +89,14 @@ fn top(state: &ScreenState, look: Look) -> Line<'static> {
         let ports: Vec<_> = summary.ports.iter().map(u16::to_string).collect();
         add(format!("ports {}", ports.join(" ")), Style::new());
         add(printable(&state.place), FAINT);
-        add(format!("up {}", words::age(summary.started, summary.time)), FAINT);
-        add(format!("version {}", printable(&summary.version)), FAINT);
+        let age = format!("up {}", words::age(summary.started, summary.time));
+        let version = format!("version {}", printable(&summary.version));
+        for text in [age, version] {
+            let used: usize = spans.iter().map(Span::width).sum();
+            if used + 2 + text.len() <= usize::from(width) {
+                spans.extend([Span::raw("  "), Span::styled(text, FAINT)]);
+            }
+        }
     }
     Line::from(spans)
 }

@@ -117,7 +117,7 @@ pub(super) fn containerd(files: &ClusterFiles) -> Result<Service> {
     });
     fs::write(networks.join("10-pods.conflist"), network.to_string())?;
     let configuration = at("containerd.toml");
-    // Without CAP_SYS_RESOURCE nobody may lower the score of a process, as runc is asked to.
+    // runc is asked to lower the score of a process, which takes CAP_SYS_RESOURCE.
     let text = format!(
         r#"version = 2
 root = "{root}"

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use lab_interface::cluster::ClusterFiles;
+pub use lab_interface::cluster::EARLIER_TAG;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 

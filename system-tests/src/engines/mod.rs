@@ -16,7 +16,7 @@ use crate::process::Service;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Keeps the namespaces open. Engines write to /run whatever they are told. crun refuses a hierarchy of version 2 beside those of version 1.
+/// Keeps the namespaces open. Engines write to /run whatever their options say. crun refuses a hierarchy of version 2 beside those of version 1.
 const HOLD: &str = "
 mount -t tmpfs tmpfs /run
 if [ -d /sys/fs/cgroup/unified ]; then umount /sys/fs/cgroup/unified; fi

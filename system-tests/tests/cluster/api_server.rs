@@ -115,8 +115,8 @@ fn a_refusal_says_what_to_do() {
     assert!(refusal(&admin(), &[]).contains("knows no ApigeeRoutes"));
     drop(defined);
     let _defined = define_in_namespaces(&APIGEE);
-    let nobody = account("nobody", &json!([]));
-    let line = refusal(&nobody, &[]);
+    let account = account("without-rights", &json!([]));
+    let line = refusal(&account, &[]);
     assert!(line.contains("does not allow to list ApigeeRoutes"), "{line}");
     let unknown = control_plane().kubeconfig("unknown", "no-token").unwrap();
     let line = refusal(&unknown, &[]);

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sni_probe_testkit::hello::ClientHelloBuilder;
+use system_tests::cluster::EARLIER_TAG;
 use system_tests::cluster::{DEADLINE, GATEWAY_PORT, Gateway};
 use system_tests::dist::{Architecture, Artifacts, IMAGE};
 use system_tests::raw::{End, RawClient};
@@ -18,8 +19,6 @@ use system_tests::wait_until;
 
 use crate::site::{Release, cluster, gateway};
 
-/// The tag of the earlier image.
-const EARLIER: &str = "earlier";
 /// The directory of the node with the events of all pods, one after the other.
 const EVENTS: &str = "/var/lib/sni-probe-events";
 /// Between two clients. Ten a second are enough to see a gap, and few enough to lose none.
@@ -32,7 +31,7 @@ fn import_both() {
     let image = format!("docker.io/library/{IMAGE}");
     let earlier = Artifacts::new(&cluster().files().earlier(), Architecture::host());
     cluster().import(&earlier.image()).unwrap();
-    let tag = format!("docker.io/library/sni-probe:{EARLIER}");
+    let tag = format!("docker.io/library/sni-probe:{EARLIER_TAG}");
     cluster().ctr(&["images", "tag", "--force", &image, &tag]).unwrap();
     cluster().import(&Artifacts::from_environment().unwrap().image()).unwrap();
 }
@@ -56,8 +55,7 @@ struct Sent {
     at: Duration,
 }
 
-/// Sends clients until it is told to stop.
-/// Sends until it is stopped. `used` has the addresses and ports of all clients before: by them events are told apart.
+/// Sends until it is stopped. `used` has the addresses and ports of all clients before: they tell events apart.
 fn send(
     gateway: &Gateway,
     stop: &AtomicBool,
@@ -138,12 +136,12 @@ fn from_an_earlier_image_and_back() {
     import_both();
     let gateway = gateway();
     fs::remove_dir_all(EVENTS).ok();
-    let release = Release::install(&values(EARLIER));
+    let release = Release::install(&values(EARLIER_TAG));
     let current = IMAGE.rsplit(':').next().unwrap();
-    let tags: BTreeSet<&str> = BTreeSet::from([current, EARLIER]);
+    let tags: BTreeSet<&str> = BTreeSet::from([current, EARLIER_TAG]);
     assert_eq!(tags.len(), 2);
     let mut used = BTreeSet::new();
-    for tag in [current, EARLIER] {
+    for tag in [current, EARLIER_TAG] {
         let gap = gap_of(&release, &gateway, tag, &mut used);
         // docs/upgrade.md says how long: some seconds, which are the kubelet's.
         assert!(gap < DEADLINE, "{gap:?}");

@@ -61,7 +61,7 @@ fn lab() -> Lab {
     lab
 }
 
-/// The gateway's interface is a veth, which the daemon takes for the host's end of a pod's unless it is told. The one setting
+/// The gateway's interface is a veth, which the daemon takes for the host's end of a pod's without this setting. The one setting
 /// that the DaemonSet has not.
 const AS_A_NIC: [&str; 2] = ["--env", "SNI_PROBE_ORIENTATION=nic"];
 

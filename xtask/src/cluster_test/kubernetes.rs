@@ -19,7 +19,7 @@ const VERSION: (&str, &str, &str) = ("v1.20.2", "1", "20");
 /// Programs of the node, and busybox for the process that holds a pod's namespaces.
 const RUNTIME: [&str; 5] =
     ["etcd-server", "containerd", "runc", "containernetworking-plugins", "busybox-static"];
-/// The compiler, and a library whose vendored version 1.0.1 crashes with Go 1.18 and later at the first custom resource.
+/// The compiler, and a library that Kubernetes has in version 1.0.1, which crashes with Go 1.18 and later at the first custom resource.
 const TOOLCHAIN: [&str; 3] = ["golang-1.19-go", "golang-1.19-src", "golang-github-modern-go-reflect2-dev"];
 const REFLECT2: &str = "github.com/modern-go/reflect2";
 /// Lines of the build's log that a failure shows.

@@ -33,13 +33,13 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask cluster-test
-  cargo xtask cluster-test chart::         # tests whose name has `chart::` in it
+  cargo xtask cluster-test chart::         # only tests with `chart::` in their names
   cargo xtask cluster-test --api-server    # tests of --kube with an API server alone
   cargo xtask cluster-test -- --nocapture
 
 The logs of the last node are in target/cluster/state/log.")]
 pub(crate) struct Arguments {
-    /// Only tests whose name contains this
+    /// Only tests with this in their names
     filter: Option<String>,
     /// Only tests that need an API server and no node
     #[arg(long, conflicts_with = "filter")]

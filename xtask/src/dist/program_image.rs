@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::image;
 use super::tree::Tree;
+use crate::tools::linked_library;
 
 /// Writes an image of a program and the libraries that it is linked with, unless a newer one is there.
 ///
@@ -45,24 +46,5 @@ fn libraries(program: &Path) -> Result<Vec<String>> {
         }
         bail!("ldd {}: {}", program.display(), said.trim());
     }
-    Ok(paths(&text))
-}
-
-/// The absolute paths in the output of ldd.
-fn paths(text: &str) -> Vec<String> {
-    let words = text.split_whitespace().filter(|word| word.starts_with('/'));
-    words.map(str::to_owned).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_of_libraries_and_loader() {
-        let text = "\tlinux-vdso.so.1 (0x00007ffc)\n\tlibm.so.6 => /lib/x86_64-linux-gnu/libm.so.6 (0x7f)\n\
-            \t/lib64/ld-linux-x86-64.so.2 (0x00007f)\n";
-        assert_eq!(paths(text), ["/lib/x86_64-linux-gnu/libm.so.6", "/lib64/ld-linux-x86-64.so.2"]);
-        assert_eq!(paths("\tstatically linked\n"), [""; 0]);
-    }
+    Ok(text.lines().filter_map(linked_library).map(str::to_owned).collect())
 }

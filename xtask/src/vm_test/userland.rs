@@ -10,7 +10,7 @@ use lab_interface::dist::Architecture;
 use super::kernel;
 use crate::apt::{self, Apt};
 use crate::cross::Toolchain;
-use crate::tools::{find, progress};
+use crate::tools::{find, linked_library, progress};
 
 /// The tools of a virtual machine, and where they lie in a package that is unpacked.
 const TOOLS: [(&str, &str); 4] = [
@@ -83,7 +83,7 @@ impl Userland {
         };
         let output = command.arg(program).output().with_context(|| format!("starting {command:?}"))?;
         let text = String::from_utf8_lossy(&output.stdout);
-        let libraries = text.lines().filter_map(library).map(PathBuf::from);
+        let libraries = text.lines().filter_map(linked_library).map(PathBuf::from);
         Ok(libraries.map(|path| (path.clone(), self.place_of(&path))).collect())
     }
 
@@ -104,29 +104,5 @@ impl Userland {
             Self::Host => "strip",
             Self::Debian { toolchain, .. } => toolchain.strip(),
         })
-    }
-}
-
-/// The path in a line of `ldd` or of the loader.
-fn library(line: &str) -> Option<&str> {
-    // "libc.so.6 => /lib/…/libc.so.6 (0x…)", "/lib64/ld-linux-x86-64.so.2 (0x…)"; the loader of arm64 has both a name with a
-    // slash and a path.
-    let path = line.split_once(" => ").map_or(line, |(_, path)| path);
-    path.split_whitespace().next().filter(|word| word.starts_with('/'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_with_a_library() {
-        let found = |line| library(line).unwrap_or("none");
-        assert_eq!(found("\tlibc.so.6 => /lib/x/libc.so.6 (0x1)"), "/lib/x/libc.so.6");
-        assert_eq!(found("\t/lib64/ld-linux-x86-64.so.2 (0x2)"), "/lib64/ld-linux-x86-64.so.2");
-        assert_eq!(found("\t/lib/ld.so.1 => /root/usr/lib/ld.so.1 (0x3)"), "/root/usr/lib/ld.so.1");
-        assert_eq!(found("\tlinux-vdso.so.1 (0x4)"), "none");
-        assert_eq!(found("\tlibgone.so => not found"), "none");
-        assert_eq!(found("\tstatically linked"), "none");
     }
 }

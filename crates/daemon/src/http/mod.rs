@@ -88,7 +88,7 @@ impl Access {
             // The command line takes both or neither.
             _ => None,
         };
-        let page = (config.page != PageVisitors::Nobody)
+        let page = (config.page != PageVisitors::None)
             .then(|| Admission::new(config.page, auth.is_some(), config.hosts.clone()));
         Ok(Self { page, auth: auth.map(Arc::new), tls })
     }

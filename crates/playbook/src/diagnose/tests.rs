@@ -27,7 +27,7 @@ fn wire(counts: &[(&str, &str, u64)]) -> WireFacts {
         handshakes,
     };
     WireFacts {
-        source: "http://node-1:9917".to_owned(),
+        source: "http://localhost:9917".to_owned(),
         counts: counts.iter().map(count).collect(),
         tls_versions: vec![("1.3".to_owned(), counts.iter().map(|(.., n)| n).sum())],
         ..WireFacts::default()

@@ -22,7 +22,7 @@ fn state() -> ScreenState {
 
 fn state_of(change: impl FnOnce(&mut super::super::Snapshot)) -> ScreenState {
     let now = Instant::now();
-    let mut state = ScreenState::new("http://node-1:9917".to_owned(), Duration::from_secs(1), now);
+    let mut state = ScreenState::new("http://localhost:9917".to_owned(), Duration::from_secs(1), now);
     let mut earlier = sample();
     earlier.summary.time = at(-10);
     for count in &mut earlier.summary.handshakes {
@@ -306,8 +306,9 @@ fn a_daemon_that_does_not_answer_is_told_with_the_time() {
 
 #[test]
 fn before_the_first_answer() {
-    let mut state = ScreenState::new("http://node-1:9917".to_owned(), Duration::from_secs(1), Instant::now());
-    assert!(screen(&mut state, (80, 24)).contains("asking http://node-1:9917 ..."));
+    let mut state =
+        ScreenState::new("http://localhost:9917".to_owned(), Duration::from_secs(1), Instant::now());
+    assert!(screen(&mut state, (80, 24)).contains("asking http://localhost:9917 ..."));
 }
 
 #[test]
